@@ -1,0 +1,99 @@
+/** The record of a local cluster, `cluster.json` in the state folder: written by `cirri up`, read by every process of the instance. */
+export interface ClusterRecord {
+  readonly instance: string;
+  readonly version: string;
+  readonly nodes: readonly NodeRecord[];
+  readonly underlay: {
+    readonly bridge: string;
+    readonly prefix4: string;
+    readonly prefix6: string;
+    readonly host4: string;
+    readonly host6: string;
+  };
+  readonly serviceCidr4: string;
+  readonly serviceCidr6: string;
+  readonly clusterCidr4: string;
+  readonly clusterCidr6: string;
+  readonly routing: 'tunnel' | 'native';
+  readonly apiserver: { readonly port: number };
+  readonly dnsIp4: string;
+  readonly dnsIp6: string;
+  readonly clusterDomain: string;
+  readonly clusterName: string;
+}
+
+export interface NodeRecord {
+  readonly name: string;
+  /** From 1. */
+  readonly index: number;
+  readonly underlay4: string;
+  readonly underlay6: string;
+  readonly podCidr4: string;
+  readonly podCidr6: string;
+  readonly routerIp4: string;
+  readonly routerIp6: string;
+}
+
+/** Where everything of an instance lives; see the table in docs/DESIGN.md. Pure: makes nothing. */
+export interface StatePaths {
+  readonly state: string;
+  readonly clusterJson: string;
+  readonly kubeconfig: string;
+  readonly bpffs: string;
+  readonly run: string;
+  readonly logs: string;
+  readonly apiserverDir: string;
+  readonly apiserverSocket: string;
+  readonly cniBinDir: string;
+  node(name: string): NodePaths;
+}
+
+export interface NodePaths {
+  readonly netns: string;
+  readonly maps: string;
+  readonly links: string;
+  readonly agentSocket: string;
+  readonly cniSocket: string;
+  readonly kubeletSocket: string;
+  readonly runcRoot: string;
+  readonly pods: string;
+  readonly endpoints: string;
+  readonly cniConfDir: string;
+}
+
+const instancePattern = /^[a-z][a-z0-9]{0,7}$/;
+
+/** Instance name and state folder from the environment. Throws on a name that would not fit into device names. */
+export function instanceFromEnv(env: Readonly<Record<string, string | undefined>>): { instance: string; paths: StatePaths } {
+  const instance = env['CIRRI_INSTANCE'] ?? 'cirri';
+  if (!instancePattern.test(instance)) {
+    throw new Error(`CIRRI_INSTANCE "${instance}" must match ${instancePattern.source}: it becomes part of device names`);
+  }
+  return { instance, paths: statePaths(instance, env['CIRRI_STATE'] ?? `/var/lib/cirri/${instance}`) };
+}
+
+export function statePaths(instance: string, state: string): StatePaths {
+  return {
+    state,
+    clusterJson: `${state}/cluster.json`,
+    kubeconfig: `${state}/kubeconfig`,
+    bpffs: `${state}/bpf`,
+    run: `${state}/run`,
+    logs: `${state}/logs`,
+    apiserverDir: `${state}/apiserver`,
+    apiserverSocket: `${state}/run/apiserver.sock`,
+    cniBinDir: `${state}/cni/bin`,
+    node: name => ({
+      netns: `/run/netns/${instance}-${name}`,
+      maps: `${state}/bpf/${name}/maps`,
+      links: `${state}/bpf/${name}/links`,
+      agentSocket: `${state}/run/${name}/agent.sock`,
+      cniSocket: `${state}/run/${name}/cni.sock`,
+      kubeletSocket: `${state}/run/${name}/kubelet.sock`,
+      runcRoot: `${state}/runc/${name}`,
+      pods: `${state}/pods/${name}`,
+      endpoints: `${state}/nodes/${name}/endpoints`,
+      cniConfDir: `${state}/nodes/${name}/cni.d`,
+    }),
+  };
+}
