@@ -1,0 +1,52 @@
+/** What an agent says of itself on `GET /v1/status`. `cirri status` prints it. */
+export interface AgentStatus {
+  readonly node: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly ready: boolean;
+  /** Why it is not ready, empty when it is. */
+  readonly notReady: readonly string[];
+  readonly kernel: string;
+  readonly memoryRssBytes: number;
+  readonly features: readonly FeatureStatus[];
+  readonly maps: readonly MapStatus[];
+  readonly programs: readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[];
+  readonly endpoints: { readonly total: number; readonly ready: number };
+  readonly identities: number;
+  readonly services: number;
+  readonly policies: { readonly total: number; readonly invalid: number; readonly degraded: number; readonly sets: number };
+  readonly kubernetes: { readonly connected: boolean; readonly lastContact?: string; readonly error?: string };
+  readonly tables: readonly TableStatus[];
+  /** Rows in error and other present trouble, worst first. */
+  readonly errors: readonly { readonly where: string; readonly message: string; readonly since: string; readonly attempts: number }[];
+  readonly events: { readonly flows: number; readonly drops: number; readonly lostFlows: number; readonly lostDrops: number };
+  readonly addresses: { readonly ipv4: AddressUse; readonly ipv6: AddressUse };
+}
+
+export interface FeatureStatus {
+  readonly name: string;
+  /** `degraded` names the fallback in `detail`; `off` was asked for. */
+  readonly state: 'on' | 'degraded' | 'off';
+  readonly detail: string;
+}
+
+export interface MapStatus {
+  readonly name: string;
+  readonly used: number;
+  readonly max: number;
+}
+
+export interface TableStatus {
+  readonly name: string;
+  readonly rows: number;
+  readonly pending: number;
+  readonly failed: number;
+  readonly synced: boolean;
+}
+
+export interface AddressUse {
+  readonly cidr: string;
+  readonly allocated: number;
+  readonly capacity: number;
+}
