@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What every header needs: kernel types, helpers, and the numbers that vmlinux.h (BTF) does not carry because they are macros. */
+#pragma once
+
+/* vmlinux.h has a typedef of this name; ours is the noun that matters here. */
+#define config vmlinux_config
+#include "vmlinux.h"
+#undef config
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define TC_ACT_OK   0
+#define TC_ACT_SHOT 2
+
+/* What a step returns when the walk goes on. An action is >= 0 and small, a drop is -(enum drop_reason). */
+#define CONTINUE 256
+
+#define ETH_P_IP   0x0800
+#define ETH_P_ARP  0x0806
+#define ETH_P_IPV6 0x86DD
+#define ETH_HLEN   14
+#define ETH_ALEN   6
+
+#define AF_INET  2
+#define AF_INET6 10
+
+#define ENOENT       2
+#define EEXIST       17
+#define EINVAL       22
+#define ECONNREFUSED 111
+
+#define NANOSECONDS 1000000000ULL
+
+#define member_offset(type, member) __builtin_offsetof(type, member)
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Types that user space needs but that no map names: clang writes BTF only for what a variable or map reaches. Never read. */
+#pragma once
+
+#include "conntrack.h"
+#include "drop.h"
+#include "endpoint.h"
+#include "events.h"
+#include "ipcache.h"
+#include "nat.h"
+#include "policy.h"
+#include "service.h"
+
+struct catalogue {
+	struct flow_event flow_event;
+	enum drop_reason drop_reason;
+	enum endpoint_flag endpoint_flag;
+	enum ipcache_flag ipcache_flag;
+	enum policy_verdict_kind policy_verdict_kind;
+	enum policy_match policy_match;
+	enum conntrack_kind conntrack_kind;
+	enum conntrack_flag conntrack_flag;
+	enum conntrack_state conntrack_state;
+	enum backend_state backend_state;
+	enum nat_direction nat_direction;
+	enum event_type event_type;
+	enum event_flag event_flag;
+	enum direction direction;
+	enum lost_ring lost_ring;
+};
+
+const volatile struct catalogue catalogue __attribute__((used)) = {};

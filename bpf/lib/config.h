@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Knobs fixed when the programs are loaded. The verifier knows their values: a feature that is off costs nothing. */
+#pragma once
+
+#include "addr.h"
+
+struct config {
+	struct addr node_ip4;		/* the node's address on the underlay; source of masqueraded IPv4; zero = none */
+	struct addr node_ip6;		/* the same for IPv6 */
+	struct addr router_ip4;		/* the node's address inside its pod network, the pods' gateway */
+	struct addr router_ip6;
+	__u32 uplink_ifindex;		/* the device towards other nodes and the world */
+	__u32 overlay_ifindex;		/* the VXLAN device; 0 = native routing */
+	__u32 cluster_id;
+	__u16 nat_port_min;		/* masquerade uses these ports; keep net.ipv4.ip_local_port_range outside of them */
+	__u16 nat_port_max;
+	__u8 host_mac[6];		/* source of the inner Ethernet header of tunnelled packets */
+	__u8 masquerade;		/* 1 = pods that talk to the world take the node's address */
+	__u8 policy_mode;		/* 0 default, 1 always, 2 never: the policy compiler's business, here for the record */
+	__u8 audit;			/* 1 = denials are reported as audit and pass */
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct config) == 96, "config");
+
+const volatile struct config config = {
+	.nat_port_min = 32768,
+	.nat_port_max = 65535,
+};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Every reason to drop. Numbers below 220 mean what they mean in the Hubble API; ours start at 220. 0 is "forwarded" in metrics. */
+#pragma once
+
+enum drop_reason {
+	DROP_INVALID_SOURCE_MAC = 130,
+	DROP_INVALID_SOURCE_IP = 132,
+	DROP_POLICY_DENIED = 133,
+	DROP_INVALID_PACKET = 134,
+	DROP_UNSUPPORTED_L3 = 139,
+	DROP_WRITE_ERROR = 141,
+	DROP_NO_TUNNEL_KEY = 147,
+	DROP_UNROUTABLE_IP = 151,
+	DROP_INVALID_EXTENSION_HEADER = 156,
+	DROP_NO_SERVICE_BACKEND = 158,
+	DROP_NO_TUNNEL_ENDPOINT = 160,
+	DROP_NAT_UNSUPPORTED_PROTOCOL = 168,
+	DROP_INVALID_IDENTITY = 171,
+	DROP_FRAGMENT_NOT_FOUND = 175,
+	DROP_PROXY_NOT_SUPPORTED = 180,
+	DROP_VLAN = 182,
+	DROP_TTL_EXCEEDED = 196,
+	DROP_POLICY_NOT_READY = 220,		/* the policy set has no rows: fails closed until the agent has loaded it */
+	DROP_UNKNOWN_CLUSTER_ADDRESS = 221,	/* in the cluster's address range, but nobody's address */
+	DROP_ENDPOINT_NOT_READY = 222,
+	DROP_CONNTRACK_FULL = 223,
+	DROP_SPOOFED_TUNNEL_SOURCE = 224,
+	DROP_NAT_FULL = 225,			/* the map took no mapping */
+	DROP_NAT_CONTENDED = 226,		/* every port tried was in use towards that destination */
+	DROP_MULTICAST = 227,
+	DROP_NOISE = 228,			/* what every stack says by itself (MLD, router solicitation): counted, no event */
+	DROP_HAIRPIN = 229,			/* a pod that reached itself through a service address, packet by packet */
+	DROP_FRAGMENT_TABLE_FULL = 230,
+};

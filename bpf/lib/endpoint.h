@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who lives on this node: pods, and the node's own addresses. */
+#pragma once
+
+#include "addr.h"
+
+enum endpoint_flag {
+	ENDPOINT_READY = 1,	/* policy loaded and read back: may talk */
+	ENDPOINT_HOST = 2,	/* one of the node's own addresses */
+	ENDPOINT_AUDIT = 4,	/* denials are reported as audit and pass */
+};
+
+struct endpoint_key {
+	struct addr addr;
+};
+_Static_assert(sizeof(struct endpoint_key) == 16, "endpoint_key");
+
+struct endpoint {
+	__u32 ifindex;		/* host side of the pod's veth */
+	__u32 id;
+	__u32 identity;
+	__u32 ingress_set;	/* policy sets; 0 = none, not ready */
+	__u32 egress_set;
+	__u8 mac[6];		/* the pod's */
+	__u8 host_mac[6];	/* the host side's, which answers for every address */
+	__u32 flags;
+};
+_Static_assert(sizeof(struct endpoint) == 36, "endpoint");
+
+/* The agent writes, every packet reads (twice); room for every address a node can hold (110–256 pods, two families, generously). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct endpoint_key);
+	__type(value, struct endpoint);
+} endpoints SEC(".maps");
+
+static __always_inline const struct endpoint *endpoint_find(const struct addr *addr)
+{
+	return bpf_map_lookup_elem(&endpoints, addr);
+}

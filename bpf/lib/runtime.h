@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What changes while the programs run. */
+#pragma once
+
+#include "base.h"
+
+struct runtime {
+	__u32 policy_generation;	/* bumped after every commit of policy, identities or addresses */
+	__u32 flags;			/* none yet */
+};
+_Static_assert(sizeof(struct runtime) == 8, "runtime");
+
+/* The agent writes, every packet reads; one row because it is a set of global variables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct runtime);
+} runtime SEC(".maps");
+
+static __always_inline __u32 policy_generation(void)
+{
+	__u32 zero = 0;
+	const struct runtime *row = bpf_map_lookup_elem(&runtime, &zero);
+
+	return row ? row->policy_generation : 0;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+SEC("tc")
+int from_overlay(struct __sk_buff *context)
+{
+	return 0;
+}
+
+SEC("tc")
+int to_overlay(struct __sk_buff *context)
+{
+	return 0;
+}
+
