@@ -85,3 +85,32 @@ test('a list that is refused is tried again, and synced waits for it', async () 
   using r = await setup(api);
   assert.equal(r.table.size, 1);
 });
+
+test("what this process wrote is seen at once, and older news does not undo it", async () => {
+  await using api = await TestApi.start();
+  using r = await setup(api);
+  await waitFor('the watch', () => api.requests.length >= 2);
+  const first = await api.client.create(resources.configMaps, object('a', '1'));
+  const second = await api.client.patch(resources.configMaps, 'a', 'n', { data: { value: '2' } }, { type: 'merge' });
+  r.observe(second);
+  r.observe(first);
+  assert.equal(value(r.table.get('n/a')), '2');
+  const seen = new Set<string | undefined>();
+  r.table.watch(() => seen.add(value(r.table.get('n/a'))));
+  api.put('configmaps', object('b'));
+  await waitFor('b', () => r.table.has('n/b'));
+  assert.deepEqual([...seen], ['2']);
+  r.forget(first);
+  assert.equal(r.table.has('n/a'), false);
+});
+
+test('an answer that comes after the news of the end brings nothing back', async () => {
+  await using api = await TestApi.start();
+  using r = await setup(api);
+  const created = await api.client.create(resources.configMaps, object('a'));
+  api.remove('configmaps', 'n/a');
+  api.put('configmaps', object('b'));
+  await waitFor('b', () => r.table.has('n/b'));
+  r.observe(created);
+  assert.equal(r.table.has('n/a'), false);
+});

@@ -27,6 +27,13 @@ export interface Reflector<T extends KubeObject> {
   readonly synced: Promise<void>;
   /** How it stands with the API now. */
   readonly state: ReflectorState;
+  /**
+   * Takes in what the API has just answered to this process's own write, so that the writer sees it before the watch tells.
+   * Whatever is older than what the table already knows is ignored, here and when the watch brings it later.
+   */
+  observe(object: T): void;
+  /** The same for an object that the API has just said is gone. */
+  forget(object: T): void;
 }
 
 export interface ReflectorState {
@@ -55,7 +62,13 @@ export function reflect<T extends KubeObject>(options: ReflectOptions): Reflecto
   const table = new Table<T>(options.resource.plural, objectKey);
   const reflection = new Reflection<T>(options, table);
   void reflection.run();
-  return { table, synced: table.whenSynced(), state: reflection.state };
+  return {
+    table,
+    synced: table.whenSynced(),
+    state: reflection.state,
+    observe: object => reflection.observe(object),
+    forget: object => reflection.forget(object),
+  };
 }
 
 /** The API ends each watch after 5 to 10 minutes, as client-go asks: all at once would be a herd. */
@@ -93,12 +106,26 @@ class Reflection<T extends KubeObject> {
     this.state.connected = false;
   }
 
+  observe(object: T): void {
+    // At or below the watch's version, the watch has told of it, and perhaps of its end.
+    if (!isNewer(object.metadata.resourceVersion, this.#version) || this.#isStale(object)) return;
+    this.#table.upsert(slim(object));
+  }
+
+  forget(object: T): void {
+    const key = objectKey(object);
+    if (this.#table.get(key)?.metadata.uid === object.metadata.uid) this.#table.delete(key);
+  }
+
   async #list(): Promise<void> {
     const { client, resource } = this.#options;
     const list = await client.list<T>(resource, this.#options);
-    this.#table.replaceAll(list.items.map(item => this.#unlessKnown(slim(item))));
+    const version = list.metadata.resourceVersion ?? '0';
+    // A row newer than the list is a write of this process that the list could not know: the watch will tell of it.
+    const known = (row: T) => !isNewer(row.metadata.resourceVersion, version);
+    this.#table.replaceAll(list.items.map(item => this.#unlessKnown(slim(item))), known);
     this.#contact();
-    this.#version = list.metadata.resourceVersion ?? '0';
+    this.#version = version;
     this.#firstList.synced();
   }
 
@@ -128,7 +155,7 @@ class Reflection<T extends KubeObject> {
       if (object.metadata.resourceVersion) this.#version = object.metadata.resourceVersion;
       if (type === 'ADDED' || type === 'MODIFIED') {
         if (deletes.length > 0) flush();
-        upserts.push(slim(object));
+        if (!this.#isStale(object)) upserts.push(slim(object));
       } else if (type === 'DELETED') {
         if (upserts.length > 0) flush();
         deletes.push(objectKey(object));
@@ -137,12 +164,18 @@ class Reflection<T extends KubeObject> {
     flush();
   }
 
-  /** The row in place where it is the same version of the same object: then comparing costs nothing. */
+  /** The row in place where it is the same version of the same object, or a later one: then comparing costs nothing. */
   #unlessKnown(object: T): T {
     const known = this.#table.get(objectKey(object));
     const same = known !== undefined && known.metadata.uid === object.metadata.uid
       && known.metadata.resourceVersion === object.metadata.resourceVersion && object.metadata.resourceVersion !== undefined;
-    return same ? known : object;
+    return same || this.#isStale(object) ? known! : object;
+  }
+
+  /** True when the table holds a later version of the same object. */
+  #isStale(object: T): boolean {
+    const known = this.#table.get(objectKey(object));
+    return known !== undefined && known.metadata.uid === object.metadata.uid && isNewer(known.metadata.resourceVersion, object.metadata.resourceVersion);
   }
 
   #contact(): void {
@@ -170,6 +203,15 @@ class Reflection<T extends KubeObject> {
     if (answered && this.#failures >= 2) this.#version = undefined;
     return error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
   }
+}
+
+/**
+ * True where version `a` is later than `b`. Versions are decimal numbers in every API server there is, and comparable since
+ * Kubernetes 1.35 by contract; what is not a number is never newer, and then only the watch is believed.
+ */
+function isNewer(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return false;
+  return a.length === b.length ? a > b : a.length > b.length;
 }
 
 /** Field ownership is long and nobody here reads it. */
