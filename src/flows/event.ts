@@ -1,0 +1,41 @@
+/** One record of the kernel's rings as plain columns, before any name is put to it. Numbers are the kernel's own (bpf/lib/events.h). */
+export interface FlowEvent {
+  /** CLOCK_MONOTONIC, nanoseconds (bpf_ktime_get_ns). */
+  readonly timeNs: bigint;
+  readonly source: string;
+  readonly destination: string;
+  readonly ipv6: boolean;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** IANA protocol number. */
+  readonly protocol: number;
+  readonly tcpFlags: number;
+  readonly type: number;
+  /** Drop reason for drops, observation point for traces. */
+  readonly reasonOrPoint: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly sourceEndpoint: number;
+  readonly destinationEndpoint: number;
+  readonly rule: number;
+  readonly ifindex: number;
+  readonly length: number;
+  readonly direction: number;
+  readonly verdict: number;
+  readonly match: number;
+  readonly reply: boolean;
+  readonly encrypted: boolean;
+  readonly audit: boolean;
+  /** The address the client asked for; undefined when no service was translated. */
+  readonly service: string | undefined;
+  readonly servicePort: number;
+  /** 0 new, 1 established, 2 reply, 3 related. */
+  readonly ctState: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+}
+
+/** Event types, Hubble's numbers (monitor message types). */
+export const EventType = { drop: 1, trace: 4, policyVerdict: 5, l7: 129 } as const;
+
+export const Protocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 } as const;

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Flow, FlowRule } from '../model/flow.ts';
+import { parseAddr } from '../std/ip.ts';
+import { layout } from './decode.ts';
+import type { FlowLookups } from './enrich.ts';
+import { createFlowPipeline } from './pipeline.ts';
+import type { EventRing } from './reader.ts';
+
+const rule: FlowRule = {
+  id: 77, kind: 'NetworkPolicy', namespace: 'payments', name: 'payment-service-ingress', path: 'spec', effect: 'default-deny', because: 'selected, no rule matched',
+};
+
+const lookups: FlowLookups = {
+  identityLabels: identity => (identity === 1234 ? ['k8s:app=checkout-service'] : undefined),
+  podByAddr: ip => ({ '10.244.1.5': { namespace: 'checkout', name: 'client' }, '10.244.2.9': { namespace: 'payments', name: 'server' } })[ip],
+  serviceByAddr: ip => (ip === '10.96.0.7' ? { namespace: 'payments', name: 'payment-service' } : undefined),
+  namesOf: () => undefined,
+  rule: id => (id === 77 ? rule : undefined),
+  interfaceName: () => 'lxc1',
+  dropReason: code => (code === 220 ? 'PolicyNotReady' : undefined),
+};
+
+interface Fields {
+  type: number; reason?: number; timeNs: bigint; source?: string; destination?: string; rule?: number; service?: string; flags?: number; protocol?: number; verdict?: number; icmpType?: number;
+}
+
+/** A record as the kernel writes it. */
+function record(fields: Fields): DataView {
+  const bytes = new Uint8Array(104);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(layout.timeNs, fields.timeNs, true);
+  bytes.set(parseAddr(fields.source ?? '10.244.1.5'), layout.source);
+  bytes.set(parseAddr(fields.destination ?? '10.244.2.9'), layout.destination);
+  view.setUint16(layout.sourcePort, 41000);
+  view.setUint16(layout.destinationPort, 8080);
+  view.setUint8(layout.protocol, fields.protocol ?? 6);
+  view.setUint8(layout.tcpFlags, 0x02);
+  view.setUint8(layout.type, fields.type);
+  view.setUint8(layout.reasonOrPoint, fields.reason ?? 0);
+  view.setUint32(layout.sourceIdentity, 1234, true);
+  view.setUint32(layout.destinationIdentity, 5678, true);
+  view.setUint32(layout.rule, fields.rule ?? 0, true);
+  view.setUint8(layout.direction, 1);
+  view.setUint8(layout.verdict, fields.verdict ?? 1);
+  view.setUint8(layout.match, 2);
+  view.setUint8(layout.flags, fields.flags ?? 0);
+  view.setUint8(layout.icmpType, fields.icmpType ?? 0);
+  if (fields.service) {
+    bytes.set(parseAddr(fields.service), layout.service);
+    view.setUint16(layout.servicePort, 80);
+  }
+  return view;
+}
+
+/** A ring in memory, with the kernel ring's `drain`. */
+class MemoryRing implements EventRing {
+  readonly queued: DataView[] = [];
+  drain(onRecord: (bytes: DataView, offset: number, length: number) => void, limit = Infinity): number {
+    const batch = this.queued.splice(0, limit);
+    for (const view of batch) onRecord(view, 0, view.byteLength);
+    return batch.length;
+  }
+}
+
+function pipelineOf(capacity = 100) {
+  const drops = new MemoryRing();
+  const flows = new MemoryRing();
+  const pipeline = createFlowPipeline({
+    rings: { drops, flows }, lookups, nodeName: 'node1', capacity, clock: { monotonicNs: () => 0n, wallNs: () => 1_234_567_800_000n },
+  });
+  return { pipeline, drops, flows };
+}
+
+test('a drop becomes a flow that names pods, reason and rule', () => {
+  const { pipeline, drops } = pipelineOf();
+  drops.queued.push(record({ type: 1, reason: 133, timeNs: 5n, rule: 77 }));
+  const [flow] = pipeline.query({});
+  assert.equal(flow?.time, '1970-01-01T00:20:34.567800005Z');
+  assert.equal(flow.verdict, 'DROPPED');
+  assert.equal(flow.dropReason, 'Policy denied');
+  assert.equal(flow.rule?.name, 'payment-service-ingress');
+  assert.deepEqual([flow.source.podName, flow.destination.podName, flow.destinationPort], ['client', 'server', 8080]);
+  assert.deepEqual(flow.source.labels, ['k8s:app=checkout-service']);
+  assert.equal(flow.summary, 'TCP Flags: SYN');
+});
+
+test('drops and flows of two rings come out in the order of time', () => {
+  const { pipeline, drops, flows } = pipelineOf();
+  flows.queued.push(record({ type: 5, timeNs: 1n }), record({ type: 5, timeNs: 3n }));
+  drops.queued.push(record({ type: 1, reason: 220, timeNs: 2n }));
+  assert.deepEqual(pipeline.query({}).map(flow => flow.type), ['policy-verdict', 'drop', 'policy-verdict']);
+  assert.equal(pipeline.query({ whitelist: [{ verdict: ['DROPPED'] }] })[0]?.dropReason, 'Policy not ready');
+  assert.deepEqual([pipeline.stats.flows, pipeline.stats.drops], [3, 1]);
+});
+
+test('the service that the client asked for is kept, also when it had no backend', () => {
+  const { pipeline, drops, flows } = pipelineOf();
+  flows.queued.push(record({ type: 5, timeNs: 1n, service: '10.96.0.7' }));
+  drops.queued.push(record({ type: 1, reason: 158, timeNs: 2n, destination: '10.96.0.7' }));
+  const [translated, dropped] = pipeline.query({});
+  assert.deepEqual(translated?.service, { namespace: 'payments', name: 'payment-service', ip: '10.96.0.7', port: 80 });
+  assert.equal(dropped?.service?.name, 'payment-service');
+});
+
+test('an audited verdict, an IPv6 echo and an unknown record', () => {
+  const { pipeline, flows } = pipelineOf();
+  flows.queued.push(record({ type: 5, timeNs: 1n, flags: 8, verdict: 2 }), record({ type: 5, timeNs: 2n, protocol: 58, source: 'fd00:10:244:1::5', flags: 2, icmpType: 128 }), new DataView(new ArrayBuffer(16)));
+  const [audited, echo] = pipeline.query({});
+  assert.equal(audited?.verdict, 'AUDIT');
+  assert.equal(echo?.summary, 'ICMPv6 EchoRequest');
+  assert.equal(echo.source.ip, 'fd00:10:244:1::5');
+  assert.equal(echo.sourcePort, undefined);
+  assert.equal(pipeline.stats.unknown, 1);
+});
+
+test('the history keeps the last ones; last and first pick from either end', () => {
+  const { pipeline, flows } = pipelineOf(3);
+  for (let i = 1; i <= 5; i++) flows.queued.push(record({ type: 5, timeNs: BigInt(i) }));
+  const times = (list: readonly Flow[]) => list.map(flow => flow.time.slice(-3));
+  assert.deepEqual(times(pipeline.query({})), ['03Z', '04Z', '05Z']);
+  assert.deepEqual(times(pipeline.query({ last: 1 })), ['05Z']);
+  assert.deepEqual(times(pipeline.query({ first: 2 })), ['03Z', '04Z']);
+  assert.deepEqual(times(pipeline.query({ since: '1970-01-01T00:20:34.567800004Z' })), ['04Z', '05Z']);
+});
+
+test('a follower gets what matches, loses the oldest when it is slow, and is told how many', async () => {
+  const { pipeline, flows } = pipelineOf();
+  const leaving = new AbortController();
+  const follower = pipeline.follow({ whitelist: [{ verdict: ['FORWARDED'] }] }, leaving.signal);
+  for (let i = 0; i < 9000; i++) flows.queued.push(record({ type: 5, timeNs: BigInt(i) }));
+  pipeline.drain();
+  assert.equal(follower.takeLost(), 9000 - 8192);
+  const { value } = await follower.next();
+  assert.equal((value as Flow).time, '1970-01-01T00:20:34.567800808Z');
+  leaving.abort();
+  let rest = 0;
+  for await (const _ of follower) rest++;
+  assert.equal(rest, 8191);
+  assert.equal(pipeline.stats.followers, 0);
+});

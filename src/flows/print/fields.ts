@@ -1,0 +1,91 @@
+import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import { reservedIdentities } from '../flags.ts';
+import type { Paint } from './paint.ts';
+
+/** The parts that Hubble's line formats share, in its own words. */
+export interface FieldOptions {
+  readonly paint: Paint;
+  /** Names instead of addresses (Hubble's --ip-translation). */
+  readonly names: boolean;
+  /** Names of policies and rules, where known. */
+  readonly policyNames: boolean;
+  readonly formatTime: (time: string) => string;
+}
+
+/** `Jan  1 00:20:34.567` in UTC (Go's time.StampMilli on a protobuf timestamp). */
+export function stampMilli(time: string): string {
+  const month = months[Number(time.slice(5, 7)) - 1] ?? '???';
+  const day = String(Number(time.slice(8, 10))).padStart(2);
+  return `${month} ${day} ${time.slice(11, 19)}.${(time.slice(20, 23).replace(/\D/g, '') || '000').padEnd(3, '0')}`;
+}
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** `ns/pod:port`, DNS names or the address; ICMP has no port; IPv6 in brackets. */
+export function hostText(flow: Flow, end: FlowEndpoint, options: FieldOptions): string {
+  const port = end === flow.source ? flow.sourcePort : flow.destinationPort;
+  const { paint } = options;
+  const host = options.names ? nameOf(flow, end) : undefined;
+  if (port === undefined) return paint.host(host ?? safe(end.ip));
+  const bare = host ?? (end.ip.includes(':') ? `[${safe(end.ip)}]` : safe(end.ip));
+  return `${paint.host(bare)}:${paint.port(String(port))}`;
+}
+
+function nameOf(flow: Flow, end: FlowEndpoint): string | undefined {
+  if (end.podName !== undefined) return safe(`${end.namespace}/${end.podName}`);
+  if (flow.service && flow.service.ip === end.ip) return safe(`${flow.service.namespace}/${flow.service.name}`);
+  if (end.names && end.names.length > 0) return safe(end.names.map(name => name.replace(/\.$/, '')).join(','));
+  return undefined;
+}
+
+const reservedNames = new Map([...reservedIdentities].map(([name, number]) => [number, name]));
+
+/** ` (world)` or ` (ID:12345)`; empty when there is none. */
+export function identityText(end: FlowEndpoint, paint: Paint): string {
+  if (end.identity === 0) return '';
+  return ` ${paint.identity(`(${reservedNames.get(end.identity) ?? `ID:${end.identity}`})`)}`;
+}
+
+/** What kind of event: observation point, reason of a drop, `policy-verdict:L3-L4 INGRESS`. */
+export function typeText(flow: Flow): string {
+  switch (flow.type) {
+    case 'drop': return safe(flow.dropReason ?? 'Unknown reason');
+    case 'trace': return safe(flow.observationPoint ?? 'trace');
+    case 'policy-verdict': return `policy-verdict:${flow.policyMatch ?? 'none'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
+    case 'l7': return 'l7';
+  }
+}
+
+/** Enum name of the verdict; policy verdicts say ALLOWED, DENIED, AUDITED and by whom. */
+export function verdictText(flow: Flow, options: FieldOptions): string {
+  const { paint } = options;
+  if (flow.type !== 'policy-verdict') {
+    const colour = flow.verdict === 'DROPPED' || flow.verdict === 'ERROR' ? paint.bad : flow.verdict === 'AUDIT' ? paint.careful : paint.good;
+    return colour(flow.verdict);
+  }
+  const by = options.policyNames ? policyBy(flow) : '';
+  if (flow.verdict === 'DROPPED') return paint.bad('DENIED') + by;
+  if (flow.verdict === 'AUDIT') return paint.careful('AUDITED') + by;
+  return paint.good('ALLOWED') + by;
+}
+
+function policyBy(flow: Flow): string {
+  const { rule } = flow;
+  if (!rule || rule.effect === 'default-allow') return '';
+  return ` BY ${safe(rule.name)}${rule.kind === 'default' ? '' : ` (${safe(rule.kind)})`}`;
+}
+
+/** Our own addition to a drop's line: ` [rule payments/payment-service-ingress: default deny]`. */
+export function ruleText(flow: Flow): string {
+  const { rule } = flow;
+  if (!rule || flow.type !== 'drop') return '';
+  const name = rule.namespace ? `${rule.namespace}/${rule.name}` : rule.name;
+  const what = rule.effect === 'default-deny' ? 'default deny' : rule.path;
+  return safe(` [rule ${name}: ${what}]`);
+}
+
+/** Text from the network or from objects never reaches the terminal with control characters in it. */
+export function safe(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '�');
+}
