@@ -20,6 +20,10 @@ export interface ClusterRecord {
   readonly dnsIp6: string;
   readonly clusterDomain: string;
   readonly clusterName: string;
+  /** As upstream's policyEnforcementMode. */
+  readonly policyMode: 'default' | 'always' | 'never';
+  /** Denials are reported as AUDIT and pass. */
+  readonly audit: boolean;
 }
 
 export interface NodeRecord {

@@ -1,0 +1,267 @@
+import { AddressPool } from '../ipam/pool.ts';
+import { ensureNodeDevices, remoteNodeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
+import { openNodeMaps, removePins } from '../datapath/maps.ts';
+import { nodeAttachments, Programs } from '../datapath/programs.ts';
+import { RingBuffer } from '../ebpf/ring.ts';
+import { desiredAddresses } from '../features/addresses/desired.ts';
+import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
+import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
+import type { EndpointRow } from '../features/endpoints/layout.ts';
+import { EndpointManager } from '../features/endpoints/manager.ts';
+import { publishEndpoints, remotePods, type CiliumEndpoint } from '../features/endpoints/objects.ts';
+import { EndpointStore } from '../features/endpoints/store.ts';
+import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
+import { createFlowPipeline } from '../flows/pipeline.ts';
+import { KubeClient } from '../kube/client.ts';
+import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
+import { reserved } from '../model/identity.ts';
+import { PolicyEngine } from '../policy/engine.ts';
+import { Signal, waitFor } from '../std/async.ts';
+import { errorText } from '../std/errors.ts';
+import { parseAddr, parsePrefix } from '../std/ip.ts';
+import type { Logger } from '../std/log.ts';
+import { createCgroup, openCgroup } from '../sys/cgroup.ts';
+import { Netlink } from '../sys/netlink.ts';
+import { derive } from '../table/derive.ts';
+import { Table } from '../table/table.ts';
+import { startCniServer, takePendingDeletes } from './cni-server.ts';
+import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
+import { reflectors, startInputs } from './inputs.ts';
+import { createLookups } from './lookups.ts';
+import { PolicyInputs } from './policy-inputs.ts';
+import { Regenerator } from './regenerate.ts';
+import { agentRoutes } from './routes.ts';
+import { startLocalApi } from './server.ts';
+import { startServices } from './services.ts';
+
+export interface AgentOptions {
+  readonly record: ClusterRecord;
+  readonly node: NodeRecord;
+  readonly paths: StatePaths;
+  /** The compiled kernel programs. */
+  readonly objectPath: string;
+}
+
+/**
+ * One node's agent, wired. What stands in the kernel is taken over first and goes on working; then the API's objects come,
+ * and what they say is compared with it.
+ *
+ *     API ─► inputs ─► identities, policies, services, addresses ─► Regenerator, services ─► maps
+ *     CNI ─► EndpointManager ─► endpoints ────────────────────────────┘
+ *     rings ─► flows ─► agent.sock
+ */
+export async function startAgent(options: AgentOptions, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
+  const { record, node, paths } = options;
+  const { log, signal } = dependencies;
+  const startedAt = new Date().toISOString();
+  const nodePaths = paths.node(node.name);
+
+  // The kernel: devices, maps, programs.
+  const netlink = Netlink.open();
+  const devices = ensureNodeDevices(netlink, node, record.routing);
+  const opened = openNodeMaps(nodePaths.maps);
+  const programs = new Programs({
+    objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
+    config: kernelConfig(record, node, devices),
+  });
+  const cgroupPath = createCgroup(`${record.instance}/${node.name}`);
+  using cgroup = openCgroup(cgroupPath);
+
+  // The API: everything that this node reads from it.
+  const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: `cirri-agent/${node.name}` });
+  const inputs = startInputs({ client, signal, log, nodeName: node.name });
+  const isSynced = () => reflectors(inputs).every(input => input.table.synced);
+  const synced = Promise.all(reflectors(inputs).map(input => input.synced));
+
+  // Identities and policies.
+  const identities = identityTable(inputs.ciliumIdentities.table, signal, log);
+  const allocator = new IdentityAllocator({ client, known: identities });
+  const prefixes = new PrefixIdentities();
+  prefixes.adopt(opened.maps.ipcache.entries());
+  const engine = new PolicyEngine({ clusterName: record.clusterName });
+  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced });
+
+  // Endpoints, and the pass that brings all of it into the kernel.
+  const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+  const regenerator = new Regenerator({
+    maps: opened.maps, endpoints, log, audit: record.audit,
+    refreshEngine: () => policies.refresh(),
+    compile: (subject, direction) => engine.compile(subject, direction),
+    subjectOf: endpoint => policies.subjectOf(endpoint),
+    hostRows: () => hostRows(node, devices),
+    addressRows: () => desiredAddresses({
+      clusterPrefixes: [record.clusterCidr4, record.clusterCidr6],
+      nodes: record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing)),
+      apiServers: [record.underlay.host4, record.underlay.host6],
+      pods: [
+        ...[...endpoints.rows()].map(endpoint => ({ addresses: endpointAddresses(endpoint), identity: endpoint.identity, local: true, since: endpoint.createdAt })),
+        ...remotePods(inputs.ciliumEndpoints.table.rows() as Iterable<CiliumEndpoint>, node.underlay4)
+          // An identity that policies do not know yet would be judged as nobody's: the address waits for its identity.
+          .filter(pod => pod.identity < 256 || identities.has(String(pod.identity)))
+          .map(pod => ({ addresses: pod.addresses, identity: pod.identity, local: false, since: pod.since, ...(record.routing === 'tunnel' ? { tunnel: pod.node } : {}) })),
+      ],
+      policyPrefixes: prefixes.entries(),
+      dualStack: true,
+    }),
+    synced: isSynced,
+  });
+  const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
+  const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
+  const manager = new EndpointManager({ podMtu: devices.podMtu, router4: node.routerIp4, router6: node.routerIp6 }, {
+    endpoints, store: new EndpointStore(nodePaths.endpoints), pool, netlink, programs, log,
+    identify: async (namespace, podName) => {
+      await waitFor('the first lists from the Kubernetes API', isSynced, { timeoutMs: 20_000 }).catch((cause: unknown) => {
+        throw new CniError(cniErrorCode.tryAgainLater, 'the policies have not been read from the Kubernetes API yet', { mend: 'see whether the API answers: cirri status', cause });
+      });
+      return identifyPod(namespace, podName, identifyDependencies);
+    },
+    makeReady: endpoint => regenerator.makeReady(endpoint),
+    commit: () => void regenerator.run(),
+  });
+
+  // Take over: endpoints first, their programs, then the node's own hooks; nothing is empty in between.
+  manager.adopt();
+  regenerator.run();
+  for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
+  programs.detach(programs.leftovers);
+  removePins(opened.stale);
+  for (const other of record.nodes) {
+    if (other.name !== node.name) for (const route of remoteNodeRoutes(node, other, devices)) netlink.routeAdd(route);
+  }
+
+  // Services and flows.
+  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal });
+  const lookups = createLookups({
+    endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
+    prefixIdentity: id => prefixes.labels(id),
+    serviceByAddr: services.byAddress,
+    rule: id => engine.ruleInfo(id),
+  });
+  const flows = createFlowPipeline({
+    rings: { drops: RingBuffer.open(opened.maps.dropEvents), flows: RingBuffer.open(opened.maps.flowEvents) },
+    lookups, nodeName: node.name,
+    lost: () => ({ flows: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(1)) }),
+  });
+  flows.start(signal);
+
+  // Loops: each marks and does its work in its own time.
+  const loops = [
+    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table], signal, log }),
+    derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
+    derive({
+      name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
+      step: async () => {
+        if (isSynced()) await publishEndpoints({ nodeAddress: node.underlay4 }, { client, local: endpoints, published: inputs.ciliumEndpoints.table as Table<CiliumEndpoint> });
+      },
+    }, { log, signal }),
+    // Identities are made before the runtime asks: a pod that is scheduled here needs one soon.
+    derive({
+      name: 'identities of scheduled pods', inputs: [inputs.pods.table, inputs.namespaces.table],
+      step: async () => {
+        if (!isSynced()) return;
+        for (const pod of inputs.pods.table.rows()) {
+          const labels = pod.metadata.deletionTimestamp ? undefined : podIdentityLabels(pod, identifyDependencies);
+          if (labels) await allocator.allocate(labels);
+        }
+      },
+    }, { log, signal }),
+    policies.publishConditions({ client, signal, log, nodeName: node.name, firstNode: record.nodes[0]?.name === node.name }),
+  ];
+
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, engine, services, flows, pool, prefixes, isSynced });
+  const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
+  await takePendingDeletes(nodePaths.cniSocket, manager);
+  const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
+  log.info('agent is up', { adoptedMaps: opened.adopted.length, endpoints: endpoints.size });
+  void synced.then(() => log.info('first lists are complete', { policies: policies.size, identities: identities.size }));
+
+  await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
+  api.close();
+  api.closeAllConnections();
+  cni.close();
+  await Promise.allSettled(loops);
+  programs.close();
+  netlink.close();
+  log.info('agent stops; what it put into the kernel goes on');
+}
+
+async function regenerateLoop(options: {
+  readonly regenerator: Regenerator;
+  readonly inputs: readonly { watch(onMark: () => void): () => void }[];
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}): Promise<void> {
+  const { regenerator, inputs, signal, log } = options;
+  const mark = new Signal();
+  for (const input of inputs) input.watch(() => mark.mark());
+  let nextMs: number | undefined = 0;
+  while (!signal.aborted) {
+    await mark.wait(nextMs === undefined ? { signal } : { timeoutMs: nextMs, signal });
+    // Objects come in bursts: one pass for all that arrived in this turn of the event loop.
+    await new Promise(resolve => setImmediate(resolve));
+    if (signal.aborted) return;
+    try {
+      nextMs = regenerator.run();
+    } catch (error) {
+      log.error('a pass failed; what was in force stays', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
+      nextMs = 1_000;
+    }
+  }
+}
+
+/** CiliumIdentity objects as rows; an object that is none is left out. */
+function identityTable(objects: Table<Parameters<typeof identityFromObject>[0]>, signal: AbortSignal, log: Logger): Table<Identity> {
+  const table = new Table<Identity>('identities', identity => String(identity.id));
+  const changes = objects.changes(() => take());
+  const take = () => {
+    const { changed, deleted } = changes.take();
+    for (const object of changed) {
+      const identity = identityFromObject(object);
+      if (identity) table.upsert(identity);
+      else log.warn('CiliumIdentity is not usable: its name must be a number from 256 to 65535 and it must have security-labels', { name: object.metadata.name });
+    }
+    table.delete(...deleted);
+  };
+  signal.addEventListener('abort', () => changes.stop(), { once: true });
+  return table;
+}
+
+function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }): EndpointRow[] {
+  return [node.underlay4, node.underlay6, node.routerIp4, node.routerIp6].map(address => ({
+    address, ifindex: devices.uplinkIndex, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0,
+    mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit: false,
+  }));
+}
+
+function nodeAddresses(node: NodeRecord, local: boolean, routing: ClusterRecord['routing']) {
+  return {
+    name: node.name, local,
+    underlay: [node.underlay4, node.underlay6],
+    routers: [node.routerIp4, node.routerIp6],
+    ...(local || routing === 'native' ? {} : { tunnel: node.underlay4 }),
+  };
+}
+
+function sumPerCpu(values: readonly bigint[] | undefined): number {
+  return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
+}
+
+function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
+  return {
+    nodeIp4: parseAddr(node.underlay4),
+    nodeIp6: parseAddr(node.underlay6),
+    routerIp4: parseAddr(node.routerIp4),
+    routerIp6: parseAddr(node.routerIp6),
+    uplinkIfindex: devices.uplinkIndex,
+    overlayIfindex: devices.overlayIndex,
+    clusterId: 0,
+    natPortMin: 32768,
+    natPortMax: 65535,
+    hostMac: Uint8Array.from(devices.uplinkMac.split(':'), part => Number.parseInt(part, 16)),
+    masquerade: 1,
+    policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
+    audit: record.audit ? 1 : 0,
+    pad: new Uint8Array(7),
+  };
+}

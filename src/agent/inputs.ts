@@ -1,0 +1,44 @@
+import type { KubeClient } from '../kube/client.ts';
+import { reflect, type Reflector } from '../kube/reflector.ts';
+import { resources, type Resource } from '../kube/resources.ts';
+import type { EndpointSlice, KubeObject, Namespace, Node, Pod, Service } from '../kube/types.ts';
+import type { Logger } from '../std/log.ts';
+
+/** Everything that an agent reads from the API, each collection as a table. */
+export interface Inputs {
+  readonly pods: Reflector<Pod>;
+  readonly namespaces: Reflector<Namespace>;
+  readonly nodes: Reflector<Node>;
+  readonly services: Reflector<Service>;
+  readonly endpointSlices: Reflector<EndpointSlice>;
+  readonly networkPolicies: Reflector<KubeObject>;
+  readonly ciliumNetworkPolicies: Reflector<KubeObject>;
+  readonly ciliumClusterwideNetworkPolicies: Reflector<KubeObject>;
+  readonly ciliumCIDRGroups: Reflector<KubeObject>;
+  readonly ciliumIdentities: Reflector<KubeObject>;
+  readonly ciliumEndpoints: Reflector<KubeObject>;
+}
+
+/** Starts all reflectors. Pods are only those of this node: what other nodes' pods are comes with their CiliumEndpoints. */
+export function startInputs(dependencies: { readonly client: KubeClient; readonly signal: AbortSignal; readonly log: Logger; readonly nodeName: string }): Inputs {
+  const { client, signal, log, nodeName } = dependencies;
+  const all = <T extends KubeObject>(resource: Resource, fieldSelector?: string): Reflector<T> =>
+    reflect<T>({ client, resource, signal, log, ...(fieldSelector === undefined ? {} : { fieldSelector }) });
+  return {
+    pods: all<Pod>(resources.pods, `spec.nodeName=${nodeName}`),
+    namespaces: all<Namespace>(resources.namespaces),
+    nodes: all<Node>(resources.nodes),
+    services: all<Service>(resources.services),
+    endpointSlices: all<EndpointSlice>(resources.endpointSlices),
+    networkPolicies: all(resources.networkPolicies),
+    ciliumNetworkPolicies: all(resources.ciliumNetworkPolicies),
+    ciliumClusterwideNetworkPolicies: all(resources.ciliumClusterwideNetworkPolicies),
+    ciliumCIDRGroups: all(resources.ciliumCIDRGroups),
+    ciliumIdentities: all(resources.ciliumIdentities),
+    ciliumEndpoints: all(resources.ciliumEndpoints),
+  };
+}
+
+export function reflectors(inputs: Inputs): readonly Reflector<KubeObject>[] {
+  return Object.values(inputs) as Reflector<KubeObject>[];
+}

@@ -1,0 +1,202 @@
+import type { NodeMaps } from '../datapath/maps.ts';
+import { mapTarget } from '../datapath/map-target.ts';
+import { addressKey, type AddressRow } from '../features/addresses/desired.ts';
+import { addressLayout } from '../features/addresses/layout.ts';
+import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
+import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
+import { PolicySets, type LoadedSet } from '../features/policy/sets.ts';
+import type { CompiledSet, Subject } from '../policy/compile.ts';
+import { errorText } from '../std/errors.ts';
+import type { Logger } from '../std/log.ts';
+import { Reconciler } from '../table/reconcile.ts';
+import { Table } from '../table/table.ts';
+
+export interface RegenerateDependencies {
+  readonly maps: NodeMaps;
+  readonly endpoints: Table<Endpoint>;
+  readonly log: Logger;
+  /** Takes policies and identities into the engine; true when anything that sets depend on has changed. */
+  readonly refreshEngine: () => boolean;
+  readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
+  readonly subjectOf: (endpoint: Endpoint) => Subject;
+  /** All rows of the ipcache, from what is known now. */
+  readonly addressRows: () => readonly AddressRow[];
+  readonly hostRows: () => readonly EndpointRow[];
+  readonly audit: boolean;
+  /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
+  readonly synced: () => boolean;
+}
+
+/** The sets in force for one subject. */
+interface SubjectSets {
+  readonly ingress: LoadedSet;
+  readonly egress: LoadedSet;
+}
+
+/**
+ * From tables to the kernel, in the one order in which no window opens:
+ *
+ *     1 policy sets: written whole under new numbers, read back and compared
+ *     2 ipcache: identities that the sets know by now
+ *     3 endpoints: each flips to its new sets with one update
+ *     4 generation: running connections are judged anew on their next packet
+ *     5 sets that nobody points to are removed
+ *
+ * A pass is synchronous and needs nothing but the tables, so the state of the kernel depends on the present objects alone.
+ */
+export class Regenerator {
+  readonly #deps: RegenerateDependencies;
+  readonly sets: PolicySets;
+  readonly addresses = new Table<AddressRow>('addresses', addressKey);
+  readonly endpointRows = new Table<EndpointRow>('endpoint-rows', endpointRowKey);
+  readonly addressReconciler: Reconciler<AddressRow>;
+  readonly endpointReconciler: Reconciler<EndpointRow>;
+  readonly #bySubject = new Map<string, SubjectSets>();
+  /** Why a subject's policy is not in force as written; the previous sets stay. */
+  readonly failures = new Map<string, { readonly message: string; readonly since: string; attempts: number }>();
+  readonly #firstLists: { synced(): void }[];
+  #changed = false;
+  #swept = false;
+
+  constructor(dependencies: RegenerateDependencies) {
+    this.#deps = dependencies;
+    const { maps, log } = dependencies;
+    this.sets = new PolicySets({ classes: maps.policyClasses, verdicts: maps.policyVerdicts });
+    this.#firstLists = [this.addresses.producer('first lists'), this.endpointRows.producer('first lists')];
+    const onApplied = () => { this.#changed = true; };
+    this.addressReconciler = new Reconciler({ desired: this.addresses, target: mapTarget(maps.ipcache, addressLayout), log, onApplied });
+    this.endpointReconciler = new Reconciler({ desired: this.endpointRows, target: mapTarget(maps.endpoints, endpointLayout), log, onApplied });
+  }
+
+  /** One pass. Cheap when nothing has changed. Returns ms until failed rows want another, or undefined. */
+  run(): number | undefined {
+    const { synced } = this.#deps;
+    const stale = this.#deps.refreshEngine();
+    this.#loadSets(stale);
+    this.addresses.replaceAll(this.#deps.addressRows());
+    this.endpointRows.replaceAll([...this.#deps.hostRows(), ...this.#podRows()]);
+    if (synced()) for (const first of this.#firstLists.splice(0)) first.synced();
+    this.addressReconciler.settle();
+    this.endpointReconciler.settle();
+    if (this.#changed || stale) this.#bumpGeneration();
+    this.#retireSets();
+    const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
+    return waits.length > 0 ? Math.min(...waits) : undefined;
+  }
+
+  /** A pass for one endpoint's sake: throws when it is not ready afterwards. */
+  makeReady(endpoint: Endpoint): void {
+    this.run();
+    const failure = this.failures.get(subjectKey(endpoint));
+    if (failure && !this.#bySubject.has(subjectKey(endpoint))) throw new Error(`the policy of ${endpoint.namespace}/${endpoint.podName} could not be loaded: ${failure.message}`);
+    for (const address of endpointAddresses(endpoint)) {
+      const failed = [...this.endpointReconciler.statuses()].find(status => status.key === address);
+      if (failed) throw new Error(`the map entry of ${address} could not be written: ${failed.error ?? 'pending'}`);
+      if (!this.endpointRows.get(address)?.ready) throw new Error(`the endpoint ${address} has no policy in the kernel yet`);
+    }
+  }
+
+  setsOf(endpoint: Endpoint): SubjectSets | undefined {
+    return this.#bySubject.get(subjectKey(endpoint));
+  }
+
+  #loadSets(stale: boolean): void {
+    const subjects = new Map<string, Endpoint>();
+    for (const endpoint of this.#deps.endpoints.rows()) subjects.set(subjectKey(endpoint), endpoint);
+    for (const key of this.#bySubject.keys()) if (!subjects.has(key)) this.#bySubject.delete(key);
+    for (const key of this.failures.keys()) if (!subjects.has(key)) this.failures.delete(key);
+    // Before the first lists policies are missing: what an earlier agent put in place knows more.
+    if (!this.#deps.synced()) return;
+    const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
+    if (work.length === 0) return;
+    const compiled = work.map(([key, endpoint]) => {
+      const subject = this.#deps.subjectOf(endpoint);
+      return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+    });
+    const movers = this.#wholeMoves(compiled);
+    for (const item of compiled) this.#loadSubject(item, movers);
+  }
+
+  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, movers: ReadonlyMap<string, LoadedSet>): void {
+    try {
+      const ingress = this.sets.ensure(item.ingress, movers.get(item.ingress.hash));
+      const egress = this.sets.ensure(item.egress, movers.get(item.egress.hash));
+      this.#bySubject.set(item.key, { ingress, egress });
+      this.failures.delete(item.key);
+    } catch (error) {
+      const message = errorText(error);
+      const before = this.failures.get(item.key);
+      if (before?.message !== message) this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
+      this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
+    }
+  }
+
+  /** Old sets all of whose users move to the same new set: these may be changed in place. Keyed by the new set's hash. */
+  #wholeMoves(compiled: readonly { key: string; ingress: CompiledSet; egress: CompiledSet }[]): Map<string, LoadedSet> {
+    const target = new Map<LoadedSet, string | null>();
+    const note = (old: LoadedSet | undefined, hash: string) => {
+      if (old) target.set(old, target.has(old) && target.get(old) !== hash ? null : hash);
+    };
+    const moving = new Set(compiled.map(item => item.key));
+    for (const item of compiled) {
+      const old = this.#bySubject.get(item.key);
+      note(old?.ingress, item.ingress.hash);
+      note(old?.egress, item.egress.hash);
+    }
+    for (const [key, sets] of this.#bySubject) {
+      if (moving.has(key)) continue;
+      target.set(sets.ingress, null);
+      target.set(sets.egress, null);
+    }
+    const moves = new Map<string, LoadedSet>();
+    for (const [old, hash] of target) if (hash !== null && hash !== old.hash && !moves.has(hash)) moves.set(hash, old);
+    return moves;
+  }
+
+  #podRows(): EndpointRow[] {
+    const rows: EndpointRow[] = [];
+    for (const endpoint of this.#deps.endpoints.rows()) {
+      const sets = this.#bySubject.get(subjectKey(endpoint));
+      for (const address of endpointAddresses(endpoint)) {
+        const kept = sets ? undefined : this.#adoptedSets(address, endpoint);
+        rows.push({
+          address, ifindex: endpoint.ifindex, id: endpoint.id, identity: endpoint.identity,
+          ingressSet: sets?.ingress.id ?? kept?.ingressSet ?? 0,
+          egressSet: sets?.egress.id ?? kept?.egressSet ?? 0,
+          mac: endpoint.mac, hostMac: endpoint.hostMac,
+          ready: sets !== undefined || kept !== undefined, host: false, audit: this.#deps.audit,
+        });
+      }
+    }
+    return rows;
+  }
+
+  /** What the kernel enforces for this very endpoint since before this agent started. */
+  #adoptedSets(address: string, endpoint: Endpoint): { ingressSet: number; egressSet: number } | undefined {
+    const present = this.#deps.maps.endpoints.lookup(endpointLayout.keyFromText(address));
+    return present && present.id === endpoint.id && present.ingressSet !== 0 ? present : undefined;
+  }
+
+  #bumpGeneration(): void {
+    const row = this.#deps.maps.runtime.lookup(0) ?? { policyGeneration: 0, flags: 0 };
+    this.#deps.maps.runtime.update(0, { ...row, policyGeneration: (row.policyGeneration + 1) >>> 0 });
+    this.#changed = false;
+  }
+
+  /** Only when no row of the kernel can still point to them. */
+  #retireSets(): void {
+    if (!this.#deps.synced() || !this.endpointReconciler.settled) return;
+    const inUse = new Set<string>();
+    for (const sets of this.#bySubject.values()) inUse.add(sets.ingress.hash).add(sets.egress.hash);
+    this.sets.retain(inUse);
+    if (this.#swept || this.failures.size > 0) return;
+    const removed = this.sets.sweep();
+    this.#swept = true;
+    if (removed > 0) this.#deps.log.info('removed policy entries of an earlier agent', { entries: removed });
+  }
+}
+
+/** Endpoints with equal labels and equally named ports share their sets. */
+export function subjectKey(endpoint: Endpoint): string {
+  return `${endpoint.identity}|${endpoint.namedPorts.map(port => `${port.name}=${port.protocol}/${port.port}`).sort().join(',')}`;
+}

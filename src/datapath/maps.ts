@@ -1,0 +1,58 @@
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { BpfMap, type MapSpec } from '../ebpf/map.ts';
+import { maps as specs } from './generated/maps.ts';
+
+type Specs = typeof specs;
+type MapOf<S> = S extends MapSpec<infer K, infer V> ? BpfMap<K, V> : never;
+
+/** Every map of the datapath, by its name in the kernel. */
+export type NodeMaps = { readonly [Name in keyof Specs]: MapOf<Specs[Name]> };
+
+/** Maps opened, and which of them were there before (adopted) with what they hold. */
+export interface OpenedMaps {
+  readonly maps: NodeMaps;
+  readonly adopted: readonly string[];
+  /** Pins of maps with another layout or of a name that is no longer known: remove once the programs have been swapped. */
+  readonly stale: readonly string[];
+  close(): void;
+}
+
+/**
+ * Opens the node's maps under `directory`, making those that are not there. The path of a pin carries the hash of the map's
+ * layout (`endpoints-1a2b3c4d`): an equal hash is adopted with its contents, any other is left alone until the new
+ * programs, which use new maps, are in place.
+ */
+export function openNodeMaps(directory: string): OpenedMaps {
+  mkdirSync(directory, { recursive: true });
+  const opened: Record<string, BpfMap<unknown, unknown>> = {};
+  const adopted: string[] = [];
+  const current = new Set<string>();
+  for (const spec of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
+    const pinName = `${spec.name}-${spec.layoutHash}`;
+    const path = join(directory, pinName);
+    current.add(pinName);
+    const existing = BpfMap.openPinned(spec, path);
+    if (existing) {
+      adopted.push(spec.name);
+      opened[spec.name] = existing;
+      continue;
+    }
+    const made = BpfMap.create(spec);
+    made.pin(path);
+    opened[spec.name] = made;
+  }
+  return {
+    maps: Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, opened[spec.name]])) as unknown as NodeMaps,
+    adopted,
+    stale: readdirSync(directory).filter(name => !current.has(name)).map(name => join(directory, name)),
+    close: () => {
+      for (const map of Object.values(opened)) map.close();
+    },
+  };
+}
+
+/** Removes pins that nothing uses any more. */
+export function removePins(paths: readonly string[]): void {
+  for (const path of paths) if (existsSync(path)) unlinkSync(path);
+}

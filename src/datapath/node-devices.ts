@@ -1,0 +1,72 @@
+import type { NodeRecord } from '../model/cluster.ts';
+import type { Netlink } from '../sys/netlink.ts';
+import { writeSysctl } from '../sys/sysctl.ts';
+import { parseAddr, parsePrefix } from '../std/ip.ts';
+
+export const overlayName = 'cirri_vxlan';
+export const uplinkName = 'eth0';
+/** VXLAN over IPv4: outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14. */
+const overlayOverhead = 50;
+/** Linux's VXLAN default; also upstream's. */
+const overlayPort = 8472;
+
+export interface NodeDevices {
+  readonly uplinkIndex: number;
+  /** 0 with native routing. */
+  readonly overlayIndex: number;
+  readonly uplinkMac: string;
+  /** For pods' devices. */
+  readonly podMtu: number;
+}
+
+/** Makes what a node needs once: the overlay device, the router's addresses, forwarding. Run again, it changes nothing. */
+export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: 'tunnel' | 'native'): NodeDevices {
+  for (const [name, value] of nodeSysctls) writeSysctl(name, value);
+  const uplink = netlink.linkGet(uplinkName);
+  if (!uplink) throw new Error(`node ${node.name} has no device ${uplinkName}`);
+  const routers = [parsePrefix(node.routerIp4), parsePrefix(node.routerIp6)];
+  if (routing === 'native') {
+    const lo = netlink.linkGet('lo');
+    if (lo) for (const router of routers) ignoreExists(() => netlink.addrAdd(lo.index, router, { noDad: true }));
+    return { uplinkIndex: uplink.index, overlayIndex: 0, uplinkMac: uplink.mac, podMtu: uplink.mtu };
+  }
+  const podMtu = uplink.mtu - overlayOverhead;
+  if (!netlink.linkGet(overlayName)) {
+    netlink.vxlanCreate({ name: overlayName, port: overlayPort, collectMetadata: true, mtu: podMtu });
+  }
+  const overlay = netlink.linkGet(overlayName);
+  if (!overlay) throw new Error(`device ${overlayName} is gone right after it was made`);
+  // No ARP on the overlay: the programs know where everything is; the receiver takes frames by address, not by MAC.
+  netlink.linkSet(overlay.index, { arp: false, up: true, mtu: podMtu });
+  for (const router of routers) ignoreExists(() => netlink.addrAdd(overlay.index, router, { noDad: true }));
+  return { uplinkIndex: uplink.index, overlayIndex: overlay.index, uplinkMac: uplink.mac, podMtu };
+}
+
+const nodeSysctls: readonly (readonly [string, string])[] = [
+  ['net/ipv4/ip_forward', '1'],
+  ['net/ipv6/conf/all/forwarding', '1'],
+  // The programs check sources (anti-spoofing) and know more than the routing table does.
+  ['net/ipv4/conf/all/rp_filter', '0'],
+  ['net/ipv4/conf/default/rp_filter', '0'],
+  // Below the node ports (30000) and the ports that masquerade uses (32768 and up): the three never meet.
+  ['net/ipv4/ip_local_port_range', '10000 29999'],
+];
+
+/** How the node's own stack reaches another node's pods. */
+export function remoteNodeRoutes(self: NodeRecord, other: NodeRecord, devices: NodeDevices): Parameters<Netlink['routeAdd']>[0][] {
+  const families = [
+    { destination: other.podCidr4, source: self.routerIp4, gateway: other.underlay4 },
+    { destination: other.podCidr6, source: self.routerIp6, gateway: other.underlay6 },
+  ];
+  return families.map(({ destination, source, gateway }) => devices.overlayIndex === 0
+    ? { destination: parsePrefix(destination), index: devices.uplinkIndex, gateway: parseAddr(gateway), source: parseAddr(source), replace: true }
+    : { destination: parsePrefix(destination), index: devices.overlayIndex, source: parseAddr(source), scopeLink: true, replace: true });
+}
+
+function ignoreExists(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    if ((error as { errno?: string }).errno !== 'EEXIST') throw error;
+  }
+}

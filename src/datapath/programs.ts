@@ -1,0 +1,118 @@
+import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { BpfLink } from '../ebpf/link.ts';
+import { BpfObject, type BpfProgram } from '../ebpf/object.ts';
+import type { NodeMaps } from './maps.ts';
+
+/** One program where it belongs. The pin's name says it: a restarted agent finds its links by these names. */
+export interface Attachment {
+  readonly program: string;
+  readonly pin: string;
+  /** What it is attached to, for people. */
+  readonly where: string;
+  readonly hook: { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress' } | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number };
+}
+
+/** bpf_attach_type of uapi/linux/bpf.h. */
+const attachType = {
+  connect4: 10, connect6: 11, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20,
+  getpeername4: 29, getpeername6: 30,
+} as const;
+
+export class Programs {
+  readonly #object: BpfObject;
+  readonly #linkDirectory: string;
+  readonly #attached = new Map<string, { readonly attachment: Attachment; readonly link: BpfLink }>();
+
+  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string }) {
+    mkdirSync(options.linkDirectory, { recursive: true });
+    this.#linkDirectory = options.linkDirectory;
+    this.#object = BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps });
+  }
+
+  get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {
+    return [...this.#attached.values()].map(({ attachment }) => ({
+      name: attachment.program, attachedTo: attachment.where, tag: this.#object.program(attachment.program).tag,
+    }));
+  }
+
+  program(name: string): BpfProgram {
+    return this.#object.program(name);
+  }
+
+  /**
+   * Attaches, or takes over the link that an earlier agent pinned: then the program is swapped in one step, no packet
+   * meets an empty hook. A link to a device that is gone is of no use and is replaced.
+   */
+  attach(attachment: Attachment): void {
+    const program = this.#object.program(attachment.program);
+    const path = join(this.#linkDirectory, attachment.pin);
+    const found = BpfLink.openPinned(path);
+    if (found && isStillOn(found, attachment)) {
+      found.update(program);
+      this.#attached.set(attachment.pin, { attachment, link: found });
+      return;
+    }
+    if (found) {
+      found.close();
+      unlinkSync(path);
+    }
+    const link = attachment.hook.kind === 'tcx'
+      ? BpfLink.attachTcx({ program, ifindex: attachment.hook.ifindex, direction: attachment.hook.direction })
+      : BpfLink.attachCgroup({ program, cgroupFd: attachment.hook.fd, attachType: attachment.hook.attachType });
+    link.pin(path);
+    this.#attached.set(attachment.pin, { attachment, link });
+  }
+
+  /** Removes links by pin name; what is not there is no error. */
+  detach(pins: readonly string[]): void {
+    for (const pin of pins) {
+      const link = this.#attached.get(pin)?.link ?? BpfLink.openPinned(join(this.#linkDirectory, pin));
+      if (!link) continue;
+      unlinkSync(join(this.#linkDirectory, pin));
+      link.close();
+      this.#attached.delete(pin);
+    }
+  }
+
+  /** Pins of links that nobody attached in this life: pods that went away while the agent was down. */
+  get leftovers(): readonly string[] {
+    return readdirSync(this.#linkDirectory).filter(pin => !this.#attached.has(pin));
+  }
+
+  close(): void {
+    for (const { link } of this.#attached.values()) link.close();
+    this.#object.close();
+  }
+}
+
+export function nodeAttachments(devices: { readonly uplinkIndex: number; readonly overlayIndex: number }, cgroup: { readonly fd: number; readonly path: string }): Attachment[] {
+  const tcx = (program: string, ifindex: number, direction: 'ingress' | 'egress', device: string): Attachment =>
+    ({ program, pin: `${device}-${direction}`, where: `${device} ${direction} (tcx)`, hook: { kind: 'tcx', ifindex, direction } });
+  const overlay = devices.overlayIndex === 0 ? [] : [
+    tcx('from_overlay', devices.overlayIndex, 'ingress', 'overlay'),
+    tcx('to_overlay', devices.overlayIndex, 'egress', 'overlay'),
+  ];
+  const sockets = Object.entries(attachType).map(([hook, type]): Attachment =>
+    ({ program: `sock_${hook}`, pin: `sock-${hook}`, where: `${cgroup.path} ${hook} (cgroup)`, hook: { kind: 'cgroup', fd: cgroup.fd, attachType: type } }));
+  return [
+    tcx('from_network', devices.uplinkIndex, 'ingress', 'uplink'),
+    tcx('to_network', devices.uplinkIndex, 'egress', 'uplink'),
+    ...overlay,
+    ...sockets,
+  ];
+}
+
+export function podAttachments(endpoint: { readonly id: number; readonly ifindex: number; readonly hostInterface: string }): Attachment[] {
+  return (['ingress', 'egress'] as const).map(direction => ({
+    program: direction === 'ingress' ? 'from_pod' : 'to_pod',
+    pin: `endpoint-${endpoint.id}-${direction}`,
+    where: `${endpoint.hostInterface} ${direction} (tcx)`,
+    hook: { kind: 'tcx' as const, ifindex: endpoint.ifindex, direction },
+  }));
+}
+
+function isStillOn(link: BpfLink, attachment: Attachment): boolean {
+  if (attachment.hook.kind !== 'tcx') return true;
+  return link.info().ifindex === attachment.hook.ifindex;
+}

@@ -1,0 +1,42 @@
+import { EndpointFlag } from '../../datapath/generated/enums.ts';
+import type { Endpoint as EndpointEntry, EndpointKey } from '../../datapath/generated/structs.ts';
+import type { RowLayout } from '../../datapath/map-target.ts';
+import { formatAddr, parseAddr } from '../../std/ip.ts';
+
+/** A row of the kernel's `endpoints`: one address of a pod on this node, or of the node itself. */
+export interface EndpointRow {
+  readonly address: string;
+  readonly ifindex: number;
+  readonly id: number;
+  readonly identity: number;
+  readonly ingressSet: number;
+  readonly egressSet: number;
+  readonly mac: string;
+  readonly hostMac: string;
+  /** Policy is loaded and was read back: without it nothing passes. */
+  readonly ready: boolean;
+  /** An address of the node itself. */
+  readonly host: boolean;
+  readonly audit: boolean;
+}
+
+export const endpointRowKey = (row: EndpointRow): string => row.address;
+
+export const endpointLayout: RowLayout<EndpointRow, EndpointKey, EndpointEntry> = {
+  entry: row => [{ addr: parseAddr(row.address) }, {
+    ifindex: row.ifindex,
+    id: row.id,
+    identity: row.identity,
+    ingressSet: row.ingressSet,
+    egressSet: row.egressSet,
+    mac: macBytes(row.mac),
+    hostMac: macBytes(row.hostMac),
+    flags: (row.ready ? EndpointFlag.Ready : 0) | (row.host ? EndpointFlag.Host : 0) | (row.audit ? EndpointFlag.Audit : 0),
+  }],
+  keyText: key => formatAddr(key.addr),
+  keyFromText: text => ({ addr: parseAddr(text) }),
+};
+
+function macBytes(mac: string): Uint8Array {
+  return Uint8Array.from(mac.split(':'), part => Number.parseInt(part, 16));
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PolicyClass, PolicyClassKey, PolicyVerdict, PolicyVerdictKey } from '../../datapath/generated/structs.ts';
+import type { CompiledSet, VerdictRow } from '../../policy/compile.ts';
+import { PolicySets, type PolicySetMaps } from './sets.ts';
+
+/** A BPF hash of our own that obeys the same rules: it has a limit, and keys compare by content. */
+class FakeMap<K, V> {
+  readonly held = new Map<string, V>();
+  readonly spec: { readonly maxEntries: number };
+  /** What `lookup` answers for a key, for a kernel that does not hold what was written. */
+  lie: ((key: K) => V | undefined) | undefined;
+  constructor(maxEntries = 1000) { this.spec = { maxEntries }; }
+  lookup(key: K): V | undefined { return this.lie ? this.lie(key) : this.held.get(JSON.stringify(key)); }
+  update(key: K, value: V): void {
+    if (!this.held.has(JSON.stringify(key)) && this.held.size >= this.spec.maxEntries) throw new Error('E2BIG');
+    this.held.set(JSON.stringify(key), value);
+  }
+  updateBatch(entries: readonly (readonly [K, V])[]): void { for (const [key, value] of entries) this.update(key, value); }
+  delete(key: K): boolean { return this.held.delete(JSON.stringify(key)); }
+  *entries(): Generator<[K, V]> { for (const [key, value] of this.held) yield [JSON.parse(key) as K, value]; }
+  count(): number { return this.held.size; }
+}
+
+function fakeMaps(limits: { classes?: number; verdicts?: number } = {}) {
+  const classes = new FakeMap<PolicyClassKey, PolicyClass>(limits.classes);
+  const verdicts = new FakeMap<PolicyVerdictKey, PolicyVerdict>(limits.verdicts);
+  return { classes, verdicts, maps: { classes, verdicts } as unknown as PolicySetMaps };
+}
+
+const row = (rule: number, more: Partial<VerdictRow> = {}): VerdictRow => ({ class: 1, protocol: 6, port: 80, portBits: 16, verdict: 'allow', rule, match: 2, ...more });
+const set = (hash: string, classes: [number, number][], verdicts: VerdictRow[]): CompiledSet =>
+  ({ hash, enforced: true, classes: new Map(classes), verdicts, rules: new Map() }) as CompiledSet;
+
+test('a set is written whole under a number of its own, and an equal one is shared', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
+  assert.equal(sets.ensure(set('a', [[300, 1]], [row(7)])), one);
+  assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 300 }, { class: 1 }]]);
+  assert.deepEqual([...verdicts.entries()], [[{ prefixBits: 96, set: one.id, class: 1, protocol: 6, pad: 0, port: 80 }, { rule: 7, proxyPort: 0, verdict: 1, match: 2 }]]);
+});
+
+test('any protocol is a 64 bit prefix, any port an 80 bit one', () => {
+  const { maps, verdicts } = fakeMaps();
+  new PolicySets(maps).ensure(set('a', [], [row(1, { protocol: null, port: 0, portBits: 0 }), row(2, { port: 0, portBits: 0 })]));
+  assert.deepEqual([...verdicts.entries()].map(([key]) => key.prefixBits).sort(), [64, 80]);
+});
+
+test('a new identity is one entry in the set that is in force; its number stays', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
+  const two = sets.ensure(set('b', [[300, 1], [301, 1]], [row(7)]), one);
+  assert.equal(two.id, one.id);
+  assert.equal(classes.held.size, 2);
+  assert.equal(verdicts.held.size, 1);
+  const three = sets.ensure(set('c', [[301, 1]], [row(7)]), two);
+  assert.equal(three.id, one.id);
+  assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 301 }, { class: 1 }]]);
+});
+
+test('other verdicts make another set; the old one stays until nobody uses it', () => {
+  const { maps, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
+  const two = sets.ensure(set('b', [[300, 1]], [row(8)]), one);
+  assert.notEqual(two.id, one.id);
+  assert.equal(verdicts.held.size, 2);
+  sets.retain(new Set(['b']));
+  assert.deepEqual([...verdicts.entries()].map(([key]) => key.set), [two.id]);
+});
+
+test('a policy that does not fit is refused with the numbers and leaves nothing behind', () => {
+  const { maps, classes, verdicts } = fakeMaps({ verdicts: 2 });
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
+  assert.throws(() => sets.ensure(set('b', [[300, 1]], [row(8), row(9, { port: 81 })])), /needs 2 more entries in policy_verdicts, which holds 1 of 2/);
+  assert.equal(verdicts.held.size, 1);
+  assert.equal(classes.held.size, 1);
+  assert.equal(sets.get('a'), one);
+});
+
+test('a set that reads back differently never comes into force', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  verdicts.lie = () => ({ rule: 666, proxyPort: 0, verdict: 1, match: 2 });
+  const sets = new PolicySets(maps);
+  assert.throws(() => sets.ensure(set('a', [[300, 1]], [row(7)])), /reads back differently.*rule 7 expected, rule 666 found/);
+  assert.equal(sets.get('a'), undefined);
+  assert.equal(verdicts.held.size + classes.held.size, 0);
+});
+
+test('verify names what differs in the kernel and mends it', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  sets.ensure(set('a', [[300, 1]], [row(7)]));
+  verdicts.held.clear();
+  classes.update({ set: 1, identity: 300 }, { class: 9 });
+  assert.deepEqual(sets.verify(), ['class 1 protocol 6 port 80/16: rule 7 expected, nothing found', 'identity 300: class 1 expected, class 9 found']);
+  assert.deepEqual(sets.verify(), []);
+});
+
+test('sets of an earlier agent keep their numbers, and go when they are swept', () => {
+  const { maps, verdicts } = fakeMaps();
+  new PolicySets(maps).ensure(set('a', [[300, 1]], [row(7)]));
+  const second = new PolicySets(maps);
+  const mine = second.ensure(set('a', [[300, 1]], [row(7)]));
+  assert.equal(mine.id, 2);
+  assert.equal(verdicts.held.size, 2);
+  assert.equal(second.sweep(), 2);
+  assert.deepEqual([...verdicts.entries()].map(([key]) => key.set), [2]);
+});
