@@ -16,7 +16,7 @@ import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { reserved } from '../model/identity.ts';
-import { PolicyEngine } from '../policy/engine.ts';
+import { PolicyEngine } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
@@ -80,7 +80,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
   const engine = new PolicyEngine({ clusterName: record.clusterName });
-  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced });
+  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName });
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
@@ -166,10 +166,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
         }
       },
     }, { log, signal }),
-    policies.publishConditions({ client, signal, log, nodeName: node.name, firstNode: record.nodes[0]?.name === node.name }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, engine, services, flows, pool, prefixes, isSynced });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, services, flows, pool, prefixes, isSynced });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -262,6 +261,5 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     masquerade: 1,
     policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
     audit: record.audit ? 1 : 0,
-    pad: new Uint8Array(7),
   };
 }

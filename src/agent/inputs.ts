@@ -14,7 +14,7 @@ export interface Inputs {
   readonly networkPolicies: Reflector<KubeObject>;
   readonly ciliumNetworkPolicies: Reflector<KubeObject>;
   readonly ciliumClusterwideNetworkPolicies: Reflector<KubeObject>;
-  readonly ciliumCIDRGroups: Reflector<KubeObject>;
+  readonly ciliumCidrGroups: Reflector<KubeObject>;
   readonly ciliumIdentities: Reflector<KubeObject>;
   readonly ciliumEndpoints: Reflector<KubeObject>;
 }
@@ -33,7 +33,7 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
     networkPolicies: all(resources.networkPolicies),
     ciliumNetworkPolicies: all(resources.ciliumNetworkPolicies),
     ciliumClusterwideNetworkPolicies: all(resources.ciliumClusterwideNetworkPolicies),
-    ciliumCIDRGroups: all(resources.ciliumCIDRGroups),
+    ciliumCidrGroups: all(resources.ciliumCidrGroups),
     ciliumIdentities: all(resources.ciliumIdentities),
     ciliumEndpoints: all(resources.ciliumEndpoints),
   };

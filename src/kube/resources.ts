@@ -64,5 +64,7 @@ export const resources = {
   ciliumCidrGroups: clusterWide('cilium.io', 'v2', 'ciliumcidrgroups', 'CiliumCIDRGroup'),
   ciliumLoadBalancerIpPools: clusterWide('cilium.io', 'v2', 'ciliumloadbalancerippools', 'CiliumLoadBalancerIPPool'),
   ciliumLocalRedirectPolicies: namespaced('cilium.io', 'v2', 'ciliumlocalredirectpolicies', 'CiliumLocalRedirectPolicy'),
+  ciliumBgpPeeringPolicies: clusterWide('cilium.io', 'v2alpha1', 'ciliumbgppeeringpolicies', 'CiliumBGPPeeringPolicy'),
+  ciliumEnvoyConfigs: namespaced('cilium.io', 'v2', 'ciliumenvoyconfigs', 'CiliumEnvoyConfig'),
   ciliumEgressGatewayPolicies: clusterWide('cilium.io', 'v2', 'ciliumegressgatewaypolicies', 'CiliumEgressGatewayPolicy'),
 } as const satisfies Record<string, Resource>;

@@ -38,7 +38,7 @@ test('a set is written whole under a number of its own, and an equal one is shar
   const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
   assert.equal(sets.ensure(set('a', [[300, 1]], [row(7)])), one);
   assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 300 }, { class: 1 }]]);
-  assert.deepEqual([...verdicts.entries()], [[{ prefixBits: 96, set: one.id, class: 1, protocol: 6, pad: 0, port: 80 }, { rule: 7, proxyPort: 0, verdict: 1, match: 2 }]]);
+  assert.deepEqual([...verdicts.entries()], [[{ prefixBits: 96, set: one.id, class: 1, protocol: 6, port: 80 }, { rule: 7, proxyPort: 0, verdict: 1, match: 2 }]]);
 });
 
 test('any protocol is a 64 bit prefix, any port an 80 bit one', () => {

@@ -198,7 +198,7 @@ export class PolicySets {
 export function verdictEntry(set: number, row: VerdictRow): readonly [PolicyVerdictKey, PolicyVerdict] {
   const prefixBits = row.protocol === null ? fixedBits : fixedBits + protocolBits + row.portBits;
   return [
-    { prefixBits, set, class: row.class, protocol: row.protocol ?? 0, pad: 0, port: row.protocol === null ? 0 : row.port },
+    { prefixBits, set, class: row.class, protocol: row.protocol ?? 0, port: row.protocol === null ? 0 : row.port },
     { rule: row.rule, proxyPort: row.proxyPort ?? 0, verdict: verdictNumber[row.verdict], match: row.match },
   ];
 }

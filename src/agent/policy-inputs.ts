@@ -1,0 +1,185 @@
+import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import type { Endpoint } from '../features/endpoints/endpoint.ts';
+import type { Identity } from '../features/identities/allocate.ts';
+import type { KubeObject } from '../kube/types.ts';
+import { LabelSet } from '../model/labels.ts';
+import type { PolicyEngine, Subject } from '../policy/compile.ts';
+import { parsePolicy } from '../policy/parse.ts';
+import { policyAddress, type Policy, type PolicyError } from '../policy/policy.ts';
+import type { Changes, Table } from '../table/table.ts';
+import type { Inputs } from './inputs.ts';
+
+export interface PolicyInputsDependencies {
+  readonly inputs: Inputs;
+  readonly identities: Table<Identity>;
+  readonly engine: PolicyEngine;
+  readonly prefixes: PrefixIdentities;
+  readonly isSynced: () => boolean;
+  readonly clusterName: string;
+}
+
+/** One object of a policy kind, as this agent understands it. */
+interface Entry {
+  readonly policy?: Policy;
+  readonly errors: readonly PolicyError[];
+}
+
+/**
+ * What the engine needs, kept level with the tables: policies (parsed once per change), identities of the cluster and of
+ * prefixes, services and groups. `refresh` costs nothing when nothing has changed.
+ */
+export class PolicyInputs {
+  readonly #deps: PolicyInputsDependencies;
+  readonly #entries = new Map<string, Entry>();
+  readonly #sources: { readonly kind: string; readonly changes: Changes<KubeObject> }[];
+  readonly #identityChanges: Changes<Identity>;
+  readonly #groupChanges: Changes<KubeObject>;
+  readonly #serviceChanges: readonly Changes<never>[];
+  readonly #labels = new Map<string, LabelSet>();
+  #serviceUsers = false;
+
+  constructor(dependencies: PolicyInputsDependencies) {
+    this.#deps = dependencies;
+    const { inputs } = dependencies;
+    this.#sources = [
+      { kind: 'NetworkPolicy', changes: inputs.networkPolicies.table.changes() },
+      { kind: 'CiliumNetworkPolicy', changes: inputs.ciliumNetworkPolicies.table.changes() },
+      { kind: 'CiliumClusterwideNetworkPolicy', changes: inputs.ciliumClusterwideNetworkPolicies.table.changes() },
+    ];
+    this.#identityChanges = dependencies.identities.changes();
+    this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
+    this.#serviceChanges = [inputs.services.table.changes() as unknown as Changes<never>, inputs.endpointSlices.table.changes() as unknown as Changes<never>];
+  }
+
+  /** Tables whose change asks for a pass. */
+  get watched(): readonly { watch(onMark: () => void): () => void }[] {
+    const { inputs } = this.#deps;
+    return [inputs.networkPolicies.table, inputs.ciliumNetworkPolicies.table, inputs.ciliumClusterwideNetworkPolicies.table, inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table];
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get counts(): { readonly total: number; readonly invalid: number; readonly degraded: number } {
+    let invalid = 0;
+    let degraded = 0;
+    for (const { policy, errors } of this.#entries.values()) {
+      if (errors.length > 0) invalid++;
+      if (policy?.conditions.some(condition => condition.severity === 'degraded')) degraded++;
+    }
+    return { total: this.#entries.size, invalid, degraded };
+  }
+
+  describe(): object[] {
+    return [...this.#entries].map(([address, { policy, errors }]) => ({ address, errors, conditions: policy?.conditions ?? [] }));
+  }
+
+  /** Brings the engine level with the tables; true when sets have to be compiled anew. */
+  refresh(): boolean {
+    const policies = this.#takePolicies();
+    const groups = this.#takeGroups();
+    const services = this.#takeServices();
+    const identities = this.#takeIdentities();
+    // Before the first lists the prefixes of an earlier agent stay: fewer policies would look like fewer prefixes.
+    const prefixes = this.#deps.isSynced() && this.#takePrefixes();
+    return policies || groups || services || identities || prefixes;
+  }
+
+  subjectOf(endpoint: Endpoint): Subject {
+    const key = endpoint.labels.join(';');
+    const labels = this.#labels.get(key) ?? LabelSet.of(endpoint.labels);
+    this.#labels.set(key, labels);
+    return { labels, namedPorts: new Map(endpoint.namedPorts.map(port => [port.name, { protocol: port.protocol, port: port.port }])) };
+  }
+
+  #takePolicies(): boolean {
+    let changed = false;
+    for (const { kind, changes } of this.#sources) {
+      if (!changes.pending) continue;
+      const { changed: objects, deleted } = changes.take();
+      for (const object of objects) changed = this.#parse({ ...object, kind }) || changed;
+      for (const key of deleted) changed = this.#entries.delete(addressOf(kind, key)) || changed;
+    }
+    if (changed) {
+      const policies = [...this.#entries.values()].map(entry => entry.policy).filter(policy => policy !== undefined);
+      this.#serviceUsers = policies.some(usesServices);
+      this.#deps.engine.setPolicies(policies);
+    }
+    return changed;
+  }
+
+  /** An object that became invalid keeps its last valid form in force; the API refuses such objects, but other clients may not ask. */
+  #parse(object: KubeObject): boolean {
+    const result = parsePolicy(object, { clusterName: this.#deps.clusterName });
+    const address = addressOf(object.kind, object.metadata.namespace === undefined ? object.metadata.name : `${object.metadata.namespace}/${object.metadata.name}`);
+    const before = this.#entries.get(address);
+    if (result.policy) this.#entries.set(address, { policy: result.policy, errors: [] });
+    else this.#entries.set(address, { ...(before?.policy ? { policy: before.policy } : {}), errors: result.errors });
+    return result.policy !== undefined;
+  }
+
+  #takeIdentities(): boolean {
+    if (!this.#identityChanges.pending) return false;
+    const { changed, deleted } = this.#identityChanges.take();
+    for (const identity of changed) this.#deps.engine.upsertIdentity(identity.id, identity.labels);
+    for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
+    return true;
+  }
+
+  #takeGroups(): boolean {
+    if (!this.#groupChanges.pending) return false;
+    this.#groupChanges.take();
+    this.#deps.engine.setCidrGroups([...this.#deps.inputs.ciliumCidrGroups.table.rows()].map(group => ({
+      name: group.metadata.name,
+      labels: LabelSet.of(Object.entries(group.metadata.labels ?? {}).map(([key, value]) => `cidrgroup:${key}=${value}`)),
+      cidrs: (group.spec as { readonly externalCIDRs?: readonly string[] } | undefined)?.externalCIDRs ?? [],
+    })));
+    return true;
+  }
+
+  /** Services matter to policies only where one says `toServices`. */
+  #takeServices(): boolean {
+    const pending = this.#serviceChanges.some(changes => changes.pending);
+    if (!pending || !this.#serviceUsers) return false;
+    for (const changes of this.#serviceChanges) changes.take();
+    this.#deps.engine.setServices(this.#serviceList());
+    return true;
+  }
+
+  #serviceList() {
+    const { inputs } = this.#deps;
+    const external = new Map<string, string[]>();
+    for (const slice of inputs.endpointSlices.table.rows()) {
+      const service = slice.metadata.labels?.['kubernetes.io/service-name'];
+      if (service === undefined) continue;
+      const key = `${slice.metadata.namespace}/${service}`;
+      const addresses = external.get(key) ?? [];
+      addresses.push(...(slice.endpoints ?? []).flatMap(endpoint => endpoint.addresses));
+      external.set(key, addresses);
+    }
+    return [...inputs.services.table.rows()].map(service => ({
+      namespace: service.metadata.namespace ?? '',
+      name: service.metadata.name,
+      labels: LabelSet.of(Object.entries(service.metadata.labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`)),
+      ...(service.spec?.selector ? { selector: service.spec.selector } : {}),
+      addresses: external.get(`${service.metadata.namespace}/${service.metadata.name}`) ?? [],
+    }));
+  }
+
+  #takePrefixes(): boolean {
+    const { changed, added, removed } = this.#deps.prefixes.set(this.#deps.engine.cidrPrefixes());
+    for (const id of removed) this.#deps.engine.removeIdentity(id);
+    for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
+    return changed;
+  }
+}
+
+function addressOf(kind: string, key: string): string {
+  const [namespace, name] = key.includes('/') ? [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)] : [undefined, key];
+  return policyAddress({ kind, name, ...(namespace === undefined ? {} : { namespace }) });
+}
+
+function usesServices(policy: Policy): boolean {
+  return policy.specs.some(spec => spec.rules.some(rule => rule.peers !== 'any' && rule.peers.some(peer => peer.type === 'service')));
+}

@@ -1,0 +1,172 @@
+import { release } from 'node:os';
+import type { NodeDevices } from '../datapath/node-devices.ts';
+import type { OpenedMaps } from '../datapath/maps.ts';
+import type { Programs } from '../datapath/programs.ts';
+import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import type { Endpoint } from '../features/endpoints/endpoint.ts';
+import type { Identity } from '../features/identities/allocate.ts';
+import type { FlowPipeline } from '../flows/pipeline.ts';
+import { serveFlows } from '../flows/serve.ts';
+import type { AddressPool } from '../ipam/pool.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts';
+import type { RowStatus } from '../table/reconcile.ts';
+import type { Table } from '../table/table.ts';
+import { reflectors, type Inputs } from './inputs.ts';
+import type { PolicyInputs } from './policy-inputs.ts';
+import type { Regenerator } from './regenerate.ts';
+import { answered, type Routes } from './server.ts';
+import type { Services } from './services.ts';
+
+/** All that the routes show. They only read. */
+export interface AgentParts {
+  readonly record: ClusterRecord;
+  readonly node: NodeRecord;
+  readonly startedAt: string;
+  readonly devices: NodeDevices;
+  readonly programs: Programs;
+  readonly opened: OpenedMaps;
+  readonly inputs: Inputs;
+  readonly identities: Table<Identity>;
+  readonly endpoints: Table<Endpoint>;
+  readonly regenerator: Regenerator;
+  readonly policies: PolicyInputs;
+  readonly services: Services;
+  readonly flows: FlowPipeline;
+  readonly pool: AddressPool;
+  readonly prefixes: PrefixIdentities;
+  readonly isSynced: () => boolean;
+}
+
+interface Reconciled {
+  readonly table: Table<never>;
+  readonly reconciler: { readonly pending: number; readonly failed: number; statuses(): Iterable<RowStatus> };
+}
+
+export function agentRoutes(parts: AgentParts): Routes {
+  const { endpoints, identities, regenerator, prefixes, services, flows, opened } = parts;
+  const tables = reconciledTables(parts);
+  return {
+    '/v1/status': () => agentStatus(parts, tables),
+    '/v1/flows': async ({ request, response }) => {
+      await serveFlows(flows, request, response);
+      return answered;
+    },
+    '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint) })),
+    '/v1/identities': () => [
+      ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),
+      ...[...prefixes.entries()].map(([prefix, id]) => ({ id, labels: prefixes.labels(id)?.array ?? [], prefix })),
+    ],
+    '/v1/ipcache': () => [...regenerator.addresses.rows()],
+    '/v1/services': () => services.list(),
+    '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
+    '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
+    '/v1/policies': () => parts.policies.describe(),
+    '/v1/tables': () => tables.map(({ table }) => table.name),
+    '/v1/tables/': ({ rest }) => {
+      const found = tables.find(({ table }) => table.name === rest);
+      return found && { name: rest, rows: [...found.table.rows()], notDone: [...found.reconciler.statuses()] };
+    },
+    '/v1/maps/': ({ rest, url }) => {
+      const map = (opened.maps as unknown as Record<string, { readonly spec: { readonly name: string }; entries(): Iterable<readonly [unknown, unknown]> }>)[rest];
+      return map && firstEntries(map.entries(), Number(url.searchParams.get('limit') ?? 1000));
+    },
+  };
+}
+
+function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
+  return [
+    { table: regenerator.addresses as unknown as Table<never>, reconciler: regenerator.addressReconciler },
+    { table: regenerator.endpointRows as unknown as Table<never>, reconciler: regenerator.endpointReconciler },
+    { table: services.table as unknown as Table<never>, reconciler: services.reconciler },
+  ];
+}
+
+function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentStatus {
+  const { endpoints, regenerator, node, inputs } = parts;
+  const notReady = reasonsNotReady(parts);
+  const connected = reflectors(inputs).every(input => input.state.connected);
+  const lastContact = Math.max(0, ...reflectors(inputs).map(input => input.state.lastContact ?? 0));
+  const error = reflectors(inputs).map(input => input.state.error).find(text => text !== undefined);
+  const stats = parts.flows.stats;
+  return {
+    node: node.name,
+    version: parts.record.version,
+    pid: process.pid,
+    startedAt: parts.startedAt,
+    ready: notReady.length === 0,
+    notReady,
+    kernel: release(),
+    memoryRssBytes: process.memoryUsage.rss(),
+    features: features(parts),
+    maps: mapUse(parts.opened),
+    programs: parts.programs.attached,
+    endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
+    identities: parts.identities.size,
+    services: parts.services.table.size,
+    policies: { ...parts.policies.counts, sets: regenerator.sets.size },
+    kubernetes: {
+      connected,
+      ...(lastContact > 0 ? { lastContact: new Date(lastContact).toISOString() } : {}),
+      ...(error === undefined ? {} : { error }),
+    },
+    tables: tables.map(({ table, reconciler }): TableStatus => ({ name: table.name, rows: table.size, pending: reconciler.pending - reconciler.failed, failed: reconciler.failed, synced: table.synced })),
+    errors: errors(regenerator, tables),
+    events: { flows: stats.flows, drops: stats.drops, lostFlows: stats.lostFlows, lostDrops: stats.lostDrops },
+    addresses: {
+      ipv4: { cidr: node.podCidr4, allocated: parts.pool.allocated, capacity: parts.pool.capacity },
+      ipv6: { cidr: node.podCidr6, allocated: parts.pool.allocated, capacity: parts.pool.capacity },
+    },
+  };
+}
+
+function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentParts): string[] {
+  const reasons: string[] = [];
+  if (!isSynced()) reasons.push(`waiting for the first list of ${reflectors(inputs).filter(input => !input.table.synced).map(input => input.table.name).join(', ')}`);
+  else if (!regenerator.endpointReconciler.settled || !regenerator.addressReconciler.settled) reasons.push('the kernel is being brought up to date');
+  const without = [...endpoints.rows()].filter(endpoint => !regenerator.setsOf(endpoint)).length;
+  if (isSynced() && without > 0) reasons.push(`${without} endpoints without policy in the kernel`);
+  return reasons;
+}
+
+function features({ record, devices }: AgentParts): FeatureStatus[] {
+  return [
+    { name: 'Datapath', state: 'on', detail: 'tcx on pods, uplink and overlay; pod to pod by bpf_redirect_peer' },
+    { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
+    { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
+    { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
+    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends; L7, DNS names, host policies fail closed' },
+    { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
+    { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
+    { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },
+  ];
+}
+
+/** Counting entries walks the map: only the maps whose size follows the objects are counted, the caches are not. */
+function mapUse(opened: OpenedMaps): AgentStatus['maps'] {
+  const maps = opened.maps;
+  const counted = [maps.endpoints, maps.ipcache, maps.policyClasses, maps.policyVerdicts, maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses, maps.conntrack, maps.nat, maps.socketServices];
+  return counted.map(map => ({ name: map.spec.name, used: map.count(), max: map.spec.maxEntries }));
+}
+
+function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentStatus['errors'] {
+  const rows = tables.flatMap(({ table, reconciler }) => [...reconciler.statuses()]
+    .filter(status => status.state === 'error')
+    .map(status => ({ where: `${table.name} ${status.key}`, message: status.error ?? '', since: new Date(status.since).toISOString(), attempts: status.attempts })));
+  const policies = [...regenerator.failures].map(([subject, failure]) => ({ where: `policy of ${subject}`, message: failure.message, since: failure.since, attempts: failure.attempts }));
+  return [...policies, ...rows].slice(0, 100);
+}
+
+function describeSets(regenerator: Regenerator, endpoint: Endpoint): object | undefined {
+  const sets = regenerator.setsOf(endpoint);
+  return sets && { ingress: sets.ingress.id, egress: sets.egress.id };
+}
+
+function firstEntries(entries: Iterable<readonly [unknown, unknown]>, limit: number): object[] {
+  const rows: object[] = [];
+  for (const [key, value] of entries) {
+    if (rows.length >= limit) break;
+    rows.push({ key, value });
+  }
+  return rows;
+}
