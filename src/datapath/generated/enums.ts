@@ -1,0 +1,259 @@
+// Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
+
+/** enum backend_state */
+export const BackendState = {
+  Active: 0,
+  Terminating: 1,
+  Quarantined: 2,
+  Maintenance: 3,
+} as const;
+export type BackendState = (typeof BackendState)[keyof typeof BackendState];
+export const backendStateName: Readonly<Record<number, string>> = {
+  0: 'ACTIVE',
+  1: 'TERMINATING',
+  2: 'QUARANTINED',
+  3: 'MAINTENANCE',
+};
+
+/** enum conntrack_flag */
+export const ConntrackFlag = {
+  OriginatorLow: 1,
+  SeenReply: 2,
+  SeenNonSyn: 4,
+  ForwardClosing: 8,
+  ReplyClosing: 16,
+  Masqueraded: 32,
+  Host: 64,
+  Overlay: 128,
+  Audited: 256,
+} as const;
+export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
+export const conntrackFlagName: Readonly<Record<number, string>> = {
+  1: 'ORIGINATOR_LOW',
+  2: 'SEEN_REPLY',
+  4: 'SEEN_NON_SYN',
+  8: 'FORWARD_CLOSING',
+  16: 'REPLY_CLOSING',
+  32: 'MASQUERADED',
+  64: 'HOST',
+  128: 'OVERLAY',
+  256: 'AUDITED',
+};
+
+/** enum conntrack_kind */
+export const ConntrackKind = {
+  Flow: 0,
+  Service: 1,
+} as const;
+export type ConntrackKind = (typeof ConntrackKind)[keyof typeof ConntrackKind];
+export const conntrackKindName: Readonly<Record<number, string>> = {
+  0: 'FLOW',
+  1: 'SERVICE',
+};
+
+/** enum conntrack_state */
+export const ConntrackState = {
+  New: 0,
+  Established: 1,
+  Reply: 2,
+  Related: 3,
+} as const;
+export type ConntrackState = (typeof ConntrackState)[keyof typeof ConntrackState];
+export const conntrackStateName: Readonly<Record<number, string>> = {
+  0: 'NEW',
+  1: 'ESTABLISHED',
+  2: 'REPLY',
+  3: 'RELATED',
+};
+
+/** enum direction */
+export const Direction = {
+  Unknown: 0,
+  Ingress: 1,
+  Egress: 2,
+} as const;
+export type Direction = (typeof Direction)[keyof typeof Direction];
+export const directionName: Readonly<Record<number, string>> = {
+  0: 'UNKNOWN',
+  1: 'INGRESS',
+  2: 'EGRESS',
+};
+
+/** enum drop_reason */
+export const DropReason = {
+  InvalidSourceMac: 130,
+  InvalidSourceIp: 132,
+  PolicyDenied: 133,
+  InvalidPacket: 134,
+  UnsupportedL3: 139,
+  WriteError: 141,
+  NoTunnelKey: 147,
+  UnroutableIp: 151,
+  InvalidExtensionHeader: 156,
+  NoServiceBackend: 158,
+  NoTunnelEndpoint: 160,
+  NoMappingForNat: 167,
+  NatUnsupportedProtocol: 168,
+  InvalidIdentity: 171,
+  FragmentNotFound: 175,
+  ForbiddenIcmp6: 176,
+  ProxyNotSupported: 180,
+  Vlan: 182,
+  TtlExceeded: 196,
+  PolicyNotReady: 220,
+  UnknownClusterAddress: 221,
+  EndpointNotReady: 222,
+  ConntrackFull: 223,
+  SpoofedTunnelSource: 224,
+  NatFull: 225,
+  NatContended: 226,
+  Multicast: 227,
+  Noise: 228,
+  Hairpin: 229,
+  FragmentTableFull: 230,
+} as const;
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+export const dropReasonName: Readonly<Record<number, string>> = {
+  130: 'INVALID_SOURCE_MAC',
+  132: 'INVALID_SOURCE_IP',
+  133: 'POLICY_DENIED',
+  134: 'INVALID_PACKET',
+  139: 'UNSUPPORTED_L3',
+  141: 'WRITE_ERROR',
+  147: 'NO_TUNNEL_KEY',
+  151: 'UNROUTABLE_IP',
+  156: 'INVALID_EXTENSION_HEADER',
+  158: 'NO_SERVICE_BACKEND',
+  160: 'NO_TUNNEL_ENDPOINT',
+  167: 'NO_MAPPING_FOR_NAT',
+  168: 'NAT_UNSUPPORTED_PROTOCOL',
+  171: 'INVALID_IDENTITY',
+  175: 'FRAGMENT_NOT_FOUND',
+  176: 'FORBIDDEN_ICMP6',
+  180: 'PROXY_NOT_SUPPORTED',
+  182: 'VLAN',
+  196: 'TTL_EXCEEDED',
+  220: 'POLICY_NOT_READY',
+  221: 'UNKNOWN_CLUSTER_ADDRESS',
+  222: 'ENDPOINT_NOT_READY',
+  223: 'CONNTRACK_FULL',
+  224: 'SPOOFED_TUNNEL_SOURCE',
+  225: 'NAT_FULL',
+  226: 'NAT_CONTENDED',
+  227: 'MULTICAST',
+  228: 'NOISE',
+  229: 'HAIRPIN',
+  230: 'FRAGMENT_TABLE_FULL',
+};
+
+/** enum endpoint_flag */
+export const EndpointFlag = {
+  Ready: 1,
+  Host: 2,
+  Audit: 4,
+} as const;
+export type EndpointFlag = (typeof EndpointFlag)[keyof typeof EndpointFlag];
+export const endpointFlagName: Readonly<Record<number, string>> = {
+  1: 'READY',
+  2: 'HOST',
+  4: 'AUDIT',
+};
+
+/** enum event_flag */
+export const EventFlag = {
+  Reply: 1,
+  V6: 2,
+  Encrypted: 4,
+  Audit: 8,
+} as const;
+export type EventFlag = (typeof EventFlag)[keyof typeof EventFlag];
+export const eventFlagName: Readonly<Record<number, string>> = {
+  1: 'REPLY',
+  2: 'V6',
+  4: 'ENCRYPTED',
+  8: 'AUDIT',
+};
+
+/** enum event_type */
+export const EventType = {
+  Drop: 1,
+  Trace: 4,
+  PolicyVerdict: 5,
+} as const;
+export type EventType = (typeof EventType)[keyof typeof EventType];
+export const eventTypeName: Readonly<Record<number, string>> = {
+  1: 'DROP',
+  4: 'TRACE',
+  5: 'POLICY_VERDICT',
+};
+
+/** enum ipcache_flag */
+export const IpcacheFlag = {
+  HasTunnel: 1,
+  Cluster: 2,
+  Node: 4,
+} as const;
+export type IpcacheFlag = (typeof IpcacheFlag)[keyof typeof IpcacheFlag];
+export const ipcacheFlagName: Readonly<Record<number, string>> = {
+  1: 'HAS_TUNNEL',
+  2: 'CLUSTER',
+  4: 'NODE',
+};
+
+/** enum lost_ring */
+export const LostRing = {
+  FlowEvents: 0,
+  DropEvents: 1,
+} as const;
+export type LostRing = (typeof LostRing)[keyof typeof LostRing];
+export const lostRingName: Readonly<Record<number, string>> = {
+  0: 'FLOW_EVENTS',
+  1: 'DROP_EVENTS',
+};
+
+/** enum nat_direction */
+export const NatDirection = {
+  Outgoing: 0,
+  Incoming: 1,
+} as const;
+export type NatDirection = (typeof NatDirection)[keyof typeof NatDirection];
+export const natDirectionName: Readonly<Record<number, string>> = {
+  0: 'OUTGOING',
+  1: 'INCOMING',
+};
+
+/** enum policy_match */
+export const PolicyMatch = {
+  None: 0,
+  L3Only: 1,
+  L3L4: 2,
+  L4Only: 3,
+  All: 4,
+  L3Proto: 5,
+  ProtoOnly: 6,
+} as const;
+export type PolicyMatch = (typeof PolicyMatch)[keyof typeof PolicyMatch];
+export const policyMatchName: Readonly<Record<number, string>> = {
+  0: 'NONE',
+  1: 'L3_ONLY',
+  2: 'L3_L4',
+  3: 'L4_ONLY',
+  4: 'ALL',
+  5: 'L3_PROTO',
+  6: 'PROTO_ONLY',
+};
+
+/** enum policy_verdict_kind */
+export const PolicyVerdictKind = {
+  Allow: 1,
+  Deny: 2,
+  Redirect: 3,
+  Audit: 4,
+} as const;
+export type PolicyVerdictKind = (typeof PolicyVerdictKind)[keyof typeof PolicyVerdictKind];
+export const policyVerdictKindName: Readonly<Record<number, string>> = {
+  1: 'ALLOW',
+  2: 'DENY',
+  3: 'REDIRECT',
+  4: 'AUDIT',
+};

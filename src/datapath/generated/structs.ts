@@ -1,0 +1,724 @@
+// Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
+import { type Codec, defineCodec, readBytes, writeBytes, zero } from '../../ebpf/codec.ts';
+
+/** struct backend, 20 bytes */
+export interface Backend {
+  readonly addr: Uint8Array;
+  readonly port: number;
+  readonly protocol: number;
+  readonly state: number;
+}
+
+export const backendCodec: Codec<Backend> = defineCodec<Backend>(
+  20,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    view.setUint8(at + 18, value.protocol);
+    view.setUint8(at + 19, value.state);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    protocol: view.getUint8(at + 18),
+    state: view.getUint8(at + 19),
+  }),
+);
+
+/** struct backend_key, 4 bytes */
+export interface BackendKey {
+  readonly id: number;
+}
+
+export const backendKeyCodec: Codec<BackendKey> = defineCodec<BackendKey>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.id, true);
+  },
+  (view, at) => ({
+    id: view.getUint32(at, true),
+  }),
+);
+
+/** struct conntrack_entry, 72 bytes */
+export interface ConntrackEntry {
+  readonly expiresNs: bigint;
+  readonly forwardPackets: bigint;
+  readonly forwardBytes: bigint;
+  readonly replyPackets: bigint;
+  readonly replyBytes: bigint;
+  readonly flags: number;
+  readonly generation: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly sourceEndpoint: number;
+  readonly destinationEndpoint: number;
+  readonly service: number;
+  readonly backend: number;
+}
+
+export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackEntry>(
+  72,
+  (view, at, value) => {
+    view.setBigUint64(at, value.expiresNs, true);
+    view.setBigUint64(at + 8, value.forwardPackets, true);
+    view.setBigUint64(at + 16, value.forwardBytes, true);
+    view.setBigUint64(at + 24, value.replyPackets, true);
+    view.setBigUint64(at + 32, value.replyBytes, true);
+    view.setUint32(at + 40, value.flags, true);
+    view.setUint32(at + 44, value.generation, true);
+    view.setUint32(at + 48, value.sourceIdentity, true);
+    view.setUint32(at + 52, value.destinationIdentity, true);
+    view.setUint32(at + 56, value.sourceEndpoint, true);
+    view.setUint32(at + 60, value.destinationEndpoint, true);
+    view.setUint32(at + 64, value.service, true);
+    view.setUint32(at + 68, value.backend, true);
+  },
+  (view, at) => ({
+    expiresNs: view.getBigUint64(at, true),
+    forwardPackets: view.getBigUint64(at + 8, true),
+    forwardBytes: view.getBigUint64(at + 16, true),
+    replyPackets: view.getBigUint64(at + 24, true),
+    replyBytes: view.getBigUint64(at + 32, true),
+    flags: view.getUint32(at + 40, true),
+    generation: view.getUint32(at + 44, true),
+    sourceIdentity: view.getUint32(at + 48, true),
+    destinationIdentity: view.getUint32(at + 52, true),
+    sourceEndpoint: view.getUint32(at + 56, true),
+    destinationEndpoint: view.getUint32(at + 60, true),
+    service: view.getUint32(at + 64, true),
+    backend: view.getUint32(at + 68, true),
+  }),
+);
+
+/** struct conntrack_key, 40 bytes */
+export interface ConntrackKey {
+  readonly low: Uint8Array;
+  readonly high: Uint8Array;
+  readonly lowPort: number;
+  readonly highPort: number;
+  readonly protocol: number;
+  readonly kind: number;
+}
+
+export const conntrackKeyCodec: Codec<ConntrackKey> = defineCodec<ConntrackKey>(
+  40,
+  (view, at, value) => {
+    writeBytes(view, at, value.low, 16);
+    writeBytes(view, at + 16, value.high, 16);
+    view.setUint16(at + 32, value.lowPort, false);
+    view.setUint16(at + 34, value.highPort, false);
+    view.setUint8(at + 36, value.protocol);
+    view.setUint8(at + 37, value.kind);
+    zero(view, at + 38, 2);
+  },
+  (view, at) => ({
+    low: readBytes(view, at, 16),
+    high: readBytes(view, at + 16, 16),
+    lowPort: view.getUint16(at + 32, false),
+    highPort: view.getUint16(at + 34, false),
+    protocol: view.getUint8(at + 36),
+    kind: view.getUint8(at + 37),
+  }),
+);
+
+/** struct endpoint, 36 bytes */
+export interface Endpoint {
+  readonly ifindex: number;
+  readonly id: number;
+  readonly identity: number;
+  readonly ingressSet: number;
+  readonly egressSet: number;
+  readonly mac: Uint8Array;
+  readonly hostMac: Uint8Array;
+  readonly flags: number;
+}
+
+export const endpointCodec: Codec<Endpoint> = defineCodec<Endpoint>(
+  36,
+  (view, at, value) => {
+    view.setUint32(at, value.ifindex, true);
+    view.setUint32(at + 4, value.id, true);
+    view.setUint32(at + 8, value.identity, true);
+    view.setUint32(at + 12, value.ingressSet, true);
+    view.setUint32(at + 16, value.egressSet, true);
+    writeBytes(view, at + 20, value.mac, 6);
+    writeBytes(view, at + 26, value.hostMac, 6);
+    view.setUint32(at + 32, value.flags, true);
+  },
+  (view, at) => ({
+    ifindex: view.getUint32(at, true),
+    id: view.getUint32(at + 4, true),
+    identity: view.getUint32(at + 8, true),
+    ingressSet: view.getUint32(at + 12, true),
+    egressSet: view.getUint32(at + 16, true),
+    mac: readBytes(view, at + 20, 6),
+    hostMac: readBytes(view, at + 26, 6),
+    flags: view.getUint32(at + 32, true),
+  }),
+);
+
+/** struct endpoint_key, 16 bytes */
+export interface EndpointKey {
+  readonly addr: Uint8Array;
+}
+
+export const endpointKeyCodec: Codec<EndpointKey> = defineCodec<EndpointKey>(
+  16,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+  }),
+);
+
+/** struct flow_event, 104 bytes */
+export interface FlowEvent {
+  readonly timeNs: bigint;
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly protocol: number;
+  readonly tcpFlags: number;
+  readonly type: number;
+  readonly reasonOrPoint: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly sourceEndpoint: number;
+  readonly destinationEndpoint: number;
+  readonly rule: number;
+  readonly ifindex: number;
+  readonly length: number;
+  readonly direction: number;
+  readonly verdict: number;
+  readonly match: number;
+  readonly flags: number;
+  readonly service: Uint8Array;
+  readonly servicePort: number;
+  readonly ctState: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+}
+
+export const flowEventCodec: Codec<FlowEvent> = defineCodec<FlowEvent>(
+  104,
+  (view, at, value) => {
+    view.setBigUint64(at, value.timeNs, true);
+    writeBytes(view, at + 8, value.source, 16);
+    writeBytes(view, at + 24, value.destination, 16);
+    view.setUint16(at + 40, value.sourcePort, false);
+    view.setUint16(at + 42, value.destinationPort, false);
+    view.setUint8(at + 44, value.protocol);
+    view.setUint8(at + 45, value.tcpFlags);
+    view.setUint8(at + 46, value.type);
+    view.setUint8(at + 47, value.reasonOrPoint);
+    view.setUint32(at + 48, value.sourceIdentity, true);
+    view.setUint32(at + 52, value.destinationIdentity, true);
+    view.setUint32(at + 56, value.sourceEndpoint, true);
+    view.setUint32(at + 60, value.destinationEndpoint, true);
+    view.setUint32(at + 64, value.rule, true);
+    view.setUint32(at + 68, value.ifindex, true);
+    view.setUint32(at + 72, value.length, true);
+    view.setUint8(at + 76, value.direction);
+    view.setUint8(at + 77, value.verdict);
+    view.setUint8(at + 78, value.match);
+    view.setUint8(at + 79, value.flags);
+    writeBytes(view, at + 80, value.service, 16);
+    view.setUint16(at + 96, value.servicePort, false);
+    view.setUint8(at + 98, value.ctState);
+    view.setUint8(at + 99, value.icmpType);
+    view.setUint8(at + 100, value.icmpCode);
+    zero(view, at + 101, 3);
+  },
+  (view, at) => ({
+    timeNs: view.getBigUint64(at, true),
+    source: readBytes(view, at + 8, 16),
+    destination: readBytes(view, at + 24, 16),
+    sourcePort: view.getUint16(at + 40, false),
+    destinationPort: view.getUint16(at + 42, false),
+    protocol: view.getUint8(at + 44),
+    tcpFlags: view.getUint8(at + 45),
+    type: view.getUint8(at + 46),
+    reasonOrPoint: view.getUint8(at + 47),
+    sourceIdentity: view.getUint32(at + 48, true),
+    destinationIdentity: view.getUint32(at + 52, true),
+    sourceEndpoint: view.getUint32(at + 56, true),
+    destinationEndpoint: view.getUint32(at + 60, true),
+    rule: view.getUint32(at + 64, true),
+    ifindex: view.getUint32(at + 68, true),
+    length: view.getUint32(at + 72, true),
+    direction: view.getUint8(at + 76),
+    verdict: view.getUint8(at + 77),
+    match: view.getUint8(at + 78),
+    flags: view.getUint8(at + 79),
+    service: readBytes(view, at + 80, 16),
+    servicePort: view.getUint16(at + 96, false),
+    ctState: view.getUint8(at + 98),
+    icmpType: view.getUint8(at + 99),
+    icmpCode: view.getUint8(at + 100),
+  }),
+);
+
+/** struct fragment, 8 bytes */
+export interface Fragment {
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly icmpType: number;
+}
+
+export const fragmentCodec: Codec<Fragment> = defineCodec<Fragment>(
+  8,
+  (view, at, value) => {
+    view.setUint16(at, value.sourcePort, false);
+    view.setUint16(at + 2, value.destinationPort, false);
+    view.setUint8(at + 4, value.icmpType);
+    zero(view, at + 5, 3);
+  },
+  (view, at) => ({
+    sourcePort: view.getUint16(at, false),
+    destinationPort: view.getUint16(at + 2, false),
+    icmpType: view.getUint8(at + 4),
+  }),
+);
+
+/** struct fragment_key, 40 bytes */
+export interface FragmentKey {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly id: number;
+  readonly protocol: number;
+}
+
+export const fragmentKeyCodec: Codec<FragmentKey> = defineCodec<FragmentKey>(
+  40,
+  (view, at, value) => {
+    writeBytes(view, at, value.source, 16);
+    writeBytes(view, at + 16, value.destination, 16);
+    view.setUint32(at + 32, value.id, false);
+    view.setUint8(at + 36, value.protocol);
+    zero(view, at + 37, 3);
+  },
+  (view, at) => ({
+    source: readBytes(view, at, 16),
+    destination: readBytes(view, at + 16, 16),
+    id: view.getUint32(at + 32, false),
+    protocol: view.getUint8(at + 36),
+  }),
+);
+
+/** struct ipcache_entry, 24 bytes */
+export interface IpcacheEntry {
+  readonly identity: number;
+  readonly flags: number;
+  readonly tunnel: Uint8Array;
+}
+
+export const ipcacheEntryCodec: Codec<IpcacheEntry> = defineCodec<IpcacheEntry>(
+  24,
+  (view, at, value) => {
+    view.setUint32(at, value.identity, true);
+    view.setUint32(at + 4, value.flags, true);
+    writeBytes(view, at + 8, value.tunnel, 16);
+  },
+  (view, at) => ({
+    identity: view.getUint32(at, true),
+    flags: view.getUint32(at + 4, true),
+    tunnel: readBytes(view, at + 8, 16),
+  }),
+);
+
+/** struct ipcache_key, 20 bytes */
+export interface IpcacheKey {
+  readonly prefixBits: number;
+  readonly addr: Uint8Array;
+}
+
+export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
+  20,
+  (view, at, value) => {
+    view.setUint32(at, value.prefixBits, true);
+    writeBytes(view, at + 4, value.addr, 16);
+  },
+  (view, at) => ({
+    prefixBits: view.getUint32(at, true),
+    addr: readBytes(view, at + 4, 16),
+  }),
+);
+
+/** struct metric, 16 bytes */
+export interface Metric {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export const metricCodec: Codec<Metric> = defineCodec<Metric>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.packets, true);
+    view.setBigUint64(at + 8, value.bytes, true);
+  },
+  (view, at) => ({
+    packets: view.getBigUint64(at, true),
+    bytes: view.getBigUint64(at + 8, true),
+  }),
+);
+
+/** struct metric_key, 4 bytes */
+export interface MetricKey {
+  readonly reason: number;
+  readonly direction: number;
+}
+
+export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
+  4,
+  (view, at, value) => {
+    view.setUint8(at, value.reason);
+    view.setUint8(at + 1, value.direction);
+    zero(view, at + 2, 2);
+  },
+  (view, at) => ({
+    reason: view.getUint8(at),
+    direction: view.getUint8(at + 1),
+  }),
+);
+
+/** struct nat_entry, 32 bytes */
+export interface NatEntry {
+  readonly addr: Uint8Array;
+  readonly port: number;
+  readonly endpoint: number;
+  readonly createdNs: bigint;
+}
+
+export const natEntryCodec: Codec<NatEntry> = defineCodec<NatEntry>(
+  32,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    zero(view, at + 18, 2);
+    view.setUint32(at + 20, value.endpoint, true);
+    view.setBigUint64(at + 24, value.createdNs, true);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    endpoint: view.getUint32(at + 20, true),
+    createdNs: view.getBigUint64(at + 24, true),
+  }),
+);
+
+/** struct nat_key, 40 bytes */
+export interface NatKey {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly localPort: number;
+  readonly remotePort: number;
+  readonly protocol: number;
+  readonly direction: number;
+}
+
+export const natKeyCodec: Codec<NatKey> = defineCodec<NatKey>(
+  40,
+  (view, at, value) => {
+    writeBytes(view, at, value.local, 16);
+    writeBytes(view, at + 16, value.remote, 16);
+    view.setUint16(at + 32, value.localPort, false);
+    view.setUint16(at + 34, value.remotePort, false);
+    view.setUint8(at + 36, value.protocol);
+    view.setUint8(at + 37, value.direction);
+    zero(view, at + 38, 2);
+  },
+  (view, at) => ({
+    local: readBytes(view, at, 16),
+    remote: readBytes(view, at + 16, 16),
+    localPort: view.getUint16(at + 32, false),
+    remotePort: view.getUint16(at + 34, false),
+    protocol: view.getUint8(at + 36),
+    direction: view.getUint8(at + 37),
+  }),
+);
+
+/** struct policy_class, 4 bytes */
+export interface PolicyClass {
+  readonly class: number;
+}
+
+export const policyClassCodec: Codec<PolicyClass> = defineCodec<PolicyClass>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.class, true);
+  },
+  (view, at) => ({
+    class: view.getUint32(at, true),
+  }),
+);
+
+/** struct policy_class_key, 8 bytes */
+export interface PolicyClassKey {
+  readonly set: number;
+  readonly identity: number;
+}
+
+export const policyClassKeyCodec: Codec<PolicyClassKey> = defineCodec<PolicyClassKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.set, true);
+    view.setUint32(at + 4, value.identity, true);
+  },
+  (view, at) => ({
+    set: view.getUint32(at, true),
+    identity: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct policy_verdict, 8 bytes */
+export interface PolicyVerdict {
+  readonly rule: number;
+  readonly proxyPort: number;
+  readonly verdict: number;
+  readonly match: number;
+}
+
+export const policyVerdictCodec: Codec<PolicyVerdict> = defineCodec<PolicyVerdict>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.rule, true);
+    view.setUint16(at + 4, value.proxyPort, true);
+    view.setUint8(at + 6, value.verdict);
+    view.setUint8(at + 7, value.match);
+  },
+  (view, at) => ({
+    rule: view.getUint32(at, true),
+    proxyPort: view.getUint16(at + 4, true),
+    verdict: view.getUint8(at + 6),
+    match: view.getUint8(at + 7),
+  }),
+);
+
+/** struct policy_verdict_key, 16 bytes */
+export interface PolicyVerdictKey {
+  readonly prefixBits: number;
+  readonly set: number;
+  readonly class: number;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+export const policyVerdictKeyCodec: Codec<PolicyVerdictKey> = defineCodec<PolicyVerdictKey>(
+  16,
+  (view, at, value) => {
+    view.setUint32(at, value.prefixBits, true);
+    view.setUint32(at + 4, value.set, true);
+    view.setUint32(at + 8, value.class, true);
+    view.setUint8(at + 12, value.protocol);
+    zero(view, at + 13, 1);
+    view.setUint16(at + 14, value.port, false);
+  },
+  (view, at) => ({
+    prefixBits: view.getUint32(at, true),
+    set: view.getUint32(at + 4, true),
+    class: view.getUint32(at + 8, true),
+    protocol: view.getUint8(at + 12),
+    port: view.getUint16(at + 14, false),
+  }),
+);
+
+/** struct rule_stat, 24 bytes */
+export interface RuleStat {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  readonly lastHitNs: bigint;
+}
+
+export const ruleStatCodec: Codec<RuleStat> = defineCodec<RuleStat>(
+  24,
+  (view, at, value) => {
+    view.setBigUint64(at, value.packets, true);
+    view.setBigUint64(at + 8, value.bytes, true);
+    view.setBigUint64(at + 16, value.lastHitNs, true);
+  },
+  (view, at) => ({
+    packets: view.getBigUint64(at, true),
+    bytes: view.getBigUint64(at + 8, true),
+    lastHitNs: view.getBigUint64(at + 16, true),
+  }),
+);
+
+/** struct runtime, 8 bytes */
+export interface Runtime {
+  readonly policyGeneration: number;
+  readonly flags: number;
+}
+
+export const runtimeCodec: Codec<Runtime> = defineCodec<Runtime>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.policyGeneration, true);
+    view.setUint32(at + 4, value.flags, true);
+  },
+  (view, at) => ({
+    policyGeneration: view.getUint32(at, true),
+    flags: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct service, 16 bytes */
+export interface Service {
+  readonly id: number;
+  readonly count: number;
+  readonly affinityTimeout: number;
+  readonly flags: number;
+}
+
+export const serviceCodec: Codec<Service> = defineCodec<Service>(
+  16,
+  (view, at, value) => {
+    view.setUint32(at, value.id, true);
+    view.setUint32(at + 4, value.count, true);
+    view.setUint32(at + 8, value.affinityTimeout, true);
+    view.setUint32(at + 12, value.flags, true);
+  },
+  (view, at) => ({
+    id: view.getUint32(at, true),
+    count: view.getUint32(at + 4, true),
+    affinityTimeout: view.getUint32(at + 8, true),
+    flags: view.getUint32(at + 12, true),
+  }),
+);
+
+/** struct service_address, 20 bytes */
+export interface ServiceAddress {
+  readonly addr: Uint8Array;
+  readonly port: number;
+}
+
+export const serviceAddressCodec: Codec<ServiceAddress> = defineCodec<ServiceAddress>(
+  20,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    zero(view, at + 18, 2);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+  }),
+);
+
+/** struct service_id, 4 bytes */
+export interface ServiceId {
+  readonly id: number;
+}
+
+export const serviceIdCodec: Codec<ServiceId> = defineCodec<ServiceId>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.id, true);
+  },
+  (view, at) => ({
+    id: view.getUint32(at, true),
+  }),
+);
+
+/** struct service_key, 20 bytes */
+export interface ServiceKey {
+  readonly addr: Uint8Array;
+  readonly port: number;
+  readonly protocol: number;
+  readonly scope: number;
+}
+
+export const serviceKeyCodec: Codec<ServiceKey> = defineCodec<ServiceKey>(
+  20,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    view.setUint8(at + 18, value.protocol);
+    view.setUint8(at + 19, value.scope);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    protocol: view.getUint8(at + 18),
+    scope: view.getUint8(at + 19),
+  }),
+);
+
+/** struct service_slot, 4 bytes */
+export interface ServiceSlot {
+  readonly backend: number;
+}
+
+export const serviceSlotCodec: Codec<ServiceSlot> = defineCodec<ServiceSlot>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.backend, true);
+  },
+  (view, at) => ({
+    backend: view.getUint32(at, true),
+  }),
+);
+
+/** struct service_slot_key, 8 bytes */
+export interface ServiceSlotKey {
+  readonly service: number;
+  readonly slot: number;
+}
+
+export const serviceSlotKeyCodec: Codec<ServiceSlotKey> = defineCodec<ServiceSlotKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.service, true);
+    view.setUint32(at + 4, value.slot, true);
+  },
+  (view, at) => ({
+    service: view.getUint32(at, true),
+    slot: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct socket_service, 24 bytes */
+export interface SocketService {
+  readonly addr: Uint8Array;
+  readonly port: number;
+  readonly service: number;
+}
+
+export const socketServiceCodec: Codec<SocketService> = defineCodec<SocketService>(
+  24,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    zero(view, at + 18, 2);
+    view.setUint32(at + 20, value.service, true);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    service: view.getUint32(at + 20, true),
+  }),
+);
+
+/** struct socket_service_key, 32 bytes */
+export interface SocketServiceKey {
+  readonly cookie: bigint;
+  readonly backend: Uint8Array;
+  readonly port: number;
+}
+
+export const socketServiceKeyCodec: Codec<SocketServiceKey> = defineCodec<SocketServiceKey>(
+  32,
+  (view, at, value) => {
+    view.setBigUint64(at, value.cookie, true);
+    writeBytes(view, at + 8, value.backend, 16);
+    view.setUint16(at + 24, value.port, false);
+    zero(view, at + 26, 6);
+  },
+  (view, at) => ({
+    cookie: view.getBigUint64(at, true),
+    backend: readBytes(view, at + 8, 16),
+    port: view.getUint16(at + 24, false),
+  }),
+);
