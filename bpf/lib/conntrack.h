@@ -57,3 +57,126 @@ struct {
 	__type(key, struct conntrack_key);
 	__type(value, struct conntrack_entry);
 } conntrack SEC(".maps");
+
+/* Lifetimes in seconds. */
+#define LIFETIME_TCP_SYN         60
+#define LIFETIME_TCP_ESTABLISHED 8000
+#define LIFETIME_TCP_CLOSING     10
+#define LIFETIME_OTHER           60
+
+/* Fills the key; true when the sender of this packet is the low end. */
+static __always_inline bool conntrack_key_of(const struct packet *packet, __u8 kind, struct conntrack_key *key)
+{
+	int order = addr_compare(&packet->source, &packet->destination);
+	bool source_is_low = order ? order < 0 : bpf_ntohs(packet->source_port) <= bpf_ntohs(packet->destination_port);
+
+	key->low = source_is_low ? packet->source : packet->destination;
+	key->high = source_is_low ? packet->destination : packet->source;
+	key->low_port = source_is_low ? packet->source_port : packet->destination_port;
+	key->high_port = source_is_low ? packet->destination_port : packet->source_port;
+	key->protocol = packet->protocol;
+	key->kind = kind;
+	key->pad = 0;
+	return source_is_low;
+}
+
+/* Puts the ends of a key in order; for keys that do not come from a packet. */
+static __always_inline void conntrack_key_sort(struct conntrack_key *key)
+{
+	int order = addr_compare(&key->low, &key->high);
+	struct addr addr = key->low;
+	__be16 port = key->low_port;
+
+	if (order < 0 || (!order && bpf_ntohs(key->low_port) <= bpf_ntohs(key->high_port)))
+		return;
+	key->low = key->high;
+	key->high = addr;
+	key->low_port = key->high_port;
+	key->high_port = port;
+}
+
+static __always_inline bool conntrack_is_reply(const struct conntrack_entry *entry, bool source_is_low)
+{
+	return source_is_low != !!(entry->flags & CONNTRACK_ORIGINATOR_LOW);
+}
+
+static __always_inline bool packet_opens_tcp(const struct packet *packet)
+{
+	return packet->protocol == IPPROTO_TCP && !(packet->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT)) &&
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline __u32 endpoint_id(const struct endpoint *endpoint)
+{
+	return endpoint ? endpoint->id : 0;
+}
+
+/*
+ * The living entry of this packet's connection. An entry is dead when its time is over, when a SYN comes after FIN or RST (the port is
+ * used again), and when an address of it has another owner now: an address that changes hands never inherits.
+ */
+static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, const struct conntrack_key *key, bool source_is_low)
+{
+	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
+	bool reply;
+
+	if (!entry || entry->expires_ns < bpf_ktime_get_coarse_ns())
+		return NULL;
+	reply = conntrack_is_reply(entry, source_is_low);
+	if (entry->source_endpoint != endpoint_id(reply ? packet->to : packet->from) ||
+	    entry->destination_endpoint != endpoint_id(reply ? packet->from : packet->to))
+		return NULL;
+	if (unlikely(packet_opens_tcp(packet) && entry->flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
+		return NULL;
+	return entry;
+}
+
+static __always_inline __u32 conntrack_flags_after(const struct packet *packet, __u32 flags, bool reply)
+{
+	if (reply)
+		flags |= CONNTRACK_SEEN_REPLY;
+	if (packet->protocol != IPPROTO_TCP || packet->flags & PACKET_LATER_FRAGMENT)
+		return flags;
+	if (!(packet->tcp_flags & TCP_SYN))
+		flags |= CONNTRACK_SEEN_NON_SYN;
+	if (unlikely(packet->tcp_flags & TCP_FIN))
+		flags |= reply ? CONNTRACK_REPLY_CLOSING : CONNTRACK_FORWARD_CLOSING;
+	if (unlikely(packet->tcp_flags & TCP_RST))
+		flags |= CONNTRACK_REPLY_CLOSING | CONNTRACK_FORWARD_CLOSING;
+	return flags;
+}
+
+static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags)
+{
+	const __u32 closing = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING;
+	__u64 seconds = LIFETIME_OTHER;
+
+	if (protocol == IPPROTO_TCP)
+		seconds = (flags & closing) == closing ? LIFETIME_TCP_CLOSING :
+			  flags & CONNTRACK_SEEN_NON_SYN ? LIFETIME_TCP_ESTABLISHED : LIFETIME_TCP_SYN;
+	return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
+}
+
+/*
+ * Notes a packet. Two processors that see both directions at once may lose one's flag: a lost closing flag keeps the entry for its
+ * established time (LRU takes it earlier under pressure), a lost seen flag comes back with the next packet.
+ */
+static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct packet *packet, bool reply, __u32 bytes)
+{
+	__u32 flags;
+
+	/* What somebody reports about a connection does not keep it alive. */
+	if (packet->flags & PACKET_ICMP_ERROR)
+		return;
+	flags = conntrack_flags_after(packet, entry->flags, reply);
+	if (flags != entry->flags)
+		entry->flags = flags;
+	entry->expires_ns = conntrack_expiry(packet->protocol, flags);
+	if (reply) {
+		entry->reply_packets++;
+		entry->reply_bytes += bytes;
+	} else {
+		entry->forward_packets++;
+		entry->forward_bytes += bytes;
+	}
+}

@@ -5,6 +5,13 @@
 #include "packet.h"
 #include "metrics.h"
 
+enum policy_verdict_kind {
+	VERDICT_ALLOW = 1,
+	VERDICT_DENY = 2,
+	VERDICT_REDIRECT = 3,
+	VERDICT_AUDIT = 4,
+};
+
 enum event_type {
 	EVENT_DROP = 1,
 	EVENT_TRACE = 4,
@@ -85,3 +92,82 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } lost_events SEC(".maps");
+
+static __always_inline void event_service(struct flow_event *event, __u32 service);
+
+static __always_inline void event_fill(struct flow_event *event, struct __sk_buff *skb, const struct packet *packet)
+{
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time_ns = bpf_ktime_get_ns();
+	event->source = packet->source;
+	event->destination = packet->destination;
+	event->source_port = packet->source_port;
+	event->destination_port = packet->destination_port;
+	event->protocol = packet->protocol;
+	event->tcp_flags = packet->tcp_flags;
+	event->source_identity = packet->source_identity;
+	event->destination_identity = packet->destination_identity;
+	event->source_endpoint = packet->from ? packet->from->id : 0;
+	event->destination_endpoint = packet->to ? packet->to->id : 0;
+	event->rule = packet->rule;
+	event->ifindex = skb->ifindex;
+	event->length = skb->len;
+	event->direction = packet->direction;
+	event->verdict = packet->verdict;
+	event->match = packet->match;
+	event->flags = (packet->ct_state == STATE_REPLY ? EVENT_REPLY : 0) | (packet_is_v6(packet) ? EVENT_V6 : 0) |
+		       (packet->verdict == VERDICT_AUDIT ? EVENT_AUDIT : 0);
+	event->ct_state = packet->ct_state;
+	event->icmp_type = packet->icmp_type;
+	event->icmp_code = packet->icmp_code;
+	if (packet->service)
+		event_service(event, packet->service);
+}
+
+static __always_inline void event_lost(__u32 ring)
+{
+	__u64 *count = bpf_map_lookup_elem(&lost_events, &ring);
+
+	if (count)
+		(*count)++;
+}
+
+static __noinline int event_verdict(struct __sk_buff *skb, struct packet *packet)
+{
+	struct flow_event *event = bpf_ringbuf_reserve(&flow_events, sizeof(*event), 0);
+
+	if (!event) {
+		event_lost(LOST_FLOW_EVENTS);
+		return 0;
+	}
+	event_fill(event, skb, packet);
+	event->type = EVENT_POLICY_VERDICT;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __noinline int event_drop(struct __sk_buff *skb, struct packet *packet, int reason)
+{
+	struct flow_event *event = bpf_ringbuf_reserve(&drop_events, sizeof(*event), 0);
+
+	if (!event) {
+		event_lost(LOST_DROP_EVENTS);
+		return 0;
+	}
+	event_fill(event, skb, packet);
+	event->type = EVENT_DROP;
+	event->reason_or_point = reason;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* The one exit of every packet program: counts all, tells of drops. */
+static __always_inline int finish(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	metrics_count(verdict < 0 ? -verdict : 0, packet->direction, skb->len);
+	if (likely(verdict >= 0))
+		return verdict;
+	if (!(packet->flags & PACKET_SILENT))
+		event_drop(skb, packet, -verdict);
+	return TC_ACT_SHOT;
+}

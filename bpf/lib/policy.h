@@ -2,14 +2,8 @@
 /* Policy sets: peer identity → class, then class × protocol × port → verdict. A set belongs to one direction. */
 #pragma once
 
+#include "events.h"
 #include "packet.h"
-
-enum policy_verdict_kind {
-	VERDICT_ALLOW = 1,
-	VERDICT_DENY = 2,
-	VERDICT_REDIRECT = 3,
-	VERDICT_AUDIT = 4,
-};
 
 enum policy_match {	/* Hubble's numbers */
 	MATCH_NONE = 0,
@@ -83,3 +77,71 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rule_stat);
 } rule_stats SEC(".maps");
+
+static __always_inline void rule_count(__u32 rule, __u32 bytes)
+{
+	struct rule_stat *stat = bpf_map_lookup_elem(&rule_stats, &rule);
+
+	if (stat) {
+		stat->packets++;
+		stat->bytes += bytes;
+		stat->last_hit_ns = bpf_ktime_get_coarse_ns();
+	} else {
+		struct rule_stat first = { .packets = 1, .bytes = bytes, .last_hit_ns = bpf_ktime_get_coarse_ns() };
+
+		bpf_map_update_elem(&rule_stats, &rule, &first, BPF_NOEXIST);
+	}
+}
+
+/* What policy is asked: always from the end that opened the connection to the other, whichever way this packet goes. */
+struct policy_question {
+	__u32 set;
+	__u32 identity;		/* of the peer */
+	__be16 port;		/* of the destination; ICMP: the type */
+	__u8 protocol;
+	__u8 direction;
+	__u8 audit;
+	__u8 pad[3];
+};
+
+/* The answer is left in the packet (rule, verdict, match, direction) for its event; audit turns a denial into a remark. */
+static __noinline int policy_ask(struct __sk_buff *skb, struct packet *packet, const struct policy_question *question)
+{
+	struct policy_class_key class_key = { .set = question->set, .identity = question->identity };
+	struct policy_verdict_key key = { .prefix_bits = 96, .set = question->set };
+	const struct policy_verdict *row;
+	const struct policy_class *class;
+
+	packet->direction = question->direction;
+	packet->rule = 0;
+	packet->verdict = 0;
+	packet->match = 0;
+	if (!question->set)
+		return -DROP_POLICY_NOT_READY;
+	class = bpf_map_lookup_elem(&policy_classes, &class_key);
+	if (class)
+		key.class = class->class;
+	key.protocol = question->protocol;
+	key.port = question->port;
+	row = bpf_map_lookup_elem(&policy_verdicts, &key);
+	if (!row)
+		return -DROP_POLICY_NOT_READY;
+
+	packet->rule = row->rule;
+	packet->match = row->match;
+	packet->verdict = row->verdict;
+	rule_count(row->rule, skb->len);
+	switch (row->verdict) {
+	case VERDICT_ALLOW:
+	case VERDICT_AUDIT:
+		return CONTINUE;
+	case VERDICT_REDIRECT:
+		/* No proxy is attached here: passing would lose the rule's layer 7 part. */
+		return -DROP_PROXY_NOT_SUPPORTED;
+	default:
+		if (!question->audit)
+			return -DROP_POLICY_DENIED;
+		packet->verdict = VERDICT_AUDIT;
+		return CONTINUE;
+	}
+}

@@ -119,3 +119,37 @@ struct {
 	__type(key, struct socket_service_key);
 	__type(value, struct socket_service);
 } socket_services SEC(".maps");
+
+static __always_inline const struct service *service_find(const struct addr *addr, __be16 port, __u8 protocol)
+{
+	struct service_key key = { .addr = *addr, .port = port, .protocol = protocol };
+
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+static __always_inline const struct backend *backend_find(__u32 id)
+{
+	struct backend_key key = { .id = id };
+
+	return id ? bpf_map_lookup_elem(&backends, &key) : NULL;
+}
+
+static __always_inline const struct service_address *service_address_find(__u32 service)
+{
+	struct service_id key = { .id = service };
+
+	return bpf_map_lookup_elem(&service_addresses, &key);
+}
+
+/* A random slot: O(1), and no state to share. Returns the backend's id; 0 when there is none, or the slot is just being rewritten. */
+static __always_inline __u32 service_pick(const struct service *service)
+{
+	struct service_slot_key key = { .service = service->id };
+	const struct service_slot *slot;
+
+	if (!service->count)
+		return 0;
+	key.slot = bpf_get_prandom_u32() % service->count;
+	slot = bpf_map_lookup_elem(&service_slots, &key);
+	return slot ? slot->backend : 0;
+}

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* One object for all hooks, so that maps, config and BTF exist once. */
-#include "config.h"
-#include "runtime.h"
 #include "catalogue.h"
-#include "fragments.h"
 
 #include "pod.bpf.c"
 #include "host.bpf.c"

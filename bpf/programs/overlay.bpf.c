@@ -1,13 +1,122 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-SEC("tc")
-int from_overlay(struct __sk_buff *context)
+/* The VXLAN device: the network identifier is the sender's identity. */
+#include "forward.h"
+
+#define PACKET_TYPE_HOST 0
+
+/* Who sent the tunnel packet, and who it says the sender is. */
+static __noinline int tunnel_key_get(struct __sk_buff *skb, struct addr *node, __u32 *identity)
 {
-	return 0;
+	const __u32 size = member_offset(struct bpf_tunnel_key, local_ipv4);
+	struct bpf_tunnel_key key = {};
+
+	if (!bpf_skb_get_tunnel_key(skb, &key, size, 0)) {
+		*node = addr_from_v4(bpf_htonl(key.remote_ipv4));
+	} else if (!bpf_skb_get_tunnel_key(skb, &key, size, BPF_F_TUNINFO_IPV6)) {
+		__builtin_memcpy(node->words, key.remote_ipv6, 16);
+	} else {
+		return -DROP_NO_TUNNEL_KEY;
+	}
+	*identity = key.tunnel_id;
+	return CONTINUE;
 }
 
-SEC("tc")
-int to_overlay(struct __sk_buff *context)
+/* Only nodes may tunnel to us, and only for addresses that are not ours. */
+static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct packet *packet)
 {
-	return 0;
+	const struct ipcache_entry *sender;
+	struct addr node;
+	int verdict = tunnel_key_get(skb, &node, &packet->source_identity);
+
+	if (verdict != CONTINUE)
+		return verdict;
+	sender = ipcache_find(&node);
+	if (!sender || !(sender->flags & IPCACHE_NODE) || endpoint_find(&node))
+		return -DROP_SPOOFED_TUNNEL_SOURCE;
+	if (endpoint_find(&packet->reporter))
+		return -DROP_INVALID_SOURCE_IP;
+	if (packet->source_identity == IDENTITY_REMOTE_NODE) {
+		sender = ipcache_find(&packet->reporter);
+		return sender && sender->flags & IPCACHE_NODE ? CONTINUE : -DROP_INVALID_SOURCE_IP;
+	}
+	/* "Host" is always the receiving node, and 0 is nobody. */
+	return packet->source_identity <= IDENTITY_HOST ? -DROP_INVALID_IDENTITY : CONTINUE;
 }
 
+static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict;
+
+	if (!skb_is_ip(skb))
+		return -DROP_UNSUPPORTED_L3;
+	verdict = parse(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->flags |= PACKET_OVERLAY;
+	verdict = tunnel_source_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	verdict = fragment_learn(packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->to = endpoint_find(&packet->destination);
+	if (!packet->to)
+		return -DROP_UNROUTABLE_IP;
+	/* The inner frame is addressed to no device of ours. */
+	if (bpf_skb_change_type(skb, PACKET_TYPE_HOST))
+		return -DROP_WRITE_ERROR;
+	if (endpoint_is_host(packet->to))
+		return TC_ACT_OK;
+	packet->from = endpoint_find(&packet->source);
+	verdict = connection_step(skb, packet, false);
+	return verdict == CONTINUE ? forward_local(skb, packet) : verdict;
+}
+
+/* What other nodes send through the tunnel. */
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = { .direction = DIRECTION_INGRESS };
+
+	return finish(skb, &packet, walk_from_overlay(skb, &packet));
+}
+
+static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet *packet)
+{
+	struct bpf_tunnel_key key = {};
+	int verdict;
+
+	/* Pods' packets come here with their key. An IPv6 key does not answer to this question, but is there: -EPROTO. */
+	if (bpf_skb_get_tunnel_key(skb, &key, member_offset(struct bpf_tunnel_key, local_ipv4), 0) != -EINVAL)
+		return TC_ACT_OK;
+	if (!skb_is_ip(skb))
+		return -DROP_UNSUPPORTED_L3;
+	verdict = parse(skb, packet);
+	if (verdict != CONTINUE && verdict != -DROP_FRAGMENT_NOT_FOUND)
+		return verdict;
+	if (addr_is_multicast(&packet->destination)) {
+		packet->flags |= PACKET_SILENT;
+		return -DROP_NOISE;
+	}
+	packet->from = endpoint_find(&packet->reporter);
+	if (!endpoint_is_host(packet->from))
+		return -DROP_INVALID_SOURCE_IP;
+	packet->source_identity = IDENTITY_HOST;
+	packet->remote = ipcache_find(&packet->destination);
+	if (!packet->remote || !(packet->remote->flags & IPCACHE_HAS_TUNNEL))
+		return -DROP_NO_TUNNEL_ENDPOINT;
+	packet->destination_identity = packet->remote->identity;
+	if (!packet->remote->identity)
+		return -DROP_UNKNOWN_CLUSTER_ADDRESS;
+	verdict = tunnel_key_set(skb, &packet->remote->tunnel, IDENTITY_REMOTE_NODE);
+	return verdict == CONTINUE ? TC_ACT_OK : verdict;
+}
+
+/* The node's stack to remote pods: for the receiver it is a remote node. */
+SEC("tc")
+int to_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = { .direction = DIRECTION_EGRESS };
+
+	return finish(skb, &packet, walk_to_overlay(skb, &packet));
+}

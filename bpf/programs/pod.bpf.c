@@ -1,13 +1,123 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-SEC("tc")
-int from_pod(struct __sk_buff *context)
+/* Host side of each pod's veth. */
+#include "forward.h"
+#include "neighbour.h"
+
+static __always_inline const __u8 *source_mac(struct __sk_buff *skb)
 {
-	return 0;
+	void *data = (void *)(long)skb->data;
+
+	return data + ETH_HLEN <= (void *)(long)skb->data_end ? data + ETH_ALEN : NULL;
 }
 
-SEC("tc")
-int to_pod(struct __sk_buff *context)
+/* Who sends, and is it what its addresses say? */
+static __always_inline int sender_step(struct __sk_buff *skb, struct packet *packet)
 {
-	return 0;
+	const __u8 *mac = source_mac(skb);
+
+	packet->from = endpoint_find(&packet->reporter);
+	if (!mac)
+		return -DROP_INVALID_PACKET;
+	return sender_check(skb, packet->from, mac);
 }
 
+/* Multicast and what a stack says by itself. */
+static __always_inline int noise_step(struct packet *packet)
+{
+	if (icmp6_is_listener(packet)) {
+		packet->flags |= PACKET_SILENT;
+		return -DROP_NOISE;
+	}
+	return addr_is_multicast(&packet->destination) ? -DROP_MULTICAST : CONTINUE;
+}
+
+static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict;
+
+	if (skb->vlan_present)
+		return -DROP_VLAN;
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return arp_from_pod(skb, packet);
+	if (!skb_is_ip(skb))
+		return -DROP_UNSUPPORTED_L3;
+	verdict = parse(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (packet_is_v6(packet) && icmp6_is_neighbour(packet))
+		return neighbour_from_pod(skb, packet);
+	if (unlikely(addr_is_multicast(&packet->destination) || icmp6_is_listener(packet)))
+		return noise_step(packet);
+	verdict = sender_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	/* A pod is no router: it reports only about packets to itself. */
+	if (packet->flags & PACKET_ICMP_ERROR && !addr_equal(&packet->source, &packet->reporter))
+		packet_make_unrelated(packet);
+	verdict = fragment_learn(packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->to = endpoint_find(&packet->destination);
+	verdict = connection_step(skb, packet, true);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!packet->to)
+		return forward_remote(skb, packet);
+	return packet->to->flags & ENDPOINT_HOST ? TC_ACT_OK : forward_local(skb, packet);
+}
+
+/* All that a pod sends. */
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct packet packet = { .direction = DIRECTION_EGRESS };
+
+	return finish(skb, &packet, walk_from_pod(skb, &packet));
+}
+
+/* What the stack says to its neighbours by itself, and the answers of from_pod on their way back. */
+static __always_inline bool is_link_talk(struct __sk_buff *skb, const struct packet *packet)
+{
+	return packet_is_v6(packet) && icmp6_is_neighbour(packet) && packet->hop_limit == 255;
+}
+
+static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict;
+
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return TC_ACT_OK;
+	if (!skb_is_ip(skb))
+		return -DROP_UNSUPPORTED_L3;
+	verdict = parse(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (is_link_talk(skb, packet))
+		return TC_ACT_OK;
+	packet->to = endpoint_find(&packet->destination);
+	if (!packet->to || packet->to->ifindex != skb->ifindex) {
+		if (addr_is_multicast(&packet->destination) || addr_is_link_local(&packet->destination)) {
+			packet->flags |= PACKET_SILENT;
+			return -DROP_NOISE;
+		}
+		return -DROP_UNROUTABLE_IP;
+	}
+	packet->from = endpoint_find(&packet->source);
+	/* Pods' packets do not pass through the stack: one that comes out of it with a pod's address is not the pod's. */
+	if (endpoint_is_pod(packet->from))
+		return -DROP_INVALID_SOURCE_IP;
+	verdict = fragment_learn(packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	verdict = connection_step(skb, packet, false);
+	return verdict == CONTINUE ? TC_ACT_OK : verdict;
+}
+
+/* What the node's own stack delivers to the pod. */
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet packet = { .direction = DIRECTION_INGRESS };
+
+	return finish(skb, &packet, walk_to_pod(skb, &packet));
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Service translation packet by packet, for what the socket hooks did not see (raw packets, sockets older than the hooks, other kernels). */
+#pragma once
+
+#include "conntrack.h"
+#include "service.h"
+#include "translate.h"
+
+static __always_inline void event_service(struct flow_event *event, __u32 service)
+{
+	const struct service_address *address = service_address_find(service);
+
+	if (address) {
+		event->service = address->addr;
+		event->service_port = address->port;
+	}
+}
+
+/* The backend that this client's connection has, or 0. A connection attempt does not stick to a backend that takes no new ones. */
+static __always_inline __u32 service_remembered(const struct packet *packet, const struct service *service, struct conntrack_entry *entry)
+{
+	const struct backend *backend;
+
+	if (!entry || entry->expires_ns < bpf_ktime_get_coarse_ns() || entry->service != service->id ||
+	    entry->source_endpoint != endpoint_id(packet->from))
+		return 0;
+	if (packet_opens_tcp(packet) && entry->flags & CONNTRACK_FORWARD_CLOSING)
+		return 0;
+	backend = backend_find(entry->backend);
+	if (!backend || (backend->state != BACKEND_ACTIVE && packet_opens_tcp(packet)))
+		return 0;
+	return entry->backend;
+}
+
+/*
+ * Only the client's direction is seen under this key, so a FIN does not shorten the life to that of a closed connection: the client
+ * may go on acknowledging for long.
+ */
+static __always_inline __u64 service_expiry(__u8 protocol, __u32 flags)
+{
+	__u64 seconds = LIFETIME_OTHER;
+
+	if (protocol == IPPROTO_TCP && flags & CONNTRACK_SEEN_NON_SYN && !(flags & CONNTRACK_FORWARD_CLOSING))
+		seconds = LIFETIME_TCP_ESTABLISHED;
+	return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
+}
+
+static __noinline int service_remember(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u32 service, __u32 backend)
+{
+	struct conntrack_entry entry = {
+		.flags = conntrack_flags_after(packet, source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0, false),
+		.source_endpoint = endpoint_id(packet->from),
+		.service = service,
+		.backend = backend,
+		.forward_packets = 1,
+	};
+
+	entry.expires_ns = service_expiry(packet->protocol, entry.flags);
+	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+}
+
+/* Sets packet->service when the packet was for a service and now is for a backend. */
+static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct service *service;
+	const struct backend *backend;
+	struct conntrack_entry *entry;
+	struct conntrack_key key;
+	struct addr addr;
+	bool source_is_low;
+	__u32 chosen;
+	int verdict;
+
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return CONTINUE;
+	service = service_find(&packet->destination, packet->destination_port, packet->protocol);
+	if (!service)
+		return CONTINUE;
+	source_is_low = conntrack_key_of(packet, CONNTRACK_SERVICE, &key);
+	entry = bpf_map_lookup_elem(&conntrack, &key);
+	packet->service = service->id;
+	chosen = service_remembered(packet, service, entry);
+	if (chosen && entry) {
+		if (!(packet->flags & PACKET_ICMP_ERROR)) {
+			entry->flags = conntrack_flags_after(packet, entry->flags, false);
+			entry->expires_ns = service_expiry(packet->protocol, entry->flags);
+			entry->forward_packets++;
+		}
+	} else if (packet->flags & PACKET_ICMP_ERROR) {
+		return -DROP_NO_SERVICE_BACKEND;
+	} else {
+		chosen = service_pick(service);
+		if (!chosen)
+			return -DROP_NO_SERVICE_BACKEND;
+		verdict = service_remember(packet, &key, source_is_low, service->id, chosen);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
+	backend = backend_find(chosen);
+	if (!backend)
+		return -DROP_NO_SERVICE_BACKEND;
+	if (addr_equal(&backend->addr, &packet->source))
+		return -DROP_HAIRPIN;
+	packet->backend = chosen;
+	addr = backend->addr;
+	return translate(skb, packet, END_DESTINATION, &addr, backend->port);
+}
+
+/* A reply of a translated connection gets back the address that the client asked for. */
+static __noinline int service_reverse(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct service_address *address = service_address_find(packet->service);
+	struct addr addr;
+
+	/* The service is gone; the client would not know the backend's address. */
+	if (!address)
+		return -DROP_NO_SERVICE_BACKEND;
+	addr = address->addr;
+	return translate(skb, packet, END_SOURCE, &addr, address->port);
+}
