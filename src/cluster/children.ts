@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
+
+/** One process of a cluster: what to run, and where. */
+export interface ChildSpec {
+  /** `apiserver`, `agent-node1`: also the name of its pid file and log. */
+  readonly name: string;
+  readonly main: string;
+  readonly args: readonly string[];
+  /** The node's network namespace and system group; the host's when left out. */
+  readonly netns?: string;
+  readonly cgroup?: string;
+}
+
+export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string): ChildSpec[] {
+  const source = (path: string) => join(root, 'src', path);
+  return [
+    { name: 'apiserver', main: source('apiserver/main.ts'), args: [] },
+    ...record.nodes.flatMap(node => {
+      const place = { netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
+      return [
+        { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
+        { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },
+      ];
+    }),
+  ];
+}
+
+export function systemCgroup(cgroupRoot: string, instance: string, node: string): string {
+  return `${cgroupRoot}/${instance}/${node}/system`;
+}
+
+/**
+ * The command line that ends as `node main.ts …` in its place, keeping its process number all the way: a shell that moves
+ * itself into the group, nsenter that enters the namespace, then Node.
+ */
+export function commandOf(spec: ChildSpec, node: string, nodeArgs: readonly string[]): readonly [file: string, args: readonly string[]] {
+  const target = [node, ...nodeArgs, spec.main, ...spec.args];
+  const entered = spec.netns === undefined ? target : ['nsenter', `--net=${spec.netns}`, '--', ...target];
+  if (spec.cgroup === undefined) return [entered[0]!, entered.slice(1)];
+  return ['/bin/sh', ['-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'cirri', spec.cgroup, ...entered]];
+}

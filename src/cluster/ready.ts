@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs';
+import { KubeClient } from '../kube/client.ts';
+import { errorText } from '../std/errors.ts';
+import { resources, type Resource } from '../kube/resources.ts';
+import type { Condition, KubeObject } from '../kube/types.ts';
+import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
+import type { AgentStatus } from '../model/status.ts';
+import { delay } from '../std/async.ts';
+import { CirriError } from '../std/errors.ts';
+import { Discovery } from './discovery.ts';
+import { callLocal } from './local-api.ts';
+import { applyManifests, parseManifest } from './manifest.ts';
+import type { Progress } from './progress.ts';
+
+export interface ReadyOptions {
+  readonly record: ClusterRecord;
+  readonly paths: StatePaths;
+  readonly demo: boolean;
+  readonly timeoutMs: number;
+}
+
+export interface Readiness {
+  /** Built-in objects that were not there or were different. */
+  readonly applied: number;
+}
+
+/** Waits until a cluster serves its users, and says what it is waiting for. Throws ERR_NOT_READY naming what is missing. */
+export async function waitUntilReady(options: ReadyOptions, progress: Progress): Promise<Readiness> {
+  const { record, paths, demo } = options;
+  const deadline = performance.now() + options.timeoutMs;
+  const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri-up' });
+  try {
+    const api = progress.step('API server', () => until('the API server answers', deadline, () => apiAnswers(client, paths), paths, 'apiserver'));
+    const agents = progress.step(
+      'agents ready',
+      () => Promise.all(record.nodes.map(node => until(`agent of ${node.name} is ready`, deadline, () => agentTrouble(paths, node.name), paths, `agent-${node.name}`))),
+    );
+    agents.catch(() => {});
+    await api;
+    const applied = await applyBuiltIn(client, demo);
+    const nodes = progress.step('nodes ready', () => until('nodes are ready', deadline, () => nodesTrouble(client, record), paths, 'kubelet-node1'));
+    const dns = progress.step('DNS', () => until('DNS is ready', deadline, () => deploymentTrouble(client, 'kube-system', 'kube-dns'), paths, 'kubelet-node1'));
+    const app = demo
+      ? progress.step('demo application', () => until('the demo application is ready', deadline, () => demoTrouble(client), paths, 'kubelet-node1'))
+      : Promise.resolve();
+    await settleAll([agents, nodes, dns, app]);
+    return { applied };
+  } finally {
+    client.close();
+  }
+}
+
+/** Waits for all, then throws the first failure: every step has said how it ended. */
+async function settleAll(steps: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(steps)).find(result => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+/** Asks again until there is no trouble. `trouble` says in words what is still missing. */
+async function until(what: string, deadline: number, trouble: () => Promise<string | undefined>, paths: StatePaths, log: string): Promise<void> {
+  let last: string | undefined;
+  for (;;) {
+    try {
+      last = await trouble();
+    } catch (error) {
+      last = errorText(error);
+    }
+    if (last === undefined) return;
+    if (performance.now() > deadline) {
+      throw new CirriError('ERR_NOT_READY', `waited in vain until ${what}: ${last}`, { mend: `see ${paths.logs}/${log}.log, or: cirri status` });
+    }
+    await delay(25);
+  }
+}
+
+async function apiAnswers(client: KubeClient, paths: StatePaths): Promise<string | undefined> {
+  const answer = await client.raw('GET', '/readyz').catch((error: unknown) => errorText(error));
+  if (answer !== 'ok' && !(typeof answer === 'string' && answer.startsWith('ok'))) return String(answer);
+  // kubectl reads the kubeconfig: it is part of a ready API.
+  return exists(paths.kubeconfig) ? undefined : 'kubeconfig is not written yet';
+}
+
+export async function agentTrouble(paths: StatePaths, node: string): Promise<string | undefined> {
+  const status = await callLocal<AgentStatus>(paths.node(node).agentSocket, '/v1/status');
+  if (!status) return 'the agent does not answer';
+  return status.ready ? undefined : status.notReady.join('; ') || 'not ready';
+}
+
+async function nodesTrouble(client: KubeClient, record: ClusterRecord): Promise<string | undefined> {
+  const { items } = await client.list(resources.nodes);
+  const waiting = record.nodes.filter(node => {
+    const status = items.find(item => item.metadata.name === node.name)?.status as { conditions?: readonly Condition[] } | undefined;
+    return !status?.conditions?.some(condition => condition.type === 'Ready' && condition.status === 'True');
+  });
+  return waiting.length === 0 ? undefined : `${waiting.map(node => node.name).join(', ')} not ready`;
+}
+
+interface DeploymentState {
+  readonly replicas?: number;
+  readonly readyReplicas?: number;
+  readonly updatedReplicas?: number;
+  readonly observedGeneration?: number;
+}
+
+async function deploymentTrouble(client: KubeClient, namespace: string, name: string): Promise<string | undefined> {
+  const object = await client.get(resources.deployments, name, namespace);
+  if (!object) return `deployment ${namespace}/${name} does not exist`;
+  return deploymentWaits(object);
+}
+
+function deploymentWaits(object: KubeObject): string | undefined {
+  const wanted = (object.spec as { replicas?: number }).replicas ?? 1;
+  const status = (object.status ?? {}) as DeploymentState;
+  const current = (status.observedGeneration ?? 0) >= (object.metadata.generation ?? 0);
+  const ready = current && (status.readyReplicas ?? 0) >= wanted && (status.updatedReplicas ?? 0) >= wanted;
+  return ready ? undefined : `${object.metadata.namespace}/${object.metadata.name}: ${status.readyReplicas ?? 0} of ${wanted} pods ready`;
+}
+
+async function demoTrouble(client: KubeClient): Promise<string | undefined> {
+  const { items } = await client.list(resources.deployments, { namespace: 'demo' });
+  const trouble = items.map(deploymentWaits).filter(text => text !== undefined);
+  if (trouble.length > 0) return trouble.join('; ');
+  return items.length === 0 ? 'the demo has no deployments yet' : undefined;
+}
+
+/** Built-in objects are applied when they are missing; what a user has changed in them since is the user's. */
+async function applyBuiltIn(client: KubeClient, demo: boolean): Promise<number> {
+  const wanted: (readonly [file: string, resource: Resource, name: string, namespace: string | undefined])[] = [
+    ['dns.yaml', resources.deployments, 'kube-dns', 'kube-system'],
+    ...(demo ? ([['demo.yaml', resources.namespaces, 'demo', undefined]] as const) : []),
+  ];
+  const discovery = new Discovery(client);
+  let applied = 0;
+  for (const [file, resource, name, namespace] of wanted) {
+    if (await client.get(resource, name, namespace)) continue;
+    const text = readFileSync(new URL(`./manifests/${file}`, import.meta.url), 'utf8');
+    const documents = parseManifest(file, text);
+    await applyManifests(documents, { fieldManager: 'cirri', namespace: 'default', skipValidation: true }, { client, discovery });
+    applied += documents.length;
+  }
+  return applied;
+}
+
+function exists(path: string): boolean {
+  try {
+    readFileSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

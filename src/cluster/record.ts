@@ -1,0 +1,81 @@
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+
+export const maxNodes = 64;
+
+export interface RecordOptions {
+  readonly instance: string;
+  readonly version: string;
+  readonly nodes: number;
+  /** Third byte of 172.30.X.0/24, chosen so that nothing on the machine has it. */
+  readonly subnet: number;
+  readonly routing: 'tunnel' | 'native';
+  readonly policyMode?: 'default' | 'always' | 'never';
+  readonly audit?: boolean;
+  readonly ipv6?: boolean;
+  /** Port on 127.0.0.1. */
+  readonly apiserverPort: number;
+}
+
+/** The record of a new cluster: every name and address follows from these few choices. Pure. */
+export function makeRecord(options: RecordOptions): LocalRecord {
+  const { instance, subnet } = options;
+  const prefix6 = `fdc1:${subnet}`;
+  return {
+    instance,
+    version: options.version,
+    nodes: Array.from({ length: options.nodes }, (_, i) => makeNode(i + 1, subnet)),
+    underlay: {
+      bridge: `${instance}0`,
+      prefix4: `172.30.${subnet}.0/24`,
+      prefix6: `${prefix6}::/64`,
+      host4: `172.30.${subnet}.1`,
+      host6: `${prefix6}::1`,
+    },
+    serviceCidr4: '10.96.0.0/16',
+    serviceCidr6: 'fd00:10:96::/112',
+    clusterCidr4: '10.244.0.0/16',
+    clusterCidr6: 'fd00:10:244::/48',
+    routing: options.routing,
+    apiserver: { port: options.apiserverPort },
+    dnsIp4: '10.96.0.10',
+    dnsIp6: 'fd00:10:96::a',
+    clusterDomain: 'cluster.local',
+    clusterName: 'default',
+    policyMode: options.policyMode ?? 'default',
+    audit: options.audit ?? false,
+  };
+}
+
+/** The record with what only this machine's cluster has: choices of `cirri up` that agents read. */
+export type LocalRecord = ClusterRecord & { readonly policyMode: 'default' | 'always' | 'never'; readonly audit: boolean };
+
+function makeNode(index: number, subnet: number): NodeRecord {
+  return {
+    name: `node${index}`,
+    index,
+    underlay4: `172.30.${subnet}.${10 + index}`,
+    underlay6: `fdc1:${subnet}::${10 + index}`,
+    podCidr4: `10.244.${index}.0/24`,
+    podCidr6: `fd00:10:244:${index.toString(16)}::/64`,
+    routerIp4: `10.244.${index}.1`,
+    routerIp6: `fd00:10:244:${index.toString(16)}::1`,
+  };
+}
+
+/** The device on the host's side of a node's veth. */
+export function hostDevice(instance: string, node: Pick<NodeRecord, 'index'>): string {
+  return `${instance}-n${node.index}`;
+}
+
+/** The lowest X for which nothing listed lies in 172.30.X.0/24. `taken` are addresses or prefixes, as text. */
+export function freeSubnet(taken: Iterable<string>): number | undefined {
+  const used = new Set<number>();
+  for (const text of taken) {
+    const match = /^172\.30\.(\d+)\./.exec(text);
+    if (match) used.add(Number(match[1]));
+    // A shorter prefix that holds all of 172.30/16 leaves nothing free.
+    if (/^172\.(16|30)\.0\.0\/(1[0-6])$/.test(text)) for (let i = 0; i < 256; i++) used.add(i);
+  }
+  for (let x = 1; x < 255; x++) if (!used.has(x)) return x;
+  return undefined;
+}
