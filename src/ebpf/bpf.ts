@@ -19,9 +19,8 @@ export const attachType = {
 
 const commandName = new Map<number, string>(Object.entries(command).map(([name, n]) => [n, `bpf(${name})`]));
 
-/** For calls made once: fills fresh attributes and returns the result. */
-export function callBpf(number: number, size: number, doing: string, fill: (view: DataView) => void): number {
-  const attributes = stable(size);
+/** For calls made once: fills fresh attributes (or the given ones, to read answers from) and returns the result. */
+export function callBpf(number: number, size: number, doing: string, fill: (view: DataView) => void, attributes: Stable = stable(size)): number {
   fill(attributes.view);
   const result = bpf(number, attributes.address, size);
   if (result >= 0) return result;
