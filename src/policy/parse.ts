@@ -1,0 +1,70 @@
+/** From a Kubernetes object to a Policy, with every error at once and with what will not be enforced as written. */
+import { FieldReader } from './fields.ts';
+import { parseNetworkPolicySpec } from './parse-networkpolicy.ts';
+import { parseSpec } from './parse-rule.ts';
+import type { RuleContext } from './parse-rule.ts';
+import { policyAddress } from './policy.ts';
+import type { Condition, Policy, PolicyError, PolicyKind, PolicySpec } from './policy.ts';
+
+/** As much of a Kubernetes object as is read here. */
+export interface PolicyObject {
+  readonly kind?: unknown;
+  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown; readonly uid?: unknown };
+  readonly spec?: unknown;
+  readonly specs?: unknown;
+}
+
+export interface ParseOptions {
+  /** This cluster's name: selectors that name no cluster then mean this one. Leave out where there is only one. */
+  readonly clusterName?: string;
+  /** True when remote nodes have identities with `node:` labels. */
+  readonly nodeLabels?: boolean;
+}
+
+export type ParseResult =
+  | { readonly policy: Policy; readonly errors?: undefined; readonly conditions: readonly Condition[] }
+  | { readonly policy?: undefined; readonly errors: readonly PolicyError[]; readonly conditions: readonly Condition[] };
+
+const kinds: readonly PolicyKind[] = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'];
+
+/** Parses and validates. A policy with errors must not be applied; an earlier version of it stays in force. */
+export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): ParseResult {
+  const reader = new FieldReader();
+  const conditions: Condition[] = [];
+  const kind = reader.oneOf(object.kind, 'kind', kinds);
+  const name = reader.string(object.metadata?.name, 'metadata.name');
+  if (object.kind === undefined) reader.fail('kind', 'kind is missing', `one of: ${kinds.join(', ')}`);
+  if (!name) reader.fail('metadata.name', 'name is missing', 'name the policy');
+  if (!kind || !name) return { errors: reader.errors, conditions };
+  // Kubernetes puts an object without a namespace into "default".
+  const namespace = kind === 'CiliumClusterwideNetworkPolicy' ? undefined : reader.string(object.metadata?.namespace, 'metadata.namespace') || 'default';
+  const identity = { kind, name, ...(namespace !== undefined && { namespace }) };
+  const context: RuleContext = {
+    reader, conditions, address: policyAddress(identity), nodeLabels: options.nodeLabels ?? false,
+    scope: { ...(namespace !== undefined && { namespace }), ...(options.clusterName !== undefined && { clusterName: options.clusterName }) },
+  };
+  const specs = kind === 'NetworkPolicy' ? parseKubernetes(context, object) : parseCilium(context, object);
+  if (reader.errors.length > 0) return { errors: reader.errors, conditions };
+  const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
+  return { policy: { ...identity, ...(uid !== undefined && { uid }), specs, conditions }, conditions };
+}
+
+function parseKubernetes(context: RuleContext, object: PolicyObject): readonly PolicySpec[] {
+  if (object.specs !== undefined) context.reader.fail('specs', 'a NetworkPolicy has no specs', 'write several policies');
+  return present(parseNetworkPolicySpec(context, object.spec ?? {}, 'spec'));
+}
+
+function parseCilium(context: RuleContext, object: PolicyObject): readonly PolicySpec[] {
+  const { reader } = context;
+  const list = reader.list(object.specs, 'specs') ?? [];
+  const hasSpec = object.spec !== undefined && object.spec !== null;
+  if (!hasSpec && list.length === 0) reader.fail('spec', 'the policy has neither spec nor specs', 'add a spec with endpointSelector and ingress or egress');
+  return [
+    ...(hasSpec ? present(parseSpec(context, object.spec, 'spec')) : []),
+    ...list.flatMap((item, i) => present(parseSpec(context, item, `specs[${i}]`))),
+  ];
+}
+
+function present<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
+}

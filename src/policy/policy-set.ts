@@ -1,0 +1,262 @@
+/**
+ * One policy set while identities come and go: the rules of a subject in one direction, bound to matchers.
+ *
+ *     identity ──► rules that select it ──► path in a tree of rules ──► class ──► rows
+ *
+ * The tree shares work: identities that the same rules select share a path, and a path is flattened once. The number of
+ * a class is a hash of its rows, so that it does not depend on who came first.
+ */
+import { fnv1a } from '../model/identity.ts';
+import { ContentHash } from './content-hash.ts';
+import { flatten } from './flatten.ts';
+import type { Candidate, Row, Span } from './flatten.ts';
+import { resolvePorts } from './matchers.ts';
+import type { IdentityRecord, Matcher } from './matchers.ts';
+import type { Direction, PortMatch } from './policy.ts';
+import type { RuleInfo } from './rule-info.ts';
+
+/** A row of the kernel's `policy_verdicts`; `portBits` 0 is any port, `protocol` null any protocol. */
+export interface VerdictRow extends Row {
+  readonly class: number;
+  readonly proxyPort?: number;
+}
+
+/** A set as the kernel gets it; never changes. */
+export interface CompiledSet {
+  /** Depends on rules alone, not on identities: the same key stays the same set while identities come and go. */
+  readonly key: string;
+  /** Of `classes` and `verdicts`: equal hash, equal content. */
+  readonly hash: string;
+  readonly direction: Direction;
+  /** In default deny. */
+  readonly enforced: boolean;
+  /** identity → class ≥ 1; what is missing is class 0. */
+  readonly classes: ReadonlyMap<number, number>;
+  /** Sorted; class 0 is always there. */
+  readonly verdicts: readonly VerdictRow[];
+  /** All rules of the set, also those that never decide. */
+  readonly rules: ReadonlyMap<number, RuleInfo>;
+}
+
+/** What one identity changes in one set. */
+export interface SetDelta {
+  readonly key: string;
+  readonly identity: number;
+  /** Add these rows first… */
+  readonly rows: readonly VerdictRow[];
+  /** …then write this class for the identity (0: delete its entry)… */
+  readonly class: number;
+  /** …then delete the rows of this class, which nobody has any more. */
+  readonly droppedClass?: number;
+}
+
+export interface BoundRule {
+  readonly candidate: Omit<Candidate, 'spans'>;
+  /** 'any': selects every peer, known or not. */
+  readonly matchers: 'any' | readonly Matcher<PolicySet>[];
+  readonly spans: Candidate['spans'];
+  /** Names of ports that each peer resolves for itself (egress). */
+  readonly names: readonly Extract<PortMatch, { name: string }>[];
+}
+
+interface TreeNode {
+  readonly parent: TreeNode | undefined;
+  readonly rule: number;
+  readonly spans: Candidate['spans'];
+  readonly children: Map<number | string, TreeNode>;
+  class: number | undefined;
+}
+
+interface ClassState {
+  readonly rows: readonly VerdictRow[];
+  readonly text: string;
+  identities: number;
+}
+
+export class PolicySet {
+  readonly key: string;
+  readonly direction: Direction;
+  readonly enforced: boolean;
+  readonly #rules: readonly BoundRule[];
+  readonly #fallback: Candidate;
+  readonly #infos: ReadonlyMap<number, RuleInfo>;
+  readonly #everyone: readonly Candidate[];
+  readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
+  readonly #classes = new Map<number, number>();
+  readonly #states = new Map<number, ClassState>();
+  readonly #baseText: string;
+  readonly #hash = new ContentHash();
+  #snapshot: CompiledSet | undefined;
+
+  /** `rules` in the order of `candidate.order`. */
+  constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallback: Candidate, infos: ReadonlyMap<number, RuleInfo>) {
+    this.key = key;
+    this.direction = direction;
+    this.enforced = enforced;
+    this.#rules = rules;
+    this.#fallback = fallback;
+    this.#infos = infos;
+    this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
+    const rows = flatten(this.#everyone, fallback);
+    this.#baseText = rowsText(rows);
+    this.#addClass(0, rows, this.#baseText);
+    for (const [i, rule] of rules.entries()) for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) this.#use(matcher, i);
+  }
+
+  /** Classifies every identity that some rule selects. */
+  fill(identity: (id: number) => IdentityRecord): void {
+    const nodes = new Map<number, TreeNode>();
+    for (const [i, rule] of this.#rules.entries()) {
+      for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) {
+        for (const id of matcher.identities) {
+          const node = nodes.get(id) ?? this.#root;
+          if (node.rule !== i) nodes.set(id, this.#step(node, i, rule.names.length > 0 ? identity(id) : undefined));
+        }
+      }
+    }
+    for (const [id, node] of nodes) this.#setClass(id, this.#classOf(node));
+  }
+
+  /** The identity is now selected by these rules (indexes, any order). Returns the change, if there is one. */
+  assign(identity: IdentityRecord, rules: readonly number[]): SetDelta | undefined {
+    return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
+  }
+
+  remove(id: number): SetDelta | undefined {
+    return this.#change(id, 0);
+  }
+
+  /** The class that an identity would have, and its rows when the set does not have them yet. Changes nothing. */
+  classify(identity: IdentityRecord, rules: readonly number[]): { class: number; rows: readonly VerdictRow[] } {
+    const node = this.#walk(identity, rules);
+    const number = this.#classOf(node);
+    return { class: number, rows: this.#states.has(number) ? [] : withClass(number, this.#rowsOf(node)) };
+  }
+
+  /** Lets go of the matchers. */
+  release(): void {
+    for (const rule of this.#rules) if (rule.matchers !== 'any') for (const matcher of rule.matchers) matcher.users.delete(this);
+  }
+
+  snapshot(): CompiledSet {
+    return (this.#snapshot ??= {
+      key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: new Map(this.#classes),
+      verdicts: [...this.#states].sort(([a], [b]) => a - b).flatMap(([, state]) => state.rows), rules: this.#infos,
+    });
+  }
+
+  #use(matcher: Matcher<PolicySet>, rule: number): void {
+    const rules = matcher.users.get(this);
+    if (!rules) matcher.users.set(this, [rule]);
+    else if (rules.at(-1) !== rule) rules.push(rule);
+  }
+
+  #walk(identity: IdentityRecord, rules: readonly number[]): TreeNode {
+    let node = this.#root;
+    for (const rule of [...rules].sort((a, b) => a - b)) if (node.rule !== rule) node = this.#step(node, rule, identity);
+    return node;
+  }
+
+  /** `identity` is needed only for rules with named ports. */
+  #step(node: TreeNode, rule: number, identity: IdentityRecord | undefined): TreeNode {
+    const bound = this.#rules[rule]!;
+    const spans = bound.names.length === 0 ? bound.spans : withNamedPorts(bound, identity!);
+    const edge = spans === bound.spans ? rule : `${rule} ${spansText(spans)}`;
+    let next = node.children.get(edge);
+    if (!next) {
+      next = { parent: node, rule, spans, children: new Map(), class: undefined };
+      node.children.set(edge, next);
+    }
+    return next;
+  }
+
+  #rowsOf(node: TreeNode): readonly Row[] {
+    const candidates = [...this.#everyone];
+    for (let n: TreeNode | undefined = node; n?.parent; n = n.parent) candidates.push({ ...this.#rules[n.rule]!.candidate, spans: n.spans });
+    return flatten(candidates, this.#fallback);
+  }
+
+  /** The class number: 0 when the rows are those of class 0. */
+  #classOf(node: TreeNode): number {
+    if (node.class !== undefined) return node.class;
+    const rows = this.#rowsOf(node);
+    const text = rowsText(rows);
+    node.class = text === this.#baseText ? 0 : this.#numberFor(text);
+    this.#pending.set(node.class, { rows, text });
+    return node.class;
+  }
+
+  /** Rows of classes that a tree node has led to; a class enters the set with its first identity. */
+  readonly #pending = new Map<number, { rows: readonly Row[]; text: string }>();
+
+  #numberFor(text: string): number {
+    let number = fnv1a(text) || 1;
+    for (let other = this.#pending.get(number); other && other.text !== text; other = this.#pending.get(number)) number = (number + 1) >>> 0 || 1;
+    return number;
+  }
+
+  #change(id: number, next: number): SetDelta | undefined {
+    const previous = this.#classes.get(id) ?? 0;
+    if (previous === next) return undefined;
+    const isNew = next !== 0 && !this.#states.has(next);
+    this.#setClass(id, next);
+    return {
+      key: this.key, identity: id, class: next, rows: isNew ? this.#states.get(next)!.rows : [],
+      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }),
+    };
+  }
+
+  #setClass(id: number, next: number): void {
+    const previous = this.#classes.get(id) ?? 0;
+    if (previous === next) return;
+    this.#snapshot = undefined;
+    if (next !== 0) {
+      if (!this.#states.has(next)) this.#addClass(next, this.#pending.get(next)!.rows, this.#pending.get(next)!.text);
+      this.#states.get(next)!.identities++;
+      this.#classes.set(id, next);
+      this.#hash.add(`identity ${id} ${next}`);
+    } else {
+      this.#classes.delete(id);
+    }
+    if (previous !== 0) {
+      this.#hash.remove(`identity ${id} ${previous}`);
+      if (--this.#states.get(previous)!.identities === 0) this.#dropClass(previous);
+    }
+  }
+
+  #addClass(number: number, rows: readonly Row[], text: string): void {
+    this.#states.set(number, { rows: withClass(number, rows), text, identities: 0 });
+    this.#hash.add(`class ${number} ${text}`);
+  }
+
+  #dropClass(number: number): void {
+    this.#hash.remove(`class ${number} ${this.#states.get(number)!.text}`);
+    this.#states.delete(number);
+  }
+}
+
+/**
+ * Spans of a rule for one peer. Where pods of one identity give a name different numbers, an allow rule opens none of them
+ * (it would open the wrong port of some pod) and a deny rule closes all.
+ */
+function withNamedPorts(rule: BoundRule, identity: IdentityRecord): Candidate['spans'] {
+  const spans: Span[] = rule.spans === 'any' ? [] : [...rule.spans];
+  for (const { name, protocol } of rule.names) {
+    const ports = resolvePorts(identity.namedPorts, name, protocol);
+    if (ports.length > 1 && rule.candidate.verdict === 'allow') continue;
+    for (const port of ports) spans.push({ protocol, start: port, end: port });
+  }
+  return spans;
+}
+
+function spansText(spans: Candidate['spans']): string {
+  return spans === 'any' ? 'any' : spans.map(s => `${s.protocol}:${s.start}-${s.end}`).join(',');
+}
+
+export function rowsText(rows: readonly Row[]): string {
+  return rows.map(r => `${r.protocol ?? '*'} ${r.port}/${r.portBits} ${r.verdict} ${r.rule} ${r.match}`).join('\n');
+}
+
+function withClass(number: number, rows: readonly Row[]): readonly VerdictRow[] {
+  return rows.map(row => ({ class: number, ...row }));
+}

@@ -1,0 +1,119 @@
+/** What the number in an event means: which rule of which policy, and in a sentence what it does. */
+import { fnv1a } from '../model/identity.ts';
+import { policyText, protocolName, maxPort } from './policy.ts';
+import type { Direction, Peer, Policy, PolicyKind, PortMatch, Rule } from './policy.ts';
+
+export interface RuleInfo {
+  readonly id: number;
+  /** The rule's address, from which the id is made. */
+  readonly address: string;
+  readonly kind: PolicyKind | 'default';
+  readonly namespace?: string;
+  readonly name: string;
+  /** `spec.ingress[0]`; empty for defaults. */
+  readonly path: string;
+  readonly direction: Direction;
+  readonly effect: 'allow' | 'deny' | 'default-deny' | 'default-allow';
+  /** Why an allow rule denies: "L7 http needs the proxy". */
+  readonly notEnforced?: string;
+  /** One sentence. */
+  readonly because: string;
+}
+
+/**
+ * Numbers for addresses: 32-bit FNV-1a of the address, the next free one on a collision, never 0. The same addresses give
+ * the same numbers whatever else exists, but for collisions, which the order of addresses settles.
+ */
+export class RuleIds {
+  readonly #addresses = new Map<number, string>();
+  readonly #ids = new Map<string, number>();
+
+  idOf(address: string): number {
+    const known = this.#ids.get(address);
+    if (known !== undefined) return known;
+    let id = fnv1a(address) || 1;
+    while (this.#addresses.has(id)) id = (id + 1) >>> 0 || 1;
+    this.#addresses.set(id, address);
+    this.#ids.set(address, id);
+    return id;
+  }
+}
+
+export function ruleInfo(policy: Policy, rule: Rule, id: number): RuleInfo {
+  return {
+    id, address: rule.address, kind: policy.kind, ...(policy.namespace !== undefined && { namespace: policy.namespace }), name: policy.name, path: rule.path,
+    direction: rule.direction, effect: rule.effect === 'allow' ? 'allow' : 'deny', ...(rule.notEnforced !== undefined && { notEnforced: rule.notEnforced }),
+    because: ruleSentence(policy, rule),
+  };
+}
+
+/** The verdict where no rule says anything. `policies` (sorted) are those that put the subject into default deny. */
+export function defaultInfo(direction: Direction, mode: 'default' | 'always' | 'never', policies: readonly Policy[], idOf: (address: string) => number): RuleInfo {
+  const because = mode === 'never' ? `policy enforcement is off: everything is allowed at ${direction}`
+    : policies.length > 0 ? `${policies.map(policyText).join(', ')} ${policies.length === 1 ? 'puts' : 'put'} the endpoint into default deny at ${direction}, and no rule allows this peer and port`
+    : mode === 'always' ? `policy enforcement is set to always, and no rule allows this peer and port at ${direction}`
+    : `no policy restricts the endpoint at ${direction}`;
+  const denies = mode === 'always' || (mode === 'default' && policies.length > 0);
+  const address = mode === 'never' ? `default/never/${direction}`
+    : policies.length > 0 ? `default/deny/${direction}/${policies.map(policyText).join(',')}`
+    : mode === 'always' ? `default/always/${direction}` : `default/allow/${direction}`;
+  const first = policies[0];
+  const name = first?.name ?? (denies ? 'always' : mode === 'never' ? 'never' : 'allow');
+  return {
+    id: idOf(address), address, kind: 'default', ...(mode !== 'never' && first?.namespace !== undefined && { namespace: first.namespace }), name: mode === 'never' ? 'never' : name,
+    path: '', direction, effect: denies ? 'default-deny' : 'default-allow', because,
+  };
+}
+
+export const localhostAddress = 'builtin/allow-localhost/ingress';
+
+export function localhostInfo(id: number): RuleInfo {
+  return {
+    id, address: localhostAddress, kind: 'default', name: 'allow-localhost', path: '', direction: 'ingress', effect: 'allow',
+    because: 'the node that a pod runs on may always reach it (allow-localhost), so that probes work',
+  };
+}
+
+function ruleSentence(policy: Policy, rule: Rule): string {
+  const from = rule.direction === 'ingress' ? 'from' : 'to';
+  const what = `${rule.direction} ${from} ${describePeers(rule.peers)} on ${describePorts(rule.ports)}`;
+  const where = `${policyText(policy)} (${rule.path})`;
+  switch (rule.effect) {
+    case 'allow': return rule.notEnforced === undefined ? `${where} allows ${what}` : `${where} would allow ${what}, but not enforced yet: ${rule.notEnforced}`;
+    case 'deny': return `${where} denies ${what}${rule.notEnforced === undefined ? '' : `; not enforced as written: ${rule.notEnforced}`}`;
+    case 'unauthenticated': case 'unproxied': return `not enforced yet: ${rule.notEnforced ?? rule.effect}; ${where} would allow ${what} under that condition, so it denies it`;
+  }
+}
+
+export function describePeers(peers: Rule['peers']): string {
+  if (peers === 'any') return 'any peer';
+  if (peers.length === 0) return 'nobody';
+  return [...new Set(peers.map(describePeer))].join(' or ');
+}
+
+function describePeer(peer: Peer): string {
+  switch (peer.type) {
+    case 'selector': return peer.written ?? `endpoints ${peer.selector.describe()}`;
+    case 'cidr': return peer.cidr + describeExcept(peer.except);
+    case 'cidr-group': return `CIDR group ${peer.name ?? peer.selector?.describe() ?? ''}${describeExcept(peer.except)}`;
+    case 'service': return `service ${peer.namespace === undefined ? '' : `${peer.namespace}/`}${peer.name ?? peer.selector?.describe() ?? ''}`;
+  }
+}
+
+function describeExcept(except: readonly string[]): string {
+  return except.length === 0 ? '' : ` except ${except.join(', ')}`;
+}
+
+/** `port 8080/TCP, 53/UDP`, `any port`. */
+export function describePorts(ports: Rule['ports']): string {
+  if (ports === 'any') return 'any port';
+  return ports.length === 0 ? 'no port' : ports.map(describePort).join(', ');
+}
+
+function describePort(port: PortMatch): string {
+  const protocol = protocolName(port.protocol);
+  if ('name' in port) return `port ${port.name}/${protocol}`;
+  if (port.protocol === 1 || port.protocol === 58) return `${protocol} type ${port.start}`;
+  if (port.start === 0 && port.end === maxPort) return `any ${protocol} port`;
+  return port.start === port.end ? `port ${port.start}/${protocol}` : `ports ${port.start}-${port.end}/${protocol}`;
+}
