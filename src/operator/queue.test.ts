@@ -4,9 +4,9 @@ import { waitFor } from '../std/async.ts';
 import { silentLogger } from '../std/log.ts';
 import { WorkQueue } from './queue.ts';
 
-function setup(handle: (key: string) => Promise<number | void>, concurrency = 2) {
+function setup(handle: (key: string) => Promise<number | void>, concurrency = 2, more: { paceMs?: number } = {}) {
   const abort = new AbortController();
-  const queue = new WorkQueue({ name: 'test', handle, concurrency, log: silentLogger, signal: abort.signal, random: () => 0 });
+  const queue = new WorkQueue({ name: 'test', handle, concurrency, log: silentLogger, signal: abort.signal, random: () => 0, ...more });
   return { queue, abort };
 }
 
@@ -60,4 +60,15 @@ test('an earlier look wins over a later one', async () => {
   abort.abort();
   queue.add('a');
   assert.equal(queue.size, 0);
+});
+
+test('a paced key is handled at once, and then once more for all that came meanwhile', async () => {
+  const starts: number[] = [];
+  const { queue } = setup(async () => void starts.push(performance.now()), 2, { paceMs: 30 });
+  for (let i = 0; i < 10; i++) {
+    queue.add('a');
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  await waitFor('the last', () => starts.length === 2);
+  assert.ok(starts[1]! - starts[0]! >= 29);
 });

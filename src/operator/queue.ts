@@ -8,6 +8,8 @@ export interface WorkQueueOptions {
   /** Makes the world right for one key. The result, if any, is in how many ms to look again. */
   readonly handle: (key: string) => Promise<number | void>;
   readonly concurrency?: number;
+  /** A key is started at most this often: a burst of changes becomes its first and its last state. */
+  readonly paceMs?: number;
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly random?: () => number;
@@ -24,6 +26,7 @@ export class WorkQueue {
   readonly #running = new Set<string>();
   readonly #timers = new Map<string, { readonly timer: NodeJS.Timeout; readonly atMs: number }>();
   readonly #failures = new Map<string, number>();
+  readonly #lastStart = new Map<string, number>();
   #scheduled = false;
 
   constructor(options: WorkQueueOptions) {
@@ -77,6 +80,11 @@ export class WorkQueue {
       if (this.#running.size >= this.#concurrency) return;
       if (this.#running.has(key)) continue;
       this.#waiting.delete(key);
+      const tooSoonMs = this.#paceLeft(key);
+      if (tooSoonMs > 0) {
+        this.addAfter(key, tooSoonMs);
+        continue;
+      }
       this.#running.add(key);
       void this.#handle(key);
     }
@@ -100,6 +108,22 @@ export class WorkQueue {
       this.#running.delete(key);
       this.#schedule();
     }
+  }
+
+  #paceLeft(key: string): number {
+    const { paceMs } = this.#options;
+    if (paceMs === undefined) return 0;
+    const now = performance.now();
+    const left = (this.#lastStart.get(key) ?? -Infinity) + paceMs - now;
+    if (left > 0) return left;
+    this.#lastStart.delete(key);
+    this.#lastStart.set(key, now);
+    // What has rested longer than its pace needs no memory; the oldest stand first.
+    for (const [old, at] of this.#lastStart) {
+      if (at + paceMs > now) break;
+      this.#lastStart.delete(old);
+    }
+    return 0;
   }
 
   #stop(): void {
