@@ -124,11 +124,15 @@ export class KubeClient {
 
   /** False when there was none. */
   async delete(resource: Resource, name: string, namespace?: string, options?: DeleteOptions): Promise<boolean> {
+    return (await this.remove(resource, name, namespace, options)) !== undefined;
+  }
+
+  /** As `delete`, with the API's answer: the object (which may have to terminate first) or a Status; undefined when there was none. */
+  async remove<T extends KubeObject>(resource: Resource, name: string, namespace?: string, options?: DeleteOptions): Promise<T | undefined> {
     try {
-      await this.raw('DELETE', pathOf(resource, name, namespace), options && { apiVersion: 'v1', kind: 'DeleteOptions', ...options });
-      return true;
+      return (await this.raw('DELETE', pathOf(resource, name, namespace), options && { apiVersion: 'v1', kind: 'DeleteOptions', ...options })) as T;
     } catch (error) {
-      if (isNotFound(error)) return false;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }

@@ -12,7 +12,7 @@ import type { Table } from '../table/table.ts';
 import { Collection } from './collection.ts';
 import { controllerOf } from './pods.ts';
 import type { WorkQueue } from './queue.ts';
-import { TableIndex } from './tableindex.ts';
+import { TableIndex } from '../kube/tableindex.ts';
 
 /** What every controller is given. */
 export interface Context {

@@ -5,7 +5,7 @@ import { enqueueOnChange } from '../cluster.ts';
 import type { Context } from '../cluster.ts';
 import { desiredEndpoints, managedBy, managedByLabel, planSlices, sameEndpoints, serviceNameLabel } from '../endpointslices.ts';
 import { WorkQueue } from '../queue.ts';
-import { TableIndex } from '../tableindex.ts';
+import { TableIndex } from '../../kube/tableindex.ts';
 
 /** Endpoint slices, and the older Endpoints, of every service that has a selector. */
 export function runEndpoints(context: Context): void {

@@ -8,7 +8,7 @@ import { Collection } from '../collection.ts';
 import { finalizerStep, foregroundFinalizer, garbageStep, orphanFinalizer } from '../garbage.ts';
 import type { OwnerState } from '../garbage.ts';
 import { WorkQueue } from '../queue.ts';
-import { TableIndex } from '../tableindex.ts';
+import { TableIndex } from '../../kube/tableindex.ts';
 
 const rememberedGone = 10_000;
 
