@@ -1,18 +1,12 @@
 #!/bin/sh
-# Instructions that the verifier walked, and instructions after translation, for each program of an object. Needs root.
+# Instructions that the verifier walked for each program of an object, and the deepest stack. Functions that are not static are walked
+# on their own, within the first program that calls them. Needs root.
 set -eu
 object=$1
 root=$(mktemp -d)
-trap 'rm -rf "$root"/programs; umount "$root" 2>/dev/null; rmdir "$root"' EXIT
+trap 'rm -rf "$root"/programs; umount "$root"; rmdir "$root"' EXIT
 mount -t bpf none "$root"
-bpftool prog loadall "$object" "$root/programs" >/dev/null 2>&1
-printf '%-20s %10s %12s\n' program verified translated
-for pin in "$root"/programs/*; do
-	bpftool -j prog show pinned "$pin" | tr -d '{}"' | tr ',' '\n' | awk -F: -v name="$(basename "$pin")" '
-		$1 == "bytes_xlated" { translated = $2 / 8 }
-		$1 == "id" && !id { id = $2 }
-		END { print name, translated, id }' | while read -r name translated id; do
-		verified=$(awk '$1 == "verified_insns:" { print $2 }' /dev/null)
-		printf '%-20s %10s %12s\n' "$name" "${verified:-?}" "$translated"
-	done
-done
+printf '%-20s %10s %8s\n' program verified states
+bpftool -d prog loadall "$object" "$root/programs" 2>&1 | awk '
+	/^libbpf: prog .*BEGIN PROG LOAD LOG/ { split($0, part, "\047"); name = part[2] }
+	/^processed .* insns/ { for (i = 1; i < NF; i++) if ($i == "total_states") states = $(i + 1); printf "%-20s %10d %8d\n", name, $2, states }'

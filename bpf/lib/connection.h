@@ -55,7 +55,7 @@ static __noinline int identify(struct packet *packet)
 }
 
 /* The "port" of ICMP is its type, and that of the connection is the type of the packet that opened it. */
-static __always_inline __be16 policy_port(const struct packet *packet, bool reply)
+static __always_inline __be16 policy_port(const struct headers *packet, bool reply)
 {
 	bool v6 = packet_is_v6(packet);
 	__u8 type = packet->icmp_type;
@@ -75,14 +75,14 @@ static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, co
 {
 	struct policy_question question = {
 		.protocol = packet->protocol,
-		.port = policy_port(packet, reply),
+		.port = policy_port(&packet->headers, reply),
 		.direction = direction,
 		.audit = config.audit || endpoint->flags & ENDPOINT_AUDIT,
 	};
 
 	question.set = direction == DIRECTION_EGRESS ? endpoint->egress_set : endpoint->ingress_set;
 	question.identity = (direction == DIRECTION_EGRESS) != reply ? packet->destination_identity : packet->source_identity;
-	return policy_ask(skb, packet, &question);
+	return policy_ask(skb, &packet->headers, &question);
 }
 
 /*
@@ -148,7 +148,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	if (packet->flags & PACKET_UNMASQUERADED)
 		return -DROP_NO_MAPPING_FOR_NAT;
 	if (packet->flags & PACKET_ICMP_ERROR) {
-		packet_make_unrelated(packet);
+		packet_make_unrelated(&packet->headers);
 		packet->from = endpoint_find(&packet->source);
 	}
 	/* Before the verdict: a commit that comes between makes the entry stale, and it is judged again. */
@@ -164,8 +164,8 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 
 	if (needs_masquerade(packet))
 		packet->ct_flags |= CONNTRACK_MASQUERADED;
-	source_is_low = conntrack_key_of(packet, CONNTRACK_FLOW, &key);
-	entry.flags = conntrack_flags_after(packet, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
+	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
+	entry.flags = conntrack_flags_after(&packet->headers, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
 	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags);
 	entry.forward_packets = 1;
 	entry.forward_bytes = skb->len;
@@ -215,7 +215,7 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		packet->source_identity = reply ? entry->destination_identity : entry->source_identity;
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
-	conntrack_touch(entry, packet, reply, skb->len);
+	conntrack_touch(entry, &packet->headers, reply, skb->len);
 	if (unlikely(reply && entry->service))
 		return service_reverse(skb, packet);
 	return CONTINUE;
@@ -237,7 +237,7 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 
 	if (verdict != CONTINUE)
 		return verdict;
-	source_is_low = conntrack_key_of(packet, CONNTRACK_FLOW, &key);
+	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 	entry = conntrack_find(packet, &key, source_is_low);
 	/* A connection that was answered is not to a service address: no lookup. One that was not may be older than the service. */
 	if (services && (!entry || !(entry->flags & CONNTRACK_SEEN_REPLY)) &&
@@ -250,7 +250,7 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 			verdict = endpoint_ready(packet->to);
 			if (verdict != CONTINUE)
 				return verdict;
-			source_is_low = conntrack_key_of(packet, CONNTRACK_FLOW, &key);
+			source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 			entry = conntrack_find(packet, &key, source_is_low);
 		}
 	}

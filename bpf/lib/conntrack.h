@@ -65,7 +65,7 @@ struct {
 #define LIFETIME_OTHER           60
 
 /* Fills the key; true when the sender of this packet is the low end. */
-static __always_inline bool conntrack_key_of(const struct packet *packet, __u8 kind, struct conntrack_key *key)
+static __always_inline bool conntrack_key_of(const struct headers *packet, __u8 kind, struct conntrack_key *key)
 {
 	int order = addr_compare(&packet->source, &packet->destination);
 	bool source_is_low = order ? order < 0 : bpf_ntohs(packet->source_port) <= bpf_ntohs(packet->destination_port);
@@ -100,7 +100,7 @@ static __always_inline bool conntrack_is_reply(const struct conntrack_entry *ent
 	return source_is_low != !!(entry->flags & CONNTRACK_ORIGINATOR_LOW);
 }
 
-static __always_inline bool packet_opens_tcp(const struct packet *packet)
+static __always_inline bool packet_opens_tcp(const struct headers *packet)
 {
 	return packet->protocol == IPPROTO_TCP && !(packet->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT)) &&
 	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
@@ -126,12 +126,12 @@ static __always_inline struct conntrack_entry *conntrack_find(const struct packe
 	if (entry->source_endpoint != endpoint_id(reply ? packet->to : packet->from) ||
 	    entry->destination_endpoint != endpoint_id(reply ? packet->from : packet->to))
 		return NULL;
-	if (unlikely(packet_opens_tcp(packet) && entry->flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
+	if (unlikely(packet_opens_tcp(&packet->headers) && entry->flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
 		return NULL;
 	return entry;
 }
 
-static __always_inline __u32 conntrack_flags_after(const struct packet *packet, __u32 flags, bool reply)
+static __always_inline __u32 conntrack_flags_after(const struct headers *packet, __u32 flags, bool reply)
 {
 	if (reply)
 		flags |= CONNTRACK_SEEN_REPLY;
@@ -161,7 +161,7 @@ static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags)
  * Notes a packet. Two processors that see both directions at once may lose one's flag: a lost closing flag keeps the entry for its
  * established time (LRU takes it earlier under pressure), a lost seen flag comes back with the next packet.
  */
-static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct packet *packet, bool reply, __u32 bytes)
+static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes)
 {
 	__u32 flags;
 

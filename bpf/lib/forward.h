@@ -22,7 +22,7 @@ static __always_inline int hop(struct __sk_buff *skb, const struct packet *packe
 
 	if (packet->hop_limit <= 1)
 		return -DROP_TTL_EXCEEDED;
-	if (packet_is_v6(packet)) {
+	if (packet_is_v6(&packet->headers)) {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 
 		if ((void *)(ip + 1) > end)

@@ -78,11 +78,14 @@ static __always_inline bool nat_is_abandoned(const struct nat_key *incoming, con
  * gets it. Two that take over the same abandoned port at once both believe to have it: the later writer gets the answers, the other
  * connection's time out and it tries again.
  */
-static __noinline int nat_claim(const struct nat_key *incoming, const struct nat_entry *mapping)
+__noinline int nat_claim(const struct nat_key *incoming, const struct nat_entry *mapping)
 {
 	const struct nat_entry *holder;
-	long error = bpf_map_update_elem(&nat, incoming, mapping, BPF_NOEXIST);
+	long error;
 
+	if (!incoming || !mapping)
+		return -DROP_NAT_FULL;
+	error = bpf_map_update_elem(&nat, incoming, mapping, BPF_NOEXIST);
 	if (!error)
 		return CONTINUE;
 	if (error != -EEXIST)
@@ -109,7 +112,7 @@ static __noinline int nat_allocate(struct packet *packet, const struct nat_key *
 	};
 	int verdict = -DROP_NAT_CONTENDED;
 
-	incoming.local = packet_is_v6(packet) ? *(struct addr *)&config.node_ip6 : *(struct addr *)&config.node_ip4;
+	incoming.local = packet_is_v6(&packet->headers) ? *(struct addr *)&config.node_ip6 : *(struct addr *)&config.node_ip4;
 	incoming.direction = NAT_INCOMING;
 	for (int i = 0; i < NAT_TRIES && verdict == -DROP_NAT_CONTENDED; i++) {
 		/* SCTP's checksum is a CRC over the ports that cannot be corrected here: its ports stay. */
@@ -142,7 +145,7 @@ static __noinline bool nat_is_paired(const struct nat_key *outgoing, const struc
 
 static __always_inline bool nat_supports(const struct packet *packet)
 {
-	return protocol_has_ports(packet->protocol) || (packet_is_icmp(packet) && packet->source_port);
+	return protocol_has_ports(packet->protocol) || (packet_is_icmp(&packet->headers) && packet->source_port);
 }
 
 /* Gives a packet to the world the node's address. */
@@ -177,7 +180,7 @@ static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packe
 		if (verdict != CONTINUE)
 			return verdict;
 	}
-	return translate(skb, packet, END_SOURCE, &mapping.addr, mapping.port);
+	return translate(skb, &packet->headers, END_SOURCE, &mapping.addr, mapping.port);
 }
 
 /* Gives an answer to a masqueraded connection back its pod. Leaves all other packets to the node alone. */
@@ -206,5 +209,5 @@ static __noinline int nat_unmasquerade(struct __sk_buff *skb, struct packet *pac
 	packet->to = owner;
 	packet->flags |= PACKET_UNMASQUERADED;
 	addr = entry->addr;
-	return translate(skb, packet, END_DESTINATION, &addr, entry->port);
+	return translate(skb, &packet->headers, END_DESTINATION, &addr, entry->port);
 }

@@ -158,13 +158,13 @@ static __noinline int neighbour_answer(struct __sk_buff *skb, const struct packe
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-static __always_inline bool icmp6_is_neighbour(const struct packet *packet)
+static __always_inline bool icmp6_is_neighbour(const struct headers *packet)
 {
 	return packet->protocol == IPPROTO_ICMPV6 && packet_is_v6(packet) && !(packet->flags & PACKET_LATER_FRAGMENT) &&
 	       packet->icmp_type >= ICMP6_ROUTER_SOLICITATION && packet->icmp_type <= ICMP6_REDIRECT;
 }
 
-static __always_inline bool icmp6_is_listener(const struct packet *packet)
+static __always_inline bool icmp6_is_listener(const struct headers *packet)
 {
 	return packet->protocol == IPPROTO_ICMPV6 && packet_is_v6(packet) && !(packet->flags & PACKET_LATER_FRAGMENT) &&
 	       ((packet->icmp_type >= ICMP6_MLD_FIRST && packet->icmp_type <= ICMP6_MLD_LAST) || packet->icmp_type == ICMP6_MLD2);

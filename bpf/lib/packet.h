@@ -46,10 +46,7 @@ enum packet_flag {
  * are the quoted ones turned round, and every step (conntrack, services, masquerade) treats it like a packet of that connection.
  * Only translate() knows that the ends are written in the quoted header.
  */
-struct packet {
-	const struct endpoint *from;		/* local owners of the two ends, or NULL */
-	const struct endpoint *to;
-	const struct ipcache_entry *remote;	/* way to a destination that is not local, once looked up */
+struct headers {
 	struct addr source;
 	struct addr destination;
 	struct addr reporter;			/* source in the outer header; differs from `source` only for ICMP errors */
@@ -78,7 +75,21 @@ struct packet {
 	__u32 ct_flags;				/* of the connection's entry, or to be set in it */
 };
 
-static __always_inline bool packet_is_v6(const struct packet *packet)
+/*
+ * The pointers stand apart from the plain data: steps that need only the data are global functions, which the verifier walks once and
+ * not at every call, but which would make it forget what the pointers are.
+ */
+struct packet {
+	union {
+		struct headers;
+		struct headers headers;
+	};
+	const struct endpoint *from;		/* local owners of the two ends, or NULL */
+	const struct endpoint *to;
+	const struct ipcache_entry *remote;	/* way to a destination that is not local, once looked up */
+};
+
+static __always_inline bool packet_is_v6(const struct headers *packet)
 {
 	return packet->flags & PACKET_V6;
 }
@@ -89,7 +100,7 @@ static __always_inline bool protocol_has_ports(__u8 protocol)
 }
 
 /* Protocol 1 inside IPv6 and 58 inside IPv4 are not ICMP: they are unknown protocols. */
-static __always_inline bool packet_is_icmp(const struct packet *packet)
+static __always_inline bool packet_is_icmp(const struct headers *packet)
 {
 	return packet->protocol == (packet_is_v6(packet) ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
@@ -182,7 +193,7 @@ __noinline int parse_extensions(struct __sk_buff *skb, struct extension_walk *wa
 }
 
 /* Reads the packet that an ICMP error quotes. When it cannot be read the error stays an ordinary ICMP packet. */
-static __noinline bool parse_quoted(struct __sk_buff *skb, struct packet *packet)
+static __noinline bool parse_quoted(struct __sk_buff *skb, struct headers *packet)
 {
 	__u32 l3 = packet->l4_offset + 8;
 	struct transport_head head;
@@ -231,7 +242,7 @@ static __noinline bool parse_quoted(struct __sk_buff *skb, struct packet *packet
 }
 
 /* An ICMP error about no connection is judged as the ICMP packet that it is. */
-static __always_inline void packet_make_unrelated(struct packet *packet)
+static __always_inline void packet_make_unrelated(struct headers *packet)
 {
 	packet->flags = (packet->flags & ~PACKET_ICMP_ERROR) | PACKET_UNRELATED;
 	packet->source = packet->reporter;
@@ -243,7 +254,7 @@ static __always_inline void packet_make_unrelated(struct packet *packet)
 /* The verifier allows direct access up to 64 kB into the packet, counting the largest value that an offset could have. */
 #define DIRECT_OFFSET_MAX 1000
 
-static __always_inline int parse_tcp(struct __sk_buff *skb, struct packet *packet, __u32 length)
+static __always_inline int parse_tcp(struct __sk_buff *skb, struct headers *packet, __u32 length)
 {
 	__u64 offset = opaque(packet->l4_offset);
 	struct tcphdr bytes, *tcp;
@@ -263,7 +274,7 @@ static __always_inline int parse_tcp(struct __sk_buff *skb, struct packet *packe
 }
 
 /* Transport header of a packet that has one; `length` is what the IP header leaves for it. */
-static __always_inline int parse_transport(struct __sk_buff *skb, struct packet *packet, __u32 length)
+static __always_inline int parse_transport(struct __sk_buff *skb, struct headers *packet, __u32 length)
 {
 	bool v6 = packet_is_v6(packet), icmp = packet_is_icmp(packet);
 	struct transport_head head;
@@ -290,7 +301,7 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 	return CONTINUE;
 }
 
-static __always_inline void fragment_key_of(const struct packet *packet, struct fragment_key *key)
+static __always_inline void fragment_key_of(const struct headers *packet, struct fragment_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	key->source = packet->source;
@@ -299,7 +310,7 @@ static __always_inline void fragment_key_of(const struct packet *packet, struct 
 	key->protocol = packet->protocol;
 }
 
-static __noinline int parse_later_fragment(struct packet *packet)
+static __noinline int parse_later_fragment(struct headers *packet)
 {
 	struct fragment_key key;
 	const struct fragment *fragment;
@@ -317,25 +328,26 @@ static __noinline int parse_later_fragment(struct packet *packet)
 }
 
 /* Called once the sender is known to be honest about its address, so that nobody writes ports for another's datagram. */
-static __noinline int fragment_remember(struct packet *packet)
+__noinline int fragment_remember(struct headers *packet)
 {
-	struct fragment fragment = {
-		.source_port = packet->source_port,
-		.destination_port = packet->destination_port,
-		.icmp_type = packet->icmp_type,
-	};
+	struct fragment fragment = {};
 	struct fragment_key key;
 
+	if (!packet)
+		return -DROP_INVALID_PACKET;
+	fragment.source_port = packet->source_port;
+	fragment.destination_port = packet->destination_port;
+	fragment.icmp_type = packet->icmp_type;
 	fragment_key_of(packet, &key);
 	return bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY) ? -DROP_FRAGMENT_TABLE_FULL : CONTINUE;
 }
 
 static __always_inline int fragment_learn(struct packet *packet)
 {
-	return unlikely(packet->flags & PACKET_FIRST_FRAGMENT) ? fragment_remember(packet) : CONTINUE;
+	return unlikely(packet->flags & PACKET_FIRST_FRAGMENT) ? fragment_remember(&packet->headers) : CONTINUE;
 }
 
-static __always_inline int parse_v4(struct __sk_buff *skb, struct packet *packet, struct iphdr *ip, __u32 *length)
+static __always_inline int parse_v4(struct __sk_buff *skb, struct headers *packet, struct iphdr *ip, __u32 *length)
 {
 	__u32 total = bpf_ntohs(ip->tot_len), header = ip->ihl * 4, have = skb->len - ETH_HLEN;
 	__u16 fragment = bpf_ntohs(ip->frag_off);
@@ -360,7 +372,7 @@ static __always_inline int parse_v4(struct __sk_buff *skb, struct packet *packet
 	return CONTINUE;
 }
 
-static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *packet, struct ipv6hdr *ip, __u32 *length)
+static __always_inline int parse_v6(struct __sk_buff *skb, struct headers *packet, struct ipv6hdr *ip, __u32 *length)
 {
 	__u32 payload = bpf_ntohs(ip->payload_len), have = skb->len - ETH_HLEN - sizeof(*ip);
 	struct extension_walk walk = {};
@@ -402,14 +414,14 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *packet
 }
 
 /* Headers into `packet`, which is zero on entry. Frames that are neither IPv4 nor IPv6 are the caller's business. */
-static __noinline int parse(struct __sk_buff *skb, struct packet *packet)
+__noinline int parse_headers(struct __sk_buff *skb, struct headers *packet)
 {
 	bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
 	__u32 header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), length = 0;
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	int verdict;
 
-	if (skb->len < ETH_HLEN + header)
+	if (!packet || skb->len < ETH_HLEN + header)
 		return -DROP_INVALID_PACKET;
 	if (unlikely(data + ETH_HLEN + sizeof(struct ipv6hdr) > end)) {
 		bpf_skb_pull_data(skb, ETH_HLEN + header);
@@ -432,6 +444,11 @@ static __noinline int parse(struct __sk_buff *skb, struct packet *packet)
 		return parse_later_fragment(packet);
 	packet->l4_length = length > 0xffff ? 0xffff : length;
 	return parse_transport(skb, packet, length);
+}
+
+static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
+{
+	return parse_headers(skb, &packet->headers);
 }
 
 static __always_inline bool skb_is_ip(const struct __sk_buff *skb)

@@ -105,13 +105,17 @@ struct policy_question {
 };
 
 /* The answer is left in the packet (rule, verdict, match, direction) for its event; audit turns a denial into a remark. */
-static __noinline int policy_ask(struct __sk_buff *skb, struct packet *packet, const struct policy_question *question)
+__noinline int policy_ask(struct __sk_buff *skb, struct headers *packet, const struct policy_question *question)
 {
-	struct policy_class_key class_key = { .set = question->set, .identity = question->identity };
-	struct policy_verdict_key key = { .prefix_bits = 96, .set = question->set };
+	struct policy_verdict_key key = { .prefix_bits = 96 };
+	struct policy_class_key class_key;
 	const struct policy_verdict *row;
 	const struct policy_class *class;
 
+	if (!packet || !question)
+		return -DROP_POLICY_NOT_READY;
+	class_key.set = key.set = question->set;
+	class_key.identity = question->identity;
 	packet->direction = question->direction;
 	packet->rule = 0;
 	packet->verdict = 0;

@@ -24,10 +24,10 @@ static __always_inline __u32 service_remembered(const struct packet *packet, con
 	if (!entry || entry->expires_ns < bpf_ktime_get_coarse_ns() || entry->service != service->id ||
 	    entry->source_endpoint != endpoint_id(packet->from))
 		return 0;
-	if (packet_opens_tcp(packet) && entry->flags & CONNTRACK_FORWARD_CLOSING)
+	if (packet_opens_tcp(&packet->headers) && entry->flags & CONNTRACK_FORWARD_CLOSING)
 		return 0;
 	backend = backend_find(entry->backend);
-	if (!backend || (backend->state != BACKEND_ACTIVE && packet_opens_tcp(packet)))
+	if (!backend || (backend->state != BACKEND_ACTIVE && packet_opens_tcp(&packet->headers)))
 		return 0;
 	return entry->backend;
 }
@@ -48,7 +48,7 @@ static __always_inline __u64 service_expiry(__u8 protocol, __u32 flags)
 static __noinline int service_remember(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u32 service, __u32 backend)
 {
 	struct conntrack_entry entry = {
-		.flags = conntrack_flags_after(packet, source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0, false),
+		.flags = conntrack_flags_after(&packet->headers, source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0, false),
 		.source_endpoint = endpoint_id(packet->from),
 		.service = service,
 		.backend = backend,
@@ -76,13 +76,13 @@ static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
 	service = service_find(&packet->destination, packet->destination_port, packet->protocol);
 	if (!service)
 		return CONTINUE;
-	source_is_low = conntrack_key_of(packet, CONNTRACK_SERVICE, &key);
+	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_SERVICE, &key);
 	entry = bpf_map_lookup_elem(&conntrack, &key);
 	packet->service = service->id;
 	chosen = service_remembered(packet, service, entry);
 	if (chosen && entry) {
 		if (!(packet->flags & PACKET_ICMP_ERROR)) {
-			entry->flags = conntrack_flags_after(packet, entry->flags, false);
+			entry->flags = conntrack_flags_after(&packet->headers, entry->flags, false);
 			entry->expires_ns = service_expiry(packet->protocol, entry->flags);
 			entry->forward_packets++;
 		}
@@ -103,7 +103,7 @@ static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
 		return -DROP_HAIRPIN;
 	packet->backend = chosen;
 	addr = backend->addr;
-	return translate(skb, packet, END_DESTINATION, &addr, backend->port);
+	return translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port);
 }
 
 /* A reply of a translated connection gets back the address that the client asked for. */
@@ -116,5 +116,5 @@ static __noinline int service_reverse(struct __sk_buff *skb, struct packet *pack
 	if (!address)
 		return -DROP_NO_SERVICE_BACKEND;
 	addr = address->addr;
-	return translate(skb, packet, END_SOURCE, &addr, address->port);
+	return translate(skb, &packet->headers, END_SOURCE, &addr, address->port);
 }

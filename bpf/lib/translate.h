@@ -54,7 +54,7 @@ static __always_inline __u32 port_distance(__u8 protocol, bool destination)
 }
 
 /* The transport header of an ordinary packet. */
-static __noinline int translate_transport(struct __sk_buff *skb, struct packet *packet, int end, __be16 port, __s64 difference)
+static __noinline int translate_transport(struct __sk_buff *skb, struct headers *packet, int end, __be16 port, __s64 difference)
 {
 	__u32 l4 = packet->l4_offset, sum = l4 + checksum_distance(packet->protocol);
 	__be16 old = end == END_SOURCE ? packet->source_port : packet->destination_port;
@@ -78,7 +78,7 @@ static __noinline int translate_transport(struct __sk_buff *skb, struct packet *
  * cancel out in the ICMP checksum. The quoted transport checksum is left as it was: it may not be quoted at all, and nobody verifies
  * it, as the quoted packet is cut.
  */
-static __noinline int translate_quoted(struct __sk_buff *skb, struct packet *packet, int end, struct addr *addr, __be16 port)
+static __noinline int translate_quoted(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
 	bool v6 = packet_is_v6(packet), destination = end == END_SOURCE;
 	struct addr old = end == END_SOURCE ? packet->source : packet->destination;
@@ -97,13 +97,19 @@ static __noinline int translate_quoted(struct __sk_buff *skb, struct packet *pac
 }
 
 /* Packet pointers are stale after this. */
-static __noinline int translate(struct __sk_buff *skb, struct packet *packet, int end, struct addr *addr, __be16 port)
+__noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
-	bool v6 = packet_is_v6(packet), quoted = packet->flags & PACKET_ICMP_ERROR;
-	struct addr old = end == END_SOURCE ? packet->source : packet->destination;
-	__s64 difference = address_difference(&old, addr, v6);
 	int verdict = CONTINUE;
+	struct addr old;
+	__s64 difference;
+	bool v6, quoted;
 
+	if (!packet || !addr)
+		return -DROP_INVALID_PACKET;
+	v6 = packet_is_v6(packet);
+	quoted = packet->flags & PACKET_ICMP_ERROR;
+	old = end == END_SOURCE ? packet->source : packet->destination;
+	difference = address_difference(&old, addr, v6);
 	if (addr_is_v4(addr) == v6)
 		return -DROP_INVALID_PACKET;
 	if (quoted)

@@ -24,7 +24,7 @@ static __always_inline int sender_step(struct __sk_buff *skb, struct packet *pac
 /* Multicast and what a stack says by itself. */
 static __always_inline int noise_step(struct packet *packet)
 {
-	if (icmp6_is_listener(packet)) {
+	if (icmp6_is_listener(&packet->headers)) {
 		packet->flags |= PACKET_SILENT;
 		return -DROP_NOISE;
 	}
@@ -44,16 +44,16 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 	verdict = parse(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	if (packet_is_v6(packet) && icmp6_is_neighbour(packet))
+	if (packet_is_v6(&packet->headers) && icmp6_is_neighbour(&packet->headers))
 		return neighbour_from_pod(skb, packet);
-	if (unlikely(addr_is_multicast(&packet->destination) || icmp6_is_listener(packet)))
+	if (unlikely(addr_is_multicast(&packet->destination) || icmp6_is_listener(&packet->headers)))
 		return noise_step(packet);
 	verdict = sender_step(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
 	/* A pod is no router: it reports only about packets to itself. */
 	if (packet->flags & PACKET_ICMP_ERROR && !addr_equal(&packet->source, &packet->reporter))
-		packet_make_unrelated(packet);
+		packet_make_unrelated(&packet->headers);
 	verdict = fragment_learn(packet);
 	if (verdict != CONTINUE)
 		return verdict;
@@ -78,7 +78,7 @@ int from_pod(struct __sk_buff *skb)
 /* What the stack says to its neighbours by itself, and the answers of from_pod on their way back. */
 static __always_inline bool is_link_talk(struct __sk_buff *skb, const struct packet *packet)
 {
-	return packet_is_v6(packet) && icmp6_is_neighbour(packet) && packet->hop_limit == 255;
+	return packet_is_v6(&packet->headers) && icmp6_is_neighbour(&packet->headers) && packet->hop_limit == 255;
 }
 
 static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *packet)
