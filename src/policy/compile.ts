@@ -48,6 +48,8 @@ export interface EngineOptions {
 /** Strength of an effect: the strongest rule decides. 0 is the default verdict. */
 export const strengths: Readonly<Record<Effect | 'localhost', number>> = { localhost: 5, deny: 4, unauthenticated: 3, allow: 2, unproxied: 1 };
 
+const maxRememberedRules = 100_000;
+
 interface PreparedRule {
   readonly rule: Rule;
   readonly info: RuleInfo;
@@ -69,6 +71,7 @@ export class PolicyEngine {
   readonly #identities = new Map<number, IdentityRecord>();
   readonly #matchers = new MatcherIndex<PolicySet>();
   readonly #sets = new Map<string, PolicySet>();
+  readonly #infos = new Map<number, RuleInfo>();
   /** Keys of sets by subject and direction, as long as the policies stay. */
   readonly #keys = new Map<string, string>();
   #policies: readonly Policy[] = [];
@@ -189,6 +192,11 @@ export class PolicyEngine {
     return this.#specsFor(subject).flatMap(({ policy, rules }) => rules.filter(r => r.rule.direction === direction).map(({ rule, info }) => ({ policy, rule, info })));
   }
 
+  /** The rule of an id that some set bore; also for a while after its policy has gone, because its events come late. */
+  ruleInfo(id: number): RuleInfo | undefined {
+    return this.#infos.get(id);
+  }
+
   get identities(): ReadonlyMap<number, { readonly id: number; readonly labels: LabelSet; readonly namedPorts: readonly NamedPorts[] }> {
     return this.#identities;
   }
@@ -249,11 +257,24 @@ export class PolicyEngine {
       infos.set(info.id, info);
       bound.unshift(this.#localhostRule(info));
     }
+    this.#remember(infos.values());
     const fallback: Candidate = { rule: fallbackInfo.id, verdict: fallbackInfo.effect === 'default-deny' ? 'deny' : 'allow', strength: 0, order: Infinity, specific: false, spans: 'any' };
     const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallback, infos);
     set.fill(id => this.#identities.get(id)!);
     this.#sets.set(key, set);
     return set;
+  }
+
+  /** Keeps the newest; the oldest of very many go. */
+  #remember(infos: Iterable<RuleInfo>): void {
+    for (const info of infos) {
+      this.#infos.delete(info.id);
+      this.#infos.set(info.id, info);
+    }
+    for (const id of this.#infos.keys()) {
+      if (this.#infos.size <= maxRememberedRules) break;
+      this.#infos.delete(id);
+    }
   }
 
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {

@@ -3,7 +3,7 @@
  * compiler, which must always give the same answer. And the kernel's lookup, modelled.
  */
 import { cidrContains, identityPrefix, isWorld } from '../model/identity.ts';
-import { LabelSet } from '../model/labels.ts';
+import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { CidrGroup, CompiledSet, EngineOptions, NamedPorts, Service, Subject, VerdictRow } from './compile.ts';
@@ -79,11 +79,11 @@ function matchesPeer(peer: Peer, view: PeerView, world: World): boolean {
     case 'selector': return peer.selector.matches(view.labels);
     case 'cidr': return matchesCidr(peer.cidr, peer.except, view, world);
     case 'cidr-group': return (world.cidrGroups ?? [])
-      .filter(g => (peer.name !== undefined ? g.name === peer.name : peer.selector!.matches(kubernetesLabels(g.labels))))
+      .filter(g => (peer.name !== undefined ? g.name === peer.name : peer.selector!.matches(g.labels)))
       .some(g => g.cidrs.some(cidr => matchesCidr(cidr, peer.except, view, world)));
     case 'service': return (world.services ?? [])
       .filter(s => peer.namespace === undefined || peer.namespace === s.namespace)
-      .filter(s => (peer.name !== undefined ? peer.name === s.name : peer.selector!.matches(kubernetesLabels(s.labels))))
+      .filter(s => (peer.name !== undefined ? peer.name === s.name : peer.selector!.matches(s.labels)))
       .some(s => isBehind(view, s, world));
   }
 }
@@ -125,11 +125,6 @@ function numbersOf(rule: Rule, match: PortMatch, subject: Subject, peer: PeerVie
   if (rule.direction === 'egress' && rule.effect === 'allow' && found.size > 1) return [];
   return [...found].map(number => [match.protocol, number, number]);
 }
-
-function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined): LabelSet {
-  return LabelSet.of(Object.entries(labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`));
-}
-
 
 // ---- the kernel ----
 

@@ -12,9 +12,9 @@ import { formatPrefix, maskPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { protocols } from './policy.ts';
 
-/** A named container port. */
+/** A named container port; the protocol as a pod's spec writes it, or its number. */
 export interface NamedPort {
-  readonly protocol: number | 'TCP' | 'UDP' | 'SCTP';
+  readonly protocol: string | number;
   readonly port: number;
 }
 
@@ -145,8 +145,10 @@ export function resolvePorts(pods: readonly NamedPorts[], name: string, protocol
   return [...ports].sort((a, b) => a - b);
 }
 
+/** -1 for what is no protocol. */
 export function protocolNumber(protocol: NamedPort['protocol']): number {
-  return typeof protocol === 'number' ? protocol : protocols[protocol];
+  if (typeof protocol === 'number') return protocol;
+  return Object.hasOwn(protocols, protocol) ? protocols[protocol as keyof typeof protocols] : -1;
 }
 
 export function namedPortsText(pods: readonly NamedPorts[]): string {

@@ -1,8 +1,7 @@
 /** Peers that name other objects, resolved to selectors and prefixes: services and CIDR groups. */
-import { labelKeys } from '../model/identity.ts';
-import { LabelSet } from '../model/labels.ts';
+import { cidrContains, labelKeys } from '../model/identity.ts';
+import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { cidrContains } from '../model/identity.ts';
 import { parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, CidrPeer, Rule, ServicePeer } from './policy.ts';
@@ -10,7 +9,7 @@ import type { CidrGroupPeer, CidrPeer, Rule, ServicePeer } from './policy.ts';
 export interface Service {
   readonly namespace: string;
   readonly name: string;
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels: LabelSet;
   /** The pods behind it; absent or empty: none, then `addresses` count. */
   readonly selector?: Readonly<Record<string, string>>;
   /** Addresses of its EndpointSlices. They are taken as prefixes outside the cluster, so they never reach pods. */
@@ -19,7 +18,7 @@ export interface Service {
 
 export interface CidrGroup {
   readonly name: string;
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels: LabelSet;
   readonly cidrs: readonly string[];
 }
 
@@ -47,7 +46,7 @@ export function resolvePeers(peers: Rule['peers'], services: readonly Service[],
 export function selectsService(peer: Pick<ServicePeer, 'namespace' | 'name' | 'selector'>, service: Service): boolean {
   if (peer.namespace !== undefined && peer.namespace !== service.namespace) return false;
   if (peer.name !== undefined) return peer.name === service.name;
-  return peer.selector !== undefined && peer.selector.matches(kubernetesLabels(service.labels));
+  return peer.selector !== undefined && peer.selector.matches(service.labels);
 }
 
 function servicePods(service: Service): EndpointSelector {
@@ -58,10 +57,6 @@ function servicePods(service: Service): EndpointSelector {
 /** Exceptions count where they lie inside one of the group's prefixes. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly Pick<CidrPeer, 'cidr' | 'except'>[] {
   return groups
-    .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(kubernetesLabels(group.labels))))
+    .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
     .flatMap(group => group.cidrs.map(cidr => ({ cidr, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
-}
-
-function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined): LabelSet {
-  return LabelSet.fromLabels(Object.entries(labels ?? {}).map(([key, value]) => ({ source: 'k8s', key, value })));
 }
