@@ -79,7 +79,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const allocator = new IdentityAllocator({ client, known: identities });
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
-  const engine = new PolicyEngine({ clusterName: record.clusterName });
+  const engine = new PolicyEngine({ mode: record.policyMode });
   const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName });
 
   // Endpoints, and the pass that brings all of it into the kernel.
@@ -87,7 +87,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const regenerator = new Regenerator({
     maps: opened.maps, endpoints, log, audit: record.audit,
     refreshEngine: () => policies.refresh(),
-    compile: (subject, direction) => engine.compile(subject, direction),
+    compile: (subject, direction) => policies.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices),
     addressRows: () => desiredAddresses({
@@ -136,10 +136,10 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id),
     serviceByAddr: services.byAddress,
-    rule: id => engine.ruleInfo(id),
+    rule: id => policies.rule(id),
   });
   const flows = createFlowPipeline({
-    rings: { drops: RingBuffer.open(opened.maps.dropEvents), flows: RingBuffer.open(opened.maps.flowEvents) },
+    rings: { drops: openRing(opened.maps.dropEvents), flows: openRing(opened.maps.flowEvents) },
     lookups, nodeName: node.name,
     lost: () => ({ flows: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(1)) }),
   });
@@ -240,6 +240,10 @@ function nodeAddresses(node: NodeRecord, local: boolean, routing: ClusterRecord[
     routers: [node.routerIp4, node.routerIp6],
     ...(local || routing === 'native' ? {} : { tunnel: node.underlay4 }),
   };
+}
+
+function openRing(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {
+  return RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
 }
 
 function sumPerCpu(values: readonly bigint[] | undefined): number {

@@ -1,9 +1,10 @@
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Endpoint } from '../features/endpoints/endpoint.ts';
+import type { CiliumEndpoint } from '../features/endpoints/objects.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
-import type { PolicyEngine, Subject } from '../policy/compile.ts';
+import type { CidrGroup, CompiledSet, NamedPort, NamedPorts, PolicyEngine, RuleInfo, Service, Subject } from '../policy/compile.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
@@ -35,7 +36,11 @@ export class PolicyInputs {
   readonly #identityChanges: Changes<Identity>;
   readonly #groupChanges: Changes<KubeObject>;
   readonly #serviceChanges: readonly Changes<never>[];
+  readonly #endpointChanges: Changes<KubeObject>;
+  readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
   readonly #labels = new Map<string, LabelSet>();
+  readonly #rules = new Map<number, RuleInfo>();
+  readonly #setsSeen = new Set<string>();
   #serviceUsers = false;
 
   constructor(dependencies: PolicyInputsDependencies) {
@@ -47,6 +52,7 @@ export class PolicyInputs {
       { kind: 'CiliumClusterwideNetworkPolicy', changes: inputs.ciliumClusterwideNetworkPolicies.table.changes() },
     ];
     this.#identityChanges = dependencies.identities.changes();
+    this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
     this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
     this.#serviceChanges = [inputs.services.table.changes() as unknown as Changes<never>, inputs.endpointSlices.table.changes() as unknown as Changes<never>];
   }
@@ -90,7 +96,21 @@ export class PolicyInputs {
     const key = endpoint.labels.join(';');
     const labels = this.#labels.get(key) ?? LabelSet.of(endpoint.labels);
     this.#labels.set(key, labels);
-    return { labels, namedPorts: new Map(endpoint.namedPorts.map(port => [port.name, { protocol: port.protocol, port: port.port }])) };
+    return { labels, namedPorts: namedPortMap(endpoint.namedPorts) };
+  }
+
+  compile(subject: Subject, direction: 'ingress' | 'egress'): CompiledSet {
+    const set = this.#deps.engine.compile(subject, direction);
+    if (!this.#setsSeen.has(set.key)) {
+      this.#setsSeen.add(set.key);
+      for (const [id, info] of set.rules) this.#rules.set(id, info);
+    }
+    return set;
+  }
+
+  /** What a rule id in an event means; also for a while after the rule is gone. */
+  rule(id: number): RuleInfo | undefined {
+    return this.#rules.get(id);
   }
 
   #takePolicies(): boolean {
@@ -120,19 +140,38 @@ export class PolicyInputs {
   }
 
   #takeIdentities(): boolean {
-    if (!this.#identityChanges.pending) return false;
+    const renamed = this.#takeNamedPorts();
+    if (!this.#identityChanges.pending && renamed.size === 0) return false;
     const { changed, deleted } = this.#identityChanges.take();
-    for (const identity of changed) this.#deps.engine.upsertIdentity(identity.id, identity.labels);
+    const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
+    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, [...(this.#namedPorts.get(identity.id)?.values() ?? [])]);
     for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
     return true;
+  }
+
+  /** Port names of the pods behind each identity: egress rules with a named port ask for them. Returns whose changed. */
+  #takeNamedPorts(): Set<number> {
+    const renamed = new Set<number>();
+    if (!this.#endpointChanges.pending) return renamed;
+    for (const object of this.#endpointChanges.take().changed as readonly CiliumEndpoint[]) {
+      const ports = object.status?.['named-ports'];
+      if (!ports || ports.length === 0 || !object.status) continue;
+      const text = JSON.stringify(ports);
+      const identity = object.status.identity.id;
+      const known = this.#namedPorts.get(identity) ?? new Map<string, NamedPorts>();
+      if (known.has(text)) continue;
+      this.#namedPorts.set(identity, known.set(text, namedPortMap(ports)));
+      renamed.add(identity);
+    }
+    return renamed;
   }
 
   #takeGroups(): boolean {
     if (!this.#groupChanges.pending) return false;
     this.#groupChanges.take();
-    this.#deps.engine.setCidrGroups([...this.#deps.inputs.ciliumCidrGroups.table.rows()].map(group => ({
+    this.#deps.engine.setCidrGroups([...this.#deps.inputs.ciliumCidrGroups.table.rows()].map((group): CidrGroup => ({
       name: group.metadata.name,
-      labels: LabelSet.of(Object.entries(group.metadata.labels ?? {}).map(([key, value]) => `cidrgroup:${key}=${value}`)),
+      labels: kubernetesLabels(group.metadata.labels),
       cidrs: (group.spec as { readonly externalCIDRs?: readonly string[] } | undefined)?.externalCIDRs ?? [],
     })));
     return true;
@@ -147,7 +186,7 @@ export class PolicyInputs {
     return true;
   }
 
-  #serviceList() {
+  #serviceList(): Service[] {
     const { inputs } = this.#deps;
     const external = new Map<string, string[]>();
     for (const slice of inputs.endpointSlices.table.rows()) {
@@ -161,7 +200,7 @@ export class PolicyInputs {
     return [...inputs.services.table.rows()].map(service => ({
       namespace: service.metadata.namespace ?? '',
       name: service.metadata.name,
-      labels: LabelSet.of(Object.entries(service.metadata.labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`)),
+      labels: kubernetesLabels(service.metadata.labels),
       ...(service.spec?.selector ? { selector: service.spec.selector } : {}),
       addresses: external.get(`${service.metadata.namespace}/${service.metadata.name}`) ?? [],
     }));
@@ -173,6 +212,14 @@ export class PolicyInputs {
     for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
     return changed;
   }
+}
+
+function namedPortMap(ports: Endpoint['namedPorts']): NamedPorts {
+  return new Map(ports.map(port => [port.name, { protocol: port.protocol as NamedPort['protocol'], port: port.port }]));
+}
+
+function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined): LabelSet {
+  return LabelSet.of(Object.entries(labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`));
 }
 
 function addressOf(kind: string, key: string): string {

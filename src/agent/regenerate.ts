@@ -37,10 +37,11 @@ interface SubjectSets {
  * From tables to the kernel, in the one order in which no window opens:
  *
  *     1 policy sets: written whole under new numbers, read back and compared
- *     2 ipcache: identities that the sets know by now
+ *     2 ipcache: new addresses and identities, which the sets know by now
  *     3 endpoints: each flips to its new sets with one update
- *     4 generation: running connections are judged anew on their next packet
- *     5 sets that nobody points to are removed
+ *     4 ipcache: rows that are gone go; had a prefix gone before the flip, the old sets would judge it as the wider one
+ *     5 generation: running connections are judged anew on their next packet
+ *     6 sets and classes that nothing leads to any more are removed
  *
  * A pass is synchronous and needs nothing but the tables, so the state of the kernel depends on the present objects alone.
  */
@@ -73,11 +74,14 @@ export class Regenerator {
     const { synced } = this.#deps;
     const stale = this.#deps.refreshEngine();
     this.#loadSets(stale);
-    this.addresses.replaceAll(this.#deps.addressRows());
+    const addressRows = this.#deps.addressRows();
+    this.addresses.upsert(...addressRows);
+    this.addressReconciler.settle();
     this.endpointRows.replaceAll([...this.#deps.hostRows(), ...this.#podRows()]);
     if (synced()) for (const first of this.#firstLists.splice(0)) first.synced();
-    this.addressReconciler.settle();
     this.endpointReconciler.settle();
+    this.addresses.replaceAll(addressRows);
+    this.addressReconciler.settle();
     if (this.#changed || stale) this.#bumpGeneration();
     this.#retireSets();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
@@ -113,14 +117,13 @@ export class Regenerator {
       const subject = this.#deps.subjectOf(endpoint);
       return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
     });
-    const movers = this.#wholeMoves(compiled);
-    for (const item of compiled) this.#loadSubject(item, movers);
+    for (const item of compiled) this.#loadSubject(item);
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, movers: ReadonlyMap<string, LoadedSet>): void {
+  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }): void {
     try {
-      const ingress = this.sets.ensure(item.ingress, movers.get(item.ingress.hash));
-      const egress = this.sets.ensure(item.egress, movers.get(item.egress.hash));
+      const ingress = this.sets.ensure(item.ingress);
+      const egress = this.sets.ensure(item.egress);
       this.#bySubject.set(item.key, { ingress, egress });
       this.failures.delete(item.key);
     } catch (error) {
@@ -129,28 +132,6 @@ export class Regenerator {
       if (before?.message !== message) this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
       this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
-  }
-
-  /** Old sets all of whose users move to the same new set: these may be changed in place. Keyed by the new set's hash. */
-  #wholeMoves(compiled: readonly { key: string; ingress: CompiledSet; egress: CompiledSet }[]): Map<string, LoadedSet> {
-    const target = new Map<LoadedSet, string | null>();
-    const note = (old: LoadedSet | undefined, hash: string) => {
-      if (old) target.set(old, target.has(old) && target.get(old) !== hash ? null : hash);
-    };
-    const moving = new Set(compiled.map(item => item.key));
-    for (const item of compiled) {
-      const old = this.#bySubject.get(item.key);
-      note(old?.ingress, item.ingress.hash);
-      note(old?.egress, item.egress.hash);
-    }
-    for (const [key, sets] of this.#bySubject) {
-      if (moving.has(key)) continue;
-      target.set(sets.ingress, null);
-      target.set(sets.egress, null);
-    }
-    const moves = new Map<string, LoadedSet>();
-    for (const [old, hash] of target) if (hash !== null && hash !== old.hash && !moves.has(hash)) moves.set(hash, old);
-    return moves;
   }
 
   #podRows(): EndpointRow[] {
@@ -187,7 +168,7 @@ export class Regenerator {
   #retireSets(): void {
     if (!this.#deps.synced() || !this.endpointReconciler.settled) return;
     const inUse = new Set<string>();
-    for (const sets of this.#bySubject.values()) inUse.add(sets.ingress.hash).add(sets.egress.hash);
+    for (const sets of this.#bySubject.values()) inUse.add(sets.ingress.key).add(sets.egress.key);
     this.sets.retain(inUse);
     if (this.#swept || this.failures.size > 0) return;
     const removed = this.sets.sweep();

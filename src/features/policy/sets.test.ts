@@ -29,8 +29,8 @@ function fakeMaps(limits: { classes?: number; verdicts?: number } = {}) {
 }
 
 const row = (rule: number, more: Partial<VerdictRow> = {}): VerdictRow => ({ class: 1, protocol: 6, port: 80, portBits: 16, verdict: 'allow', rule, match: 2, ...more });
-const set = (hash: string, classes: [number, number][], verdicts: VerdictRow[]): CompiledSet =>
-  ({ hash, enforced: true, classes: new Map(classes), verdicts, rules: new Map() }) as CompiledSet;
+const set = (name: string, classes: [number, number][], verdicts: VerdictRow[]): CompiledSet =>
+  ({ key: name, hash: JSON.stringify([classes, verdicts]), direction: 'ingress', enforced: true, classes: new Map(classes), verdicts, rules: new Map() });
 
 test('a set is written whole under a number of its own, and an equal one is shared', () => {
   const { maps, classes, verdicts } = fakeMaps();
@@ -47,24 +47,39 @@ test('any protocol is a 64 bit prefix, any port an 80 bit one', () => {
   assert.deepEqual([...verdicts.entries()].map(([key]) => key.prefixBits).sort(), [64, 80]);
 });
 
-test('a new identity is one entry in the set that is in force; its number stays', () => {
+test('a new identity is one entry in the set that is in force; one that went stays until nothing leads to it', () => {
   const { maps, classes, verdicts } = fakeMaps();
   const sets = new PolicySets(maps);
   const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
-  const two = sets.ensure(set('b', [[300, 1], [301, 1]], [row(7)]), one);
+  const two = sets.ensure(set('a', [[300, 1], [301, 1]], [row(7)]));
   assert.equal(two.id, one.id);
   assert.equal(classes.held.size, 2);
   assert.equal(verdicts.held.size, 1);
-  const three = sets.ensure(set('c', [[301, 1]], [row(7)]), two);
+  const three = sets.ensure(set('a', [[301, 2]], [row(7, { class: 2 })]));
   assert.equal(three.id, one.id);
-  assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 301 }, { class: 1 }]]);
+  assert.equal(classes.lookup({ set: 1, identity: 301 })?.class, 2);
+  assert.equal(classes.held.size + verdicts.held.size, 4, 'before the ipcache has been brought up to date nothing goes');
+  sets.retain(new Set(['a']));
+  assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 301 }, { class: 2 }]]);
+  assert.deepEqual([...verdicts.entries()].map(([key]) => key.class), [2]);
 });
 
-test('other verdicts make another set; the old one stays until nobody uses it', () => {
+test('what went and came back before the clean-up stays', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  sets.ensure(set('a', [[300, 1]], [row(7)]));
+  sets.ensure(set('a', [], []));
+  sets.ensure(set('a', [[300, 1]], [row(7)]));
+  sets.retain(new Set(['a']));
+  assert.equal(classes.held.size, 1);
+  assert.equal(verdicts.held.size, 1);
+});
+
+test('other rules make another set; the old one stays until nobody uses it', () => {
   const { maps, verdicts } = fakeMaps();
   const sets = new PolicySets(maps);
   const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
-  const two = sets.ensure(set('b', [[300, 1]], [row(8)]), one);
+  const two = sets.ensure(set('b', [[300, 1]], [row(8)]));
   assert.notEqual(two.id, one.id);
   assert.equal(verdicts.held.size, 2);
   sets.retain(new Set(['b']));
@@ -96,7 +111,7 @@ test('verify names what differs in the kernel and mends it', () => {
   sets.ensure(set('a', [[300, 1]], [row(7)]));
   verdicts.held.clear();
   classes.update({ set: 1, identity: 300 }, { class: 9 });
-  assert.deepEqual(sets.verify(), ['class 1 protocol 6 port 80/16: rule 7 expected, nothing found', 'identity 300: class 1 expected, class 9 found']);
+  assert.deepEqual(sets.verify(), ['policy set 1: class 1 protocol 6 port 80/16: rule 7 expected, nothing found', 'policy set 1: identity 300: class 1 expected, class 9 found']);
   assert.deepEqual(sets.verify(), []);
 });
 

@@ -6,8 +6,10 @@ import { CirriError } from '../../std/errors.ts';
 /** A set that stands in the kernel, read back and equal. */
 export interface LoadedSet {
   readonly id: number;
+  /** The engine's key: the same rules. */
+  readonly key: string;
+  /** Of the present content. */
   readonly hash: string;
-  readonly verdictKey: string;
   readonly verdicts: readonly VerdictRow[];
   readonly classes: ReadonlyMap<number, number>;
 }
@@ -25,12 +27,15 @@ const protocolBits = 16;
 
 /**
  * The policy sets of a node's kernel. A set is written whole under a new number, read back, and only then may an endpoint
- * point to it; endpoints flip one by one, each with one map update, and never see half of a set. A set whose verdict rows
- * stay the same takes a new identity in place: one entry in `policy_classes`.
+ * point to it; endpoints flip one by one, each with one map update, and never see half of a set. Identities come and go
+ * within a set: rows of a new class first, then the identity's class; what nobody uses any more goes last (`retain`), when
+ * the ipcache no longer leads anybody to it.
  */
 export class PolicySets {
   readonly #maps: PolicySetMaps;
-  readonly #byHash = new Map<string, LoadedSet>();
+  readonly #byKey = new Map<string, LoadedSet>();
+  /** Entries to delete once the ipcache and the endpoints have been brought up to date. */
+  #stale: { readonly set: number; readonly identities: readonly number[]; readonly rows: readonly VerdictRow[] }[] = [];
   #nextId = 1;
   #classCount = 0;
   #verdictCount = 0;
@@ -49,44 +54,48 @@ export class PolicySets {
   }
 
   get loaded(): Iterable<LoadedSet> {
-    return this.#byHash.values();
+    return this.#byKey.values();
   }
 
   get size(): number {
-    return this.#byHash.size;
+    return this.#byKey.size;
   }
 
-  get(hash: string): LoadedSet | undefined {
-    return this.#byHash.get(hash);
+  get(key: string): LoadedSet | undefined {
+    return this.#byKey.get(key);
   }
 
   /**
-   * Makes the kernel hold this set. `replaces` is the set that its users have now, if all of them move to the new one: when
-   * only classes differ it is changed in place.
-   * Throws when it does not fit or reads back differently; whatever was in force stays in force.
+   * Makes the kernel hold this set. Throws when it does not fit or reads back differently; what was in force stays in force.
    */
-  ensure(compiled: CompiledSet, replaces?: LoadedSet): LoadedSet {
-    const present = this.#byHash.get(compiled.hash);
-    if (present) return present;
-    const verdictKey = verdictsText(compiled.verdicts);
-    if (replaces && replaces.verdictKey === verdictKey && this.#byHash.get(replaces.hash) === replaces) {
-      return this.#changeClasses(replaces, compiled, verdictKey);
-    }
-    return this.#load(compiled, verdictKey);
+  ensure(compiled: CompiledSet): LoadedSet {
+    const present = this.#byKey.get(compiled.key);
+    if (present?.hash === compiled.hash) return present;
+    const set: LoadedSet = { id: present?.id ?? this.#nextId++, key: compiled.key, hash: compiled.hash, verdicts: compiled.verdicts, classes: compiled.classes };
+    if (present) this.#change(present, set);
+    else this.#load(set);
+    this.#byKey.set(set.key, set);
+    return set;
   }
 
-  /** Forgets the sets whose hash is not in use, and removes them. Call when no endpoint points to them any more. */
-  retain(hashes: ReadonlySet<string>): void {
-    for (const [hash, set] of this.#byHash) {
-      if (hashes.has(hash)) continue;
-      this.#byHash.delete(hash);
+  /** Removes the sets whose key is not in use, and what changed sets have left behind. Call when nothing points there any more. */
+  retain(keys: ReadonlySet<string>): void {
+    for (const { set, identities, rows } of this.#stale.splice(0)) {
+      const current = [...this.#byKey.values()].find(loaded => loaded.id === set);
+      for (const identity of identities) if (!current?.classes.has(identity)) this.#deleteClass({ set, identity });
+      const kept = new Set(current?.verdicts.map(rowText));
+      for (const row of rows) if (!kept.has(rowText(row))) this.#deleteVerdict(verdictEntry(set, row)[0]);
+    }
+    for (const [key, set] of this.#byKey) {
+      if (keys.has(key)) continue;
+      this.#byKey.delete(key);
       this.#unload(set);
     }
   }
 
   /** Removes what an earlier agent left: entries of sets that this one did not load. Returns how many entries went. */
   sweep(): number {
-    const known = new Set([...this.#byHash.values()].map(set => set.id));
+    const known = new Set([...this.#byKey.values()].map(set => set.id));
     let removed = 0;
     for (const [key] of [...this.#maps.verdicts.entries()]) if (!known.has(key.set)) removed += this.#deleteVerdict(key);
     for (const [key] of [...this.#maps.classes.entries()]) if (!known.has(key.set)) removed += this.#deleteClass(key);
@@ -96,52 +105,48 @@ export class PolicySets {
   /** Compares the kernel's entries with what was loaded. Each difference is one sentence. Mends what differs. */
   verify(): string[] {
     const differences: string[] = [];
-    for (const set of this.#byHash.values()) {
-      for (const difference of this.#compare(set)) {
-        differences.push(difference.text);
+    for (const set of this.#byKey.values()) {
+      for (const difference of this.#compare(set.id, set.verdicts, set.classes)) {
+        differences.push(`policy set ${set.id}: ${difference.text}`);
         difference.mend();
       }
     }
     return differences;
   }
 
-  #load(compiled: CompiledSet, verdictKey: string): LoadedSet {
-    this.#checkRoom(compiled.classes.size, compiled.verdicts.length);
-    const set: LoadedSet = { id: this.#nextId++, hash: compiled.hash, verdictKey, verdicts: compiled.verdicts, classes: new Map(compiled.classes) };
+  #load(set: LoadedSet): void {
+    this.#checkRoom(set.classes.size, set.verdicts.length);
     try {
-      this.#maps.verdicts.updateBatch(set.verdicts.map(row => verdictEntry(set.id, row)));
-      this.#maps.classes.updateBatch([...set.classes].map(([identity, number]) => [{ set: set.id, identity }, { class: number }] as const));
-      const [difference] = this.#compare(set);
-      if (difference) throw new CirriError('ERR_POLICY_READBACK', `policy set ${set.id} reads back differently: ${difference.text}`);
+      this.#write(set.id, set.verdicts, [...set.classes]);
     } catch (error) {
-      this.#verdictCount += set.verdicts.length;
-      this.#classCount += set.classes.size;
       this.#unload(set);
       throw error;
     }
-    this.#verdictCount += set.verdicts.length;
-    this.#classCount += set.classes.size;
-    this.#byHash.set(set.hash, set);
-    return set;
   }
 
-  #changeClasses(old: LoadedSet, compiled: CompiledSet, verdictKey: string): LoadedSet {
-    const added = [...compiled.classes].filter(([identity, number]) => old.classes.get(identity) !== number);
-    const gone = [...old.classes.keys()].filter(identity => !compiled.classes.has(identity));
-    this.#checkRoom(added.filter(([identity]) => !old.classes.has(identity)).length, 0);
-    for (const [identity, number] of added) {
-      if (!old.classes.has(identity)) this.#classCount++;
-      this.#maps.classes.update({ set: old.id, identity }, { class: number });
-    }
-    for (const identity of gone) this.#deleteClass({ set: old.id, identity });
-    const set: LoadedSet = { id: old.id, hash: compiled.hash, verdictKey, verdicts: compiled.verdicts, classes: new Map(compiled.classes) };
-    this.#byHash.delete(old.hash);
-    this.#byHash.set(set.hash, set);
-    for (const [identity, number] of added) {
-      const found = this.#maps.classes.lookup({ set: set.id, identity });
-      if (found?.class !== number) throw new CirriError('ERR_POLICY_READBACK', `policy set ${set.id}: identity ${identity} reads back as class ${found?.class ?? 'none'}, not ${number}`);
-    }
-    return set;
+  /** Same rules, other identities: only what differs is written. */
+  #change(old: LoadedSet, next: LoadedSet): void {
+    const had = new Set(old.verdicts.map(rowText));
+    const has = new Set(next.verdicts.map(rowText));
+    const rows = next.verdicts.filter(row => !had.has(rowText(row)));
+    const classes = [...next.classes].filter(([identity, number]) => old.classes.get(identity) !== number);
+    this.#checkRoom(classes.filter(([identity]) => !old.classes.has(identity)).length, rows.length);
+    this.#write(next.id, rows, classes, identity => old.classes.has(identity));
+    this.#stale.push({
+      set: next.id,
+      identities: [...old.classes.keys()].filter(identity => !next.classes.has(identity)),
+      rows: old.verdicts.filter(row => !has.has(rowText(row))),
+    });
+  }
+
+  /** Rows before the classes that lead to them; then all of it is read back. */
+  #write(set: number, rows: readonly VerdictRow[], classes: readonly (readonly [number, number])[], isPresent: (identity: number) => boolean = () => false): void {
+    this.#verdictCount += rows.length;
+    this.#maps.verdicts.updateBatch(rows.map(row => verdictEntry(set, row)));
+    this.#classCount += classes.filter(([identity]) => !isPresent(identity)).length;
+    this.#maps.classes.updateBatch(classes.map(([identity, number]) => [{ set, identity }, { class: number }] as const));
+    const [difference] = this.#compare(set, rows, new Map(classes));
+    if (difference) throw new CirriError('ERR_POLICY_READBACK', `policy set ${set} reads back differently: ${difference.text}`);
   }
 
   #unload(set: LoadedSet): void {
@@ -150,13 +155,15 @@ export class PolicySets {
   }
 
   #deleteVerdict(key: PolicyVerdictKey): number {
+    if (!this.#maps.verdicts.delete(key)) return 0;
     this.#verdictCount--;
-    return this.#maps.verdicts.delete(key) ? 1 : 0;
+    return 1;
   }
 
   #deleteClass(key: PolicyClassKey): number {
+    if (!this.#maps.classes.delete(key)) return 0;
     this.#classCount--;
-    return this.#maps.classes.delete(key) ? 1 : 0;
+    return 1;
   }
 
   /** Capacity is computed before it is committed: half a set never gets in. */
@@ -171,10 +178,10 @@ export class PolicySets {
     check('policy_classes', classes, this.#classCount, this.#maps.classes.spec.maxEntries);
   }
 
-  #compare(set: LoadedSet): { text: string; mend: () => void }[] {
+  #compare(set: number, rows: readonly VerdictRow[], classes: ReadonlyMap<number, number>): { text: string; mend: () => void }[] {
     const found: { text: string; mend: () => void }[] = [];
-    for (const row of set.verdicts) {
-      const [key, want] = verdictEntry(set.id, row);
+    for (const row of rows) {
+      const [key, want] = verdictEntry(set, row);
       const have = this.#maps.verdicts.lookup(key);
       if (have && have.rule === want.rule && have.verdict === want.verdict && have.proxyPort === want.proxyPort && have.match === want.match) continue;
       found.push({
@@ -182,12 +189,12 @@ export class PolicySets {
         mend: () => this.#maps.verdicts.update(key, want),
       });
     }
-    for (const [identity, number] of set.classes) {
-      const have = this.#maps.classes.lookup({ set: set.id, identity });
+    for (const [identity, number] of classes) {
+      const have = this.#maps.classes.lookup({ set, identity });
       if (have?.class === number) continue;
       found.push({
         text: `identity ${identity}: class ${number} expected, ${have ? `class ${have.class}` : 'nothing'} found`,
-        mend: () => this.#maps.classes.update({ set: set.id, identity }, { class: number }),
+        mend: () => this.#maps.classes.update({ set, identity }, { class: number }),
       });
     }
     return found;
@@ -203,6 +210,6 @@ export function verdictEntry(set: number, row: VerdictRow): readonly [PolicyVerd
   ];
 }
 
-function verdictsText(rows: readonly VerdictRow[]): string {
-  return rows.map(r => `${r.class},${r.protocol ?? '*'},${r.port}/${r.portBits},${r.verdict},${r.rule},${r.match},${r.proxyPort ?? 0}`).sort().join(';');
+function rowText(row: VerdictRow): string {
+  return `${row.class},${row.protocol ?? '*'},${row.port}/${row.portBits},${row.verdict},${row.rule},${row.match},${row.proxyPort ?? 0}`;
 }
