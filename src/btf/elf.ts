@@ -25,6 +25,7 @@ export interface Elf {
 
 const SHT_SYMTAB = 2;
 const SHT_NOBITS = 8;
+const NAME_LIMIT = 4096;
 
 /** Throws BtfError for anything that is not such a file. The sections' data are views into `bytes`. */
 export function parseElf(bytes: Uint8Array): Elf {
@@ -92,8 +93,10 @@ export class Reader {
 /** The NUL-terminated text in a string table. */
 export function textAt(table: Uint8Array, at: number): string {
   if (at >= table.length) throw new BtfError(`a name lies at ${at} in a string table of ${table.length} bytes`);
-  const end = table.indexOf(0, at);
-  return Buffer.from(table.subarray(at, end < 0 ? table.length : end)).toString('utf8');
+  const text = table.subarray(at, at + NAME_LIMIT);
+  const end = text.indexOf(0);
+  if (end < 0) throw new BtfError(`the name at ${at} of a string table does not end`);
+  return Buffer.from(text.subarray(0, end)).toString('utf8');
 }
 
 function readHeader(file: Reader, at: number): { nameAt: number; type: number; data: Uint8Array; link: number } {

@@ -26,10 +26,17 @@ export interface Field {
   readonly padding: boolean;
 }
 
-const DEPTH_LIMIT = 32;
+/** How deep a walk is, and how many types it may still meet: types that contain each other twice over would never end. */
+interface Walk {
+  readonly depth: number;
+  readonly budget: { left: number };
+}
 
-export function layoutOf(btf: Btf, id: number, depth = 0): Layout {
-  if (depth > DEPTH_LIMIT) throw new BtfError(`type ${id} contains itself`);
+const DEPTH_LIMIT = 32;
+const TYPE_LIMIT = 10_000;
+
+export function layoutOf(btf: Btf, id: number, from: Walk = { depth: 0, budget: { left: TYPE_LIMIT } }): Layout {
+  const walk = deeper(from, id);
   const { type, typedefs } = btf.resolve(id);
   switch (type.kind) {
     case 'int':
@@ -40,9 +47,9 @@ export function layoutOf(btf: Btf, id: number, depth = 0): Layout {
     case 'pointer':
       return { kind: 'number', size: 8, signed: false, bigEndian: false };
     case 'array':
-      return arrayLayout(btf, type, depth);
+      return arrayLayout(btf, type, walk);
     case 'struct':
-      return structLayout(btf, type, typedefs, depth);
+      return structLayout(btf, type, typedefs, walk);
     case 'union':
       return { kind: 'bytes', size: type.size };
     default:
@@ -82,17 +89,17 @@ export function holesOf(layout: StructLayout): { offset: number; size: number }[
   return holes;
 }
 
-function arrayLayout(btf: Btf, type: Extract<BtfType, { kind: 'array' }>, depth: number): Layout {
+function arrayLayout(btf: Btf, type: Extract<BtfType, { kind: 'array' }>, walk: Walk): Layout {
   const element = btf.resolve(type.element).type;
   if (element.kind === 'int' && element.size === 1 && !element.isBool) {
     // `char` is text, `__u8` and `signed char` are bytes; clang gives plain char the name alone.
     return { kind: element.name === 'char' ? 'text' : 'bytes', size: type.length };
   }
-  return { kind: 'array', element: layoutOf(btf, type.element, depth + 1), length: type.length };
+  return { kind: 'array', element: layoutOf(btf, type.element, walk), length: type.length };
 }
 
-function structLayout(btf: Btf, type: Extract<BtfType, { kind: 'struct' | 'union' }>, typedefs: readonly string[], depth: number): Layout {
-  const fields = type.members.flatMap(member => fieldsOf(btf, member, type, depth));
+function structLayout(btf: Btf, type: Extract<BtfType, { kind: 'struct' | 'union' }>, typedefs: readonly string[], walk: Walk): Layout {
+  const fields = type.members.flatMap(member => fieldsOf(btf, member, type, walk));
   const [only] = fields;
   // `struct addr { union { __u8 bytes[16]; __be32 words[4]; }; }` is its bytes, whatever other views of them it offers.
   if (type.members.length === 1 && type.members[0]!.name === '' && only?.layout.kind === 'bytes' && only.layout.size === type.size) return only.layout;
@@ -100,16 +107,21 @@ function structLayout(btf: Btf, type: Extract<BtfType, { kind: 'struct' | 'union
 }
 
 /** Anonymous structs are part of their parent; of an anonymous union the first member speaks for all. */
-function fieldsOf(btf: Btf, member: Member, parent: { name: string; size: number }, depth: number): Field[] {
+function fieldsOf(btf: Btf, member: Member, parent: { name: string; size: number }, walk: Walk): Field[] {
   const where = `${member.name || '(anonymous)'} of struct ${parent.name || '(anonymous)'}`;
   if (member.bitSize > 0 || member.bitOffset % 8 !== 0) throw new BtfError(`field ${where} is a bit-field`, { mend: 'use a flags field with an enum of its bits' });
   const offset = member.bitOffset / 8;
-  if (member.name !== '') return [checked({ name: member.name, offset, layout: layoutOf(btf, member.type, depth + 1), padding: isPadding(member.name) }, parent)];
+  if (member.name !== '') return [checked({ name: member.name, offset, layout: layoutOf(btf, member.type, walk), padding: isPadding(member.name) }, parent)];
   const { type } = btf.resolve(member.type);
   if (type.kind !== 'struct' && type.kind !== 'union') throw new BtfError(`field ${where} has no name`);
-  if (depth > DEPTH_LIMIT) throw new BtfError(`struct ${parent.name} contains itself`);
+  const inside = deeper(walk, member.type);
   const members = type.kind === 'struct' ? type.members : type.members.slice(0, 1);
-  return members.flatMap(inner => fieldsOf(btf, inner, type, depth + 1)).map(field => checked({ ...field, offset: field.offset + offset }, parent));
+  return members.flatMap(inner => fieldsOf(btf, inner, type, inside)).map(field => checked({ ...field, offset: field.offset + offset }, parent));
+}
+
+function deeper(walk: Walk, id: number): Walk {
+  if (walk.depth >= DEPTH_LIMIT || walk.budget.left-- <= 0) throw new BtfError(`type ${id} contains itself, or too much`);
+  return { depth: walk.depth + 1, budget: walk.budget };
 }
 
 function checked(field: Field, parent: { name: string; size: number }): Field {

@@ -39,7 +39,8 @@ export class ProgramLoadError extends KernelError {
 
   constructor(o: { errno: number; path: string; program: string | undefined; log: string; messages: readonly string[] }) {
     const tail = o.log.trimEnd().split('\n').slice(-LOG_LINES).join('\n');
-    const detail = [...o.messages.filter(m => !/failed to load: -\d+$/.test(m)), tail].filter(Boolean).join('\n');
+    // With a verifier's log libbpf only repeats the errno; without one (relocations, maps) its words are all there is.
+    const detail = tail ? `\n${tail}` : o.messages.join('; ');
     super({ errno: o.errno, syscall: 'bpf(progLoad)', doing: `loading ${o.program ? `program ${o.program}` : 'the programs'} of ${o.path}`, detail });
     this.name = 'ProgramLoadError';
     this.program = o.program;
