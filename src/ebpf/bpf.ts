@@ -17,14 +17,20 @@ export const attachType = {
   cgroupUdp6Recvmsg: 20, cgroupInet4Getpeername: 29, cgroupInet6Getpeername: 30, tcxIngress: 46, tcxEgress: 47,
 } as const;
 
+const ATTEMPTS = 10;
+
 const commandName = new Map<number, string>(Object.entries(command).map(([name, n]) => [n, `bpf(${name})`]));
 
 /** For calls made once: fills fresh attributes (or the given ones, to read answers from) and returns the result. */
 export function callBpf(number: number, size: number, doing: string, fill: (view: DataView) => void, attributes: Stable = stable(size)): number {
   fill(attributes.view);
-  const result = bpf(number, attributes.address, size);
-  if (result >= 0) return result;
-  throw bpfError(number, doing);
+  for (let attempt = 1; ; attempt++) {
+    const result = bpf(number, attributes.address, size);
+    if (result >= 0) return result;
+    const error = bpfError(number, doing);
+    // Long calls (test runs, the verifier) stop for a pending signal, one of the runtime's own too, and want to be called again.
+    if (attempt === ATTEMPTS || (error.errno !== 'EINTR' && error.errno !== 'EAGAIN')) throw error;
+  }
 }
 
 export function bpfError(number: number, doing: string, mend?: string): KernelError {
