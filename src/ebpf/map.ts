@@ -4,7 +4,7 @@
  */
 import { KernelError } from '../sys/errno.ts';
 import { type Stable, stable } from '../sys/memory.ts';
-import { bpf, close } from '../sys/native.ts';
+import { bpf, close, lastErrno } from '../sys/native.ts';
 import { CirriError } from '../std/errors.ts';
 import { bpfError, callBpf, command, mapType, objectInfo, openPinnedObject, pinObject, setAddress } from './bpf.ts';
 import type { Codec } from './codec.ts';
@@ -31,6 +31,7 @@ export type UpdateMode = 'any' | 'create' | 'replace';
 const MODES: Readonly<Record<UpdateMode, number>> = { any: 0, create: 1, replace: 2 };
 const ARRAYS: ReadonlySet<number> = new Set([mapType.array, mapType.percpuArray]);
 const ATTRIBUTES = 32;
+const ENOENT = 2;
 
 export class BpfMap<K, V> {
   readonly spec: MapSpec<K, V>;
@@ -174,9 +175,8 @@ export class BpfMap<K, V> {
   }
 
   #missing(number: number, verb: string): false {
-    const error = this.#error(number, verb);
-    if (error.errno === 'ENOENT') return false;
-    throw error;
+    if (lastErrno() === ENOENT) return false; // the usual case: no error object for it
+    throw this.#error(number, verb);
   }
 
   #error(number: number, verb: string): KernelError {

@@ -75,7 +75,6 @@ export interface Libbpf {
   mapName(map: number): string;
   mapFd(map: number): number;
   mapReuseFd(map: number, fd: number): number;
-  mapInitialValue(map: number, sizeOut: Bytes): number;
   mapSetInitialValue(map: number, data: Bytes, size: number): number;
   nextProgram(object: number, previous: number): number;
   programName(program: number): string;
@@ -116,7 +115,6 @@ function loadLibbpf(): Libbpf {
     mapName: lib.func('bpf_map__name', 'str', ['uint64']),
     mapFd: lib.func('bpf_map__fd', 'int', ['uint64']),
     mapReuseFd: lib.func('bpf_map__reuse_fd', 'int', ['uint64', 'int']),
-    mapInitialValue: lib.func('bpf_map__initial_value', 'uint64', ['uint64', 'void *']),
     mapSetInitialValue: lib.func('bpf_map__set_initial_value', 'int', ['uint64', 'void *', 'size_t']),
     nextProgram: lib.func('bpf_object__next_program', 'uint64', ['uint64', 'uint64']),
     programName: lib.func('bpf_program__name', 'str', ['uint64']),
