@@ -1,0 +1,232 @@
+/**
+ * The programs with maps of their own, run without devices. One world for all tests, in both families:
+ *
+ *      a ─┐                           ┌─ remote (a pod on another node)
+ *      b ─┴─ node ── uplink/overlay ──┴─ world
+ *
+ * BPF_PROG_TEST_RUN runs on the loopback device: the pods' interface index is 1.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
+import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { maps as specs } from '../../src/datapath/generated/maps.ts';
+import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
+import { BpfObject } from '../../src/ebpf/object.ts';
+import { RingBuffer } from '../../src/ebpf/ring.ts';
+import { formatAddr, parseAddr, parsePrefix } from '../../src/std/ip.ts';
+import { buildFrame, type Decoded, decodeFrame, type FrameSpec, macBytes } from './packet.ts';
+
+export const objectPath = fileURLToPath(new URL('../../build/cirri.bpf.o', import.meta.url));
+
+type MapOf<S> = S extends MapSpec<infer K, infer V> ? BpfMap<K, V> : never;
+/** Reasons by number, from the source: the generated names belong to another object while the programs are being changed. */
+const reasonNames: ReadonlyMap<number, string> = new Map(
+  [...readFileSync(fileURLToPath(new URL('../../bpf/lib/drop.h', import.meta.url)), 'utf8').matchAll(/^\tDROP_(\w+) = (\d+),/gm)].map(([, name, number]) => [Number(number), name!]));
+
+export type Maps = { readonly [Name in keyof typeof specs]: MapOf<(typeof specs)[Name]> };
+
+export interface Family {
+  readonly name: string;
+  readonly a: string;
+  readonly b: string;
+  readonly stranger: string;
+  readonly remote: string;
+  readonly nobody: string;
+  readonly node: string;
+  readonly otherNode: string;
+  readonly router: string;
+  readonly world: string;
+  readonly service: string;
+  readonly lonely: string;
+  readonly cluster: string;
+  readonly everything: string;
+  readonly echo: number;
+  readonly echoReply: number;
+  readonly unreachable: number;
+  readonly multicast: string;
+}
+
+export const families: readonly Family[] = [
+  {
+    name: 'IPv4', a: '10.244.1.10', b: '10.244.1.11', stranger: '10.244.1.99', remote: '10.244.2.20', nobody: '10.244.7.7', node: '172.30.0.11',
+    otherNode: '172.30.0.12', router: '10.244.1.1', world: '192.0.2.9', service: '10.96.0.5', lonely: '10.96.0.6', cluster: '10.244.0.0/16',
+    everything: '0.0.0.0/0', echo: 8, echoReply: 0, unreachable: 3, multicast: '224.0.0.5',
+  },
+  {
+    name: 'IPv6', a: 'fd00:10:244:1::a', b: 'fd00:10:244:1::b', stranger: 'fd00:10:244:1::99', remote: 'fd00:10:244:2::20', nobody: 'fd00:10:244:7::7',
+    node: 'fdc1:0::11', otherNode: 'fdc1:0::12', router: 'fd00:10:244:1::1', world: '2001:db8::9', service: 'fd00:10:96::5', lonely: 'fd00:10:96::6',
+    cluster: 'fd00:10:244::/48', everything: '::/0', echo: 128, echoReply: 129, unreachable: 1, multicast: 'ff02::5',
+  },
+];
+
+export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:00:00:00:00:fe', hostB: '02:00:00:00:00:fd' } as const;
+export const id = { a: 101, b: 102, host: 1 } as const;
+export const identity = { host: 1, remoteNode: 6, worldV4: 9, a: 1001, b: 1002, remote: 1003 } as const;
+/** Policy sets: what a may send, what b may receive, and so on. */
+export const set = { aEgress: 11, aIngress: 12, bEgress: 13, bIngress: 14 } as const;
+export const rule = { allow: 71, deny: 72 } as const;
+export const servicePort = 80;
+export const backendPort = 8080;
+
+const INTERFACE = 1;
+
+export interface Outcome {
+  readonly action: 'pass' | 'drop' | 'redirect';
+  /** The reason of the drop's metric. */
+  readonly reason?: string;
+  readonly frame: Uint8Array;
+  readonly packet: Decoded;
+  /** New connections told, and drops told. */
+  readonly flows: readonly FlowEvent[];
+  readonly drops: readonly FlowEvent[];
+}
+
+export type ProgramName = 'from_pod' | 'to_pod' | 'from_network' | 'to_network' | 'from_overlay' | 'to_overlay';
+
+export class Datapath {
+  readonly maps: Maps;
+  readonly #object: BpfObject;
+  readonly #flows: RingBuffer;
+  readonly #drops: RingBuffer;
+
+  constructor(config: Record<string, unknown> = {}) {
+    this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create(spec as MapSpec<unknown, unknown>)])) as unknown as Maps;
+    const [v4, v6] = families as readonly [Family, Family];
+    this.#object = BpfObject.load({
+      path: objectPath,
+      maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
+      config: {
+        nodeIp4: parseAddr(v4.node), nodeIp6: parseAddr(v6.node), routerIp4: parseAddr(v4.router), routerIp6: parseAddr(v6.router),
+        uplinkIfindex: INTERFACE, overlayIfindex: 0, clusterId: 0, natPortMin: 40000, natPortMax: 40999, hostMac: macBytes(mac.host),
+        masquerade: 1, policyMode: 0, audit: 0, ...config,
+      },
+    });
+    this.#flows = RingBuffer.open({ fd: this.maps.flowEvents.fd, maxEntries: specs.flowEvents.maxEntries });
+    this.#drops = RingBuffer.open({ fd: this.maps.dropEvents.fd, maxEntries: specs.dropEvents.maxEntries });
+    this.reset();
+  }
+
+  /** Empties what packets write and fills in the world again. */
+  reset(): void {
+    const { conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts, runtime } = this.maps;
+    for (const map of [conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts]) clear(map as BpfMap<unknown, unknown>);
+    runtime.update(0, { policyGeneration: 1, flags: 0 });
+    for (const family of families) this.#fillIn(family);
+    for (const number of Object.values(set)) this.allowAll(number);
+    this.#drain();
+  }
+
+  #fillIn(family: Family): void {
+    this.endpoint(family.a, {});
+    this.endpoint(family.b, { id: id.b, identity: identity.b, mac: macBytes(mac.b), hostMac: macBytes(mac.hostB), egressSet: set.bEgress, ingressSet: set.bIngress });
+    for (const own of [family.node, family.router]) this.endpoint(own, { id: id.host, identity: identity.host, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, egressSet: 0, ingressSet: 0 });
+    this.address(`${family.remote}`, { identity: identity.remote, flags: IpcacheFlag.Cluster });
+    this.address(`${family.otherNode}`, { identity: identity.remoteNode, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
+    this.address(family.cluster, { identity: 0, flags: IpcacheFlag.Cluster });
+    this.address(family.everything, { identity: identity.worldV4, flags: 0 });
+    const [service, lonely] = family.name === 'IPv4' ? [1, 2] : [3, 4];
+    for (const protocol of [6, 17]) {
+      this.maps.services.update({ addr: parseAddr(family.service), port: servicePort, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, flags: 0 });
+      this.maps.services.update({ addr: parseAddr(family.lonely), port: servicePort, protocol, scope: 0 }, { id: lonely, count: 0, affinityTimeout: 0, flags: 0 });
+    }
+    this.maps.serviceSlots.update({ service, slot: 0 }, { backend: service });
+    this.maps.backends.update({ id: service }, { addr: parseAddr(family.b), port: backendPort, protocol: 6, state: 0 });
+    this.maps.serviceAddresses.update({ id: service }, { addr: parseAddr(family.service), port: servicePort });
+  }
+
+  endpoint(addr: string, change: Partial<{ ifindex: number; id: number; identity: number; ingressSet: number; egressSet: number; mac: Uint8Array; hostMac: Uint8Array; flags: number }>): void {
+    this.maps.endpoints.update({ addr: parseAddr(addr) }, {
+      ifindex: INTERFACE, id: id.a, identity: identity.a, ingressSet: set.aIngress, egressSet: set.aEgress,
+      mac: macBytes(mac.a), hostMac: macBytes(mac.host), flags: EndpointFlag.Ready, ...change,
+    });
+  }
+
+  address(prefix: string, entry: { identity: number; flags: number; tunnel?: Uint8Array }): void {
+    const { addr, bits } = parsePrefix(prefix);
+    this.maps.ipcache.update({ prefixBits: bits, addr }, { tunnel: new Uint8Array(16), ...entry });
+  }
+
+  /** One row for everything. */
+  allowAll(number: number): void {
+    this.verdict({ set: number, verdict: 1, rule: rule.allow, match: 4 });
+  }
+
+  denyAll(number: number): void {
+    this.verdict({ set: number, verdict: 2, rule: rule.deny, match: 0 });
+  }
+
+  verdict(o: { set: number; class?: number; protocol?: number; port?: number; portBits?: number; verdict: number; rule: number; match: number }): void {
+    const prefixBits = o.port !== undefined ? 80 + (o.portBits ?? 16) : o.protocol !== undefined ? 80 : 64;
+    this.maps.policyVerdicts.update(
+      { prefixBits, set: o.set, class: o.class ?? 0, protocol: o.protocol ?? 0, port: o.port ?? 0 },
+      { rule: o.rule, proxyPort: 0, verdict: o.verdict, match: o.match });
+  }
+
+  /** A commit of policy: what is known is judged again. */
+  commit(): void {
+    const { policyGeneration } = this.maps.runtime.lookup(0)!;
+    this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags: 0 });
+  }
+
+  send(program: ProgramName, packet: FrameSpec | Uint8Array): Outcome {
+    const before = this.dropCounts();
+    const data = packet instanceof Uint8Array ? packet : buildFrame(packet);
+    const result = this.#object.program(program).testRun({ data });
+    const { flows, drops } = this.#drain();
+    const reason = result.returnValue === 2 ? this.#newDrop(before) : undefined;
+    const action = ({ 0: 'pass', 2: 'drop', 7: 'redirect' } as const)[result.returnValue];
+    if (!action) throw new Error(`${program} returned ${result.returnValue}`);
+    const frame = Uint8Array.from(result.data);
+    return { action, ...(reason && { reason }), frame, flows, drops, get packet() { return decodeFrame(frame); } };
+  }
+
+  nanoseconds(program: ProgramName, data: Uint8Array, repeat: number): number {
+    return this.#object.program(program).testRun({ data, repeat }).durationNs;
+  }
+
+  dropCounts(): Map<number, bigint> {
+    const counts = new Map<number, bigint>();
+    for (const [key, rows] of this.maps.metrics.entriesPerCpu()) {
+      if (!key.reason) continue;
+      const packets = rows.reduce((total, row) => total + row.packets, 0n);
+      counts.set(key.reason, (counts.get(key.reason) ?? 0n) + packets);
+    }
+    return counts;
+  }
+
+  #newDrop(before: ReadonlyMap<number, bigint>): string {
+    const risen = [...this.dropCounts()].filter(([reason, count]) => count > (before.get(reason) ?? 0n)).map(([reason]) => reason);
+    if (risen.length !== 1) throw new Error(`one drop must count one reason, not ${risen.join(', ')}`);
+    return reasonNames.get(risen[0]!) ?? String(risen[0]);
+  }
+
+  #drain(): { flows: FlowEvent[]; drops: FlowEvent[] } {
+    const read = (ring: RingBuffer): FlowEvent[] => {
+      const events: FlowEvent[] = [];
+      ring.drain((bytes, offset, length) => events.push(flowEventCodec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice())));
+      return events;
+    };
+    return { flows: read(this.#flows), drops: read(this.#drops) };
+  }
+
+  close(): void {
+    this.#flows.close();
+    this.#drops.close();
+    this.#object.close();
+    for (const map of Object.values(this.maps)) map.close();
+  }
+}
+
+function clear(map: BpfMap<unknown, unknown>): void {
+  for (const key of [...map.entries()].map(([key]) => key)) map.delete(key);
+}
+
+export const address = (bytes: Uint8Array): string => formatAddr(bytes);
+export const hasObject = (): boolean => {
+  try {
+    return readFileSync(objectPath).length > 0;
+  } catch {
+    return false;
+  }
+};
