@@ -37,7 +37,7 @@ function parseEntry(context: RuleContext, value: unknown, path: string, directio
   const peerList = reader.list(fields[peerField], join(path, peerField)) ?? [];
   const portList = reader.list(fields['ports'], join(path, 'ports')) ?? [];
   const peers = peerList.flatMap((item, i) => parsePeer(context, item, `${path}.${peerField}[${i}]`));
-  const ports = portList.flatMap((item, i) => parsePort(reader, item, `${path}.ports[${i}]`) ?? []);
+  const ports = portList.flatMap((item, i) => parsePort(context, item, `${path}.ports[${i}]`) ?? []);
   return {
     address: `${context.address}/${path}`, path, direction, effect: 'allow',
     peers: peerList.length === 0 ? 'any' : peers,
@@ -71,12 +71,13 @@ function parseIpBlock(reader: FieldReader, value: unknown, path: string): readon
   return parseCidrRule(reader, fields as Fields, path);
 }
 
-function parsePort(reader: FieldReader, value: unknown, path: string): readonly PortMatch[] | undefined {
+function parsePort(context: RuleContext, value: unknown, path: string): readonly PortMatch[] | undefined {
+  const { reader } = context;
   const fields = reader.object(value, path, ['port', 'endPort', 'protocol']);
   if (!fields) return reader.fail(path, 'must be an object', 'give port and protocol');
   const name = reader.oneOf(fields['protocol'], `${path}.protocol`, ['TCP', 'UDP', 'SCTP']) ?? 'TCP';
   const protocol = protocols[name];
-  const endPort = reader.integer(fields['endPort'], `${path}.endPort`, 1, maxPort);
+  const endPort = reader.integer(fields['endPort'], `${path}.endPort`, 1, 2 ** 31 - 1);
   const raw = fields['port'];
   if (raw === undefined || raw === null) {
     if (endPort !== undefined) return reader.fail(`${path}.endPort`, 'may not be specified when `port` is not specified', 'write the first port');
@@ -89,5 +90,9 @@ function parsePort(reader: FieldReader, value: unknown, path: string): readonly 
   const port = reader.integer(raw, `${path}.port`, 1, maxPort);
   if (port === undefined) return undefined;
   if (endPort !== undefined && endPort < port) return reader.fail(`${path}.endPort`, 'must be greater than or equal to `port`', 'write the larger number as endPort');
-  return [{ protocol, start: port, end: endPort ?? port }];
+  // The API refuses such numbers today; objects stored before it did mean "to the last port".
+  if (endPort !== undefined && endPort > maxPort) {
+    context.conditions.push({ type: 'EndPortTooLarge', severity: 'warning', path: `${path}.endPort`, message: `there is no port ${endPort}: taken as ${maxPort}` });
+  }
+  return [{ protocol, start: port, end: Math.min(endPort ?? port, maxPort) }];
 }

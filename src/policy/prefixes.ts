@@ -10,12 +10,13 @@ export interface PortPrefix {
   readonly bits: number;
 }
 
-/** The fewest prefixes that cover start..end (inclusive) exactly, ascending. */
+/** The fewest prefixes that cover start..end (inclusive) exactly, ascending; an end below the start counts as the start. */
 export function rangeToPrefixes(start: number, end: number): readonly PortPrefix[] {
   const prefixes: PortPrefix[] = [];
-  for (let port = start; port <= end;) {
+  const last = Math.max(start, end);
+  for (let port = start; port <= last;) {
     let size = port === 0 ? maxPort + 1 : port & -port;
-    while (port + size - 1 > end) size >>= 1;
+    while (port + size - 1 > last) size >>= 1;
     prefixes.push({ port, bits: 16 - Math.log2(size) });
     port += size;
   }

@@ -1,0 +1,197 @@
+/** Connectivity cases: a cluster's objects through the compiler, probes through the model of the kernel's lookup. */
+import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, reserved, reservedIdentities } from '../../src/model/identity.ts';
+import { LabelSet } from '../../src/model/labels.ts';
+import { PolicyEngine } from '../../src/policy/compile.ts';
+import type { NamedPorts, RuleInfo, Subject } from '../../src/policy/compile.ts';
+import { evaluate, lookup } from '../../src/policy/evaluate.ts';
+import { parsePolicy } from '../../src/policy/parse.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
+import { outcome } from './case.ts';
+import type { Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Matrix, Outcome, Probe } from './case.ts';
+
+const built = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy', 'CiliumCIDRGroup'];
+const protocolNumbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132, ICMP: 1, ICMPv6: 58 };
+
+export function runConnectivity(testCase: ConformanceCase): Outcome {
+  const objects = testCase.policies ?? [];
+  const missing = objects.find(o => !built.includes(o.kind ?? ''));
+  if (missing) return outcome(0, [], [`${missing.kind} is not built yet`]);
+  const policies: Policy[] = [];
+  for (const object of objects.filter(o => o.kind !== 'CiliumCIDRGroup')) {
+    const result = parsePolicy(object, { nodeLabels: true, clusterName: testCase.cluster!.name ?? 'default' });
+    if (result.errors) return outcome(0, result.errors.map(e => `${object.metadata.name} ${e.path}: ${e.message}`));
+    policies.push(result.policy);
+  }
+  const model = new ClusterModel(testCase.cluster!, policies, objects.filter(o => o.kind === 'CiliumCIDRGroup'));
+  const probes = [...(testCase.probes ?? []), ...(testCase.matrix_cilium ?? testCase.matrix ?? []).flatMap(m => [...matrixProbes(m)])];
+  let passed = 0;
+  const failures: string[] = [];
+  const skipped: string[] = [];
+  for (const probe of probes) {
+    const result = runProbe(model, probe);
+    if (result === 'pass') passed++;
+    else if (result.startsWith('skip: ')) skipped.push(result.slice(6));
+    else failures.push(result);
+  }
+  return outcome(passed, failures, skipped);
+}
+
+function* matrixProbes(matrix: Matrix): Generator<Probe> {
+  const end = (e: string | { readonly ip: string }): End => (typeof e === 'string' ? { pod: e } : e);
+  for (const [i, row] of matrix.rows.entries()) {
+    for (const [j, letter] of [...row].entries()) {
+      if (letter === '.') continue;
+      yield { from: end(matrix.from[i]!), to: end(matrix.to[j]!), port: matrix.port, protocol: matrix.protocol, expect: letter === 'A' ? 'allow' : 'deny' };
+    }
+  }
+}
+
+function runProbe(model: ClusterModel, probe: Probe): string {
+  const text = `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
+  if (probe.expect === 'http-403') return 'skip: http rules need the proxy';
+  const verdict = model.connect(probe);
+  if (verdict.disagreement) return `${text}: ${verdict.disagreement}`;
+  const expected = probe.expect === 'allow' ? 'allow' : 'deny';
+  if (verdict.verdict === expected) return 'pass';
+  const pending = verdict.rules.find(r => r.notEnforced);
+  if (expected === 'allow' && pending) return `skip: not enforced yet, fails closed: ${pending.notEnforced!.split(' ').slice(0, 2).join(' ')}`;
+  if (expected === 'allow' && probe.to.fqdn && model.usesNames) return 'skip: not enforced yet, fails closed: toFQDNs';
+  return `${text}: expected ${probe.expect}, got ${verdict.verdict} (${verdict.rules.map(r => r.because).join(' / ')})`;
+}
+
+function endText(end: End): string {
+  return end.pod ?? end.ip ?? end.fqdn ?? `node ${end.node}`;
+}
+
+interface Located { readonly identity: number; readonly pod?: ClusterPod; readonly addr: string }
+
+/** A cluster as the agents together would see it. */
+class ClusterModel {
+  readonly #cluster: Cluster;
+  readonly #engine = new PolicyEngine();
+  readonly #policies: readonly Policy[];
+  readonly #identities = new Map<string, { id: number; labels: LabelSet; ports: Map<string, NamedPorts> }>();
+  readonly #prefixes = new Map<string, number>();
+  readonly #groups;
+
+  constructor(cluster: Cluster, policies: readonly Policy[], groups: readonly KubernetesObject[]) {
+    this.#cluster = cluster;
+    this.#policies = policies;
+    this.#groups = groups.map(g => ({ name: g.metadata.name, labels: kubernetesLabels(g.metadata.labels ?? {}), cidrs: (g.spec?.['externalCIDRs'] ?? []) as string[] }));
+    this.#engine.setCidrGroups(this.#groups);
+    this.#engine.setPolicies(policies);
+    for (const { id, labels } of reservedIdentities) this.#engine.upsertIdentity(id, labels);
+    for (const pod of cluster.pods) this.#addPod(pod);
+    for (const { id, labels, ports } of this.#identities.values()) this.#engine.upsertIdentity(id, labels, [...ports.values()]);
+    for (const [i, node] of (cluster.nodes ?? []).entries()) this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels(node.labels ?? {}, cluster.name ?? 'default'));
+    const prefixes = this.#engine.cidrPrefixes();
+    for (const [i, prefix] of prefixes.entries()) {
+      this.#prefixes.set(prefix, firstPrefixIdentity + i);
+      this.#engine.upsertIdentity(firstPrefixIdentity + i, cidrIdentityLabels(prefix, prefixes));
+    }
+  }
+
+  get usesNames(): boolean {
+    return this.#policies.some(p => p.conditions.some(c => c.type === 'FQDNNotEnforced'));
+  }
+
+  /** Egress of the source, then ingress of the destination; both engines must agree. */
+  connect(probe: Probe): { verdict: 'allow' | 'deny'; rules: readonly RuleInfo[]; disagreement?: string } {
+    const source = this.#locate(probe.from, undefined);
+    const protocol = protocolNumbers[probe.protocol]!;
+    const rules: RuleInfo[] = [];
+    let verdict: 'allow' | 'deny' = 'allow';
+    for (const target of this.#targets(probe.to, source)) {
+      // A node's pods are always reached by their node, so a host-network source is the local host where it shares the node.
+      const from = source.pod?.host_network && target.pod ? this.#locate(probe.from, target.pod) : source;
+      const icmp = protocol === 1 ? (isIPv4(parseAddr(target.addr)) ? [1, 8] : [58, 128]) : [protocol, probe.port ?? 0];
+      const judged = [
+        ...(from.pod && !from.pod.host_network ? [this.#judge(from.pod, 'egress', target.identity, icmp[0]!, icmp[1]!)] : []),
+        ...(target.pod && !target.pod.host_network ? [this.#judge(target.pod, 'ingress', from.identity, icmp[0]!, icmp[1]!)] : []),
+      ];
+      for (const one of judged) {
+        rules.push(one.rule);
+        if (one.disagreement) return { verdict, rules, disagreement: one.disagreement };
+        if (one.verdict === 'deny') verdict = 'deny';
+      }
+    }
+    return { verdict, rules };
+  }
+
+  #judge(pod: ClusterPod, direction: 'ingress' | 'egress', peer: number, protocol: number, port: number) {
+    const subject: Subject = { labels: this.#labels(pod), namedPorts: podPorts(pod) };
+    const set = this.#engine.compile(subject, direction);
+    const row = lookup(set, peer, protocol, port)!;
+    const rule = set.rules.get(row.rule)!;
+    const view = this.#engine.identities.get(peer);
+    const plain = evaluate({ policies: this.#policies, cidrGroups: this.#groups }, subject, direction, view, protocol, port);
+    const agree = plain.verdict === row.verdict && plain.rule === rule.address;
+    return { verdict: row.verdict, rule, ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }) };
+  }
+
+  #targets(end: End, source: Located): readonly Located[] {
+    if (end.fqdn) return (this.#cluster.dns?.[end.fqdn] ?? []).filter(a => isIPv4(parseAddr(a))).map(ip => this.#locateAddr(ip, source.pod));
+    return [this.#locate(end, source.pod)];
+  }
+
+  /** `seenFrom` decides whether a node is the local host or a remote node. */
+  #locate(end: End, seenFrom: ClusterPod | undefined): Located {
+    if (end.pod) {
+      const pod = this.#cluster.pods.find(p => `${p.namespace}/${p.name}` === end.pod);
+      if (!pod) throw new Error(`no pod ${end.pod}`);
+      if (pod.host_network) return { pod, addr: pod.ip ?? '192.0.2.1', identity: this.#nodeIdentity(pod.node, seenFrom) };
+      return { pod, addr: pod.ip ?? '192.0.2.1', identity: this.#identities.get(this.#labels(pod).toString())!.id };
+    }
+    if (end.node) return { addr: this.#cluster.nodes!.find(n => n.name === end.node)!.ips[0]!, identity: this.#nodeIdentity(end.node, seenFrom) };
+    return this.#locateAddr(end.ip!, seenFrom);
+  }
+
+  #locateAddr(ip: string, seenFrom: ClusterPod | undefined): Located {
+    const pod = this.#cluster.pods.find(p => p.ip === ip && !p.host_network);
+    if (pod) return this.#locate({ pod: `${pod.namespace}/${pod.name}` }, seenFrom);
+    const node = this.#cluster.nodes?.find(n => n.ips.includes(ip));
+    if (node) return { addr: ip, identity: this.#nodeIdentity(node.name, seenFrom) };
+    if (!isAddr(ip)) throw new Error(`not an address: ${ip}`);
+    const addr = parseAddr(ip);
+    const containing = [...this.#prefixes].map(([text, id]) => ({ prefix: parsePrefix(text), id })).filter(p => prefixHas(p.prefix, addr) && (isIPv4(addr) || p.prefix.bits < 96 || !isIPv4(p.prefix.addr)));
+    const longest = containing.sort((a, b) => b.prefix.bits - a.prefix.bits)[0];
+    return { addr: ip, identity: longest?.id ?? (isIPv4(addr) ? reserved.worldIPv4 : reserved.worldIPv6) };
+  }
+
+  #nodeIdentity(name: string | undefined, seenFrom: ClusterPod | undefined): number {
+    const index = (this.#cluster.nodes ?? []).findIndex(n => n.name === name);
+    return seenFrom && seenFrom.node === name ? reserved.host : index < 0 ? reserved.remoteNode : firstRemoteNodeIdentity + index;
+  }
+
+  #labels(pod: ClusterPod): LabelSet {
+    const namespace = this.#cluster.namespaces.find(n => n.name === pod.namespace)?.labels ?? {};
+    const own = { namespace: pod.namespace, labels: pod.labels ?? {}, ...(pod.service_account !== undefined && { serviceAccount: pod.service_account }) };
+    return identityLabels(own, namespace, this.#cluster.name ?? 'default');
+  }
+
+  #addPod(pod: ClusterPod): void {
+    if (pod.host_network) return;
+    const labels = this.#labels(pod);
+    const key = labels.toString();
+    const known = this.#identities.get(key) ?? { id: 256 + this.#identities.size, labels, ports: new Map<string, NamedPorts>() };
+    const ports = podPorts(pod);
+    known.ports.set(JSON.stringify([...ports]), ports);
+    this.#identities.set(key, known);
+  }
+}
+
+function podPorts(pod: ClusterPod): NamedPorts {
+  return new Map((pod.ports ?? []).flatMap(p => (p.name ? [[p.name, { protocol: p.protocol, port: p.port }] as const] : [])));
+}
+
+function nodeLabels(labels: Readonly<Record<string, string>>, clusterName: string): LabelSet {
+  return LabelSet.fromLabels([
+    { source: 'reserved', key: 'remote-node', value: '' }, { source: 'k8s', key: 'io.cilium.k8s.policy.cluster', value: clusterName },
+    ...Object.entries(labels).map(([key, value]) => ({ source: 'node', key, value })),
+  ]);
+}
+
+export function kubernetesLabels(labels: Readonly<Record<string, string>>): LabelSet {
+  return LabelSet.fromLabels(Object.entries(labels).map(([key, value]) => ({ source: 'k8s', key, value })));
+}
