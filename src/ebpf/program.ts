@@ -8,7 +8,7 @@ export interface TestInput {
   readonly data: Uint8Array;
   /** struct __sk_buff for tc programs: what of it may be set is the kernel's choice. */
   readonly context?: Uint8Array;
-  /** Runs for timing; 1 unless given. The output is the last run's. */
+  /** Runs for timing; 1 unless given. The output is the last run's. Interrupted by a signal they begin again: effects may repeat. */
   readonly repeat?: number;
 }
 
