@@ -1,0 +1,58 @@
+/**
+ * The embedded Kubernetes API of a local cluster, as a process: reads `cluster.json`, serves until SIGTERM or SIGINT. Ready when
+ * `/readyz` on the unix socket says so.
+ */
+import { readFileSync, rmSync } from 'node:fs';
+import { KubeClient } from '../kube/client.ts';
+import { instanceFromEnv } from '../model/cluster.ts';
+import type { ClusterRecord } from '../model/cluster.ts';
+import { startControllers } from '../operator/start.ts';
+import { CirriError, errorText, renderError } from '../std/errors.ts';
+import { createLogger } from '../std/log.ts';
+import { writePrivate } from './secrets.ts';
+import { startApiServer } from './server.ts';
+import { ciliumDefinitions } from './crds/cilium.ts';
+import { validatePolicyObject } from './policy-admission.ts';
+
+const log = createLogger({ process: 'apiserver' });
+
+try {
+  await main();
+} catch (error) {
+  log.error('the API server cannot start', { error: errorText(error) });
+  process.stderr.write(`${renderError(error)}\n`);
+  process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const { paths } = instanceFromEnv(process.env);
+  const record = readRecord(paths.clusterJson);
+  const server = await startApiServer({ record, paths, definitions: ciliumDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
+  const pidFile = `${paths.run}/apiserver.pid`;
+  writePrivate(pidFile, `${process.pid}\n`);
+  log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });
+  const stopping = new AbortController();
+  const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri-controllers' });
+  startControllers({ client, record, signal: stopping.signal, log, rootCa: server.ca }).catch((error: unknown) => {
+    // Without controllers the API looks alive and does nothing: better that the supervisor starts it anew.
+    log.error('the controllers have failed', { error: errorText(error) });
+    process.exit(1);
+  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop());
+
+  async function stop(): Promise<void> {
+    stopping.abort(new Error('the API server stops'));
+    client.close();
+    await server.close();
+    rmSync(pidFile, { force: true });
+    process.exit(0);
+  }
+}
+
+function readRecord(path: string): ClusterRecord {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as ClusterRecord;
+  } catch (cause) {
+    throw new CirriError('ERR_RECORD', `reading the cluster record ${path}`, { cause, mend: 'make a cluster first: cirri up' });
+  }
+}

@@ -1,0 +1,15 @@
+import { parsePolicy } from '../policy/parse.ts';
+import type { KubeObject } from './object.ts';
+import type { SemanticValidation } from './verbs/context.ts';
+
+const policyKinds: Readonly<Record<string, string>> = {
+  CiliumNetworkPolicy: 'cilium.io/', CiliumClusterwideNetworkPolicy: 'cilium.io/', NetworkPolicy: 'networking.k8s.io/',
+};
+
+/** Admission of policies by the engine that will enforce them: what it cannot parse is refused, what it will not enforce as written is said. */
+export function validatePolicyObject(object: KubeObject, clusterName: string): ReturnType<SemanticValidation> {
+  const group = policyKinds[object.kind];
+  if (group === undefined || !object.apiVersion.startsWith(group)) return { errors: [], warnings: [] };
+  const { errors = [], conditions } = parsePolicy(object, { clusterName });
+  return { errors, warnings: conditions.map(c => `${c.path}: ${c.message}`) };
+}
