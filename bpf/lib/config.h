@@ -26,3 +26,21 @@ const volatile struct config config = {
 	.nat_port_min = 32768,
 	.nat_port_max = 65535,
 };
+
+/* Read member by member: through a pointer without "volatile" clang folds in the zeros that are there before loading. */
+static __always_inline struct addr config_addr(const volatile struct addr *from)
+{
+	struct addr addr;
+
+	addr.words[0] = from->words[0];
+	addr.words[1] = from->words[1];
+	addr.words[2] = from->words[2];
+	addr.words[3] = from->words[3];
+	return addr;
+}
+
+static __always_inline void config_host_mac(__u8 *mac)
+{
+	for (int i = 0; i < ETH_ALEN; i++)
+		mac[i] = config.host_mac[i];
+}

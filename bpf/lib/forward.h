@@ -87,7 +87,7 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 	if (packet->remote->flags & IPCACHE_CLUSTER && !packet->remote->identity)
 		return -DROP_UNKNOWN_CLUSTER_ADDRESS;
 
-	__builtin_memcpy(mac, (const void *)config.host_mac, ETH_ALEN);
+	config_host_mac(mac);
 	if (config.overlay_ifindex && packet->remote->flags & IPCACHE_HAS_TUNNEL) {
 		verdict = hop(skb, packet, mac, mac);
 		if (verdict == CONTINUE)

@@ -112,7 +112,7 @@ static __noinline int nat_allocate(struct packet *packet, const struct nat_key *
 	};
 	int verdict = -DROP_NAT_CONTENDED;
 
-	incoming.local = packet_is_v6(&packet->headers) ? *(struct addr *)&config.node_ip6 : *(struct addr *)&config.node_ip4;
+	incoming.local = packet_is_v6(&packet->headers) ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
 	incoming.direction = NAT_INCOMING;
 	for (int i = 0; i < NAT_TRIES && verdict == -DROP_NAT_CONTENDED; i++) {
 		/* SCTP's checksum is a CRC over the ports that cannot be corrected here: its ports stay. */

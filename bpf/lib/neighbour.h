@@ -222,7 +222,7 @@ static __noinline int neighbour_from_pod(struct __sk_buff *skb, struct packet *p
 	packet->destination = packet->source;
 	packet->source = target;
 	if (!packet->from && macs.destination[0] & 1)
-		__builtin_memcpy(macs.destination, (const void *)config.host_mac, ETH_ALEN);
+		config_host_mac(macs.destination);
 	else if (packet->from)
 		__builtin_memcpy(macs.destination, packet->from->host_mac, ETH_ALEN);
 	mac_swap(&macs);
