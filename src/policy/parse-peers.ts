@@ -7,7 +7,7 @@ import type { Prefix } from '../std/ip.ts';
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { parseDnsRule } from './parse-l7.ts';
-import { parseSelector, scopeCluster, scopePeer } from './parse-selector.ts';
+import { hasNamespace, parseSelector, scopeCluster, scopePeer } from './parse-selector.ts';
 import type { Scope } from './parse-selector.ts';
 import type { CidrGroupPeer, CidrPeer, Condition, Peer, SelectorPeer } from './policy.ts';
 
@@ -38,7 +38,7 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
   const at = (name: string) => join(path, prefix + name);
   const list = (name: string) => reader.list(fields[prefix + name], at(name));
   checkOnlyOneKind(reader, fields, path, peerFields(direction, options.deny), list);
-  if ((list('Requires') ?? []).length > 0) reader.fail(at('Requires'), `${prefix}Requires was removed`, `use ${prefix}Endpoints, and a deny rule for what must not pass`);
+  if (options.deny && (list('Requires') ?? []).length > 0) reader.fail(at('Requires'), `${prefix}Requires is not allowed in deny rules`, `write it in ${direction}`);
 
   const peers: Peer[] = [];
   let present = false;
@@ -89,7 +89,7 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
 }
 
 function checkOnlyOneKind(reader: FieldReader, fields: Fields, path: string, names: readonly string[], list: (name: string) => readonly unknown[] | undefined): void {
-  const used = names.filter(name => (list(name.replace(/^(from|to)/, '')) ?? []).length > 0 && fields[name] !== undefined);
+  const used = names.filter(name => !name.endsWith('Requires') && (list(name.replace(/^(from|to)/, '')) ?? []).length > 0 && fields[name] !== undefined);
   if (used.length < 2) return;
   const [a, b] = used.map(name => name[0]!.toUpperCase() + name.slice(1));
   reader.fail(path, `combining ${a} and ${b} is not supported yet`, 'write one list entry for each: entries are alternatives');
@@ -104,6 +104,23 @@ function warnEmpty(options: PeerOptions, path: string, what: string): void {
 
 function condition(options: PeerOptions, type: Condition['type'], path: string, message: string): void {
   options.conditions.push({ type, severity: 'degraded', path, message });
+}
+
+/**
+ * `fromRequires`/`toRequires`, which upstream had until 1.18: pods that lack one of the required labels, whatever else
+ * allows them. Not (a and b) is (not a) or (not b), so each requirement gives a peer; the list is empty when nothing is
+ * required.
+ */
+export function parseUnmetRequirements(reader: FieldReader, value: unknown, path: string): readonly SelectorPeer[] {
+  const selectors = (reader.list(value, path) ?? []).map((item, i) => parseSelector(reader, item ?? {}, `${path}[${i}]`));
+  return selectors.flatMap(s => s?.requirements ?? []).map(requirement => ({
+    type: 'selector', selector: EndpointSelector.of([negated(requirement), hasNamespace]),
+  }));
+}
+
+function negated(requirement: Requirement): Requirement {
+  const opposite = { In: 'NotIn', NotIn: 'In', Exists: 'DoesNotExist', DoesNotExist: 'Exists' } as const;
+  return { ...requirement, operator: opposite[requirement.operator] };
 }
 
 // ---- endpoints, nodes ----

@@ -4,7 +4,7 @@ import { parseLabel, formatLabel } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
-import { parsePeers, peerFields } from './parse-peers.ts';
+import { parsePeers, parseUnmetRequirements, peerFields } from './parse-peers.ts';
 import type { ParsedPeers, PeerOptions } from './parse-peers.ts';
 import { parseIcmps, parsePortRules } from './parse-ports.ts';
 import type { PortBlock } from './parse-ports.ts';
@@ -98,8 +98,10 @@ function parseEntry(context: RuleContext, value: unknown, path: string, options:
   const icmps = parseIcmps(reader, fields['icmps'], join(path, 'icmps'));
   if (blocks.length > 0 && icmps?.length) reader.fail(path, 'the ICMPs block may only be present without ToPorts. Define a separate rule to use ToPorts', 'move icmps into a list entry of its own');
   const authentication = options.deny ? undefined : parseAuthentication(context, fields, path, parsed);
+  const required = requirementRule(context, fields, path, options);
   const hasIcmps = (reader.list(fields['icmps'], '') ?? []).length > 0;
   if (parsed.peers === 'absent' && blocks.length === 0 && !hasIcmps) {
+    if (required.length > 0) return required;
     conditions.push({ type: 'SelectsNothing', severity: 'warning', path, message: emptyRuleMessage(options) });
     return [];
   }
@@ -109,12 +111,20 @@ function parseEntry(context: RuleContext, value: unknown, path: string, options:
   }
   const ports = hasIcmps ? icmps! : blocks.length === 0 ? 'any' : mergePorts(blocks.filter(b => authentication !== undefined || !b.needsProxy));
   const base = { direction: options.direction, peers };
-  const rules: Rule[] = [];
+  const rules: Rule[] = [...required];
   if (hasIcmps || blocks.length === 0 || authentication !== undefined || blocks.some(b => !b.needsProxy)) {
     rules.push(makeRule(context, path, base, ports, options.deny ? 'deny' : authentication ? 'unauthenticated' : 'allow', authentication ?? parsed.notEnforced));
   }
   for (const block of blocks) if (block.needsProxy) rules.push(...proxyRule(context, block, base, authentication !== undefined));
   return rules;
+}
+
+function requirementRule(context: RuleContext, fields: Fields, path: string, options: EntryOptions): readonly Rule[] {
+  const field = options.direction === 'ingress' ? 'fromRequires' : 'toRequires';
+  if (options.deny || !Array.isArray(fields[field]) || fields[field].length === 0) return [];
+  const peers = parseUnmetRequirements(context.reader, fields[field], join(path, field));
+  context.conditions.push({ type: 'RequiresIsDeny', severity: 'warning', path: join(path, field), message: `${field} was removed upstream in 1.19: taken as a deny rule for pods that lack these labels` });
+  return peers.length === 0 ? [] : [makeRule(context, join(path, field), { direction: options.direction, peers }, 'any', 'deny', undefined)];
 }
 
 function emptyRuleMessage(options: EntryOptions): string {

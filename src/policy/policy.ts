@@ -107,7 +107,7 @@ export interface Condition {
 export type ConditionType =
   | 'L7NotEnforced' | 'FQDNNotEnforced' | 'TLSNotEnforced' | 'ServerNamesNotEnforced' | 'ListenerNotEnforced'
   | 'AuthenticationNotEnforced' | 'GroupsNotEnforced' | 'HostPolicyNotEnforced'
-  | 'PeerCannotAuthenticate' | 'NoDNSRule' | 'NamespaceOverridden' | 'SelectsNothing' | 'EmptyMeansAny' | 'EndPortTooLarge';
+  | 'PeerCannotAuthenticate' | 'NoDNSRule' | 'NamespaceOverridden' | 'SelectsNothing' | 'EmptyMeansAny' | 'EndPortTooLarge' | 'RequiresIsDeny';
 
 export interface PolicyError {
   /** `spec.ingress[0].toPorts[0].ports[0].port`. */
