@@ -55,7 +55,7 @@ function ruleset(record: ClusterRecord): string {
     iifname "${bridge}" ip saddr ${prefix4} ip daddr ${prefix4} notrack
     iifname "${bridge}" ip6 saddr ${prefix6} ip6 daddr ${prefix6} notrack
   }
-  chain masquerade {
+  chain leaving {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${prefix4} ip daddr != ${prefix4} oifname != "${bridge}" masquerade
     ip6 saddr ${prefix6} ip6 daddr != ${prefix6} oifname != "${bridge}" masquerade

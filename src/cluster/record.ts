@@ -17,7 +17,7 @@ export interface RecordOptions {
 }
 
 /** The record of a new cluster: every name and address follows from these few choices. Pure. */
-export function makeRecord(options: RecordOptions): LocalRecord {
+export function makeRecord(options: RecordOptions): ClusterRecord {
   const { instance, subnet } = options;
   const prefix6 = `fdc1:${subnet}`;
   return {
@@ -46,8 +46,7 @@ export function makeRecord(options: RecordOptions): LocalRecord {
   };
 }
 
-/** The record with what only this machine's cluster has: choices of `cirri up` that agents read. */
-export type LocalRecord = ClusterRecord & { readonly policyMode: 'default' | 'always' | 'never'; readonly audit: boolean };
+
 
 function makeNode(index: number, subnet: number): NodeRecord {
   return {

@@ -15,7 +15,7 @@ import { ensureOutside, toolEnv } from './outside.ts';
 import { readPidFile } from './pidfile.ts';
 import type { Progress } from './progress.ts';
 import { waitUntilReady, type Readiness } from './ready.ts';
-import { freeSubnet, makeRecord, maxNodes, type LocalRecord } from './record.ts';
+import { freeSubnet, makeRecord, maxNodes } from './record.ts';
 import { ensureMachine } from './setup.ts';
 import type { ChildStatus } from './supervisor.ts';
 
@@ -65,10 +65,10 @@ export async function bringUp(options: UpOptions, progress: Progress): Promise<U
 }
 
 /** The record that is there, checked against what is asked for now; or a new one. */
-async function ensureRecord(options: UpOptions): Promise<{ record: LocalRecord; isNew: boolean }> {
+async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord; isNew: boolean }> {
   const { paths, instance } = options;
   if (existsSync(paths.clusterJson)) {
-    const record = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as LocalRecord;
+    const record = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as ClusterRecord;
     const asked = [
       ['--nodes', options.nodes, record.nodes.length],
       ['--routing', options.routing, record.routing],
@@ -132,7 +132,7 @@ async function freePort(): Promise<number> {
 }
 
 /** True when the network stands, and every process runs. */
-async function isWhole(record: LocalRecord, paths: StatePaths): Promise<boolean> {
+async function isWhole(record: ClusterRecord, paths: StatePaths): Promise<boolean> {
   if (ensureGround(record, paths).length > 0) return false;
   const status = await supervisorStatus(paths);
   return status !== undefined && status.children.every(child => child.state === 'running');
@@ -143,7 +143,7 @@ export async function supervisorStatus(paths: StatePaths): Promise<{ readonly pi
 }
 
 /** Everything that processes stand on. Idempotent; returns what it had to make. */
-function ensureGround(record: LocalRecord, paths: StatePaths): string[] {
+function ensureGround(record: ClusterRecord, paths: StatePaths): string[] {
   for (const folder of [paths.state, paths.run, paths.logs, paths.apiserverDir]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   ensureBpffs(paths.bpffs);
   const made = ensureNetwork(record, paths);

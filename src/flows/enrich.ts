@@ -43,7 +43,8 @@ export const emptyLookups: FlowLookups = {
 export function enrich(event: FlowEvent, lookups: FlowLookups, options: EnrichOptions): Flow {
   const protocol = protocolName(event.protocol);
   const isIcmp = event.protocol === Protocol.icmp || event.protocol === Protocol.icmp6;
-  const hasPorts = !isIcmp && (event.sourcePort !== 0 || event.destinationPort !== 0);
+  // An echo's identifier stands where the client's port would: it tells two pings apart.
+  const hasPorts = event.sourcePort !== 0 || event.destinationPort !== 0;
   const wallNs = event.timeNs + options.clockOffsetNs;
   const type = event.type === EventType.drop ? 'drop' : event.type === EventType.trace ? 'trace' : 'policy-verdict';
   const rule = event.rule === 0 ? undefined : lookups.rule(event.rule);

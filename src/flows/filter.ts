@@ -159,7 +159,7 @@ function byPort(values: readonly string[], portOf: (flow: Flow) => number | unde
   }));
   return flow => {
     const port = portOf(flow);
-    return port !== undefined && ports.has(port);
+    return port !== undefined && ports.has(port) && !flow.protocol.startsWith('ICMP');
   };
 }
 

@@ -110,7 +110,7 @@ test('an audited verdict, an IPv6 echo and an unknown record', () => {
   assert.equal(audited?.verdict, 'AUDIT');
   assert.equal(echo?.summary, 'ICMPv6 EchoRequest');
   assert.equal(echo.source.ip, 'fd00:10:244:1::5');
-  assert.equal(echo.sourcePort, undefined);
+  assert.equal(echo.sourcePort, 41000, 'the identifier');
   assert.equal(pipeline.stats.unknown, 1);
 });
 

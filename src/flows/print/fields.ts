@@ -23,7 +23,7 @@ const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 
 /** `ns/pod:port`, DNS names or the address; ICMP has no port; IPv6 in brackets. */
 export function hostText(flow: Flow, end: FlowEndpoint, options: FieldOptions): string {
-  const port = end === flow.source ? flow.sourcePort : flow.destinationPort;
+  const port = flow.protocol.startsWith('ICMP') ? undefined : end === flow.source ? flow.sourcePort : flow.destinationPort;
   const { paint } = options;
   const host = options.names ? nameOf(flow, end) : undefined;
   if (port === undefined) return paint.host(host ?? safe(end.ip));

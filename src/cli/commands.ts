@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+
+export interface CommandModule {
+  register(program: Command): void;
+}
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+/** Every command, in the order of the help text. */
+export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+  ['up', { summary: 'start a cluster on this machine, or repair the one that is there', load: () => import('./commands/up.ts') }],
+  ['down', { summary: 'remove the cluster and everything it made', load: () => import('./commands/down.ts') }],
+  ['status', { summary: 'how the cluster is', load: () => import('./commands/status.ts') }],
+  ['kubeconfig', { summary: 'path of the kubeconfig', load: () => import('./commands/kubeconfig.ts') }],
+  ['apply', { summary: 'create or change objects from files', load: () => import('./commands/apply.ts') }],
+  ['get', { summary: 'show objects', load: () => import('./commands/get.ts') }],
+  ['delete', { summary: 'delete objects', load: () => import('./commands/delete.ts') }],
+  ['exec', { summary: 'run a command in a pod', load: () => import('./commands/exec.ts') }],
+  ['logs', { summary: "a pod's output", load: () => import('./commands/logs.ts') }],
+  ['probe', { summary: 'try one real connection from a pod, and say why it fails', load: () => import('./commands/probe.ts') }],
+  ['observe', { summary: 'see flows: what was allowed and denied, and by which rule', load: () => import('./commands/observe.ts') }],
+  ['monitor', { summary: 'observe -f', load: () => import('./commands/monitor.ts') }],
+  ['endpoint', { summary: 'pods as the datapath knows them', load: () => import('./commands/endpoint.ts') }],
+  ['service', { summary: 'services as the datapath knows them', load: () => import('./commands/service.ts') }],
+  ['identity', { summary: 'identities and their labels', load: () => import('./commands/identity.ts') }],
+  ['policy', { summary: 'policies as the agents know them', load: () => import('./commands/policy.ts') }],
+  ['bench', { summary: 'measure', load: () => import('./commands/bench.ts') }],
+  ['test', { summary: 'run all tests of this project', load: () => import('./commands/test.ts') }],
+  ['completion', { summary: 'completion for bash, zsh or fish', load: () => import('./commands/completion.ts') }],
+  ['version', { summary: 'versions', load: () => import('./commands/version.ts') }],
+]);

@@ -1,0 +1,18 @@
+import type { Command } from 'commander';
+import { runTests } from '../tests.ts';
+
+export function register(program: Command): void {
+  program.command('test')
+    .summary('run all tests of this project')
+    .description('Installs what is missing, type-checks, compares generated code, and runs every test; those that make clusters one at a time. Exit code 0 when all pass.')
+    .argument('[files...]', 'only these test files')
+    .option('--name <pattern>', 'only tests whose name matches')
+    .option('--skip-checks', 'neither type check nor generated code')
+    .addHelpText('after', `
+Examples:
+  sudo ./cirri test
+  sudo ./cirri test src/flows/filter.test.ts`)
+    .action(async (files: readonly string[], flags: { name?: string; skipChecks?: boolean }) => {
+      process.exitCode = await runTests({ files, ...(flags.name !== undefined && { name: flags.name }), skipChecks: flags.skipChecks === true });
+    });
+}

@@ -1,0 +1,116 @@
+import { spawn } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { toolEnv } from '../cluster/outside.ts';
+import { createProgress, duration } from '../cluster/progress.ts';
+import { ensureMachine } from '../cluster/setup.ts';
+import { repositoryRoot } from '../cluster/up.ts';
+import { CirriError } from '../std/errors.ts';
+
+export interface TestOptions {
+  readonly files: readonly string[];
+  readonly name?: string;
+  readonly skipChecks: boolean;
+}
+
+const root = repositoryRoot;
+
+/**
+ * The whole of it: machine, packages, types, generated code, tests. Files that make clusters (tests/e2e and those that say so)
+ * run after the others, one at a time. The runner's own summary is the last thing printed.
+ */
+export async function runTests(options: TestOptions): Promise<number> {
+  const progress = createProgress(process.stderr);
+  const startedAt = performance.now();
+  await ensureMachine(root, progress);
+  await ensureDevDependencies(progress);
+  if (!options.skipChecks && options.files.length === 0) {
+    await progress.step('types', () => mustRun('the type check', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', root]));
+    if (existsSync(join(root, 'tools/generate.ts'))) {
+      await progress.step('generated code is current', () => mustRun('the comparison of generated code (node tools/generate.ts mends it)', process.execPath, [join(root, 'tools/generate.ts'), '--check']));
+    }
+  }
+  const files = options.files.length > 0 ? [...options.files] : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
+  if (files.length === 0) throw new CirriError('ERR_NO_TESTS', 'no test files found');
+  const alone = files.filter(makesCluster);
+  const together = files.filter(file => !alone.includes(file));
+  const results: SuiteResult[] = [];
+  // A core is left to the kernel and to what the tests start.
+  if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), options));
+  if (alone.length > 0) results.push(await runSuite(alone, 1, options));
+  const sum = (field: keyof SuiteResult) => results.reduce((total, result) => total + result[field], 0);
+  const failed = sum('code') !== 0;
+  process.stdout.write(`\n${files.length} files in ${duration(performance.now() - startedAt)}: ${failed ? 'FAILED' : 'all passed'}\n`);
+  // In the runner's own words, so that whoever reads the end of the output needs to know only one form.
+  for (const field of ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const) process.stdout.write(`ℹ ${field} ${sum(field)}\n`);
+  return failed ? 1 : 0;
+}
+
+interface SuiteResult {
+  readonly code: number;
+  readonly tests: number;
+  readonly pass: number;
+  readonly fail: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly todo: number;
+}
+
+/** A test file belongs to the slow ones when it says `@cluster` in its head, or lies in tests/e2e. */
+function makesCluster(file: string): boolean {
+  const path = file.startsWith('/') ? file : join(root, file);
+  return file.includes('tests/e2e/') || /^[\s\S]{0,600}@cluster\b/.test(readFileSync(path, 'utf8'));
+}
+
+function runSuite(files: readonly string[], concurrency: number, options: TestOptions): Promise<SuiteResult> {
+  const args = [
+    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec',
+    ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
+    ...files,
+  ];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: testEnv() });
+    let tail = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      process.stdout.write(chunk);
+      tail = (tail + chunk.toString('utf8')).slice(-(64 << 10));
+    });
+    const forward = () => child.kill('SIGINT');
+    process.once('SIGINT', forward);
+    child.on('error', reject);
+    child.on('close', code => {
+      process.off('SIGINT', forward);
+      // The last summary: a test may print one of its own.
+      const count = (word: string) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
+      resolve({
+        code: code ?? 1, tests: count('tests'), pass: count('pass'), fail: count('fail'), cancelled: count('cancelled'), skipped: count('skipped'), todo: count('todo'),
+      });
+    });
+  });
+}
+
+/** No colours where nobody sees them, and nothing of the cluster that the caller's shell points at. */
+function testEnv(): NodeJS.ProcessEnv {
+  const env = toolEnv();
+  delete env['CIRRI_INSTANCE'];
+  delete env['CIRRI_STATE'];
+  delete env['KUBECONFIG'];
+  return env;
+}
+
+async function ensureDevDependencies(progress: ReturnType<typeof createProgress>): Promise<void> {
+  if (existsSync(join(root, 'node_modules/typescript/package.json')) && existsSync(join(root, 'node_modules/fast-check/package.json'))) return;
+  await progress.step('npm packages for development', () => mustRun('npm ci', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefix', root]));
+}
+
+function mustRun(what: string, file: string, args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: testEnv() });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+    child.on('error', reject);
+    child.on('close', code => (code === 0 ? resolve() : reject(new CirriError('ERR_CHECK', `${what} failed:\n${output.trim().split('\n').slice(0, 40).join('\n')}`))));
+  });
+}
