@@ -1,4 +1,4 @@
-import { formatAddr, isAddr, isIPv4, parseAddr } from '../std/ip.ts';
+import { formatAddr, isIPv4, parseAddr } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
 
 /** The parts of a Kubernetes Service that load balancing reads; `Service` of `src/kube` fits. */
@@ -77,8 +77,8 @@ export function frontends(service: ServiceInput, slices: readonly SliceInput[], 
   if (spec.type === 'ExternalName') return [];
   const rows: ServiceRow[] = [];
   for (const text of spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])) {
-    if (!isAddr(text)) continue;
-    const addr = parseAddr(text);
+    const addr = addrOf(text);
+    if (!addr) continue;
     const family = isIPv4(addr) ? 'IPv4' : 'IPv6';
     for (const port of spec.ports ?? []) {
       const protocolName = port.protocol ?? 'TCP';
@@ -103,6 +103,7 @@ export function frontends(service: ServiceInput, slices: readonly SliceInput[], 
 
 /** Those that take new connections: the active ones; when there is none, what is still serving although it is on its way out. */
 export function serving(row: ServiceRow): readonly BackendRow[] {
+  if (row.backends.every(b => b.state === 'active')) return row.backends;
   const active = row.backends.filter(b => b.state === 'active');
   return active.length > 0 ? active : row.backends;
 }
@@ -124,15 +125,26 @@ function backendsOf(slices: readonly SliceInput[], family: string, portName: str
       const state = stateOf(endpoint);
       // Consumers use the first address only (discovery.k8s.io/v1 Endpoint).
       const text = endpoint.addresses[0];
-      if (state === undefined || text === undefined || !isAddr(text)) continue;
-      const addr = parseAddr(text);
-      const key = endpointText(addr, port, protocolName);
+      const addr = state === undefined || text === undefined ? undefined : addrOf(text);
+      if (state === undefined || addr === undefined) continue;
+      // An IPv4 address has only one text, so there is nothing to format; this is the innermost loop of all.
+      const key = family === 'IPv4' ? `${text}:${port}/${protocolName}` : endpointText(addr, port, protocolName);
       // While an endpoint moves between slices it stands in both; the better word counts.
       if (byKey.get(key)?.state === 'active') continue;
       byKey.set(key, { key, addr, port, state, nodeName: endpoint.nodeName ?? '' });
     }
   }
   return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/** Undefined for what is no address: `None`, or a name where there should be a number. */
+function addrOf(text: string): Addr | undefined {
+  if (text === '' || text === 'None') return undefined;
+  try {
+    return parseAddr(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Absent conditions read as the API says: ready unless told otherwise, serving as ready, not terminating. */

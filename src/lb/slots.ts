@@ -35,39 +35,56 @@ export interface KernelContents {
   readonly addresses: Iterable<readonly [{ readonly id: number }, ServiceAddressValue]>;
 }
 
-/** The writes of one row, by phase; empty phases are common. */
-export interface RowPlan {
-  readonly key: string;
-  readonly frontend: ServiceKey;
-  readonly id: number;
-  /** All backends of the row, in slots or not. */
-  readonly members: readonly number[];
-  /** Backends that must be there before the slots; shared ones appear in the plan of each row that needs them. */
-  readonly backends: readonly (readonly [id: number, value: BackendValue])[];
-  readonly address: ServiceAddressValue | undefined;
-  readonly slots: readonly (readonly [slot: number, backend: number])[];
-  readonly service: ServiceValue | undefined;
+/** What to write for some rows, phase by phase. Entries are in the form in which the maps take them. */
+export interface Plan {
+  /** Phase 1; a backend that several rows need is here once. */
+  readonly backends: readonly BackendWrite[];
+  readonly rows: readonly RowPlan[];
 }
+
+export interface BackendWrite {
+  readonly backend: Backend;
+  readonly entry: readonly [{ readonly id: number }, BackendValue];
+}
+
+export interface RowPlan {
+  readonly frontend: Frontend;
+  /** All backends of the row, in slots or not. */
+  readonly members: readonly Backend[];
+  /** True when phase 1 has to bring some of them about. */
+  readonly isWaiting: boolean;
+  readonly address: readonly [{ readonly id: number }, ServiceAddressValue] | undefined;
+  readonly slots: readonly SlotEntry[];
+  readonly service: readonly [ServiceKey, ServiceValue] | undefined;
+}
+
+export type SlotEntry = readonly [SlotKey, { readonly backend: number }];
 
 const stateNumbers = { active: 0, terminating: 1 } as const;
 
-interface Frontend {
+/** A service as the kernel has it. */
+export interface Frontend {
   readonly key: string;
-  readonly frontend: ServiceKey;
+  readonly address: ServiceKey;
   readonly id: number;
-  /** As written; undefined when the entry in `services` is gone and only the rest is left. */
+  /** As written; undefined when there is no entry in `services`: not yet, or no more and only the rest is left. */
   value: ServiceValue | undefined;
   /** Slots that exist, by number; may be longer than the count, and (after a crash) have holes. */
   readonly slots: number[];
-  members: readonly number[];
+  members: readonly Backend[];
   hasAddress: boolean;
 }
 
-interface Backend {
+/** A backend as the kernel has it. */
+export interface Backend {
   readonly key: string;
-  value: BackendValue;
+  readonly id: number;
+  /** As written; undefined while its number is only reserved. */
+  value: BackendValue | undefined;
   /** How many frontends name it. */
   refs: number;
+  /** The last plan that writes it. */
+  plan: number;
 }
 
 /** A mirror of the kernel's maps: planning reads it, each write that succeeded is told to it. Does no I/O. */
@@ -75,24 +92,26 @@ export class SlotTable {
   readonly #frontends = new Map<string, Frontend>();
   readonly #byId = new Map<number, Frontend>();
   readonly #backends = new Map<number, Backend>();
-  readonly #backendIds = new Map<string, number>();
+  readonly #backendByKey = new Map<string, Backend>();
   /** What the grace period has to pass for. */
-  readonly #leftover = { frontends: new Set<Frontend>(), backends: new Set<number>() };
+  readonly #leftover = { frontends: new Set<Frontend>(), backends: new Set<Backend>() };
   /** Adopted, and no frontend names it: perhaps a row that is still to come does. */
   readonly #unclaimed = new Set<number>();
   readonly #strays: { slots: SlotKey[]; addresses: number[] } = { slots: [], addresses: [] };
 
+  #plans = 0;
+
   /** Takes over what is there, also after a crash in the middle of anything. */
   static adopt(contents: KernelContents): SlotTable {
     const table = new SlotTable();
-    for (const [{ id }, value] of contents.backends) table.#adoptBackend(id, value);
+    for (const [{ id }, value] of contents.backends) table.#addBackend(id, keyOf(value), value);
     // An id that is missing or used twice (a write lost in a crash) cannot be told apart from its owner's: those get new ones.
     const broken: [ServiceKey, ServiceValue][] = [];
     for (const [frontend, value] of contents.services) {
       if (value.id === 0 || table.#byId.has(value.id)) broken.push([frontend, value]);
-      else table.#adoptService(frontend, value, value.id);
+      else table.#addFrontend(keyOf(frontend), frontend, value.id, value);
     }
-    for (const [frontend, value] of broken) table.#adoptService(frontend, value, undefined);
+    for (const [frontend, value] of broken) table.#addFrontend(keyOf(frontend), frontend, undefined, value);
     for (const [{ service, slot }, { backend }] of contents.slots) {
       const owner = table.#byId.get(service);
       if (owner) owner.slots[slot] = backend;
@@ -104,7 +123,7 @@ export class SlotTable {
       else table.#strays.addresses.push(id);
     }
     for (const frontend of table.#frontends.values()) {
-      const named = frontend.slots.slice(0, frontend.value!.count).filter(id => table.#backends.has(id));
+      const named = frontend.slots.slice(0, frontend.value!.count).flatMap(id => table.#backends.get(id) ?? []);
       table.#setMembers(frontend, [...new Set(named)]);
       if (frontend.slots.length > frontend.value!.count) table.#leftover.frontends.add(frontend);
     }
@@ -127,48 +146,51 @@ export class SlotTable {
   }
 
   backendIdOf(key: string): number | undefined {
-    return this.#backendIds.get(key);
+    return this.#backendByKey.get(key)?.id;
   }
 
-  /** What to write for these rows. Nothing is changed here; tell each write that succeeded to the `did…` methods, in order. */
-  plan(rows: readonly ServiceRow[]): RowPlan[] {
-    const fresh = { backends: new Map<string, number>(), ids: new Set<number>(), services: new Set<number>() };
-    return rows.map(row => this.#planRow(row, fresh));
+  /**
+   * What to write for these rows. Only numbers are reserved here; tell each write that succeeded to the `did…` methods, in
+   * order, and each row's end to `didRow` or `didFail`.
+   */
+  plan(rows: readonly ServiceRow[]): Plan {
+    this.#plans++;
+    const backends: BackendWrite[] = [];
+    return { rows: rows.map(row => this.#planRow(row, backends)), backends };
   }
 
-  didBackend(id: number, value: BackendValue): void {
-    const known = this.#backends.get(id);
-    if (known) known.value = value;
-    else {
-      this.#adoptBackend(id, value);
-      // Until its row is done it belongs to nobody; when that fails it must not stay for ever.
-      this.#leftover.backends.add(id);
-    }
+  didBackend(write: BackendWrite): void {
+    write.backend.value = write.entry[1];
   }
 
   didAddress(plan: RowPlan): void {
-    this.#frontendOf(plan).hasAddress = true;
+    plan.frontend.hasAddress = true;
   }
 
-  didSlot(plan: RowPlan, slot: number, backend: number): void {
-    this.#frontendOf(plan).slots[slot] = backend;
+  didSlot(plan: RowPlan, [{ slot }, { backend }]: SlotEntry): void {
+    plan.frontend.slots[slot] = backend;
   }
 
   didService(plan: RowPlan): void {
-    if (plan.service) this.#frontendOf(plan).value = plan.service;
+    if (plan.service) plan.frontend.value = plan.service[1];
   }
 
   /** The row is as it should be: what it named before and does not now may go. */
-  didRow(plan: RowPlan): void {
-    const frontend = this.#frontendOf(plan);
-    this.#setMembers(frontend, plan.members);
+  didRow({ frontend, members }: RowPlan): void {
+    this.#setMembers(frontend, members);
     if (frontend.slots.length > (frontend.value?.count ?? 0)) this.#leftover.frontends.add(frontend);
+  }
+
+  /** The row stays as far as it came. What was made for it alone must not stay for ever. */
+  didFail({ frontend, members }: RowPlan): void {
+    for (const backend of members) if (backend.refs === 0) this.#leftover.backends.add(backend);
+    if (frontend.value === undefined) this.#leftover.frontends.add(frontend);
   }
 
   /** The entry in `services` under a key, when there is one to delete. */
   frontendOf(key: string): ServiceKey | undefined {
     const frontend = this.#frontends.get(key);
-    return frontend?.value === undefined ? undefined : frontend.frontend;
+    return frontend?.value === undefined ? undefined : frontend.address;
   }
 
   didRemove(key: string): void {
@@ -181,7 +203,8 @@ export class SlotTable {
 
   /** Gives an adopted backend up that no row has claimed. */
   abandon(id: number): void {
-    if (this.#unclaimed.delete(id)) this.#leftover.backends.add(id);
+    const backend = this.#backends.get(id);
+    if (this.#unclaimed.delete(id) && backend) this.#leftover.backends.add(backend);
   }
 
   get hasLeftovers(): boolean {
@@ -204,7 +227,7 @@ export class SlotTable {
     const slots = leftovers.strays.slots.filter(s => this.#byId.get(s.service)?.slots[s.slot] === undefined);
     const addresses = leftovers.strays.addresses.filter(id => this.#byId.get(id)?.hasAddress !== true);
     const backends: number[] = [];
-    for (const frontend of leftovers.frontends as readonly Frontend[]) {
+    for (const frontend of leftovers.frontends) {
       if (this.#frontends.get(frontend.key) !== frontend) continue;
       const count = frontend.value?.count ?? 0;
       for (let slot = count; slot < frontend.slots.length; slot++) if (frontend.slots[slot] !== undefined) slots.push({ service: frontend.id, slot });
@@ -214,114 +237,94 @@ export class SlotTable {
       this.#frontends.delete(frontend.key);
       this.#byId.delete(frontend.id);
     }
-    for (const id of leftovers.backends) {
-      const backend = this.#backends.get(id);
-      if (!backend || backend.refs > 0) continue;
-      backends.push(id);
-      this.#backends.delete(id);
-      this.#backendIds.delete(backend.key);
+    for (const backend of leftovers.backends) {
+      if (backend.refs > 0 || this.#backends.get(backend.id) !== backend) continue;
+      if (backend.value !== undefined) backends.push(backend.id);
+      this.#backends.delete(backend.id);
+      if (this.#backendByKey.get(backend.key) === backend) this.#backendByKey.delete(backend.key);
     }
     return { slots, addresses, backends };
   }
 
-  #planRow(row: ServiceRow, fresh: Fresh): RowPlan {
-    const known = this.#frontends.get(row.key);
-    const id = known?.id ?? freeId(row.key, candidate => this.#byId.has(candidate) || fresh.services.has(candidate));
-    fresh.services.add(id);
-    const backends: [number, BackendValue][] = [];
-    const member = (backend: BackendRow): number => {
-      const existing = this.#backendIds.get(backend.key) ?? fresh.backends.get(backend.key);
-      const backendId = existing ?? freeId(backend.key, candidate => this.#backends.has(candidate) || fresh.ids.has(candidate));
-      const state = stateNumbers[backend.state];
-      if (this.#backends.get(backendId)?.value.state !== state) {
-        fresh.backends.set(backend.key, backendId);
-        fresh.ids.add(backendId);
-        backends.push([backendId, { addr: backend.addr, port: backend.port, protocol: row.protocol, state }]);
-      }
-      return backendId;
-    };
-    const members = row.backends.map(member);
+  #planRow(row: ServiceRow, writes: BackendWrite[]): RowPlan {
+    const frontend = this.#frontends.get(row.key) ?? this.#addFrontend(row.key, { addr: row.addr, port: row.port, protocol: row.protocol, scope: 0 });
+    const before = writes.length;
+    const members: Backend[] = [];
+    for (const backend of row.backends) members.push(this.#member(backend, row.protocol, writes));
     const chosen = serving(row);
-    const wanted = chosen.length === row.backends.length ? members : chosen.map(member);
-    const value: ServiceValue = { id, count: wanted.length, affinityTimeout: row.affinityTimeout, flags: 0 };
+    const wanted = chosen === row.backends ? members : members.filter((_, i) => row.backends[i]!.state === 'active');
+    const { id, value, slots } = frontend;
+    const next: ServiceValue = { id, count: wanted.length, affinityTimeout: row.affinityTimeout, flags: 0 };
     return {
-      key: row.key,
-      frontend: known?.frontend ?? { addr: row.addr, port: row.port, protocol: row.protocol, scope: 0 },
-      id,
+      frontend,
       members,
-      backends,
-      address: known?.hasAddress ? undefined : { addr: row.addr, port: row.port },
-      slots: slotChanges(known?.slots ?? [], wanted),
-      service: known?.value && sameService(known.value, value) ? undefined : value,
+      isWaiting: writes.length > before || members.some(m => m.value === undefined),
+      address: frontend.hasAddress ? undefined : [{ id }, { addr: row.addr, port: row.port }],
+      slots: slotChanges(slots, wanted.map(m => m.id)).map(([slot, backend]) => [{ service: id, slot }, { backend }]),
+      service: value && sameService(value, next) ? undefined : [frontend.address, next],
     };
   }
 
-  #frontendOf(plan: RowPlan): Frontend {
-    let frontend = this.#frontends.get(plan.key);
-    if (!frontend) {
-      frontend = { key: plan.key, frontend: plan.frontend, id: plan.id, value: undefined, slots: [], members: [], hasAddress: false };
-      this.#frontends.set(plan.key, frontend);
-      this.#byId.set(plan.id, frontend);
+  /** The backend, which joins the writes when it is not in place as it should be. */
+  #member({ key, addr, port, state }: BackendRow, protocol: number, writes: BackendWrite[]): Backend {
+    const backend = this.#backendByKey.get(key) ?? this.#addBackend(freeId(key, this.#backends), key, undefined);
+    const wanted = stateNumbers[state];
+    if (backend.value?.state !== wanted && backend.plan !== this.#plans) {
+      backend.plan = this.#plans;
+      writes.push({ backend, entry: [{ id: backend.id }, { addr, port, protocol, state: wanted }] });
     }
-    return frontend;
+    return backend;
   }
 
-  #setMembers(frontend: Frontend, members: readonly number[]): void {
-    for (const id of members) {
-      this.#backends.get(id)!.refs++;
-      this.#unclaimed.delete(id);
+  #setMembers(frontend: Frontend, members: readonly Backend[]): void {
+    for (const backend of members) {
+      backend.refs++;
+      if (this.#unclaimed.size > 0) this.#unclaimed.delete(backend.id);
     }
-    for (const id of frontend.members) {
-      const backend = this.#backends.get(id);
-      if (backend && --backend.refs === 0) this.#leftover.backends.add(id);
-    }
+    for (const backend of frontend.members) if (--backend.refs === 0) this.#leftover.backends.add(backend);
     frontend.members = members;
   }
 
-  #adoptBackend(id: number, value: BackendValue): void {
-    const key = endpointText(value.addr, value.port, protocolNames[value.protocol] ?? String(value.protocol));
-    this.#backends.set(id, { key, value, refs: 0 });
+  #addBackend(id: number, key: string, value: BackendValue | undefined): Backend {
+    const backend: Backend = { key, id, value, refs: 0, plan: 0 };
+    this.#backends.set(id, backend);
     // Two entries for one backend (a lost race of an older day): the second is never claimed and goes in time.
-    if (!this.#backendIds.has(key)) this.#backendIds.set(key, id);
+    if (!this.#backendByKey.has(key)) this.#backendByKey.set(key, backend);
+    return backend;
   }
 
-  #adoptService(frontend: ServiceKey, value: ServiceValue, known: number | undefined): void {
-    const key = endpointText(frontend.addr, frontend.port, protocolNames[frontend.protocol] ?? String(frontend.protocol));
-    const id = known ?? freeId(key, candidate => this.#byId.has(candidate));
-    const entry: Frontend = { key, frontend, id, value, slots: [], members: [], hasAddress: false };
-    this.#frontends.set(key, entry);
-    this.#byId.set(id, entry);
+  #addFrontend(key: string, address: ServiceKey, id = freeId(key, this.#byId), value?: ServiceValue): Frontend {
+    const frontend: Frontend = { key, address, id, value, slots: [], members: [], hasAddress: false };
+    this.#frontends.set(key, frontend);
+    this.#byId.set(id, frontend);
+    return frontend;
   }
 }
 
-/** Opaque to callers. */
+/** What a grace period has to pass for. */
 export interface Leftovers {
-  readonly frontends: readonly unknown[];
-  readonly backends: readonly number[];
+  readonly frontends: readonly Frontend[];
+  readonly backends: readonly Backend[];
   readonly strays: { readonly slots: readonly SlotKey[]; readonly addresses: readonly number[] };
-}
-
-interface Fresh {
-  readonly backends: Map<string, number>;
-  readonly ids: Set<number>;
-  readonly services: Set<number>;
 }
 
 /**
  * The fewest slot writes that make slots 0 … n−1 hold exactly `wanted`: who is in a slot below n stays there, the others fill
  * the gaps. One backend more or less is one write or none, whatever the size of the service.
  */
-export function slotChanges(slots: readonly number[], wanted: readonly number[]): [slot: number, backend: number][] {
+export function slotChanges(slots: readonly number[], wanted: readonly number[]): (readonly [slot: number, backend: number])[] {
+  if (slots.length === 0) return wanted.map((backend, slot) => [slot, backend]);
   const missing = new Set(wanted);
   const gaps: number[] = [];
   for (let slot = 0; slot < wanted.length; slot++) {
     const backend = slots[slot];
     if (backend === undefined || !missing.delete(backend)) gaps.push(slot);
   }
-  const changes: [number, number][] = [];
-  let next = 0;
-  for (const backend of missing) changes.push([gaps[next++]!, backend]);
-  return changes;
+  return [...missing].map((backend, i) => [gaps[i]!, backend]);
+}
+
+function keyOf({ addr, port, protocol }: { readonly addr: Addr; readonly port: number; readonly protocol: number }): string {
+  return endpointText(addr, port, protocolNames[protocol] ?? String(protocol));
 }
 
 function sameService(a: ServiceValue, b: ServiceValue): boolean {
@@ -329,9 +332,9 @@ function sameService(a: ServiceValue, b: ServiceValue): boolean {
 }
 
 /** FNV-1a of the key, and on from there until a number is free; never 0. */
-function freeId(key: string, isTaken: (id: number) => boolean): number {
+function freeId(key: string, taken: { has(id: number): boolean }): number {
   let id = 0x811c9dc5;
   for (let i = 0; i < key.length; i++) id = Math.imul(id ^ key.charCodeAt(i), 0x01000193);
-  for (id >>>= 0; id === 0 || isTaken(id); ) id = (id + 1) >>> 0;
+  for (id >>>= 0; id === 0 || taken.has(id); ) id = (id + 1) >>> 0;
   return id;
 }

@@ -215,6 +215,8 @@ test('a full map fails the rows that do not fit, keeps the others, and what fits
   const results = target.apply(rows);
   assert.deepEqual(results.map(r => r?.message), [undefined, 'E2BIG', undefined]);
   assert.equal(answers(maps, rows[1]!), undefined);
+  assert.equal(target.apply([rows[1]!])[0]?.message, 'E2BIG', 'trying again too early fails again');
+  assert.equal(answers(maps, rows[1]!), undefined);
   grace();
   assert.equal(maps.backends.size, 2, 'the half that fitted does not stay');
   maps.backends.maxEntries = 10;

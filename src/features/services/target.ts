@@ -1,5 +1,5 @@
 import { SlotTable } from '../../lb/slots.ts';
-import type { BackendValue, Leftovers, RowPlan, ServiceAddressValue, ServiceKey, ServiceValue, SlotKey } from '../../lb/slots.ts';
+import type { Backend, BackendValue, Leftovers, Plan, RowPlan, ServiceAddressValue, ServiceKey, ServiceValue, SlotKey } from '../../lb/slots.ts';
 import type { ServiceRow } from '../../lb/frontends.ts';
 import type { Target } from '../../table/reconcile.ts';
 
@@ -59,19 +59,18 @@ export class ServiceTarget implements Target<ServiceRow> {
   }
 
   apply(rows: readonly ServiceRow[]): (Error | undefined)[] {
-    const plans = this.#table.plan(rows);
-    const failed = new Map<RowPlan, Error>();
-    this.#putBackends(plans, failed);
+    const plan = this.#table.plan(rows);
+    const failed = this.#putBackends(plan);
     const { serviceAddresses, serviceSlots, services } = this.#maps;
-    this.#phase(serviceAddresses, plans, failed,
-      plan => (plan.address ? [[{ id: plan.id }, plan.address]] : []), plan => this.#table.didAddress(plan));
-    this.#phase(serviceSlots, plans, failed,
-      plan => plan.slots.map(([slot, backend]) => [{ service: plan.id, slot }, { backend }] as const),
-      (plan, { slot }, { backend }) => this.#table.didSlot(plan, slot, backend));
-    this.#phase(services, plans, failed, plan => (plan.service ? [[plan.frontend, plan.service]] : []), plan => this.#table.didService(plan));
-    for (const plan of plans) if (!failed.has(plan)) this.#table.didRow(plan);
+    this.#phase(serviceAddresses, plan.rows, failed, row => (row.address ? [row.address] : none), row => this.#table.didAddress(row));
+    this.#phase(serviceSlots, plan.rows, failed, row => row.slots, (row, entry) => this.#table.didSlot(row, entry));
+    this.#phase(services, plan.rows, failed, row => (row.service ? [row.service] : none), row => this.#table.didService(row));
+    for (const row of plan.rows) {
+      if (failed.has(row)) this.#table.didFail(row);
+      else this.#table.didRow(row);
+    }
     this.#sweepLater();
-    return plans.map(plan => failed.get(plan));
+    return plan.rows.map(row => failed.get(row));
   }
 
   remove(keys: readonly string[]): (Error | undefined)[] {
@@ -97,38 +96,38 @@ export class ServiceTarget implements Target<ServiceRow> {
   }
 
   /** Backends may be shared by rows: each is written once, and its failure is the failure of all of them. */
-  #putBackends(plans: readonly RowPlan[], failed: Map<RowPlan, Error>): void {
-    const wanted = new Map<number, BackendValue>();
-    for (const plan of plans) for (const [id, value] of plan.backends) wanted.set(id, value);
-    const errors = new Map<number, Error>();
-    write(this.#maps.backends, [...wanted].map(([id, value]) => [{ id }, value] as const), ({ id }, value, error) => {
-      if (error) errors.set(id, error);
-      else this.#table.didBackend(id, value);
+  #putBackends(plan: Plan): Map<RowPlan, Error> {
+    const errors = new Map<Backend, Error>();
+    write(this.#maps.backends, plan.backends.map(b => b.entry), (i, error) => {
+      const backend = plan.backends[i]!;
+      if (error) errors.set(backend.backend, error);
+      else this.#table.didBackend(backend);
     });
-    if (errors.size === 0) return;
-    for (const plan of plans) {
-      const bad = plan.backends.find(([id]) => errors.has(id));
-      if (bad) failed.set(plan, errors.get(bad[0])!);
+    const failed = new Map<RowPlan, Error>();
+    if (errors.size === 0) return failed;
+    for (const row of plan.rows) {
+      const bad = row.isWaiting ? row.members.find(m => errors.has(m)) : undefined;
+      if (bad) failed.set(row, errors.get(bad)!);
     }
+    return failed;
   }
 
   /** One phase over the rows that have not failed; what fails here keeps its row out of the later ones. */
-  #phase<K, V>(
-    map: MapAccess<K, V>, plans: readonly RowPlan[], failed: Map<RowPlan, Error>,
-    entriesOf: (plan: RowPlan) => readonly (readonly [K, V])[], done: (plan: RowPlan, key: K, value: V) => void,
+  #phase<E extends readonly [unknown, unknown]>(
+    map: MapAccess<E[0], E[1]>, rows: readonly RowPlan[], failed: Map<RowPlan, Error>, entriesOf: (row: RowPlan) => readonly E[], done: (row: RowPlan, entry: E) => void,
   ): void {
-    const entries: (readonly [K, V])[] = [];
+    const entries: E[] = [];
     const owners: RowPlan[] = [];
-    for (const plan of plans) {
-      if (failed.has(plan)) continue;
-      for (const entry of entriesOf(plan)) {
+    for (const row of rows) {
+      if (failed.size > 0 && failed.has(row)) continue;
+      for (const entry of entriesOf(row)) {
         entries.push(entry);
-        owners.push(plan);
+        owners.push(row);
       }
     }
-    write(map, entries, (key, value, error, i) => {
+    write(map, entries, (i, error) => {
       if (error) failed.set(owners[i]!, error);
-      else done(owners[i]!, key, value);
+      else done(owners[i]!, entries[i]!);
     });
   }
 
@@ -151,12 +150,16 @@ export class ServiceTarget implements Target<ServiceRow> {
   }
 }
 
+const none: readonly never[] = [];
+
 /** All entries in one batch; where that fails, one by one. `told` hears of each in order. */
-function write<K, V>(map: MapAccess<K, V>, entries: readonly (readonly [K, V])[], told: (key: K, value: V, error: Error | undefined, index: number) => void): void {
+function write<K, V>(map: MapAccess<K, V>, entries: readonly (readonly [K, V])[], told: (index: number, error: Error | undefined) => void): void {
   if (entries.length === 0) return;
-  const whole = entries.length === 1 ? undefined : attempt(() => map.updateBatch(entries));
-  const oneByOne = entries.length === 1 || whole !== undefined;
-  entries.forEach(([key, value], i) => told(key, value, oneByOne ? attempt(() => map.update(key, value)) : undefined, i));
+  const oneByOne = entries.length === 1 || attempt(() => map.updateBatch(entries)) !== undefined;
+  for (let i = 0; i < entries.length; i++) {
+    const [key, value] = entries[i]!;
+    told(i, oneByOne ? attempt(() => map.update(key, value)) : undefined);
+  }
 }
 
 /** What cannot be deleted is unreachable for packets, and found again at the next start. */
