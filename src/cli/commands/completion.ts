@@ -30,7 +30,7 @@ interface Words {
 
 async function wordsOf(): Promise<Words[]> {
   return Promise.all([...commands].map(async ([name, { summary, load }]) => {
-    const program = new Command();
+    const program = new Command().enablePositionalOptions();
     (await load()).register(program);
     const command = program.commands[0]!;
     const flags = [command, ...command.commands].flatMap(each => each.options.map(option => option.long ?? option.short ?? ''));

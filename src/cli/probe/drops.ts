@@ -1,0 +1,63 @@
+import type { Flow } from '../../model/flow.ts';
+import { errorText } from '../../std/errors.ts';
+import type { Context } from '../context.ts';
+import { openFlowStream } from '../flow-stream.ts';
+import type { End } from './protocol.ts';
+
+/** Clocks are one machine's, but each agent measures its offset for itself. */
+const clockSlackMs = 20;
+const keep = 20_000;
+
+/**
+ * Every drop of every node, from before the first probe to the end. A drop may be seen before the probe has said which port it
+ * got, so drops wait for probes as probes wait for drops.
+ */
+export class DropWatch {
+  readonly #stop = new AbortController();
+  readonly #seen = new Map<string, Flow>();
+  readonly #waiting = new Map<string, (flow: Flow) => void>();
+  /** Resolves when every agent that answers is being listened to. */
+  readonly ready: Promise<void>;
+
+  constructor(context: Context) {
+    const streams = context.record.nodes.map(async node => {
+      const stream = openFlowStream(
+        context.paths.node(node.name).agentSocket,
+        { whitelist: [{ verdict: ['DROPPED'] }], follow: true },
+        { onFlows: flows => flows.forEach(flow => this.#take(flow)) },
+        this.#stop.signal,
+      );
+      await stream.opened.catch((error: unknown) => {
+        process.stderr.write(`cirri: drops on ${node.name} are not seen: ${errorText(error)}\n`);
+      });
+    });
+    this.ready = Promise.all(streams).then(() => {});
+  }
+
+  /** Calls `onDrop` when the packet from this source is, or was already, dropped after `since`. Returns how to stop waiting. */
+  expect(protocol: string, source: End, since: Date, onDrop: (flow: Flow) => void): () => void {
+    const key = keyOf(protocol, source.ip, source.port);
+    const earlier = this.#seen.get(key);
+    if (earlier && Date.parse(earlier.time) >= since.getTime() - clockSlackMs) {
+      onDrop(earlier);
+      return () => {};
+    }
+    this.#waiting.set(key, onDrop);
+    return () => void this.#waiting.delete(key);
+  }
+
+  close(): void {
+    this.#stop.abort();
+  }
+
+  #take(flow: Flow): void {
+    const key = keyOf(flow.protocol, flow.source.ip, flow.sourcePort ?? 0);
+    this.#seen.set(key, flow);
+    if (this.#seen.size > keep) this.#seen.delete(this.#seen.keys().next().value!);
+    this.#waiting.get(key)?.(flow);
+  }
+}
+
+function keyOf(protocol: string, ip: string, port: number): string {
+  return `${protocol.startsWith('ICMP') ? 'ICMP' : protocol} ${ip} ${port}`;
+}
