@@ -33,7 +33,7 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes } from './routes.ts';
 import { startLocalApi } from './server.ts';
-import { startServices } from './services.ts';
+import { startServices } from '../features/services/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;

@@ -16,7 +16,7 @@ import { reflectors, type Inputs } from './inputs.ts';
 import type { PolicyInputs } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import { answered, type Routes } from './server.ts';
-import type { Services } from './services.ts';
+import type { Services } from '../features/services/start.ts';
 
 /** All that the routes show. They only read. */
 export interface AgentParts {

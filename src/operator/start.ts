@@ -14,6 +14,7 @@ import { runPodGarbage } from './controllers/pod-garbage.ts';
 import { runReplicaSets } from './controllers/replicasets.ts';
 import { runScheduler } from './controllers/scheduler.ts';
 import { runServiceAddresses } from './controllers/service-addresses.ts';
+import { startPolicyStatus } from './policy-status.ts';
 import { runStatefulSets } from './controllers/statefulsets.ts';
 
 export interface ControllerOptions {
@@ -48,6 +49,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runEndpoints(context);
   runPodGarbage(context);
   runGarbage(context);
+  startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });
   options.log.info('controllers run', { kinds: context.cluster.all.length });
 }
 
