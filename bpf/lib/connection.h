@@ -153,12 +153,16 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	}
 	/* Before the verdict: a commit that comes between makes the entry stale, and it is judged again. */
 	entry.generation = policy_generation();
-	verdict = identify(packet);
-	if (verdict != CONTINUE)
-		return verdict;
-	verdict = judge(skb, packet, false, true);
-	if (verdict != CONTINUE)
-		return verdict;
+	if (packet->flags & PACKET_HAIRPIN) {
+		packet->ct_flags |= CONNTRACK_HAIRPIN;
+		packet->source_identity = packet->destination_identity = packet->to ? packet->to->identity : 0;
+	} else {
+		verdict = identify(packet);
+		if (verdict == CONTINUE)
+			verdict = judge(skb, packet, false, true);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	if (packet->flags & PACKET_UNRELATED)
 		return CONTINUE;
 
@@ -207,7 +211,8 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	packet->ct_state = packet->flags & PACKET_ICMP_ERROR ? STATE_RELATED : reply ? STATE_REPLY : STATE_ESTABLISHED;
 	packet->service = entry->service;
 	packet->ct_flags = entry->flags;
-	if (unlikely(entry->generation != policy_generation() || (!reply && told && told != entry->source_identity))) {
+	if (unlikely((entry->generation != policy_generation() && !(entry->flags & CONNTRACK_HAIRPIN)) ||
+		     (!reply && told && told != entry->source_identity))) {
 		verdict = connection_judge_again(skb, packet, entry, reply);
 		if (verdict != CONTINUE)
 			return verdict;
@@ -216,9 +221,14 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
 	conntrack_touch(entry, &packet->headers, reply, skb->len);
-	if (unlikely(reply && entry->service))
-		return service_reverse(skb, packet);
-	return CONTINUE;
+	if (likely(!reply || !packet->service))
+		return CONTINUE;
+	if (packet->ct_flags & CONNTRACK_HAIRPIN) {
+		verdict = hairpin_reverse(skb, packet);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
+	return service_reverse(skb, packet);
 }
 
 /* A reply in this sense is any packet against the direction in which the connection was opened. */

@@ -19,6 +19,7 @@ enum conntrack_flag {
 	CONNTRACK_HOST = 64,		/* opened by the node's own stack: no policy */
 	CONNTRACK_OVERLAY = 128,	/* opened from the tunnel: the source identity is the tunnel's word */
 	CONNTRACK_AUDITED = 256,	/* would have been denied */
+	CONNTRACK_HAIRPIN = 512,	/* a pod with itself by way of a service: no policy, and the service's address at the client's end */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */

@@ -31,6 +31,5 @@ enum drop_reason {
 	DROP_NAT_CONTENDED = 226,		/* every port tried was in use towards that destination */
 	DROP_MULTICAST = 227,
 	DROP_NOISE = 228,			/* what every stack says by itself (MLD, router solicitation): counted, no event */
-	DROP_HAIRPIN = 229,			/* a pod that reached itself through a service address, packet by packet */
 	DROP_FRAGMENT_TABLE_FULL = 230,
 };

@@ -47,8 +47,11 @@ static __always_inline int hop(struct __sk_buff *skb, const struct packet *packe
 /* Into a pod on this node, without the node's stack. Only from ingress hooks. */
 static __always_inline int forward_local(struct __sk_buff *skb, const struct packet *packet)
 {
-	int verdict = hop(skb, packet, packet->to->mac, packet->to->host_mac);
+	int verdict;
 
+	if (!packet->to)
+		return -DROP_UNROUTABLE_IP;
+	verdict = hop(skb, packet, packet->to->mac, packet->to->host_mac);
 	return verdict == CONTINUE ? bpf_redirect_peer(packet->to->ifindex, 0) : verdict;
 }
 

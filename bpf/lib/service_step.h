@@ -59,6 +59,28 @@ static __noinline int service_remember(const struct packet *packet, const struct
 	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
 }
 
+/*
+ * A pod would refuse a packet from its own address. So the client's end becomes the service's address, under the client's port, and the
+ * pod's answers come back here.
+ */
+static __noinline int hairpin(struct __sk_buff *skb, struct packet *packet)
+{
+	struct addr addr = packet->destination;
+
+	packet->flags |= PACKET_HAIRPIN;
+	packet->from = NULL;
+	return translate(skb, &packet->headers, END_SOURCE, &addr, packet->source_port);
+}
+
+/* An answer to a hairpin goes to its own sender. */
+static __noinline int hairpin_reverse(struct __sk_buff *skb, struct packet *packet)
+{
+	struct addr addr = packet->source;
+
+	packet->to = packet->from;
+	return translate(skb, &packet->headers, END_DESTINATION, &addr, packet->destination_port);
+}
+
 /* Sets packet->service when the packet was for a service and now is for a backend. */
 static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
 {
@@ -99,9 +121,12 @@ static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
 	backend = backend_find(chosen);
 	if (!backend)
 		return -DROP_NO_SERVICE_BACKEND;
-	if (addr_equal(&backend->addr, &packet->source))
-		return -DROP_HAIRPIN;
 	packet->backend = chosen;
+	if (addr_equal(&backend->addr, &packet->source)) {
+		verdict = hairpin(skb, packet);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	addr = backend->addr;
 	return translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port);
 }

@@ -55,7 +55,7 @@ export const families: readonly Family[] = [
   },
   {
     name: 'IPv6', a: 'fd00:10:244:1::a', b: 'fd00:10:244:1::b', stranger: 'fd00:10:244:1::99', remote: 'fd00:10:244:2::20', nobody: 'fd00:10:244:7::7',
-    node: 'fdc1:0::11', otherNode: 'fdc1:0::12', router: 'fd00:10:244:1::1', world: '2001:db8::9', service: 'fd00:10:96::5', lonely: 'fd00:10:96::6',
+    node: 'fdc1::11', otherNode: 'fdc1::12', router: 'fd00:10:244:1::1', world: '2001:db8::9', service: 'fd00:10:96::5', lonely: 'fd00:10:96::6',
     cluster: 'fd00:10:244::/48', everything: '::/0', echo: 128, echoReply: 129, unreachable: 1, multicast: 'ff02::5',
   },
 ];

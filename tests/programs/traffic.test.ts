@@ -266,6 +266,7 @@ after(() => {
       test(`${kind}: node to its pod`, () => assert.match(ask('n1', kind, a), / 10 /));
       test(`${kind}: node to another node's pod`, () => assert.equal(ask('n1', kind, c), `${i ? 'fd00:10:244:1::1' : '10.244.1.1'} 10 ${c}`));
       test(`${kind}: pod to a service, packet by packet`, () => assert.equal(ask('a', kind, services[i]!, SERVICE_PORT), `${a} 10 ${services[i]}`));
+      test(`${kind}: pod to itself by way of a service`, () => assert.equal(ask('c', kind, services[i]!, SERVICE_PORT), `${services[i]} 10 ${services[i]}`));
       test(`${kind}: pod to a service, at the socket`, () => assert.equal(ask('a', kind, services[i]!, SERVICE_PORT, { cgroup: nodes[0]!.cgroup }), `${a} 10 ${services[i]}`));
     }
     test('a megabyte through the tunnel', () => assert.match(ask('a', 'tcp', c, BACKEND_PORT, { size: 1 << 20 }), new RegExp(`^${a} `)));

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, test } from 'node:test';
+import { parseAddr } from '../../src/std/ip.ts';
+import { address, backendPort, Datapath, families, mac, servicePort, set } from './harness.ts';
+import { buildIp, type FrameSpec } from './packet.ts';
+
+const datapath = new Datapath();
+after(() => datapath.close());
+beforeEach(() => datapath.reset());
+
+for (const family of families) {
+  describe(`services packet by packet (${family.name})`, () => {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      const ask: FrameSpec = { sourceMac: mac.a, destinationMac: mac.host, source: family.a, destination: family.service, protocol, sourcePort: 40000, destinationPort: servicePort, flags: 'S', payload: new Uint8Array([1, 2, 3]) };
+      const answer: FrameSpec = { ...ask, sourceMac: mac.b, source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: 40000, flags: 'SA' };
+
+      test(`${protocol}: to the backend, with good checksums, judged as traffic to the backend`, () => {
+        const { packet, flows, action } = datapath.send('from_pod', ask);
+        assert.equal(action, 'redirect');
+        assert.deepEqual([packet.source, packet.destination, packet.destinationPort, packet.checksumsGood, packet.destinationMac], [family.a, family.b, backendPort, true, mac.b]);
+        assert.deepEqual(flows.map(flow => [address(flow.destination), flow.destinationPort, address(flow.service), flow.servicePort]), Array(2).fill([family.b, backendPort, family.service, servicePort]));
+      });
+
+      test(`${protocol}: the answer comes from the service`, () => {
+        datapath.send('from_pod', ask);
+        const { packet, action } = datapath.send('from_pod', answer);
+        assert.equal(action, 'redirect');
+        assert.deepEqual([packet.source, packet.sourcePort, packet.destination, packet.destinationPort, packet.checksumsGood], [family.service, servicePort, family.a, 40000, true]);
+      });
+
+      test(`${protocol}: a connection keeps its backend when another one takes the slot`, () => {
+        datapath.send('from_pod', ask);
+        const service = family.name === 'IPv4' ? 1 : 3;
+        datapath.maps.backends.update({ id: 500 }, { addr: parseAddr(family.remote), port: 9090, protocol: 6, state: 0 });
+        datapath.maps.serviceSlots.update({ service, slot: 0 }, { backend: 500 });
+        assert.equal(datapath.send('from_pod', { ...ask, flags: 'A' }).packet.destination, family.b);
+        assert.equal(datapath.send('from_pod', { ...ask, sourcePort: 40001 }).packet.destination, family.remote);
+      });
+
+      test(`${protocol}: no backend has its own reason`, () => {
+        assert.equal(datapath.send('from_pod', { ...ask, destination: family.lonely }).reason, 'NO_SERVICE_BACKEND');
+      });
+
+      test(`${protocol}: policy judges the backend`, () => {
+        datapath.denyAll(set.bIngress);
+        const outcome = datapath.send('from_pod', ask);
+        assert.equal(outcome.reason, 'POLICY_DENIED');
+        assert.equal(address(outcome.drops[0]!.service), family.service);
+      });
+    }
+
+    test("a backend's ICMP error comes from the service, and quotes the service", () => {
+      const ask: FrameSpec = { sourceMac: mac.a, source: family.a, destination: family.service, protocol: 'udp', sourcePort: 40000, destinationPort: servicePort };
+      datapath.send('from_pod', ask);
+      const quoted = buildIp({ ...ask, destination: family.b, destinationPort: backendPort });
+      const { packet, action } = datapath.send('from_pod', { sourceMac: mac.b, source: family.b, destination: family.a, protocol: 'icmp', icmp: { type: family.unreachable, code: 3, body: quoted } });
+      assert.equal(action, 'redirect');
+      assert.equal(packet.source, family.service);
+      assert.equal(packet.checksumsGood, true);
+      assert.deepEqual(packet.quoted, { source: family.a, destination: family.service, sourcePort: 40000, destinationPort: servicePort, headerChecksumGood: true });
+    });
+
+    test("a client's ICMP error about the service's answer reaches the backend", () => {
+      const ask: FrameSpec = { sourceMac: mac.a, source: family.a, destination: family.service, protocol: 'udp', sourcePort: 40000, destinationPort: servicePort };
+      datapath.send('from_pod', ask);
+      const quoted = buildIp({ ...ask, source: family.service, destination: family.a, sourcePort: servicePort, destinationPort: 40000 });
+      const { packet, action } = datapath.send('from_pod', { ...ask, protocol: 'icmp', icmp: { type: family.unreachable, code: 3, body: quoted } });
+      assert.equal(action, 'redirect');
+      assert.equal(packet.destination, family.b);
+      assert.equal(packet.checksumsGood, true);
+      assert.deepEqual(packet.quoted, { source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: 40000, headerChecksumGood: true });
+    });
+
+    test('a pod that reaches itself through a service sees the service as its client, without policy', () => {
+      datapath.denyAll(set.bIngress);
+      datapath.denyAll(set.bEgress);
+      const ask: FrameSpec = { sourceMac: mac.b, source: family.b, destination: family.service, protocol: 'tcp', sourcePort: 40000, destinationPort: servicePort, flags: 'S' };
+      const there = datapath.send('from_pod', ask);
+      assert.equal(there.action, 'redirect');
+      assert.deepEqual([there.packet.source, there.packet.sourcePort, there.packet.destination, there.packet.destinationPort, there.packet.checksumsGood], [family.service, 40000, family.b, backendPort, true]);
+      const back = datapath.send('from_pod', { ...ask, destination: family.service, sourcePort: backendPort, destinationPort: 40000, flags: 'SA' });
+      assert.equal(back.action, 'redirect');
+      assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort, back.packet.checksumsGood], [family.service, servicePort, family.b, 40000, true]);
+    });
+  });
+}
+
+test('a UDP datagram without a checksum stays without', () => {
+  const [v4] = families;
+  const { frame, packet } = datapath.send('from_pod', { sourceMac: mac.a, source: v4!.a, destination: v4!.service, protocol: 'udp', sourcePort: 1, destinationPort: servicePort, noChecksum: true });
+  assert.equal(packet.destination, v4!.b);
+  assert.deepEqual([...frame.subarray(14 + 20 + 6, 14 + 20 + 8)], [0, 0]);
+});
