@@ -69,12 +69,13 @@ function policiesInOrder(policies: readonly Policy[]): readonly Policy[] {
   return [...byAddress.keys()].sort().map(address => byAddress.get(address)!);
 }
 
-function selectsPeer(rule: Rule, peer: PeerView | undefined, world: World): boolean {
+/** `world` is needed for services and CIDR groups. */
+export function selectsPeer(rule: Rule, peer: PeerView | undefined, world: Omit<World, 'policies'>): boolean {
   if (rule.peers === 'any') return true;
   return peer !== undefined && rule.peers.some(p => matchesPeer(p, peer, world));
 }
 
-function matchesPeer(peer: Peer, view: PeerView, world: World): boolean {
+function matchesPeer(peer: Peer, view: PeerView, world: Omit<World, 'policies'>): boolean {
   switch (peer.type) {
     case 'selector': return peer.selector.matches(view.labels);
     case 'cidr': return matchesCidr(peer.cidr, peer.except, view, world);
@@ -88,7 +89,7 @@ function matchesPeer(peer: Peer, view: PeerView, world: World): boolean {
   }
 }
 
-function isBehind(view: PeerView, service: Service, world: World): boolean {
+function isBehind(view: PeerView, service: Service, world: Omit<World, 'policies'>): boolean {
   const selector = Object.entries(service.selector ?? {});
   if (selector.length === 0) return (service.addresses ?? []).some(address => matchesCidr(address, [], view, world));
   const own = EndpointSelector.ofMatchLabels(Object.fromEntries(selector), 'k8s');
@@ -96,7 +97,7 @@ function isBehind(view: PeerView, service: Service, world: World): boolean {
 }
 
 /** A CIDR selects what lies outside the cluster, by the longest prefix that the peer stands for. */
-function matchesCidr(cidr: string, except: readonly string[], view: PeerView, world: World): boolean {
+function matchesCidr(cidr: string, except: readonly string[], view: PeerView, world: Omit<World, 'policies'>): boolean {
   if (!isWorld(view.labels)) return false;
   const family = world.options?.worldFamily ?? 'ipv4';
   const whole = view.labels.has('reserved', 'world-ipv4') ? '0.0.0.0/0' : view.labels.has('reserved', 'world-ipv6') ? '::/0' : family === 'ipv4' ? '0.0.0.0/0' : '::/0';
@@ -104,8 +105,8 @@ function matchesCidr(cidr: string, except: readonly string[], view: PeerView, wo
   return cidrContains(parsePrefix(cidr), prefix) && !except.some(hole => cidrContains(parsePrefix(hole), prefix));
 }
 
-/** How many ports the narrowest matching entry covers (65537+ for every protocol), or undefined when none matches. */
-function portsMatched(rule: Rule, subject: Subject, peer: PeerView | undefined, protocol: number, port: number): number | undefined {
+/** How many ports the narrowest matching entry covers (more than there are for every protocol), or undefined when none matches. */
+export function portsMatched(rule: Rule, subject: Subject, peer: PeerView | undefined, protocol: number, port: number): number | undefined {
   if (rule.ports === 'any') return 65_538;
   const sizes = rule.ports
     .flatMap(match => numbersOf(rule, match, subject, peer))
