@@ -54,6 +54,7 @@ export function assemble(place: Place, api: { readonly pods: PodApi; readonly ob
   const cgroups = new Cgroups(cgroupTrees(readFileSync('/proc/self/mountinfo', 'utf8')));
   mkdirSync(cgroups.trees.unified + layout.cgroupBase, { recursive: true });
   mkdirSync(layout.volumesDir, { recursive: true, mode: 0o711 });
+  mkdirSync(dirname(layout.zoneFile), { recursive: true, mode: 0o755 });
   const shim = builtProgram(root, 'cirri-shim');
   const runtime = new Runtime({
     shim, runc: findProgram('runc'), runcRoot: layout.node.runcRoot, exitsDir: layout.exitsDir, logMaxBytes: 10 << 20, scratchBytes: 256 << 20,
@@ -93,7 +94,7 @@ function nodeFacts({ cluster, node, paths, root }: Place, layout: NodeLayout): N
       KUBERNETES_PORT: `tcp://${firstService(cluster.serviceCidr4)}:443`,
     },
     echoBinary: builtProgram(root, 'cirri-echo'),
-    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), mounts: outsideOfRoot([root, nodeBinary]) },
+    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), mounts: outsideOfRoot([root, nodeBinary]), zoneDir: dirname(layout.zoneFile) },
     volumesDir: layout.volumesDir,
   };
 }

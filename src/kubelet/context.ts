@@ -30,7 +30,7 @@ export interface NodeFacts {
   readonly env: StringMap;
   /** The built-in program and what cirri/dns needs. */
   readonly echoBinary: string;
-  readonly sources: { readonly node: string; readonly dnsMain: string; readonly mounts: readonly string[] };
+  readonly sources: { readonly node: string; readonly dnsMain: string; readonly mounts: readonly string[]; readonly zoneDir: string };
   /** The node's tmpfs for secrets. */
   readonly volumesDir: string;
 }

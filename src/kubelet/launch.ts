@@ -113,8 +113,9 @@ function terminationLog({ container, record }: Launch, d: Dependencies): Mount[]
 }
 
 function imageMounts(image: ResolvedImage, d: Dependencies): Mount[] {
-  const visible = image.needs === 'sources' ? d.node.sources.mounts.map(path => ({ destination: path, source: path, readOnly: true })) : [];
-  return image.builtIn ? [{ destination: echoInContainer, source: d.node.echoBinary, readOnly: true }, ...visible] : visible;
+  const { mounts, zoneDir } = d.node.sources;
+  if (image.needs === 'sources') return [...mounts.map(path => ({ destination: path, source: path, readOnly: true })), { destination: '/zone', source: zoneDir, readOnly: true }];
+  return image.builtIn ? [{ destination: echoInContainer, source: d.node.echoBinary, readOnly: true }] : [];
 }
 
 function terminationFile(record: PodRecord, name: string, d: Dependencies): string {
