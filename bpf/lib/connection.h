@@ -170,7 +170,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 		packet->ct_flags |= CONNTRACK_MASQUERADED;
 	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 	entry.flags = conntrack_flags_after(&packet->headers, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
-	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags);
+	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
 	entry.forward_packets = 1;
 	entry.forward_bytes = skb->len;
 	entry.source_identity = packet->source_identity;
@@ -203,7 +203,7 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	return CONTINUE;
 }
 
-static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply)
+static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply, __u64 now)
 {
 	__u32 told = packet->source_identity;
 	int verdict;
@@ -220,7 +220,7 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		packet->source_identity = reply ? entry->destination_identity : entry->source_identity;
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
-	conntrack_touch(entry, &packet->headers, reply, skb->len);
+	conntrack_touch(entry, &packet->headers, reply, skb->len, now);
 	if (likely(!reply || !packet->service))
 		return CONTINUE;
 	if (packet->ct_flags & CONNTRACK_HAIRPIN) {
@@ -243,12 +243,13 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	struct conntrack_entry *entry;
 	struct conntrack_key key;
 	bool source_is_low, reply;
+	__u64 now = bpf_ktime_get_coarse_ns();
 	int verdict = endpoint_ready(packet->to);
 
 	if (verdict != CONTINUE)
 		return verdict;
 	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
-	entry = conntrack_find(packet, &key, source_is_low);
+	entry = conntrack_find(packet, &key, source_is_low, now);
 	/* A connection that was answered is not to a service address: no lookup. One that was not may be older than the service. */
 	if (services && (!entry || !(entry->flags & CONNTRACK_SEEN_REPLY)) &&
 	    !(entry && conntrack_is_reply(entry, source_is_low))) {
@@ -261,7 +262,7 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 			if (verdict != CONTINUE)
 				return verdict;
 			source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
-			entry = conntrack_find(packet, &key, source_is_low);
+			entry = conntrack_find(packet, &key, source_is_low, now);
 		}
 	}
 	if (unlikely(!entry))
@@ -269,5 +270,5 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	reply = conntrack_is_reply(entry, source_is_low);
 	if (reply)
 		packet->flags |= PACKET_REPLY;
-	return connection_known(skb, packet, entry, reply);
+	return connection_known(skb, packet, entry, reply, now);
 }

@@ -116,12 +116,12 @@ static __always_inline __u32 endpoint_id(const struct endpoint *endpoint)
  * The living entry of this packet's connection. An entry is dead when its time is over, when a SYN comes after FIN or RST (the port is
  * used again), and when an address of it has another owner now: an address that changes hands never inherits.
  */
-static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, const struct conntrack_key *key, bool source_is_low)
+static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u64 now)
 {
 	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
 	bool reply;
 
-	if (!entry || entry->expires_ns < bpf_ktime_get_coarse_ns())
+	if (!entry || entry->expires_ns < now)
 		return NULL;
 	reply = conntrack_is_reply(entry, source_is_low);
 	if (entry->source_endpoint != endpoint_id(reply ? packet->to : packet->from) ||
@@ -147,7 +147,7 @@ static __always_inline __u32 conntrack_flags_after(const struct headers *packet,
 	return flags;
 }
 
-static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags)
+static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags, __u64 now)
 {
 	const __u32 closing = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING;
 	__u64 seconds = LIFETIME_OTHER;
@@ -155,14 +155,14 @@ static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags)
 	if (protocol == IPPROTO_TCP)
 		seconds = (flags & closing) == closing ? LIFETIME_TCP_CLOSING :
 			  flags & CONNTRACK_SEEN_NON_SYN ? LIFETIME_TCP_ESTABLISHED : LIFETIME_TCP_SYN;
-	return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
+	return now + seconds * NANOSECONDS;
 }
 
 /*
  * Notes a packet. Two processors that see both directions at once may lose one's flag: a lost closing flag keeps the entry for its
  * established time (LRU takes it earlier under pressure), a lost seen flag comes back with the next packet.
  */
-static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes)
+static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
 {
 	__u32 flags;
 
@@ -172,7 +172,7 @@ static __always_inline void conntrack_touch(struct conntrack_entry *entry, const
 	flags = conntrack_flags_after(packet, entry->flags, reply);
 	if (flags != entry->flags)
 		entry->flags = flags;
-	entry->expires_ns = conntrack_expiry(packet->protocol, flags);
+	entry->expires_ns = conntrack_expiry(packet->protocol, flags, now);
 	if (reply) {
 		entry->reply_packets++;
 		entry->reply_bytes += bytes;

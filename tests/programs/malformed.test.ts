@@ -44,7 +44,7 @@ for (const family of families) {
     });
 
     test('trailing bytes after the packet change nothing', () => {
-      for (const spec of valid.slice(0, 4)) assert.equal(datapath.send('from_pod', Uint8Array.of(...buildFrame(spec), 1, 2, 3, 4)).action, 'redirect');
+      for (const spec of valid.slice(0, 4)) assert.equal(datapath.send('from_pod', Uint8Array.from([...buildFrame(spec), 1, 2, 3, 4])).action, 'redirect');
     });
 
     test('whatever is changed, nothing passes under another sender, and nothing passes that policy does not name', () => {

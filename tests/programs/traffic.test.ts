@@ -10,15 +10,17 @@ import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_pr
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
+import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { openNetns, withNetns } from '../../src/sys/netns.ts';
 import { type Maps, objectPath } from './harness.ts';
-import { macBytes } from './packet.ts';
+import { buildFrame, macBytes } from './packet.ts';
 
 const prefix = `cpt${process.pid % 100000}`;
 const ns = (name: string): string => `${prefix}-${name}`;
@@ -127,6 +129,18 @@ class Node {
     cgroup.close();
   }
 
+  /** What was told since the last time. */
+  told(): { flows: FlowEvent[]; drops: FlowEvent[] } {
+    const read = (map: BpfMap<unknown, unknown>): FlowEvent[] => {
+      const events: FlowEvent[] = [];
+      const ring = RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
+      ring.drain((bytes, offset, length) => events.push(flowEventCodec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice())));
+      ring.close();
+      return events;
+    };
+    return { flows: read(this.maps.flowEvents as BpfMap<unknown, unknown>), drops: read(this.maps.dropEvents as BpfMap<unknown, unknown>) };
+  }
+
   drops(): string {
     return [...this.maps.metrics.entriesPerCpu()].filter(([key]) => key.reason).map(([key, rows]) => `${key.reason}/${key.direction}:${rows.reduce((n, row) => n + row.packets, 0n)}`).join(' ');
   }
@@ -230,6 +244,18 @@ try:
 except Exception as e: print('failed', type(e).__name__)
 `;
 
+/** A VXLAN packet of our own making, from a namespace's own address to node 1: what it told about the datagram inside. */
+async function tunnel(from: string, vni: number, inner: { source: string; destination: string; sourcePort: number }): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
+  const frame = buildFrame({ ...inner, protocol: 'udp', destinationPort: 9999 });
+  const packet = Buffer.concat([Uint8Array.of(8, 0, 0, 0, vni >>> 16, vni >>> 8 & 255, vni & 255, 0), frame]).toString('hex');
+  nodes[0]!.told();
+  inside(from, `python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes.fromhex('${packet}'), ('172.30.0.11', 8472))"`);
+  await sleep(50);
+  const { flows, drops } = nodes[0]!.told();
+  const mine = (event: FlowEvent): boolean => event.sourcePort === inner.sourcePort;
+  return { flows: flows.filter(mine), drops: drops.filter(mine) };
+}
+
 function ping(from: string, to: string): string {
   return spawnSync('ip', ['netns', 'exec', ns(from), 'python3', '-c', PING, to], { encoding: 'utf8' }).stdout.trim();
 }
@@ -285,6 +311,20 @@ after(() => {
     test('a service without backends refuses at the socket', () => {
       nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 81, protocol: 6, scope: 0 }, { id: 99, count: 0, affinityTimeout: 0, flags: 0 });
       assert.equal(ask('a', 'tcp', services[i]!, 81, { cgroup: nodes[0]!.cgroup }), 'failed ConnectionRefusedError');
+    });
+    test('the tunnel: the identity is the sender\'s, and nobody else can use it', async () => {
+      const told = async (from: string, vni: number, source: string, sourcePort: number): Promise<unknown[]> => {
+        const { flows, drops } = await tunnel(from, vni, { source, destination: a, sourcePort });
+        return [...flows.map(flow => `identity ${flow.sourceIdentity}`), ...drops.map(drop => drop.reasonOrPoint)];
+      };
+      const remoteRouter = i ? 'fd00:10:244:2::1' : '10.244.2.1';
+      assert.deepEqual(await told('n2', 1003, c, 101), ['identity 1003']);
+      assert.deepEqual(await told('n2', 6, remoteRouter, 102), ['identity 6']);
+      assert.deepEqual(await told('n2', 6, c, 103), [132], 'a pod is no remote node');
+      assert.deepEqual(await told('n2', 1003, b, 104), [132], "this node's own pod does not come through the tunnel");
+      assert.deepEqual(await told('n2', 1, c, 105), [171], 'the host is here');
+      assert.deepEqual(await told('n2', 0, c, 106), [171]);
+      assert.deepEqual(await told('u', 1003, c, 107), [224], 'the underlay is no node');
     });
     test("the receiver's policy holds across nodes", () => {
       nodes[1]!.policy(103, 2);
