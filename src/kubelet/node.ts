@@ -32,7 +32,7 @@ export class NodeReporter {
   #lastStatus = '';
   #lastStatusAt = 0;
   #registered = false;
-  #complained = false;
+  #complaint = '';
 
   constructor(options: NodeReporterOptions, client: KubeClient, log: Logger) {
     this.#o = options;
@@ -56,14 +56,15 @@ export class NodeReporter {
       if (!this.#registered) await this.#register();
       await this.#reportStatus();
       await this.#renewLease();
-      this.#complained = false;
+      this.#complaint = '';
       return true;
     } catch (error) {
       // 404: somebody deleted the node or the API lost its store: register again.
       this.#registered = false;
       this.#lastStatus = '';
-      if (!this.#complained) this.#log.warn('the node cannot be reported, it is tried again', { error: errorText(error) });
-      this.#complained = true;
+      const complaint = errorText(error);
+      if (complaint !== this.#complaint) this.#log.warn('the node cannot be reported, it is tried again', { error: complaint });
+      this.#complaint = complaint;
       return false;
     }
   }

@@ -153,7 +153,7 @@ NodeStatus: State of a node.
   allocatable {quantity} : Resources for pods.
   phase string : Deprecated.
   conditions [NodeCondition] key(type) : Observed conditions.
-  addresses [NodeAddress] key(type) nomerge : Addresses of the node.
+  addresses [NodeAddress] key(type,address) nomerge : Addresses of the node.
   daemonEndpoints any : Ports of the node's daemons.
   nodeInfo NodeSystemInfo : Versions of its software.
   images [any] : Container images on the node.
