@@ -38,7 +38,7 @@ for (const family of families) {
             continue;
           }
           assert.equal(outcome.action, 'drop', `${length} of ${frame.length} bytes of ${JSON.stringify(spec)}`);
-          assert.ok(['INVALID_PACKET', 'INVALID_EXTENSION_HEADER'].includes(outcome.reason!), outcome.reason);
+          assert.ok(['INVALID_PACKET', 'INVALID_EXTENSION_HEADER'].includes(outcome.reason!), String(outcome.reason));
         }
       }
     });
