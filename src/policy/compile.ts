@@ -8,6 +8,7 @@
  * that names prefixes is used, the prefixes of `cidrPrefixes()` must have their identities, in the engine and in the
  * address map: an address that still has the identity of a wider prefix would be judged by that one.
  */
+import { reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
@@ -48,6 +49,8 @@ export interface EngineOptions {
 /** Strength of an effect: the strongest rule decides. 0 is the default verdict. */
 export const strengths: Readonly<Record<Effect | 'localhost', number>> = { localhost: 5, deny: 4, unauthenticated: 3, allow: 2, unproxied: 1 };
 
+const reservedLabels: ReadonlyMap<number, LabelSet> = new Map(reservedIdentities.map(r => [r.id, r.labels] as const));
+
 const maxRememberedRules = 100_000;
 
 interface PreparedRule {
@@ -81,6 +84,7 @@ export class PolicyEngine {
 
   constructor(options: EngineOptions = {}) {
     this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', ...options };
+    for (const { id, labels } of reservedIdentities) this.upsertIdentity(id, labels);
   }
 
   // ---- inputs ----
@@ -103,7 +107,7 @@ export class PolicyEngine {
     this.#invalidate();
   }
 
-  /** All identities at once; cheaper than one by one, gives no deltas. */
+  /** All identities at once. The reserved ones are known anyway; give those that bear further labels. */
   setIdentities(identities: Iterable<readonly [id: number, labels: LabelSet, namedPorts?: readonly NamedPorts[]]>): void {
     const next = new Map([...identities].map(i => [i[0], i] as const));
     for (const id of [...this.#identities.keys()]) if (!next.has(id)) this.removeIdentity(id);
@@ -128,7 +132,10 @@ export class PolicyEngine {
     return present([...rules].map(([set, list]) => set.assign(record, list)));
   }
 
+  /** A reserved identity does not go, it loses its further labels. */
   removeIdentity(id: number): readonly SetDelta[] {
+    const labels = reservedLabels.get(id);
+    if (labels) return this.upsertIdentity(id, labels);
     const record = this.#identities.get(id);
     if (!record) return [];
     this.#identities.delete(id);

@@ -37,7 +37,7 @@ export class FieldReader {
 
   string(value: unknown, path: string): string | undefined {
     if (value === undefined || value === null) return undefined;
-    if (typeof value !== 'string') return this.fail(path, `must be a string, not ${typeName(value)}`, `write it in quotes: "${String(value)}"`);
+    if (typeof value !== 'string') return this.fail(path, `must be a string, not ${typeName(value)}`, `write it in quotes: "${show(value)}"`);
     return value;
   }
 
@@ -68,6 +68,11 @@ export class FieldReader {
     if (!(allowed as readonly string[]).includes(text)) return this.fail(path, `unsupported value "${text}"`, `one of: ${allowed.join(', ')}`);
     return text as T;
   }
+}
+
+/** A scalar as it was written, anything else by its kind: text from outside is never asked to describe itself. */
+export function show(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value).slice(0, 100) : typeName(value);
 }
 
 export function join(path: string, key: string): string {

@@ -15,7 +15,7 @@ export function parseNetworkPolicySpec(context: RuleContext, value: unknown, pat
   const fields = reader.object(value, path, ['podSelector', 'ingress', 'egress', 'policyTypes']);
   if (!fields) return reader.fail(path, 'must be an object', 'give podSelector and policyTypes');
   const subject = parseSelector(reader, fields['podSelector'] ?? {}, join(path, 'podSelector'), kubernetesSelector);
-  const types = (reader.list(fields['policyTypes'], join(path, 'policyTypes')) ?? []).map((t, i) => reader.oneOf(t, `${path}.policyTypes[${i}]`, ['Ingress', 'Egress']));
+  const types = (reader.list(fields['policyTypes'], join(path, 'policyTypes')) ?? []).map((t, i) => reader.oneOf(t ?? '', `${path}.policyTypes[${i}]`, ['Ingress', 'Egress']));
   const ingress = reader.list(fields['ingress'], join(path, 'ingress')) ?? [];
   const egress = reader.list(fields['egress'], join(path, 'egress')) ?? [];
   const rules = [

@@ -4,7 +4,7 @@ import { EndpointSelector } from '../model/selector.ts';
 import type { Requirement } from '../model/selector.ts';
 import { AddressError, formatPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
-import { join } from './fields.ts';
+import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { parseDnsRule } from './parse-l7.ts';
 import { hasNamespace, parseSelector, scopeCluster, scopePeer } from './parse-selector.ts';
@@ -158,7 +158,7 @@ type Entity = (typeof entities)[number];
 function parseEntity(reader: FieldReader, value: unknown, path: string, scope: Scope): readonly Peer[] | 'any' {
   const text = reader.string(value, path);
   if (!(entities as readonly (string | undefined)[]).includes(text)) {
-    return reader.fail(path, `unsupported entity: ${String(value)}`, `one of: ${entities.join(', ')}`) ?? [];
+    return reader.fail(path, `unsupported entity: ${show(value)}`, `one of: ${entities.join(', ')}`) ?? [];
   }
   return text === 'all' ? 'any' : entityPeers(text as Entity, scope);
 }

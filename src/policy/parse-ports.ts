@@ -1,5 +1,5 @@
 /** `toPorts` and `icmps`: ports, ranges, names, protocols, ICMP types (cnp-schema §8). */
-import { join } from './fields.ts';
+import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { icmpTypeNumber } from './icmp.ts';
 import { parseL7Rules, parseListener, parseServerNames, parseTls } from './parse-l7.ts';
@@ -159,6 +159,6 @@ function parseIcmpField(reader: FieldReader, value: unknown, path: string): Port
   const raw = fields['type'];
   if (raw === undefined || raw === null) return reader.fail(join(path, 'type'), 'type is required', 'a number from 0 to 255 or a name such as EchoRequest');
   const type = icmpTypeNumber(family, raw);
-  if (type === undefined) return reader.fail(join(path, 'type'), `invalid ICMP type ${JSON.stringify(raw)} for ${family}`, 'a number from 0 to 255 or a name such as EchoRequest');
+  if (type === undefined) return reader.fail(join(path, 'type'), `invalid ICMP type "${show(raw)}" for ${family}`, 'a number from 0 to 255 or a name such as EchoRequest');
   return { protocol: family === 'IPv4' ? protocols.ICMP : protocols.ICMPV6, start: type, end: type };
 }

@@ -158,7 +158,7 @@ function parseAuthentication(context: RuleContext, fields: Fields, path: string,
   const authentication = reader.object(fields['authentication'], at, ['mode']);
   if (!authentication) return undefined;
   const mode = reader.oneOf(authentication['mode'], join(at, 'mode'), ['disabled', 'required', 'test-always-fail']);
-  if (authentication['mode'] === undefined) reader.fail(join(at, 'mode'), 'mode is required', 'disabled or required');
+  if (authentication['mode'] === undefined || authentication['mode'] === null) reader.fail(join(at, 'mode'), 'mode is required', 'disabled or required');
   if (mode === undefined || mode === 'disabled') return undefined;
   conditions.push({ type: 'AuthenticationNotEnforced', severity: 'degraded', path: at, message: 'mutual authentication is not available yet: what this rule covers is denied' });
   if (canNeverAuthenticate(parsed.peers)) {
@@ -174,8 +174,10 @@ function canNeverAuthenticate(peers: ParsedPeers['peers']): boolean {
 
 /** Names are learned from answers that pass a rule with `rules.dns`; without one, upstream learns nothing. */
 function warnUnlearnedNames(context: RuleContext, fields: Fields, path: string): void {
-  const text = JSON.stringify(fields['egress'] ?? []);
-  if (!text.includes('"toFQDNs":[{') || text.includes('"dns":[')) return;
+  const entries = (Array.isArray(fields['egress']) ? fields['egress'] : []) as readonly (Fields | null)[];
+  const usesNames = entries.some(entry => Array.isArray(entry?.['toFQDNs']) && entry['toFQDNs'].length > 0);
+  const learnsNames = entries.some(entry => Array.isArray(entry?.['toPorts']) && (entry['toPorts'] as readonly ({ readonly rules?: { readonly dns?: unknown } } | null)[]).some(p => Array.isArray(p?.rules?.dns)));
+  if (!usesNames || learnsNames) return;
   context.conditions.push({ type: 'NoDNSRule', severity: 'warning', path: join(path, 'egress'), message: 'no DNS proxy rule: toFQDNs needs a further egress rule to the resolver with rules.dns, from which names are learned' });
 }
 

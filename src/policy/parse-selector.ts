@@ -2,7 +2,7 @@
 import { labelKeys } from '../model/identity.ts';
 import { EndpointSelector, selectorKey } from '../model/selector.ts';
 import type { Operator, Requirement } from '../model/selector.ts';
-import { join } from './fields.ts';
+import { join, show } from './fields.ts';
 import type { FieldReader } from './fields.ts';
 
 const operators: readonly Operator[] = ['In', 'NotIn', 'Exists', 'DoesNotExist'];
@@ -42,7 +42,7 @@ function parseMatchLabels(reader: FieldReader, value: unknown, path: string, opt
     const key = parseKey(reader, text, at, options);
     const label = raw === null ? '' : raw;
     if (typeof label !== 'string') {
-      reader.fail(at, `label value must be a string, not ${typeof label}`, `write it in quotes: "${String(label)}"`);
+      reader.fail(at, `label value must be a string, not ${typeof label}`, `write it in quotes: "${show(label)}"`);
       return [];
     }
     return key && checkValue(reader, label, at) ? [{ ...key, operator: 'In' as const, values: [label] }] : [];

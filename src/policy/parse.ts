@@ -33,7 +33,7 @@ export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): P
   const conditions: Condition[] = [];
   const kind = reader.oneOf(object.kind, 'kind', kinds);
   const name = reader.string(object.metadata?.name, 'metadata.name');
-  if (object.kind === undefined) reader.fail('kind', 'kind is missing', `one of: ${kinds.join(', ')}`);
+  if (object.kind === undefined || object.kind === null) reader.fail('kind', 'kind is missing', `one of: ${kinds.join(', ')}`);
   if (!name) reader.fail('metadata.name', 'name is missing', 'name the policy');
   if (!kind || !name) return { errors: reader.errors, conditions };
   // Kubernetes puts an object without a namespace into "default".
