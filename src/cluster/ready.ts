@@ -37,8 +37,10 @@ export async function waitUntilReady(options: ReadyOptions, progress: Progress):
     );
     agents.catch(() => {});
     await api;
-    const applied = await applyBuiltIn(client, demo);
     const nodes = progress.step('nodes ready', () => until('nodes are ready', deadline, () => nodesTrouble(client, record), paths, 'kubelet-node1'));
+    // Pods made while one node only is ready would all land there.
+    await nodes;
+    const applied = await applyBuiltIn(client, demo);
     const dns = progress.step('DNS', () => until('DNS is ready', deadline, () => deploymentTrouble(client, 'kube-system', 'kube-dns'), paths, 'kubelet-node1'));
     const app = demo
       ? progress.step('demo application', () => until('the demo application is ready', deadline, () => demoTrouble(client), paths, 'kubelet-node1'))
