@@ -3,6 +3,7 @@ import type { Json, JsonObject } from '../object.ts';
 import type { Schema } from '../schema/schema.ts';
 import { fieldSchema } from '../schema/schema.ts';
 import { badRequest } from '../status.ts';
+import { orderItems } from './order.ts';
 
 const directive = '$patch';
 const retainKeys = '$retainKeys';
@@ -119,23 +120,8 @@ function deleteValues(result: JsonObject, field: string, values: readonly Json[]
   if (Array.isArray(list)) result[field] = list.filter(item => !values.some(value => equalJson(value, item)));
 }
 
-/**
- * Puts the items that the client knows in its order. Those that only the server has stay where they were among their
- * neighbours: before the first client item that followed them on the server.
- */
 function reorder(merged: readonly Json[], server: readonly Json[], order: readonly Json[], mergeKey: string | undefined): Json[] {
-  const identity = (item: Json): string => JSON.stringify(mergeKey !== undefined && isObject(item) ? item[mergeKey] ?? null : item);
-  const wanted = new Map(order.map((item, i) => [identity(item), i]));
-  const serverIndex = new Map(server.map((item, i) => [identity(item), i]));
-  const known = merged.filter(item => wanted.has(identity(item))).sort((a, b) => wanted.get(identity(a))! - wanted.get(identity(b))!);
-  const serverOnly = merged.filter(item => !wanted.has(identity(item)));
-  const result: Json[] = [];
-  for (const item of known) {
-    const place = serverIndex.get(identity(item));
-    while (place !== undefined && serverOnly.length > 0 && (serverIndex.get(identity(serverOnly[0]!)) ?? Infinity) < place) result.push(serverOnly.shift()!);
-    result.push(item);
-  }
-  return [...result, ...serverOnly];
+  return orderItems(merged, server, order, item => JSON.stringify(mergeKey !== undefined && isObject(item) ? item[mergeKey] ?? null : item));
 }
 
 /** A value that becomes part of the object as it is: directives inside it have done their work. */

@@ -76,8 +76,10 @@ const patterns = new Map<string, RegExp>();
 function pattern(text: string): RegExp {
   let found = patterns.get(text);
   if (!found) {
+    // RE2 writes one-letter classes without braces (\PC), and flags in front.
+    const flags = /^\(\?i\)/.test(text) ? 'iu' : 'u';
     try {
-      found = new RegExp(text, 'u');
+      found = new RegExp(text.replace(/^\(\?i\)/, '').replaceAll(/\\([pP])([A-Z])/g, '\\$1{$2}'), flags);
     } catch {
       try {
         found = new RegExp(text);
