@@ -28,7 +28,10 @@ Examples:
     .action(run);
 }
 
-async function run(name: string, command: readonly string[], flags: Flags): Promise<void> {
+async function run(name: string, words: readonly string[], flags: Flags): Promise<void> {
+  // Behind the first argument every word is the command's, the separator included.
+  const command = words[0] === '--' ? words.slice(1) : words;
+  if (command.length === 0) throw new CirriError('ERR_FLAG', 'no command', { mend: `cirri exec ${name} -- COMMAND` });
   const context = openContext();
   const pod = await findPod(context, name);
   context.client.close();

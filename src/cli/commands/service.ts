@@ -37,6 +37,7 @@ function cell(value: unknown): string {
     const { namespace, name, ip, address, port, protocol } = value as Record<string, unknown>;
     const host = ip ?? address;
     if (host !== undefined && port !== undefined) return safe(`${String(host).includes(':') ? `[${host}]` : host}:${port}${protocol === undefined ? '' : `/${protocol}`}`);
+    if (host !== undefined) return safe(String(host));
     if (name !== undefined) return safe(namespace === undefined ? String(name) : `${namespace}/${name}`);
     return safe(JSON.stringify(value));
   }

@@ -32,11 +32,12 @@ async function carryOut(order: ProbeOrder): Promise<void> {
     resolved = { error: (error as Error).message };
   }
   if ('error' in resolved) return finish(order.id, { ...nothing, outcome: 'unreachable', latencyMs: performance.now() - startedAt, error: resolved.error });
+  const ping = order.protocol === 'ICMP' ? await import('./ping.ts') : undefined;
   const left = order.timeoutMs - (performance.now() - startedAt);
   const attempt = { order, address: resolved.address, timeoutMs: Math.max(1, left), startedAt: performance.now() };
   if (order.protocol === 'TCP') tryTcp(attempt);
   else if (order.protocol === 'UDP') tryUdp(attempt);
-  else (await import('./ping.ts')).tryPing({ ...attempt, family: isIP(resolved.address) as 4 | 6 }, hooksOf(attempt));
+  else ping!.tryPing({ ...attempt, family: isIP(resolved.address) as 4 | 6 }, hooksOf(attempt));
 }
 
 interface Attempt {

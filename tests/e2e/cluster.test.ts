@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually, namespaceYaml, podYaml, TestCluster, type ProbeEntry } from './cluster.ts';
+import { machineState } from './machine.ts';
+
+/**
+ *   node1: server-1 allowed-1 other-1          every policy is tried within a node and across:
+ *   node2: server-2 allowed-2 other-2          2 clients × 2 servers each
+ */
+interface Scenario {
+  readonly title: string;
+  readonly seed: string;
+  readonly policy: string;
+  /** Namespace of objects that name none. */
+  readonly namespace?: string;
+  readonly server: { readonly namespace: string; readonly labels: Readonly<Record<string, string>>; readonly port: number };
+  readonly allowed?: { readonly namespace: string; readonly labels: Readonly<Record<string, string>> };
+  readonly other: { readonly namespace: string; readonly labels: Readonly<Record<string, string>> };
+}
+
+const scenarios: readonly Scenario[] = [
+  {
+    title: 'a NetworkPolicy between two applications', seed: 'seeds/02-allow-frontend.yaml', policy: 'allow-frontend', namespace: 's02',
+    server: { namespace: 's02', labels: { app: 'backend' }, port: 80 },
+    allowed: { namespace: 's02', labels: { app: 'frontend' } },
+    other: { namespace: 's02', labels: { app: 'other' } },
+  },
+  {
+    title: 'a NetworkPolicy across namespaces', seed: 'seeds/03-payment-service-ingress.yaml', policy: 'payment-service-ingress',
+    server: { namespace: 'payments', labels: { app: 'payment-service' }, port: 8080 },
+    allowed: { namespace: 'checkout', labels: { app: 'checkout-service' } },
+    other: { namespace: 'payments', labels: { app: 'checkout-service' } },
+  },
+  {
+    title: 'a CiliumNetworkPolicy between tiers', seed: 'seeds/09-allow-frontend-to-api.yaml', policy: 'allow-frontend-to-api', namespace: 's09',
+    server: { namespace: 's09', labels: { tier: 'api' }, port: 8080 },
+    allowed: { namespace: 's09', labels: { tier: 'frontend' } },
+    other: { namespace: 's09', labels: { tier: 'batch' } },
+  },
+];
+
+const nodes = ['node1', 'node2'] as const;
+
+function podsOf({ server, allowed, other }: Scenario): string {
+  const namespaces = [...new Set([server.namespace, other.namespace, ...(allowed ? [allowed.namespace] : [])])];
+  return [
+    ...namespaces.map(namespaceYaml),
+    ...nodes.flatMap((node, i) => [
+      podYaml(server.namespace, `server-${i + 1}`, node, server.labels, server.port),
+      ...(allowed ? [podYaml(allowed.namespace, `allowed-${i + 1}`, node, allowed.labels)] : []),
+      podYaml(other.namespace, `other-${i + 1}`, node, other.labels),
+    ]),
+  ].join('');
+}
+
+function matrix({ server, allowed, other }: Scenario, othersDenied: boolean): ProbeEntry[] {
+  const numbers = [1, 2];
+  return numbers.flatMap(from => numbers.flatMap((to): ProbeEntry[] => [
+    ...(allowed ? [{ from: `${allowed.namespace}/allowed-${from}`, to: `${server.namespace}/server-${to}`, port: server.port, expect: 'allowed' as const }] : []),
+    { from: `${other.namespace}/other-${from}`, to: `${server.namespace}/server-${to}`, port: server.port, expect: othersDenied ? 'denied' : 'allowed' },
+  ]));
+}
+
+describe('a cluster of two nodes', () => {
+  const cluster = new TestCluster('e');
+  const clean = machineState(cluster.instance);
+
+  before(() => cluster.start('--no-demo'));
+  after(() => cluster.stop());
+
+  test('a second up changes nothing and says so', async () => {
+    const pids = ['supervisor', 'apiserver', 'agent-node1', 'kubelet-node2'].map(name => cluster.pidOf(name));
+    const again = await cluster.start('--no-demo');
+    assert.match(again.stdout, /was up already; nothing changed/);
+    assert.deepEqual(['supervisor', 'apiserver', 'agent-node1', 'kubelet-node2'].map(name => cluster.pidOf(name)), pids);
+  });
+
+  test('kubectl talks to it', async () => {
+    const got = await cluster.kubectl('get', 'nodes', '-o', 'name');
+    assert.deepEqual(got.stdout.trim().split('\n').sort(), ['node/node1', 'node/node2'], got.stderr);
+  });
+
+  for (const scenario of scenarios) {
+    test(scenario.title, async () => {
+      const pods = podsOf(scenario);
+      const namespace = scenario.namespace === undefined ? [] : ['-n', scenario.namespace];
+      await cluster.apply(pods);
+      await cluster.podsReady(...new Set([scenario.server.namespace, scenario.other.namespace, ...(scenario.allowed ? [scenario.allowed.namespace] : [])]));
+      await cluster.expectAll(matrix(scenario, false), 10_000);
+
+      await cluster.apply(scenario.seed, ...namespace);
+      const results = await cluster.expectAll(matrix(scenario, true));
+      for (const denied of results.filter(result => result.outcome === 'denied')) {
+        assert.equal(denied.drop?.reason, 'Policy denied');
+        assert.match(denied.drop?.rule ?? '', new RegExp(scenario.policy));
+      }
+
+      await cluster.delete(scenario.seed, ...namespace);
+      await cluster.expectAll(matrix(scenario, false));
+      await cluster.delete(pods);
+    });
+  }
+
+  test('a denial is seen within a second, with its reason and policy', async () => {
+    const scenario = scenarios[2]!;
+    const pods = podsOf(scenario);
+    await cluster.apply(pods);
+    await cluster.podsReady('s09');
+    await cluster.apply(scenario.seed, '-n', 's09');
+    await cluster.expectAll(matrix(scenario, true));
+    const watch = cluster.follow('--verdict', 'DROPPED', '--to-namespace', 's09');
+    // The first answer of the watch proves that it listens; then the clock runs.
+    const listening = watch.next(() => true, 20_000);
+    const knock = async () => cluster.probe({ from: 's09/other-1', to: 's09/server-2', port: 8080 });
+    await Promise.all([listening, (async () => { for (let done = false; !done; ) { await knock(); done = await Promise.race([listening.then(() => true), Promise.resolve(false)]); } })()]);
+    const seen = watch.next(flow => flow.source.pod_name === 'other-2', 5_000);
+    const startedAt = Date.now();
+    const result = await cluster.probe({ from: 's09/other-2', to: 's09/server-1', port: 8080 });
+    assert.equal(result.outcome, 'denied');
+    const flow = await seen;
+    assert.equal(flow.drop_reason_desc, 'POLICY_DENIED');
+    assert.deepEqual(flow.ingress_denied_by?.map(policy => policy.name), ['allow-frontend-to-api']);
+    assert.ok(Date.now() - startedAt < 1_500, 'seen at once');
+    watch.stop();
+    await cluster.delete(scenario.seed, '-n', 's09');
+    await cluster.delete(pods);
+  });
+
+  test('a cluster-wide default denial, with DNS and the API server let through', async () => {
+    const pods = namespaceYaml('s07') + podYaml('s07', 'server-1', 'node1', { app: 'a' }, 8080) + podYaml('s07', 'client-2', 'node2', { app: 'b' });
+    await cluster.apply(pods);
+    await cluster.podsReady('s07');
+    await cluster.expectAll([{ from: 's07/client-2', to: 's07/server-1', port: 8080, expect: 'allowed' }], 10_000);
+    await cluster.apply('seeds/07-cluster-default-deny.yaml');
+    const [denied] = await cluster.expectAll([
+      { from: 's07/client-2', to: 's07/server-1', port: 8080, expect: 'denied' },
+      { from: 's07/client-2', to: 'kubernetes.default.svc.cluster.local', port: 443, expect: 'allowed' },
+    ], 10_000);
+    assert.match(denied?.drop?.rule ?? '', /default-deny-all|allow-kube-dns|allow-apiserver/);
+    await cluster.delete('seeds/07-cluster-default-deny.yaml');
+    await cluster.expectAll([{ from: 's07/client-2', to: 's07/server-1', port: 8080, expect: 'allowed' }]);
+    await cluster.delete(pods);
+  });
+
+  test('agents, kubelets and the API server killed with -9 under traffic: nobody notices, and no window opens', async () => {
+    const scenario = scenarios[2]!;
+    const pods = podsOf(scenario);
+    await cluster.apply(pods);
+    await cluster.podsReady('s09');
+    await cluster.apply(scenario.seed, '-n', 's09');
+    await cluster.expectAll(matrix(scenario, true));
+
+    const traffic = Array.from({ length: 60 }, () => matrix(scenario, true)).flat();
+    const running = cluster.probes(traffic, '--concurrency', '4', '--timeout', '1000');
+    for (const name of ['agent-node1', 'apiserver', 'agent-node2', 'kubelet-node1']) process.kill(cluster.pidOf(name), 'SIGKILL');
+    for (const result of await running) {
+      if (result.expect === 'allowed') assert.equal(result.outcome, 'allowed', JSON.stringify(result));
+      // Without an agent nobody tells us of the drop, but it is one all the same.
+      else assert.ok(result.outcome === 'denied' || result.outcome === 'timed-out', JSON.stringify(result));
+    }
+    await eventually('everything is back', 15_000, async () => {
+      const status = await cluster.cirri('status');
+      return status.code === 0 ? undefined : status.stdout + status.stderr;
+    });
+    await cluster.expectAll(matrix(scenario, true));
+    await cluster.delete(scenario.seed, '-n', 's09');
+    await cluster.delete(pods);
+  });
+
+  test('the supervisor killed with -9: processes go on, and up takes them over', async () => {
+    const agent = cluster.pidOf('agent-node1');
+    process.kill(cluster.pidOf('supervisor'), 'SIGKILL');
+    await cluster.start('--no-demo');
+    assert.equal(cluster.pidOf('agent-node1'), agent, 'the agent was not restarted');
+    process.kill(agent, 'SIGKILL');
+    await eventually('the adopted agent is started again', 10_000, async () => (cluster.pidOf('agent-node1') === agent ? 'still the old one' : undefined));
+  });
+
+  test('down leaves nothing behind', async () => {
+    await cluster.stop();
+    assert.deepEqual(machineState(cluster.instance), clean);
+    const again = await cluster.cirri('down');
+    assert.equal(again.code, 0);
+    assert.match(again.stdout, /was not up/);
+  });
+});
