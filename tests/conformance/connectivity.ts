@@ -103,8 +103,8 @@ class ClusterModel {
     const rules: RuleInfo[] = [];
     let verdict: 'allow' | 'deny' = 'allow';
     for (const target of this.#targets(probe.to, source)) {
-      // A node's pods are always reached by their node, so a host-network source is the local host where it shares the node.
-      const from = source.pod?.host_network && target.pod ? this.#locate(probe.from, target.pod) : source;
+      // A node is the local host to its own pods and a remote node to others.
+      const from = target.pod ? this.#locate(probe.from, target.pod) : source;
       const icmp = protocol === 1 ? (isIPv4(parseAddr(target.addr)) ? [1, 8] : [58, 128]) : [protocol, probe.port ?? 0];
       const judged = [
         ...(from.pod && !from.pod.host_network ? [this.#judge(from.pod, 'egress', target.identity, icmp[0]!, icmp[1]!)] : []),
