@@ -10,6 +10,7 @@ import type { Schema } from './schema.ts';
  *       imagePullPolicy string enum(Always,Never,IfNotPresent) : When to pull the image.
  *       protocol string =TCP : …
  *
+ * `NAME atomic:` the object is replaced as a whole by server-side apply.
  * `!` required · `[T]` list · `{T}` map · lists are atomic unless `set` or `key(…)`; `key` also makes the strategic merge
  * key its first name, `merge(k)` names another (the API's own patch-merge-key) and `nomerge` leaves it out.
  */
@@ -26,8 +27,10 @@ export class TypeLibrary {
         this.#field(prefix, current, line.trim());
       } else {
         const [name, description = ''] = splitOnce(line, ':');
-        current = this.#named(prefix, name.trim());
+        const [bare = '', mark] = name.trim().split(' ');
+        current = this.#named(prefix, bare);
         current.type = 'object';
+        if (mark === 'atomic') current['x-kubernetes-map-type'] = 'atomic';
         current.description = description.trim();
         current.properties = {};
       }

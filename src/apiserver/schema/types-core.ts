@@ -105,7 +105,7 @@ EndpointPort: One port.
   protocol string =TCP : Protocol.
   appProtocol string : Application protocol.
 
-ObjectReference: A reference to another object.
+ObjectReference atomic: A reference to another object.
   kind string : Kind of the referent.
   namespace string : Namespace of the referent.
   name string : Name of the referent.
@@ -114,15 +114,15 @@ ObjectReference: A reference to another object.
   resourceVersion string : Resource version of the referent.
   fieldPath string : Part of the referent that is meant.
 
-LocalObjectReference: A reference to an object in the same namespace.
+LocalObjectReference atomic: A reference to an object in the same namespace.
   name string ="" : Name of the referent.
 
-TypedLocalObjectReference: A reference to an object of any kind in the same namespace.
+TypedLocalObjectReference atomic: A reference to an object of any kind in the same namespace.
   apiGroup string : Group of the referent.
   kind! string : Kind of the referent.
   name! string : Name of the referent.
 
-SecretReference: A reference to a secret.
+SecretReference atomic: A reference to a secret.
   name string : Name of the secret.
   namespace string : Namespace of the secret.
 

@@ -17,7 +17,7 @@ ObjectMeta: Metadata that every stored object has: its name, its owner and what 
   finalizers [string] set : Names that must be removed before the object can go.
   managedFields [ManagedFieldsEntry] : Which manager owns which fields; kept by the server for server-side apply.
 
-OwnerReference: A reference to an owning object in the same namespace, or to a cluster-scoped one.
+OwnerReference atomic: A reference to an owning object in the same namespace, or to a cluster-scoped one.
   apiVersion! string : API version of the owner.
   kind! string : Kind of the owner.
   name! string : Name of the owner.
@@ -41,7 +41,7 @@ ListMeta: Metadata of lists.
   continue string : Token for the next chunk of a list.
   remainingItemCount long : Number of items after this chunk.
 
-LabelSelector: A query over labels; all requirements must hold. An empty selector matches everything, a missing one nothing.
+LabelSelector atomic: A query over labels; all requirements must hold. An empty selector matches everything, a missing one nothing.
   matchLabels {string} : Labels that must be present with these values.
   matchExpressions [LabelSelectorRequirement] : Further requirements.
 

@@ -127,21 +127,21 @@ EnvVarSource: Where the value of a variable comes from.
   secretKeyRef SecretKeySelector : A key of a secret.
   fileKeyRef any : A key of a file in a volume.
 
-ObjectFieldSelector: A field of an object.
+ObjectFieldSelector atomic: A field of an object.
   apiVersion string =v1 : API version of the path.
   fieldPath! string : Path of the field.
 
-ResourceFieldSelector: A resource of a container.
+ResourceFieldSelector atomic: A resource of a container.
   containerName string : Container.
   resource! string : Resource.
   divisor quantity : Unit.
 
-ConfigMapKeySelector: A key of a config map.
+ConfigMapKeySelector atomic: A key of a config map.
   name string : Name of the config map.
   key! string : The key.
   optional bool : Whether it may be missing.
 
-SecretKeySelector: A key of a secret.
+SecretKeySelector atomic: A key of a secret.
   name string : Name of the secret.
   key! string : The key.
   optional bool : Whether it may be missing.
@@ -279,10 +279,10 @@ NodeAffinity: Preferences for nodes.
   requiredDuringSchedulingIgnoredDuringExecution NodeSelector : Must hold.
   preferredDuringSchedulingIgnoredDuringExecution [PreferredSchedulingTerm] : Should hold.
 
-NodeSelector: A union of terms.
+NodeSelector atomic: A union of terms.
   nodeSelectorTerms! [NodeSelectorTerm] : One of them must hold.
 
-NodeSelectorTerm: Requirements that must all hold.
+NodeSelectorTerm atomic: Requirements that must all hold.
   matchExpressions [NodeSelectorRequirement] : On labels.
   matchFields [NodeSelectorRequirement] : On fields.
 
