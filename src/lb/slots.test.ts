@@ -1,0 +1,36 @@
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { parseAddr } from '../std/ip.ts';
+import { SlotTable, slotChanges } from './slots.ts';
+
+// The order of writes is proved in src/features/services/target.test.ts, on maps that tell of every write.
+
+test('slot changes give exactly the wanted backends, with no write that could be left out', () => {
+  const ids = fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 8 });
+  fc.assert(fc.property(ids, ids, (before, wanted) => {
+    const slots = [...before];
+    const changes = slotChanges(before, wanted);
+    for (const [slot, backend] of changes) slots[slot] = backend;
+    assert.deepEqual(slots.slice(0, wanted.length).toSorted(), wanted.toSorted());
+    const stayed = before.slice(0, wanted.length).filter(id => wanted.includes(id)).length;
+    assert.equal(changes.length, wanted.length - stayed);
+  }));
+});
+
+test('slots with holes or the same backend twice, as a crash may leave them, are mended', () => {
+  const slots: number[] = [];
+  slots[2] = 7;
+  assert.deepEqual(slotChanges(slots, [7, 8, 9]).map(([slot]) => slot), [0, 1]);
+  assert.deepEqual(slotChanges([5, 5], [5, 6]), [[1, 6]]);
+});
+
+test('two services that a crash left with one id get different ones', () => {
+  const frontend = (n: number) => ({ addr: parseAddr(`10.96.0.${n}`), port: 80, protocol: 6, scope: 0 });
+  const value = { id: 5, count: 0, affinityTimeout: 0, flags: 0 };
+  const table = SlotTable.adopt({ services: [[frontend(1), value], [frontend(2), value], [frontend(3), { ...value, id: 0 }]], slots: [], backends: [], addresses: [] });
+  const row = (n: number) => ({ key: `10.96.0.${n}:80/TCP`, namespace: '', name: '', portName: '', type: 'ClusterIP' as const, ...frontend(n), backends: [], affinityTimeout: 0 });
+  const ids = table.plan([row(1), row(2), row(3)]).rows.map(r => r.service?.[1].id ?? 5);
+  assert.equal(new Set(ids).size, 3);
+  assert.ok(!ids.includes(0));
+});
