@@ -4,7 +4,7 @@
  */
 import { LabelSet } from './labels.ts';
 import type { Label } from './labels.ts';
-import { formatPrefix, isIPv4, parsePrefix, prefixContains } from '../std/ip.ts';
+import { formatPrefix, isIPv4, maskPrefix, parsePrefix, prefixContains } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 
 export const reserved = {
@@ -208,16 +208,31 @@ export function cidrContains(outer: Prefix, inner: Prefix): boolean {
 
 /**
  * The labels of a prefix's identity: `cidr:` of the prefix and of each of `allPrefixes` that contains it, and the world's.
- * IPv6 is written with `-` for `:` as label keys require (`cidr:fd00--0/8`).
+ * IPv6 is written with `-` for `:` as label keys require (`cidr:fd00--0/8`). For many prefixes use `cidrLabeller`.
  */
 export function cidrIdentityLabels(prefix: string, allPrefixes: Iterable<string> = []): LabelSet {
-  const own = parsePrefix(prefix);
-  const labels: Label[] = [cidrLabel(own), { source: 'reserved', key: 'world', value: '' }, { source: 'reserved', key: `world-${prefixFamily(own)}`, value: '' }];
+  return cidrLabeller(allPrefixes)(prefix);
+}
+
+/** `cidrIdentityLabels` for many prefixes: each is looked up under the lengths that occur, not compared with all others. */
+export function cidrLabeller(allPrefixes: Iterable<string>): (prefix: string) => LabelSet {
+  const known = new Set<string>();
+  const lengths = { ipv4: new Set<number>(), ipv6: new Set<number>() };
   for (const text of allPrefixes) {
-    const other = parsePrefix(text);
-    if (cidrContains(other, own)) labels.push(cidrLabel(other));
+    const prefix = parsePrefix(text);
+    known.add(formatPrefix(prefix));
+    lengths[prefixFamily(prefix)].add(prefix.bits);
   }
-  return LabelSet.fromLabels(labels);
+  return text => {
+    const own = parsePrefix(text);
+    const family = prefixFamily(own);
+    const labels: Label[] = [cidrLabel(own), { source: 'reserved', key: 'world', value: '' }, { source: 'reserved', key: `world-${family}`, value: '' }];
+    for (const bits of lengths[family]) {
+      const wider = bits < own.bits ? maskPrefix({ addr: own.addr, bits }) : undefined;
+      if (wider && known.has(formatPrefix(wider))) labels.push(cidrLabel(wider));
+    }
+    return LabelSet.fromLabels(labels);
+  };
 }
 
 function cidrLabel(prefix: Prefix): Label {

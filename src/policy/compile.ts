@@ -18,6 +18,7 @@ import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText, resolve
 import type { IdentityRecord, Matcher, NamedPorts } from './matchers.ts';
 import { policyAddress } from './policy.ts';
 import type { Direction, Effect, Policy, PolicySpec, PortMatch, Rule } from './policy.ts';
+import { PrefixOrder } from './prefix-order.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 import { resolvePeers } from './resolve.ts';
@@ -81,6 +82,7 @@ export class PolicyEngine {
   #services: readonly Service[] = [];
   #groups: readonly CidrGroup[] = [];
   #specs: readonly PreparedSpec[] | undefined;
+  #prefixOrder: PrefixOrder<IdentityRecord> | undefined;
 
   constructor(options: EngineOptions = {}) {
     this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', ...options };
@@ -123,6 +125,7 @@ export class PolicyEngine {
     const record = identityRecord(id, labels, namedPorts, this.#options.worldFamily);
     if (previous && previous.labels.equals(labels) && previous.namedPortsText === record.namedPortsText) return [];
     this.#identities.set(id, record);
+    if (record.prefix || previous?.prefix) this.#prefixOrder = undefined;
     const before = previous ? this.#matchers.matching(previous) : [];
     const after = this.#matchers.matching(record);
     for (const matcher of before) matcher.identities.delete(id);
@@ -139,6 +142,7 @@ export class PolicyEngine {
     const record = this.#identities.get(id);
     if (!record) return [];
     this.#identities.delete(id);
+    if (record.prefix) this.#prefixOrder = undefined;
     const matchers = this.#matchers.matching(record);
     for (const matcher of matchers) matcher.identities.delete(id);
     return present([...rulesBySet(matchers).keys()].map(set => set.remove(id)));
@@ -298,9 +302,14 @@ export class PolicyEngine {
     if (peers === 'any') return 'any';
     const matchers = [
       ...peers.selectors.map(s => this.#matchers.selector(s, this.#identities.values())),
-      ...peers.cidrs.map(c => this.#matchers.cidr(c.cidr, c.except, this.#identities.values())),
+      ...peers.cidrs.map(c => this.#matchers.cidr(c.cidr, c.except, outer => this.#prefixes().within(outer))),
     ];
     return [...new Set(matchers)];
+  }
+
+  /** Identities outside the cluster by prefix; made anew when one of them has come or gone. */
+  #prefixes(): PrefixOrder<IdentityRecord> {
+    return (this.#prefixOrder ??= new PrefixOrder([...this.#identities.values()].flatMap(i => (i.prefix ? [[i.prefix, i] as const] : []))));
   }
 
   #localhostRule(info: RuleInfo): BoundRule {

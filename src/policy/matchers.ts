@@ -50,18 +50,19 @@ export class MatcherIndex<User> {
   }
 
   selector(selector: EndpointSelector, identities: Iterable<IdentityRecord>): Matcher<User> {
-    return this.#intern(`selector ${selector.text}`, identity => selector.matches(identity.labels), identities, matcher => {
+    return this.#intern(`selector ${selector.text}`, identity => selector.matches(identity.labels), () => identities, matcher => {
       const key = selector.indexKey;
       if (key === undefined) this.#others.push(matcher);
       else append(this.#byLabel, key, matcher);
     });
   }
 
-  cidr(cidr: string, except: readonly string[], identities: Iterable<IdentityRecord>): Matcher<User> {
+  /** `within` gives the identities whose prefix lies in a prefix (and perhaps others). */
+  cidr(cidr: string, except: readonly string[], within: (outer: Prefix) => Iterable<IdentityRecord>): Matcher<User> {
     const outer = parsePrefix(cidr);
     const holes = except.map(parsePrefix);
     const matches = ({ prefix }: IdentityRecord) => prefix !== undefined && cidrContains(outer, prefix) && !holes.some(hole => cidrContains(hole, prefix));
-    return this.#intern(`cidr ${formatPrefix(outer)} except ${[...except].sort().join(' ')}`, matches, identities, matcher => {
+    return this.#intern(`cidr ${formatPrefix(outer)} except ${[...except].sort().join(' ')}`, matches, () => within(outer), matcher => {
       append(this.#byPrefix, formatPrefix(outer), matcher);
       this.#prefixLengths[prefixFamily(outer)].add(outer.bits);
     });
@@ -70,7 +71,7 @@ export class MatcherIndex<User> {
   /** Identities with a pod that has a port of this name. */
   namedPort(name: string, protocol: number, identities: Iterable<IdentityRecord>): Matcher<User> {
     const key = `${name}/${protocol}`;
-    return this.#intern(`port ${key}`, identity => resolvePorts(identity.namedPorts, name, protocol).length > 0, identities, matcher => append(this.#byPort, key, matcher));
+    return this.#intern(`port ${key}`, identity => resolvePorts(identity.namedPorts, name, protocol).length > 0, () => identities, matcher => append(this.#byPort, key, matcher));
   }
 
   /** The matchers that select the identity. */
@@ -108,11 +109,11 @@ export class MatcherIndex<User> {
     }
   }
 
-  #intern(text: string, matches: Matcher<User>['matches'], identities: Iterable<IdentityRecord>, index: (matcher: Matcher<User>) => void): Matcher<User> {
+  #intern(text: string, matches: Matcher<User>['matches'], identities: () => Iterable<IdentityRecord>, index: (matcher: Matcher<User>) => void): Matcher<User> {
     const known = this.#all.get(text);
     if (known) return known;
     const matcher: Matcher<User> = { text, matches, identities: new Set(), users: new Map() };
-    for (const identity of identities) if (matches(identity)) matcher.identities.add(identity.id);
+    for (const identity of identities()) if (matches(identity)) matcher.identities.add(identity.id);
     this.#all.set(text, matcher);
     index(matcher);
     return matcher;
