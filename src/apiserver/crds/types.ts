@@ -5,7 +5,7 @@ import type { ResourceType, ScalePaths } from '../registry/resource.ts';
 import { objectMetaSchema } from '../schema/builtin.ts';
 import { dnsSubdomain } from '../schema/names.ts';
 import type { Schema } from '../schema/schema.ts';
-import { ageColumn, nameColumn } from '../table/builtin.ts';
+import { ageColumn, nameColumn } from '../table/common.ts';
 import type { Column } from '../table/column.ts';
 
 /** The resource types of a definition, one a served version. */

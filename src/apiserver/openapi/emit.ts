@@ -44,9 +44,13 @@ export class Emitter {
   emit(schema: Schema): JsonObject {
     const name = schema.typeName;
     if (name === undefined) return this.#body(schema);
-    // A field's own words about the type stay with the field: the type itself is its prototype.
-    this.define(name, Object.hasOwn(schema, 'typeName') ? schema : (Object.getPrototypeOf(schema) as Schema));
     const reference = this.reference(name);
+    if (Object.hasOwn(schema, 'typeName')) {
+      this.define(name, schema);
+      return reference;
+    }
+    // A field's own words about the type stay with the field: the type itself is its prototype.
+    this.define(name, Object.getPrototypeOf(schema) as Schema);
     const own: JsonObject = {};
     if (Object.hasOwn(schema, 'description') && schema.description !== undefined) own['description'] = schema.description;
     for (const key of extensions) if (Object.hasOwn(schema, key) && schema[key] !== undefined) own[key] = cloneJson(schema[key]) as Json;

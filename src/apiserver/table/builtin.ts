@@ -1,4 +1,20 @@
 import type { Column } from './column.ts';
-export const nameColumn: Column = { name: 'Name', type: 'string', format: 'name', description: 'Name of the object, unique in its namespace.', priority: 0, cell: o => o.metadata.name };
-export const ageColumn: Column = { name: 'Age', type: 'date', description: 'Time since the object was made.', priority: 0, cell: o => o.metadata.creationTimestamp ?? '<unknown>' };
-export function builtinColumns(_collection: string): readonly Column[] { return [nameColumn, ageColumn]; }
+import { ageColumn, nameColumn } from './common.ts';
+import { coreColumns } from './core.ts';
+import { networkColumns } from './network.ts';
+import { nodeColumns } from './nodes.ts';
+import { podColumns } from './pods.ts';
+import { workloadColumns } from './workloads.ts';
+
+const columns: Readonly<Record<string, readonly Column[]>> = {
+  pods: podColumns,
+  nodes: nodeColumns,
+  ...coreColumns,
+  ...workloadColumns,
+  ...networkColumns,
+};
+
+/** Upstream's columns of a built-in collection; name and age where there is nothing particular to see. */
+export function builtinColumns(collection: string): readonly Column[] {
+  return columns[collection] ?? [nameColumn, ageColumn];
+}
