@@ -260,7 +260,7 @@ export class SlotTable {
       members,
       isWaiting: writes.length > before || members.some(m => m.value === undefined),
       address: frontend.hasAddress ? undefined : [{ id }, { addr: row.addr, port: row.port }],
-      slots: slotChanges(slots, wanted.map(m => m.id)).map(([slot, backend]) => [{ service: id, slot }, { backend }]),
+      slots: slotEntries(id, slots, wanted),
       service: value && sameService(value, next) ? undefined : [frontend.address, next],
     };
   }
@@ -313,7 +313,6 @@ export interface Leftovers {
  * the gaps. One backend more or less is one write or none, whatever the size of the service.
  */
 export function slotChanges(slots: readonly number[], wanted: readonly number[]): (readonly [slot: number, backend: number])[] {
-  if (slots.length === 0) return wanted.map((backend, slot) => [slot, backend]);
   const missing = new Set(wanted);
   const gaps: number[] = [];
   for (let slot = 0; slot < wanted.length; slot++) {
@@ -321,6 +320,12 @@ export function slotChanges(slots: readonly number[], wanted: readonly number[])
     if (backend === undefined || !missing.delete(backend)) gaps.push(slot);
   }
   return [...missing].map((backend, i) => [gaps[i]!, backend]);
+}
+
+function slotEntries(service: number, slots: readonly number[], wanted: readonly Backend[]): SlotEntry[] {
+  // A new service is the common case of a start: nothing to compare.
+  if (slots.length === 0) return wanted.map((backend, slot) => [{ service, slot }, { backend: backend.id }]);
+  return slotChanges(slots, wanted.map(b => b.id)).map(([slot, backend]) => [{ service, slot }, { backend }]);
 }
 
 function keyOf({ addr, port, protocol }: { readonly addr: Addr; readonly port: number; readonly protocol: number }): string {
