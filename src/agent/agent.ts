@@ -108,7 +108,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
-  const manager = new EndpointManager({ podMtu: devices.podMtu, router4: node.routerIp4, router6: node.routerIp6 }, {
+  const manager = new EndpointManager({ podMtu: devices.podMtu, hostMac: devices.uplinkMac, router4: node.routerIp4, router6: node.routerIp6 }, {
     endpoints, store: new EndpointStore(nodePaths.endpoints), pool, netlink, programs, log,
     identify: async (namespace, podName) => {
       await waitFor('the first lists from the Kubernetes API', isSynced, { timeoutMs: 20_000 }).catch((cause: unknown) => {
@@ -226,9 +226,12 @@ function identityTable(objects: Table<Parameters<typeof identityFromObject>[0]>,
   return table;
 }
 
+/** The node itself as an end of connections: never a pod's id, never 0 (which is "not on this node"). */
+const hostEndpointId = 2 ** 31 - 1;
+
 function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }): EndpointRow[] {
   return [node.underlay4, node.underlay6, node.routerIp4, node.routerIp6].map(address => ({
-    address, ifindex: devices.uplinkIndex, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0,
+    address, ifindex: devices.uplinkIndex, id: hostEndpointId, identity: reserved.host, ingressSet: 0, egressSet: 0,
     mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit: false,
   }));
 }

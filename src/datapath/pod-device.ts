@@ -8,6 +8,7 @@ export interface PodDeviceSpec {
   readonly netnsFd: number;
   readonly interfaceName: string;
   readonly hostInterface: string;
+  readonly hostMac: string;
   readonly mtu: number;
   readonly ipv4?: string;
   readonly ipv6?: string;
@@ -27,7 +28,7 @@ export interface PodDevice {
  * all that it sends goes to the router, whose MAC is the host side's, known without asking (permanent neighbour).
  */
 export function createPodDevice(host: Netlink, spec: PodDeviceSpec): PodDevice {
-  host.vethCreate({ name: spec.hostInterface, peerName: spec.interfaceName, peerNetnsFd: spec.netnsFd, mtu: spec.mtu });
+  host.vethCreate({ name: spec.hostInterface, peerName: spec.interfaceName, peerNetnsFd: spec.netnsFd, mtu: spec.mtu, mac: spec.hostMac });
   const hostLink = host.linkGet(spec.hostInterface);
   if (!hostLink) throw new Error(`device ${spec.hostInterface} is gone right after it was made`);
   using pod = Netlink.openIn(spec.netnsFd);

@@ -36,6 +36,11 @@ export class Programs {
     }));
   }
 
+  /** Names of the pins of everything attached. */
+  get pins(): readonly string[] {
+    return [...this.#attached.keys()];
+  }
+
   program(name: string): BpfProgram {
     return this.#object.program(name);
   }

@@ -26,6 +26,7 @@ export const ConntrackFlag = {
   Host: 64,
   Overlay: 128,
   Audited: 256,
+  Hairpin: 512,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -38,6 +39,7 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   64: 'HOST',
   128: 'OVERLAY',
   256: 'AUDITED',
+  512: 'HAIRPIN',
 };
 
 /** enum conntrack_kind */
@@ -109,7 +111,6 @@ export const DropReason = {
   NatContended: 226,
   Multicast: 227,
   Noise: 228,
-  Hairpin: 229,
   FragmentTableFull: 230,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
@@ -142,7 +143,6 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   226: 'NAT_CONTENDED',
   227: 'MULTICAST',
   228: 'NOISE',
-  229: 'HAIRPIN',
   230: 'FRAGMENT_TABLE_FULL',
 };
 

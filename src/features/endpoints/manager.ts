@@ -23,6 +23,8 @@ export interface PodIdentity {
 
 export interface EndpointManagerOptions {
   readonly podMtu: number;
+  /** All host sides answer with one MAC, which the programs know (`config.host_mac`). */
+  readonly hostMac: string;
   readonly router4: string;
   readonly router6: string;
 }
@@ -125,6 +127,7 @@ export class EndpointManager {
         interfaceName: request.ifname,
         hostInterface,
         mtu: this.#options.podMtu,
+        hostMac: this.#options.hostMac,
         router4: this.#options.router4,
         router6: this.#options.router6,
         ...(ipv4 ? { ipv4: formatAddr(ipv4) } : {}),
