@@ -248,3 +248,24 @@ test('a job runs to its number of completions', async () => {
   await waitFor('completion', () => (w.api.get('jobs', 'default/sum')?.status as { conditions?: { type: string }[] } | undefined)?.conditions?.[0]?.type === 'Complete');
   assert.equal(w.pods('sum').length, 3);
 });
+
+test('a node that is silent for 40 s is unreachable, and its pods serve nobody until it is back', async () => {
+  let skewMs = 0;
+  await using w = await world({ nodes: 2, now: () => Date.now() + skewMs });
+  w.api.put('deployments', deployment('web', 4));
+  await waitFor('4', () => available(w.api, 'default/web') === 4);
+  const touch = (name: string, by: string) => {
+    const old = w.api.get('nodes', name)!;
+    w.api.put('nodes', { ...old, metadata: { ...old.metadata, annotations: { touched: by } } });
+  };
+  skewMs = 41_000;
+  w.api.put('leases', { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'n2', namespace: 'kube-node-lease' }, spec: { renewTime: 'now' } });
+  touch('n1', 'the test');
+  const ready = (name: string) => (w.api.get('nodes', name)!.status as { conditions: { type: string; status: string }[] }).conditions.find(c => c.type === 'Ready')!.status;
+  await waitFor('n1 lost', () => ready('n1') === 'Unknown' && (w.api.get('nodes', 'n1')!.spec as { taints?: unknown[] }).taints?.length === 2);
+  await waitFor('its pods', () => available(w.api, 'default/web') === 2);
+  assert.equal(ready('n2'), 'True');
+  const lost = w.api.get('nodes', 'n1')!;
+  w.api.put('nodes', { ...lost, status: { ...(lost.status as object), conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: 'again' }] } });
+  await waitFor('no taints', () => ((w.api.get('nodes', 'n1')!.spec as { taints?: unknown[] }).taints ?? []).length === 0);
+});
