@@ -68,7 +68,8 @@ export function desiredAddresses(inputs: AddressInputs): AddressRow[] {
     const canonical = formatPrefix(parsePrefix(prefix));
     if (!rows.get(canonical)?.cluster) put(canonical, { identity: id, cluster: false, node: false });
   }
-  for (const address of inputs.apiServers) put(address, { identity: identity.kubeApiServer, cluster: true, node: false });
+  // No pod and no node: what pods send there leaves with the node's address, as to the world.
+  for (const address of inputs.apiServers) put(address, { identity: identity.kubeApiServer, cluster: false, node: false });
   for (const node of inputs.nodes) putNode(node, put);
   const pods = [...inputs.pods].sort((a, b) => Number(a.local) - Number(b.local) || a.since.localeCompare(b.since));
   for (const pod of pods) {
