@@ -41,11 +41,29 @@ const flagIPv6 = 2;
 const flagEncrypted = 4;
 const flagAudit = 8;
 
+/** A record of a length and a type that `decodeEvent` understands. */
+export function isEventRecord(view: DataView, at: number, size: number): boolean {
+  if (size < minimumSize) return false;
+  const type = view.getUint8(at + layout.type);
+  return type === EventType.drop || type === EventType.trace || type === EventType.policyVerdict;
+}
+
+/** The same answer as the flow's verdict DROPPED gives. */
+export function isDropRecord(view: DataView, at: number): boolean {
+  const type = view.getUint8(at + layout.type);
+  if (type === EventType.drop) return true;
+  return type === EventType.policyVerdict && view.getUint8(at + layout.verdict) === 2 && (view.getUint8(at + layout.flags) & flagAudit) === 0;
+}
+
+/** As a number: for comparing times, not for telling them. */
+export function eventTimeNs(view: DataView, at: number): number {
+  return view.getUint32(at + layout.timeNs + 4, true) * 0x1_0000_0000 + view.getUint32(at + layout.timeNs, true);
+}
+
 /** Decodes one record in place. `undefined` for a record too short or of a type not known: it is counted, not guessed. */
 export function decodeEvent(view: DataView, at: number, size: number): FlowEvent | undefined {
-  if (size < minimumSize) return undefined;
+  if (!isEventRecord(view, at, size)) return undefined;
   const type = view.getUint8(at + layout.type);
-  if (type !== EventType.drop && type !== EventType.trace && type !== EventType.policyVerdict) return undefined;
   const flags = view.getUint8(at + layout.flags);
   const service = addrText(view, at + layout.service);
   return {

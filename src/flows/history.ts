@@ -1,17 +1,49 @@
 import type { Flow } from '../model/flow.ts';
 import type { FlowPredicate } from './filter.ts';
 
-/** The node's last flows, oldest overwritten first, and those who follow it. Bounded in every direction; what is lost is counted. */
+/** A record kept as the kernel wrote it, and what it reads as. `index` counts all records of this life. */
+export type NameRecord = (bytes: DataView, at: number, length: number, index: number) => Flow;
+
+/** Room for one record: `struct flow_event` (bpf/lib/events.h) and what it may grow by. */
+const slotSize = 112;
+const slotWords = slotSize / 4;
+
+/**
+ * The node's last flows, oldest overwritten first, and those who follow it. Bounded in every direction; what is lost is counted.
+ *
+ * A busy node has tens of thousands of new connections a second, and to put a name to a record costs a hundred times what it
+ * costs to keep it. So records are kept as they came and become flows when somebody asks, or in quiet turns (`nameSome`),
+ * soon enough for the names of their time. Followers get theirs at once.
+ */
 export class FlowHistory {
   readonly capacity: number;
-  readonly #slots: (Flow | undefined)[];
+  readonly #name: NameRecord;
+  readonly #words: Int32Array<ArrayBuffer>;
+  readonly #bytes: DataView<ArrayBuffer>;
+  readonly #lengths: Uint8Array;
+  /** Of each slot's record: nanoseconds of the monotonic clock, exact for 104 days of uptime and within 2 ns for 208. */
+  readonly #times: Float64Array;
+  readonly #flows: (Flow | undefined)[];
+  /** Place in time → slot: differs from the identity only where records came out of order. */
+  readonly #slots: Uint32Array;
   readonly #followers = new Set<FlowFollower>();
-  #next = 0;
   #seen = 0;
+  /** Records before this one have been named, or are gone. */
+  #named = 0;
+  /** Records before this one are in order and have been told to followers. */
+  #settled = 0;
+  #lastTime = 0;
+  #isMixed = false;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, name: NameRecord) {
     this.capacity = capacity;
-    this.#slots = new Array<Flow | undefined>(capacity);
+    this.#name = name;
+    this.#words = new Int32Array(capacity * slotWords);
+    this.#bytes = new DataView(this.#words.buffer);
+    this.#lengths = new Uint8Array(capacity);
+    this.#times = new Float64Array(capacity);
+    this.#flows = new Array<Flow | undefined>(capacity);
+    this.#slots = Uint32Array.from({ length: capacity }, (_, i) => i);
   }
 
   /** Flows ever seen. */
@@ -28,21 +60,51 @@ export class FlowHistory {
     return this.#followers.size;
   }
 
-  push(flow: Flow): void {
-    this.#slots[this.#next] = flow;
-    this.#next = (this.#next + 1) % this.capacity;
+  /** Keeps a record. `timeNs` is its own; records of one turn may come in any order until `settle`. */
+  push(record: DataView, at: number, length: number, timeNs: number): void {
+    // A turn larger than the history: nothing is overwritten before the followers have it.
+    if (this.#seen - this.#settled === this.capacity) this.settle();
+    const place = this.#seen % this.capacity;
+    const slot = this.#slots[place]!;
+    const kept = Math.min(length, slotSize);
+    const to = slot * slotSize;
+    const whole = kept & ~3;
+    for (let i = 0; i < whole; i += 4) this.#words[(to + i) >> 2] = record.getInt32(at + i, isLittleEndian);
+    for (let i = whole; i < kept; i++) this.#bytes.setUint8(to + i, record.getUint8(at + i));
+    this.#lengths[slot] = kept;
+    this.#times[slot] = timeNs;
+    this.#flows[slot] = undefined;
+    if (timeNs < this.#lastTime) this.#isMixed = true;
+    this.#lastTime = timeNs;
     this.#seen++;
-    for (const follower of this.#followers) follower.offer(flow);
+  }
+
+  /** Ends a turn: what came in it is put in the order of time and told to the followers. */
+  settle(): void {
+    const first = Math.max(this.#settled, this.#seen - this.capacity);
+    if (this.#isMixed) this.#sort(first);
+    this.#isMixed = false;
+    this.#settled = this.#seen;
+    if (this.#followers.size === 0) return;
+    for (let index = first; index < this.#seen; index++) {
+      const flow = this.#flow(index);
+      for (const follower of this.#followers) follower.offer(flow);
+    }
+  }
+
+  /** Names up to `limit` of the records that nobody has asked for yet. */
+  nameSome(limit: number): void {
+    this.#named = Math.max(this.#named, this.#seen - this.capacity);
+    const end = Math.min(this.#seen, this.#named + limit);
+    while (this.#named < end) this.#flow(this.#named++);
   }
 
   *newestFirst(): Generator<Flow> {
-    for (let i = 1; i <= this.size; i++) yield this.#slots[(this.#next - i + this.capacity) % this.capacity]!;
+    for (let index = this.#seen - 1; index >= this.#seen - this.size; index--) yield this.#flow(index);
   }
 
   *oldestFirst(): Generator<Flow> {
-    const size = this.size;
-    const start = (this.#next - size + this.capacity) % this.capacity;
-    for (let i = 0; i < size; i++) yield this.#slots[(start + i) % this.capacity]!;
+    for (let index = this.#seen - this.size; index < this.#seen; index++) yield this.#flow(index);
   }
 
   /** Begins at once: what is pushed between this call and the first `next()` waits in the queue. */
@@ -51,7 +113,23 @@ export class FlowHistory {
     if (!signal.aborted) this.#followers.add(follower);
     return follower;
   }
+
+  #flow(index: number): Flow {
+    const slot = this.#slots[index % this.capacity]!;
+    return (this.#flows[slot] ??= this.#name(this.#bytes, slot * slotSize, this.#lengths[slot]!, index));
+  }
+
+  #sort(first: number): void {
+    const slots: number[] = [];
+    for (let index = first; index < this.#seen; index++) slots.push(this.#slots[index % this.capacity]!);
+    slots.sort((a, b) => this.#times[a]! - this.#times[b]!);
+    slots.forEach((slot, i) => { this.#slots[(first + i) % this.capacity] = slot; });
+    const last = slots.at(-1);
+    if (last !== undefined) this.#lastTime = this.#times[last]!;
+  }
 }
+
+const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** One reader of new flows. A reader that is too slow loses the oldest ones and is told how many. */
 export class FlowFollower implements AsyncIterableIterator<Flow> {

@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } 
 import http from 'node:http';
 import { join } from 'node:path';
 import { cgroupRoot } from '../../src/sys/cgroup.ts';
+import { unmount } from '../../src/sys/mount.ts';
 
 const [command = '', tag = '', services = '0'] = process.argv.slice(2);
 const build = process.env['BENCH_BUILD'] ?? join(process.cwd(), '.bench');
@@ -21,7 +22,7 @@ async function main(): Promise<void> {
     case 'full': return full();
     case 'add':
     case 'chg': return print(await ask(`/${command}`));
-    case 'cgroup': return void process.stdout.write(`${cgroupRoot()}/${cgroup}/pod\n`);
+    case 'cgroup': return void process.stdout.write(`${cgroupRoot()}/${cgroup}/pod+both\n`);
     case 'stat': return void process.stdout.write(`${await ask('/stat')}\n`);
     case 'down': return down();
     default: throw new Error(`unknown command "${command}"`);
@@ -46,7 +47,11 @@ async function full(): Promise<void> {
 }
 
 async function down(): Promise<void> {
+  const pid = existsSync(join(directory, 'pid')) ? readFileSync(join(directory, 'pid'), 'utf8').trim() : '';
   if (existsSync(socket)) await ask('/down').catch(() => {});
+  // It removes what it made, links first; a folder under a mounted bpffs must not be swept from here meanwhile.
+  for (let turn = 0; pid !== '' && existsSync(`/proc/${pid}`) && turn < 100; turn++) await new Promise(resolve => setTimeout(resolve, 50));
+  unmount(join(directory, 'bpf'));
   rmSync(directory, { recursive: true, force: true });
 }
 

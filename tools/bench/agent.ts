@@ -1,0 +1,193 @@
+/**
+ * The stand-in for the agent in the harness's node namespace: the agent's own modules on the harness's devices; only the API is
+ * replaced, by tables that are filled from the harness's list (backend.ts starts this and talks to it).
+ *
+ *     agent.ts DIRECTORY TAG N GEN CGROUP STARTED        inside pbn-TAG, by `backend.ts full`
+ */
+import { existsSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { createLookups } from '../../src/agent/lookups.ts';
+import type { Inputs } from '../../src/agent/inputs.ts';
+import { PolicyInputs } from '../../src/agent/policy-inputs.ts';
+import { Regenerator } from '../../src/agent/regenerate.ts';
+import { openNodeMaps } from '../../src/datapath/maps.ts';
+import { nodeAttachments, podAttachments, Programs } from '../../src/datapath/programs.ts';
+import { RingBuffer } from '../../src/ebpf/ring.ts';
+import { desiredAddresses } from '../../src/features/addresses/desired.ts';
+import { PrefixIdentities } from '../../src/features/addresses/prefix-identities.ts';
+import { endpointAddresses, endpointKey, type Endpoint } from '../../src/features/endpoints/endpoint.ts';
+import type { Identity } from '../../src/features/identities/allocate.ts';
+import { startServices } from '../../src/features/services/start.ts';
+import { createFlowPipeline } from '../../src/flows/pipeline.ts';
+import { objectKey } from '../../src/kube/reflector.ts';
+import type { EndpointSlice, KubeObject, Service } from '../../src/kube/types.ts';
+import { reserved } from '../../src/model/identity.ts';
+import { PolicyEngine } from '../../src/policy/compile.ts';
+import { parseAddr } from '../../src/std/ip.ts';
+import { createLogger } from '../../src/std/log.ts';
+import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
+import { ensureBpffs, unmount } from '../../src/sys/mount.ts';
+import { Netlink } from '../../src/sys/netlink.ts';
+import { openNetns } from '../../src/sys/netns.ts';
+import { Table } from '../../src/table/table.ts';
+import { clusterName, endpoint, identities as worldIdentities, policies as worldPolicies, readServices, rowKeys, type ServiceObjects } from './world.ts';
+
+const [directory = '', tag = '', count = '0', gen = '', cgroupName = '', startedText = '0'] = process.argv.slice(2);
+const lifetimeMs = 30 * 60_000;
+const bpffs = join(directory, 'bpf');
+const log = createLogger({ component: 'bench', tag });
+
+const stopping = new AbortController();
+const { signal } = stopping;
+const node = { address: '192.0.2.1', router: '169.254.1.1' };
+
+// The kernel: as in src/agent/agent.ts, with the harness's devices in place of the node's own.
+ensureBpffs(bpffs);
+const netlink = Netlink.open();
+const cgroupPath = createCgroup(cgroupName);
+createCgroup(`${cgroupName}/pod`);
+const cgroup = openCgroup(cgroupPath);
+const opened = openNodeMaps(join(bpffs, 'maps'));
+const loopback = netlink.linkGet('lo')?.index ?? 1;
+const programs = new Programs({
+  objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'),
+  config: {
+    nodeIp4: parseAddr(node.address), nodeIp6: new Uint8Array(16), routerIp4: parseAddr(node.router), routerIp6: new Uint8Array(16),
+    uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: new Uint8Array(6), masquerade: 1, policyMode: 0, audit: 0,
+  },
+});
+
+// The API: tables that are complete from the start.
+const identities = new Table<Identity>('identities', identity => String(identity.id));
+identities.upsert(...worldIdentities());
+const inputs = {
+  services: input<Service>('services'), endpointSlices: input<EndpointSlice>('endpointslices'), ciliumNetworkPolicies: input<KubeObject>('ciliumnetworkpolicies'),
+  networkPolicies: input<KubeObject>('networkpolicies'), ciliumClusterwideNetworkPolicies: input<KubeObject>('ciliumclusterwidenetworkpolicies'),
+  ciliumCidrGroups: input<KubeObject>('ciliumcidrgroups'), ciliumEndpoints: input<KubeObject>('ciliumendpoints'),
+} as unknown as Inputs;
+inputs.ciliumNetworkPolicies.table.upsert(...worldPolicies());
+const listed = readServices(join(gen, `svc-${count}`));
+publish(listed);
+
+const prefixes = new PrefixIdentities();
+const policies = new PolicyInputs({ inputs, identities, engine: new PolicyEngine({ mode: 'default' }), prefixes, isSynced: () => true, clusterName });
+const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+const regenerator = new Regenerator({
+  maps: opened.maps, endpoints, log, audit: false, synced: () => true,
+  refreshEngine: () => policies.refresh(),
+  compile: (subject, direction) => policies.compile(subject, direction),
+  subjectOf: one => policies.subjectOf(one),
+  hostRows: () => [node.address, node.router].map(address => ({
+    address, ifindex: loopback, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0, mac: '00:00:00:00:00:00', hostMac: '00:00:00:00:00:00', ready: true, host: true, audit: false,
+  })),
+  addressRows: () => desiredAddresses({
+    clusterPrefixes: ['10.244.0.0/16'], apiServers: [], policyPrefixes: prefixes.entries(), dualStack: true,
+    nodes: [{ name: 'bench', local: true, underlay: [node.address], routers: [node.router] }],
+    pods: [...endpoints.rows()].map(one => ({ addresses: endpointAddresses(one), identity: one.identity, local: true, since: one.createdAt })),
+  }),
+});
+
+const client = podDevice('pbha', `pba-${tag}`);
+const server = podDevice('pbhb', `pbb-${tag}`);
+endpoints.upsert(endpoint(1, 'client', '10.244.1.2', client), ...[2, 3, 4].map(host => endpoint(host, 'server', `10.244.2.${host}`, server)));
+for (const id of [1, 2]) for (const attachment of podAttachments([...endpoints.rows()].find(one => one.id === id)!)) programs.attach(attachment);
+regenerator.run();
+for (const one of endpoints.rows()) regenerator.makeReady(one);
+for (const attachment of nodeAttachments({ uplinkIndex: 0, overlayIndex: 0 }, { fd: cgroup.fd, path: cgroupPath })) if (attachment.hook.kind === 'cgroup') programs.attach(attachment);
+
+const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: 'bench', log, signal });
+const flows = createFlowPipeline({
+  rings: { drops: ring(opened.maps.dropEvents), flows: ring(opened.maps.flowEvents) }, nodeName: 'bench',
+  lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => policies.rule(id) }),
+  lost: () => ({ flows: sum(opened.maps.lostEvents.lookupPerCpu(0)), drops: sum(opened.maps.lostEvents.lookupPerCpu(1)) }),
+});
+flows.start(signal);
+if (!isInPlace(listed.at(-1)!)) throw new Error('the last service is not in the kernel');
+const readyAfter = `${(Number(process.hrtime.bigint() - BigInt(startedText)) / 1e6).toFixed(1)} ${cpuMs(process.cpuUsage()).toFixed(1)}`;
+
+const api = http.createServer((request, response) => {
+  const answer = (status: number, text: string) => void response.writeHead(status).end(`${text}\n`);
+  handle(request.url ?? '').then(text => answer(200, text), (error: unknown) => answer(500, String(error)));
+});
+rmSync(join(directory, 'control.sock'), { force: true });
+api.listen(join(directory, 'control.sock'), () => process.send?.(readyAfter));
+setInterval(() => { if (!existsSync(`/run/netns/pbn-${tag}`)) down(); }, 2_000).unref();
+setTimeout(down, lifetimeMs).unref();
+for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, down);
+
+async function handle(path: string): Promise<string> {
+  switch (path) {
+    case '/add': return change(`svc-add-${count}`);
+    case '/chg': return change(`svc-chg-${count}`);
+    case '/stat': return JSON.stringify({
+      services: services.table.size, policies: policies.size, sets: regenerator.sets.size, rssMiB: Math.round(process.memoryUsage.rss() / 1048576), flows: flows.stats,
+      forwarded: Object.fromEntries([...opened.maps.metrics.entriesPerCpu()].map(([key, cpus]) => [`${key.reason}/${key.direction}`, Number(cpus.reduce((all, one) => all + one.packets, 0n))])),
+      last: flows.query({ last: 2 } as Parameters<typeof flows.query>[0]),
+    });
+    case '/down': {
+      setImmediate(down);
+      return 'down';
+    }
+    default: throw new Error(`no such path: ${path}`);
+  }
+}
+
+/** What the API's watch would bring, to the moment at which the kernel has it. */
+async function change(file: string): Promise<string> {
+  const objects = readServices(join(gen, file));
+  const started = process.hrtime.bigint();
+  const cpu = process.cpuUsage();
+  publish(objects);
+  while (!objects.every(isInPlace)) await new Promise(resolve => setImmediate(resolve));
+  return `${(Number(process.hrtime.bigint() - started) / 1e6).toFixed(2)} ${cpuMs(process.cpuUsage(cpu)).toFixed(2)}`;
+}
+
+function isInPlace(objects: ServiceObjects): boolean {
+  const { row, backends } = rowKeys(objects);
+  return services.reconciler.settled && services.table.get(row)?.backends.map(backend => backend.key).join() === backends.join();
+}
+
+function down(): void {
+  stopping.abort(new Error('down'));
+  api.close();
+  programs.detach([...programs.leftovers, ...programs.pins]);
+  programs.close();
+  opened.close();
+  cgroup.close();
+  unmount(bpffs);
+  removeCgroup(cgroupPath);
+  rmSync(directory, { recursive: true, force: true });
+  process.exit(0);
+}
+
+function publish(objects: readonly ServiceObjects[]): void {
+  for (const { service, slice } of objects) {
+    inputs.endpointSlices.table.upsert(slice);
+    inputs.services.table.upsert(service);
+  }
+}
+
+function input<T extends KubeObject>(name: string): { readonly table: Table<T>; readonly synced: Promise<void> } {
+  return { table: new Table<T>(name, objectKey), synced: Promise.resolve() };
+}
+
+function podDevice(hostInterface: string, podNetns: string): Pick<Endpoint, 'hostInterface' | 'ifindex' | 'mac' | 'hostMac'> {
+  using netns = openNetns(`/run/netns/${podNetns}`);
+  using pod = Netlink.openIn(netns.fd);
+  const [host, inside] = [netlink.linkGet(hostInterface), pod.linkGet('eth0')];
+  if (!host || !inside) throw new Error(`the harness has made no ${hostInterface} with a peer in ${podNetns}`);
+  return { hostInterface, ifindex: host.index, mac: inside.mac, hostMac: host.mac };
+}
+
+function ring(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {
+  return RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
+}
+
+function sum(values: readonly bigint[] | undefined): number {
+  return Number((values ?? []).reduce((all, one) => all + one, 0n));
+}
+
+function cpuMs(usage: { readonly user: number; readonly system: number }): number {
+  return (usage.user + usage.system) / 1000;
+}
