@@ -43,8 +43,8 @@ const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
-  name: 'drop_events', type: 27, maxEntries: 4194304, flags: 0,
-  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '51e1d247',
+  name: 'drop_events', type: 27, maxEntries: 2097152, flags: 0,
+  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: 'd1f3b5c0',
 };
 
 const endpoints: MapSpec<EndpointKey, Endpoint> = {
@@ -53,8 +53,8 @@ const endpoints: MapSpec<EndpointKey, Endpoint> = {
 };
 
 const flowEvents: MapSpec<undefined, undefined> = {
-  name: 'flow_events', type: 27, maxEntries: 8388608, flags: 0,
-  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '5ca1c08b',
+  name: 'flow_events', type: 27, maxEntries: 4194304, flags: 0,
+  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '51e1d247',
 };
 
 const fragments: MapSpec<FragmentKey, Fragment> = {
