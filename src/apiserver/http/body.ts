@@ -3,6 +3,7 @@ import { parse as parseYaml } from 'yaml';
 import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
 import { isObject } from '../object.ts';
 import type { Json } from '../object.ts';
+import { decodeProtobuf } from './protobuf.ts';
 
 /** The limit of upstream's request bodies. */
 const mostBytes = 3 * 1024 * 1024;
@@ -31,11 +32,13 @@ export function mediaType(header: string | undefined): string {
   return (header ?? '').split(';')[0]!.trim().toLowerCase();
 }
 
-const readable = ['application/json', 'application/yaml'];
+const protobuf = 'application/vnd.kubernetes.protobuf';
+const readable = ['application/json', 'application/yaml', protobuf];
 
 /** A body as JSON. An empty one is undefined. */
 export function parseBody(body: Buffer, contentType: string): Json | undefined {
   if (body.length === 0) return undefined;
+  if (contentType === protobuf) return decodeProtobuf(body);
   const text = body.toString('utf8');
   const yaml = contentType === 'application/yaml' || contentType.endsWith('+yaml');
   const json = contentType === '' || contentType === 'application/json' || contentType.endsWith('+json');

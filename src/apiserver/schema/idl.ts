@@ -13,6 +13,8 @@ import type { Schema } from './schema.ts';
  * `NAME atomic:` the object is replaced as a whole by server-side apply.
  * `!` required · `[T]` list · `{T}` map · lists are atomic unless `set` or `key(…)`; `key` also makes the strategic merge
  * key its first name, `merge(k)` names another (the API's own patch-merge-key) and `nomerge` leaves it out.
+ * `#N` is the field's number in the protobuf form where it is not its place in the type; `#M.N` inside an inlined message.
+ * `plain`: Go keeps the field without a pointer, so that 0 and false say nothing and are not written.
  */
 export class TypeLibrary {
   readonly #types = new Map<string, MutableSchema>();
@@ -66,7 +68,14 @@ export class TypeLibrary {
     if (nameToken.endsWith('!')) owner.required = [...(owner.required ?? []), name];
     const schema = wrapReference(this.#type(prefix, typeToken));
     if (description.trim()) schema.description = description.trim();
-    for (const marker of markers) applyMarker(schema, marker, line);
+    const wire = (owner.wire ??= {});
+    for (const marker of markers) {
+      if (marker.startsWith('#')) wire[name] = marker.slice(1);
+      else if (marker === 'plain') owner.zeroMeansAbsent = [...(owner.zeroMeansAbsent ?? []), name];
+      else applyMarker(schema, marker, line);
+    }
+    // Most messages number their fields in the order of the declaration; apiVersion and kind travel outside them.
+    wire[name] ??= String(Object.keys(owner.properties!).filter(key => key !== 'apiVersion' && key !== 'kind').length + 1);
     if (schema.type === 'array' && !schema['x-kubernetes-list-type']) schema['x-kubernetes-list-type'] = 'atomic';
     owner.properties![name] = schema;
   }
@@ -78,7 +87,7 @@ export class TypeLibrary {
   }
 }
 
-type MutableSchema = { -readonly [K in keyof Schema]: Schema[K] } & { properties?: { [name: string]: Schema } };
+type MutableSchema = { -readonly [K in keyof Schema]: Schema[K] } & { properties?: { [name: string]: Schema }; wire?: { [name: string]: string } };
 
 /** `meta/ObjectMeta` names a type of another package. */
 const packages: Readonly<Record<string, string>> = {

@@ -17,9 +17,9 @@ NamespaceStatus: State of a namespace.
 NamespaceCondition: One aspect of a namespace's state.
   type! string : Kind of condition.
   status! string : True, False or Unknown.
-  lastTransitionTime time : When the status last changed.
-  reason string : Why, in one word.
-  message string : Why, in a sentence.
+  lastTransitionTime time #4 : When the status last changed.
+  reason string #5 : Why, in one word.
+  message string #6 : Why, in a sentence.
 
 Service: An abstraction of a service: a stable address and port in front of pods.
   apiVersion string
@@ -32,31 +32,31 @@ ServiceSpec: Attributes that a user creates on a service.
   ports [ServicePort] key(port,protocol) : Ports that the service exposes.
   selector {string} atomic : Labels of the pods that serve it; without one the endpoints are managed by others.
   clusterIP string : The virtual address; assigned when not given; None makes the service headless. Cannot be changed.
-  clusterIPs [string] : The virtual addresses, at most one a family.
-  type string =ClusterIP enum(ClusterIP,NodePort,LoadBalancer,ExternalName) : How the service is exposed.
-  externalIPs [string] : Addresses for which nodes accept traffic for this service.
+  clusterIPs [string] #18 : The virtual addresses, at most one a family.
+  type string =ClusterIP enum(ClusterIP,NodePort,LoadBalancer,ExternalName) #4 : How the service is exposed.
+  externalIPs [string] #5 : Addresses for which nodes accept traffic for this service.
   sessionAffinity string =None enum(ClientIP,None) : Whether connections of one client stay with one pod.
   loadBalancerIP string : Deprecated: wanted address of a load balancer.
   loadBalancerSourceRanges [string] : Client ranges that may use the load balancer.
   externalName string : Name that DNS answers with for type ExternalName.
   externalTrafficPolicy string enum(Cluster,Local) : Whether external traffic stays on the node that received it.
-  healthCheckNodePort int : Node port of the health check for externalTrafficPolicy Local.
-  publishNotReadyAddresses bool : Whether DNS and endpoints also list pods that are not ready.
+  healthCheckNodePort int plain : Node port of the health check for externalTrafficPolicy Local.
+  publishNotReadyAddresses bool plain : Whether DNS and endpoints also list pods that are not ready.
   sessionAffinityConfig SessionAffinityConfig : Settings of session affinity.
-  ipFamilies [string] : IPv4 and IPv6, in order of preference.
-  ipFamilyPolicy string enum(SingleStack,PreferDualStack,RequireDualStack) : How many families the service has.
-  allocateLoadBalancerNodePorts bool : Whether a LoadBalancer service also gets node ports.
-  loadBalancerClass string : Class of the load balancer.
-  internalTrafficPolicy string enum(Cluster,Local) : Whether traffic from inside stays on its node.
-  trafficDistribution string : Preference for closer endpoints.
+  ipFamilies [string] #19 : IPv4 and IPv6, in order of preference.
+  ipFamilyPolicy string enum(SingleStack,PreferDualStack,RequireDualStack) #17 : How many families the service has.
+  allocateLoadBalancerNodePorts bool #20 : Whether a LoadBalancer service also gets node ports.
+  loadBalancerClass string #21 : Class of the load balancer.
+  internalTrafficPolicy string enum(Cluster,Local) #22 : Whether traffic from inside stays on its node.
+  trafficDistribution string #23 : Preference for closer endpoints.
 
 ServicePort: A port of a service.
   name string : Name of the port; needed where there are several.
   protocol string =TCP enum(TCP,UDP,SCTP) : Protocol of the port.
-  appProtocol string : Application protocol, a hint.
-  port! int : Port that the service exposes.
-  targetPort intstr : Number or name of the port on the pods; the port itself when not given.
-  nodePort int : Port on every node for types NodePort and LoadBalancer.
+  appProtocol string #6 : Application protocol, a hint.
+  port! int #3 : Port that the service exposes.
+  targetPort intstr #4 : Number or name of the port on the pods; the port itself when not given.
+  nodePort int plain #5 : Port on every node for types NodePort and LoadBalancer.
 
 SessionAffinityConfig: Settings of session affinity.
   clientIP ClientIPConfig : Settings of ClientIP affinity.
@@ -73,8 +73,8 @@ LoadBalancerStatus: State of a load balancer.
 
 LoadBalancerIngress: A point of entry of a load balancer.
   ip string : Address.
-  ipMode string : VIP or Proxy.
-  hostname string : Host name.
+  ipMode string #3 : VIP or Proxy.
+  hostname string #2 : Host name.
   ports [PortStatus] : State of the ports.
 
 PortStatus: State of a load balancer's port.
@@ -95,9 +95,9 @@ EndpointSubset: Addresses with the same ports.
 
 EndpointAddress: One address.
   ip! string : The address.
-  hostname string : Host name.
-  nodeName string : Node that it is on.
-  targetRef ObjectReference : Object behind it.
+  hostname string #3 : Host name.
+  nodeName string #4 : Node that it is on.
+  targetRef ObjectReference #2 : Object behind it.
 
 EndpointPort: One port.
   name string : Name of the port in the service.
@@ -135,12 +135,12 @@ Node: A machine that runs pods.
 
 NodeSpec: Attributes of a node.
   podCIDR string : Range of its pods' addresses.
-  podCIDRs [string] set : Ranges of its pods' addresses, at most one a family.
+  podCIDRs [string] set #7 : Ranges of its pods' addresses, at most one a family.
   providerID string : Name of the machine at its provider.
-  unschedulable bool : Whether new pods stay away.
+  unschedulable bool plain : Whether new pods stay away.
   taints [Taint] : What keeps pods away that do not tolerate it.
   configSource any : Removed upstream; ignored.
-  externalID string : Deprecated.
+  externalID string #2 : Deprecated.
 
 Taint: A taint with which a node repels pods.
   key! string : Key of the taint.
@@ -201,8 +201,8 @@ Secret: Data that should not be shown.
   kind string
   metadata meta/ObjectMeta : Standard metadata.
   data {bytes} : Bytes by key, in base64.
-  stringData {string} : Text by key; written into data, never read back.
-  type string =Opaque : Kind of secret. Cannot be changed.
+  stringData {string} #4 : Text by key; written into data, never read back.
+  type string =Opaque #3 : Kind of secret. Cannot be changed.
   immutable bool : Whether the data can be changed.
 
 ServiceAccount: An identity for processes in pods.
@@ -223,7 +223,7 @@ Event: A report of something that happened to an object.
   source EventSource : Who reports it.
   firstTimestamp time nullable : When it first happened.
   lastTimestamp time nullable : When it last happened.
-  count int : How often it happened.
+  count int plain : How often it happened.
   type string : Normal or Warning.
   eventTime microtime nullable : When it was first observed.
   series EventSeries : Repetition of the event.
@@ -237,7 +237,7 @@ EventSource: Who reports an event.
   host string : Node.
 
 EventSeries: Repetition of an event.
-  count int : Number of occurrences.
+  count int plain : Number of occurrences.
   lastObservedTime microtime : When it was last observed.
 
 PersistentVolumeClaim: A claim to a volume. Kept for manifests that have one; nothing here provides volumes.
@@ -249,9 +249,9 @@ PersistentVolumeClaim: A claim to a volume. Kept for manifests that have one; no
 
 PersistentVolumeClaimSpec: What a claim asks for.
   accessModes [string] : Wanted access modes.
-  selector meta/LabelSelector : Volumes to choose from.
-  resources VolumeResourceRequirements : Wanted size.
-  volumeName string : The volume bound to the claim.
+  selector meta/LabelSelector #4 : Volumes to choose from.
+  resources VolumeResourceRequirements #2 : Wanted size.
+  volumeName string #3 : The volume bound to the claim.
   storageClassName string : Wanted storage class.
   volumeMode string =Filesystem : Filesystem or Block.
   dataSource any : Where the contents come from.
@@ -268,9 +268,9 @@ EndpointSlice: A part of the endpoints of a service.
   apiVersion string
   kind string
   metadata meta/ObjectMeta : Standard metadata.
-  addressType! string enum(IPv4,IPv6,FQDN) : Family of all addresses in the slice. Cannot be changed.
-  endpoints! [Endpoint] : The endpoints, at most 1000.
-  ports [EndpointPort] : Ports of every endpoint.
+  addressType! string enum(IPv4,IPv6,FQDN) #4 : Family of all addresses in the slice. Cannot be changed.
+  endpoints! [Endpoint] #2 : The endpoints, at most 1000.
+  ports [EndpointPort] #3 : Ports of every endpoint.
 
 Endpoint: One logical backend of a service.
   addresses! [string] set nomerge : Addresses; consumers use the first.
@@ -322,7 +322,7 @@ Event: A report of something that happened to an object.
   deprecatedSource core/EventSource : For core/v1.
   deprecatedFirstTimestamp time nullable : For core/v1.
   deprecatedLastTimestamp time nullable : For core/v1.
-  deprecatedCount int : For core/v1.
+  deprecatedCount int plain : For core/v1.
 
 EventSeries: Repetition of an event.
   count! int : Number of occurrences.

@@ -7,7 +7,7 @@ ObjectMeta: Metadata that every stored object has: its name, its owner and what 
   selfLink string : Deprecated and never set.
   uid string : Unique in time and space; set by the server.
   resourceVersion string : Opaque version of the object, used to find out whether it has changed.
-  generation long : Number of the desired state; grows with every change of it. Set by the server.
+  generation long plain : Number of the desired state; grows with every change of it. Set by the server.
   creationTimestamp time nullable : When the object was made. Set by the server.
   deletionTimestamp time nullable : When the object is going to be deleted. Set by the server when a graceful deletion is asked for.
   deletionGracePeriodSeconds long : Seconds that the object may take to terminate; set together with deletionTimestamp.
@@ -15,24 +15,24 @@ ObjectMeta: Metadata that every stored object has: its name, its owner and what 
   annotations {string} : Keys and values that tools keep with the object. Not used for selection.
   ownerReferences [OwnerReference] key(uid) : Objects that this one depends on; it goes when the last of them is gone.
   finalizers [string] set : Names that must be removed before the object can go.
-  managedFields [ManagedFieldsEntry] : Which manager owns which fields; kept by the server for server-side apply.
+  managedFields [ManagedFieldsEntry] #17 : Which manager owns which fields; kept by the server for server-side apply.
 
 OwnerReference atomic: A reference to an owning object in the same namespace, or to a cluster-scoped one.
-  apiVersion! string : API version of the owner.
-  kind! string : Kind of the owner.
+  apiVersion! string #5 : API version of the owner.
+  kind! string #1 : Kind of the owner.
   name! string : Name of the owner.
   uid! string : UID of the owner.
-  controller bool : True where the owner is the managing controller.
-  blockOwnerDeletion bool : True where a foreground deletion of the owner waits for this object.
+  controller bool #6 : True where the owner is the managing controller.
+  blockOwnerDeletion bool #7 : True where a foreground deletion of the owner waits for this object.
 
 ManagedFieldsEntry: The set of fields that one manager owns.
   manager string : Name of the manager.
   operation string enum(Apply,Update) : The operation that led to the entry.
   apiVersion string : API version of the fields.
   time time : When the entry was last changed.
-  fieldsType string : Format of the fields; always FieldsV1.
-  fieldsV1 json : The fields.
-  subresource string : Subresource through which the fields were changed.
+  fieldsType string #6 : Format of the fields; always FieldsV1.
+  fieldsV1 json #7 : The fields.
+  subresource string #8 : Subresource through which the fields were changed.
 
 
 ListMeta: Metadata of lists.
@@ -53,7 +53,7 @@ LabelSelectorRequirement: A key, an operator and values.
 Condition: One aspect of an object's current state.
   type! string : Name of the condition in CamelCase.
   status! string enum(True,False,Unknown) : Whether it holds.
-  observedGeneration long : The generation that it was computed from.
+  observedGeneration long plain : The generation that it was computed from.
   lastTransitionTime! time : When the status last changed.
   reason! string : Why, in one CamelCase word.
   message! string : Why, in a sentence.
@@ -66,7 +66,7 @@ Status: The result of a call that returns no object.
   message string : What happened.
   reason string : A machine-readable reason.
   details any : Details of the failure.
-  code int : HTTP status code.
+  code int plain : HTTP status code.
 
 DeleteOptions: Options of a deletion.
   apiVersion string
@@ -93,7 +93,7 @@ TokenRequest: Asks for a token of a service account.
 
 TokenRequestSpec: What kind of token is asked for.
   audiences [string] : Intended audiences.
-  expirationSeconds long : Asked duration of validity.
+  expirationSeconds long #4 : Asked duration of validity.
   boundObjectRef any : Object that the token is bound to.
 
 TokenRequestStatus: A token.
@@ -127,8 +127,23 @@ SelfSubjectAccessReview: Asks whether the caller may do something.
   status any : The answer.
 
 SelfSubjectAccessReviewSpec: Either an action on a resource or on a path.
-  resourceAttributes any : Action on a resource.
-  nonResourceAttributes any : Action on a path.
+  resourceAttributes ResourceAttributes : Action on a resource.
+  nonResourceAttributes NonResourceAttributes : Action on a path.
+
+ResourceAttributes: An action on a resource.
+  namespace string : Namespace; empty means all, or none for what has no namespace.
+  verb string : The action.
+  group string : API group.
+  version string : API version.
+  resource string : Plural name of the resource.
+  subresource string : Subresource.
+  name string : Name of one object; empty means all.
+  fieldSelector any : Limits the action to some objects.
+  labelSelector any : Limits the action to some objects.
+
+NonResourceAttributes: An action on a path.
+  path string : The path.
+  verb string : The action.
 
 SelfSubjectRulesReview: Asks what the caller may do in a namespace.
   apiVersion string

@@ -42,10 +42,10 @@ Ingress: Rules that lead HTTP requests to services.
   status IngressStatus : State of the load balancer.
 
 IngressSpec: The rules.
-  ingressClassName string : Class that serves it.
-  defaultBackend IngressBackend : What serves requests that no rule matches.
-  tls [IngressTLS] : Hosts with TLS.
-  rules [IngressRule] : Rules.
+  ingressClassName string #4 : Class that serves it.
+  defaultBackend IngressBackend #1 : What serves requests that no rule matches.
+  tls [IngressTLS] #2 : Hosts with TLS.
+  rules [IngressRule] #3 : Rules.
 
 IngressTLS: Hosts with TLS.
   hosts [string] : Hosts.
@@ -53,19 +53,19 @@ IngressTLS: Hosts with TLS.
 
 IngressRule: Paths of one host.
   host string : Host; absent means all.
-  http HTTPIngressRuleValue : Paths.
+  http HTTPIngressRuleValue #2.1 : Paths.
 
 HTTPIngressRuleValue: Paths.
   paths! [HTTPIngressPath] : Paths and backends.
 
 HTTPIngressPath: A path and its backend.
   path string : Path.
-  pathType! string enum(Exact,Prefix,ImplementationSpecific) : How the path is compared.
-  backend! IngressBackend : What serves it.
+  pathType! string enum(Exact,Prefix,ImplementationSpecific) #3 : How the path is compared.
+  backend! IngressBackend #2 : What serves it.
 
 IngressBackend: What serves requests.
-  service IngressServiceBackend : A service.
-  resource core/TypedLocalObjectReference : Another object.
+  service IngressServiceBackend #4 : A service.
+  resource core/TypedLocalObjectReference #3 : Another object.
 
 IngressServiceBackend: A service as a backend.
   name! string : Its name.
@@ -73,7 +73,7 @@ IngressServiceBackend: A service as a backend.
 
 ServiceBackendPort: A port by name or number.
   name string : Name.
-  number int : Number.
+  number int plain : Number.
 
 IngressStatus: State of an ingress.
   loadBalancer IngressLoadBalancerStatus : State of the load balancer.

@@ -4,7 +4,7 @@ import { fieldSchema, preservesUnknown } from './schema.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Removes what the schema does not know and nulls that it does not allow, in place. Returns the paths of the unknown
+ * Removes what the schema does not know, nulls that it does not allow and zeros that say nothing, in place. Returns the paths of the unknown
  * fields, for `fieldValidation` (Kubernetes drops them too, since protobuf could not carry them).
  */
 export function prune(object: JsonObject, schema: Schema): string[] {
@@ -25,7 +25,9 @@ function pruneValue(value: Json | undefined, schema: Schema, path: string, unkno
     const field = fieldSchema(schema, key);
     const fieldPath = path ? `${path}.${key}` : key;
     if (field) {
-      if (value[key] === null && !acceptsNull(field)) delete value[key];
+      // Reports keep their zeros: what an observer counted is worth saying.
+      const empty = (value[key] === 0 || value[key] === false) && !fieldPath.startsWith('status.');
+      if ((value[key] === null && !acceptsNull(field)) || (empty && schema.zeroMeansAbsent?.includes(key))) delete value[key];
       else pruneValue(value[key], field, fieldPath, unknown);
     } else if (!preservesUnknown(schema) && isStructured(schema) && !(embedded && embeddedKeys.has(key))) {
       unknown.push(fieldPath);
