@@ -91,7 +91,9 @@ async function environment({ pod, container, record, image }: Launch, d: Depende
   const from = container.envFrom ?? [];
   const maps = await fetch([...env.map(e => e.valueFrom?.configMapKeyRef?.name), ...from.map(f => f.configMapRef?.name)], name => d.objects.configMap(namespace, name));
   const secrets = await fetch([...env.map(e => e.valueFrom?.secretKeyRef?.name), ...from.map(f => f.secretRef?.name)], name => d.objects.secret(namespace, name));
-  const own: StringMap = image.builtIn ? { POD_NAME: pod.metadata.name, POD_NAMESPACE: namespace, NODE_NAME: d.node.name } : {};
+  const own: StringMap = image.builtIn
+    ? { POD_NAME: pod.metadata.name, POD_NAMESPACE: namespace, NODE_NAME: d.node.name }
+    : image.needs === 'sources' ? { CIRRI_DNS_IPS: d.node.dns.servers.join(',') } : {};
   return buildEnv(container, factsOf(pod, record, d), { configMap: name => maps.get(name), secret: name => secrets.get(name) }, { ...d.node.env, ...own });
 }
 
