@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { parse as parseYaml } from 'yaml';
 import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
 import { isObject } from '../object.ts';
 import type { Json } from '../object.ts';
@@ -36,7 +35,7 @@ const protobuf = 'application/vnd.kubernetes.protobuf';
 const readable = ['application/json', 'application/yaml', protobuf];
 
 /** A body as JSON. An empty one is undefined. */
-export function parseBody(body: Buffer, contentType: string): Json | undefined {
+export async function parseBody(body: Buffer, contentType: string): Promise<Json | undefined> {
   if (body.length === 0) return undefined;
   if (contentType === protobuf) return decodeProtobuf(body);
   const text = body.toString('utf8');
@@ -45,7 +44,8 @@ export function parseBody(body: Buffer, contentType: string): Json | undefined {
   if (!json && !yaml) throw unsupportedMediaType(contentType, readable);
   let value: unknown;
   try {
-    value = yaml && !/^\s*[[{]/.test(text) ? parseYaml(text, { maxAliasCount: 50 }) : JSON.parse(text);
+    // The YAML reader is loaded by the first body that needs it: kubectl sends JSON even where it says YAML.
+    value = yaml && !/^\s*[[{]/.test(text) ? (await import('yaml')).parse(text, { maxAliasCount: 50 }) : JSON.parse(text);
   } catch (error) {
     throw badRequest(`the body of the request is not valid ${yaml ? 'YAML' : 'JSON'}: ${(error as Error).message}`);
   }

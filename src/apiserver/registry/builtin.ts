@@ -3,8 +3,6 @@ import { builtinSchema } from '../schema/builtin.ts';
 import { dnsLabel, dnsLabel1035, dnsSubdomain, pathSegment } from '../schema/names.ts';
 import type { NameRule } from '../schema/names.ts';
 import { podHooks } from '../strategy/pods.ts';
-import { serviceHooks } from '../strategy/services.ts';
-import type { ServicePools } from '../strategy/services.ts';
 import { configMapHooks, endpointSliceHooks, ingressHooks, namespaceHooks, networkPolicyHooks, nodeHooks, plainHooks, secretHooks } from '../strategy/simple.ts';
 import { daemonSetHooks, deploymentHooks, jobHooks, replicaSetHooks, statefulSetHooks } from '../strategy/workloads.ts';
 import { builtinColumns } from '../table/builtin.ts';
@@ -35,12 +33,12 @@ const podSubresources: readonly SubresourceInfo[] = [
 ];
 
 /** The built-in resources of a group in version v1. */
-function declarations(pools: ServicePools): Readonly<Record<string, readonly Declaration[]>> {
+function declarations(services: Hooks): Readonly<Record<string, readonly Declaration[]>> {
   return {
     '': [
       { kind: 'Namespace', plural: 'namespaces', short: ['ns'], cluster: true, status: true, fields: ['status.phase'], names: dnsLabel, hooks: namespaceHooks },
       { kind: 'Pod', plural: 'pods', short: ['po'], all: true, status: true, fields: podFields, hooks: podHooks, subresources: podSubresources },
-      { kind: 'Service', plural: 'services', short: ['svc'], all: true, status: true, fields: ['spec.clusterIP', 'spec.type'], names: dnsLabel1035, hooks: { ...serviceHooks(pools), generationFields: [] } },
+      { kind: 'Service', plural: 'services', short: ['svc'], all: true, status: true, fields: ['spec.clusterIP', 'spec.type'], names: dnsLabel1035, hooks: { ...services, generationFields: [] } },
       { kind: 'Endpoints', plural: 'endpoints', short: ['ep'], hooks: plainHooks },
       { kind: 'Node', plural: 'nodes', short: ['no'], cluster: true, status: true, fields: ['spec.unschedulable'], hooks: nodeHooks },
       { kind: 'ConfigMap', plural: 'configmaps', short: ['cm'], hooks: configMapHooks },
@@ -80,8 +78,8 @@ function declarations(pools: ServicePools): Readonly<Record<string, readonly Dec
 
 const workloadScale = { specReplicas: 'spec.replicas', statusReplicas: 'status.replicas', selector: 'status.selector' };
 
-export function builtinTypes(pools: ServicePools, crdHooks: Hooks): ResourceType[] {
-  const types = Object.entries(declarations(pools)).flatMap(([group, list]) => list.map(d => declared(group, d)));
+export function builtinTypes(services: Hooks, crdHooks: Hooks): ResourceType[] {
+  const types = Object.entries(declarations(services)).flatMap(([group, list]) => list.map(d => declared(group, d)));
   return [...types, declared('apiextensions.k8s.io', { kind: 'CustomResourceDefinition', plural: 'customresourcedefinitions', short: ['crd', 'crds'], cluster: true, status: true, hooks: crdHooks })];
 }
 

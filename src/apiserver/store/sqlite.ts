@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { CirriError } from '../../std/errors.ts';
 
@@ -68,12 +69,12 @@ export function openSqlite(path: string): Persistence {
   return {
     load(onRow) {
       let revision = 0;
-      for (const row of database.prepare('SELECT id, collection, namespace, name, revision, json FROM objects').iterate()) {
-        const stored = row as unknown as StoredRow & { id: number };
-        ids.set(idOf(stored.collection, stored.namespace, stored.name), stored.id);
-        nextId = Math.max(nextId, stored.id + 1);
-        revision = Math.max(revision, stored.revision);
-        onRow(stored);
+      const rows = database.prepare('SELECT id, collection, namespace, name, revision, json FROM objects').all() as unknown as (StoredRow & { id: number })[];
+      for (const row of rows) {
+        ids.set(idOf(row.collection, row.namespace, row.name), row.id);
+        nextId = Math.max(nextId, row.id + 1);
+        revision = Math.max(revision, row.revision);
+        onRow(row);
       }
       const deletions = new Map<string, number>();
       for (const row of database.prepare('SELECT collection, revision FROM deletions').iterate()) {
@@ -112,6 +113,8 @@ export function openSqlite(path: string): Persistence {
 
 function open(path: string): DatabaseSync {
   try {
+    // SQLite gives its WAL the mode of the file itself.
+    closeSync(openSync(path, 'a', 0o600));
     const database = new DatabaseSync(path);
     // One process owns the file: a second API server on the same state folder must not start.
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA busy_timeout = 3000;');

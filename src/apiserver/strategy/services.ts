@@ -15,18 +15,23 @@ export interface AddressPool { readonly prefix: Uint8Array; readonly pool: Numbe
 type Family = 'IPv4' | 'IPv6';
 const serviceKind = { group: '', kind: 'Service' };
 
-export function serviceHooks(pools: ServicePools): Hooks {
+/** `stored`: all services there are; what they hold is taken when the first allocation asks, so that a start need not read them. */
+export function serviceHooks(pools: ServicePools, stored: () => Iterable<KubeObject>): Hooks {
+  let claimed = false;
+  const claim = () => {
+    if (claimed) return;
+    claimed = true;
+    for (const service of stored()) for (const { pool, value } of resolve(numbersOf(service), pools)) pool.take(value);
+  };
   return {
     setDefaults: setServiceDefaults,
-    prepare: (object, old) => allocate(object, old, pools),
+    prepare: (object, old) => {
+      claim();
+      return allocate(object, old, pools);
+    },
     validate: serviceErrors,
     removed: object => release(numbersOf(object), pools),
   };
-}
-
-/** At start: takes what the stored services hold. */
-export function claimStored(services: Iterable<KubeObject>, pools: ServicePools): void {
-  for (const service of services) for (const { pool, value } of resolve(numbersOf(service), pools)) pool.take(value);
 }
 
 function setServiceDefaults(object: KubeObject, old: KubeObject | undefined): void {
