@@ -17,6 +17,8 @@ export interface ReflectOptions {
   readonly signal: AbortSignal;
   readonly log?: Logger;
   readonly random?: () => number;
+  /** What to keep of an object, where thousands are held and few fields are read. Must keep `metadata.uid` and `resourceVersion`. */
+  readonly keep?: (object: KubeObject) => KubeObject;
 }
 
 /** A collection of the API as a table of this process. */
@@ -109,12 +111,16 @@ class Reflection<T extends KubeObject> {
   observe(object: T): void {
     // At or below the watch's version, the watch has told of it, and perhaps of its end.
     if (!isNewer(object.metadata.resourceVersion, this.#version) || this.#isStale(object)) return;
-    this.#table.upsert(slim(object));
+    this.#table.upsert(this.#keep(object));
   }
 
   forget(object: T): void {
     const key = objectKey(object);
     if (this.#table.get(key)?.metadata.uid === object.metadata.uid) this.#table.delete(key);
+  }
+
+  #keep(object: T): T {
+    return slim((this.#options.keep?.(object) ?? object) as T);
   }
 
   async #list(): Promise<void> {
@@ -123,7 +129,7 @@ class Reflection<T extends KubeObject> {
     const version = list.metadata.resourceVersion ?? '0';
     // A row newer than the list is a write of this process that the list could not know: the watch will tell of it.
     const known = (row: T) => !isNewer(row.metadata.resourceVersion, version);
-    this.#table.replaceAll(list.items.map(item => this.#unlessKnown(slim(item))), known);
+    this.#table.replaceAll(list.items.map(item => this.#unlessKnown(this.#keep(item))), known);
     this.#contact();
     this.#version = version;
     this.#firstList.synced();
@@ -155,7 +161,7 @@ class Reflection<T extends KubeObject> {
       if (object.metadata.resourceVersion) this.#version = object.metadata.resourceVersion;
       if (type === 'ADDED' || type === 'MODIFIED') {
         if (deletes.length > 0) flush();
-        if (!this.#isStale(object)) upserts.push(slim(object));
+        if (!this.#isStale(object)) upserts.push(this.#keep(object));
       } else if (type === 'DELETED') {
         if (upserts.length > 0) flush();
         deletes.push(objectKey(object));

@@ -1,5 +1,5 @@
 import type { IpcacheEntry, IpcacheKey } from '../../datapath/generated/structs.ts';
-import { cidrIdentityLabels, firstPrefixIdentity, identityScope } from '../../model/identity.ts';
+import { cidrLabeller, firstPrefixIdentity, identityScope } from '../../model/identity.ts';
 import type { LabelSet } from '../../model/labels.ts';
 import { formatPrefix, parsePrefix } from '../../std/ip.ts';
 
@@ -36,11 +36,12 @@ export class PrefixIdentities {
       if (this.#labels.delete(id)) removed.push(id);
     }
     const added: (readonly [number, LabelSet])[] = [];
+    const labelsOf = cidrLabeller(wanted);
     for (const prefix of wanted) {
       const id = this.#byPrefix.get(prefix) ?? this.#next++;
       this.#byPrefix.set(prefix, id);
       // A prefix carries the labels of all that contain it, so a new wide one changes those of the narrow ones.
-      const labels = cidrIdentityLabels(prefix, wanted);
+      const labels = labelsOf(prefix);
       if (this.#labels.get(id)?.toString() === labels.toString()) continue;
       this.#labels.set(id, labels);
       added.push([id, labels]);
