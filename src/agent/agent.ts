@@ -22,6 +22,7 @@ import { errorText } from '../std/errors.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
 import type { Logger } from '../std/log.ts';
 import { createCgroup, openCgroup } from '../sys/cgroup.ts';
+import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
@@ -54,6 +55,7 @@ export interface AgentOptions {
 export async function startAgent(options: AgentOptions, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
   const { record, node, paths } = options;
   const { log, signal } = dependencies;
+  keepMemorySmall({ signal });
   const startedAt = new Date().toISOString();
   const nodePaths = paths.node(node.name);
 

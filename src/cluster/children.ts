@@ -20,7 +20,7 @@ export function childSpecs(record: ClusterRecord, paths: StatePaths, root: strin
     { name: 'apiserver', main: source('apiserver/main.ts'), args: [] },
     ...record.nodes.flatMap(node => {
       // A small young generation: a node's daemons hold little and must stay small, a burst may cost a few more collections.
-      const place = { nodeArgs: ['--max-semi-space-size=2'], netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
+      const place = { nodeArgs: ['--max-semi-space-size=2', '--expose-gc'], netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
       return [
         { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
         { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },

@@ -10,6 +10,7 @@ import { resources } from '../kube/resources.ts';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
 import { isNotFound, isConflict } from '../kube/errors.ts';
+import { keepMemorySmall } from '../sys/footprint.ts';
 import { assemble, layoutOf } from './assemble.ts';
 import type { Place } from './assemble.ts';
 import { ensureNetwork } from './cni.ts';
@@ -64,6 +65,7 @@ async function main(): Promise<void> {
   const { cluster, node, paths, root } = place;
   const log = createLogger({ component: 'kubelet', node: node.name });
   const stop = new AbortController();
+  keepMemorySmall({ signal: stop.signal });
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort());
 
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: `cirri-kubelet/${node.name}` });

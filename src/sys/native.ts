@@ -39,6 +39,8 @@ export const umount2: (target: string, flags: number) => number = libc.func('umo
 export const kill: (pid: number, signal: number) => number = libc.func('kill', 'int', ['int', 'int']);
 export const memfdCreate: (name: string, flags: number) => number = libc.func('memfd_create', 'int', ['str', 'uint32']);
 export const pageSize: number = libc.func('getpagesize', 'int', [])();
+/** glibc only; elsewhere it does nothing. */
+export const mallocTrim: (keep: number) => number = optional('malloc_trim', ['size_t']) ?? (() => 0);
 export const prctl: (option: number, a: number, b: number, c: number, d: number) => number =
   libc.func('prctl', 'int', ['int', 'uint64', 'uint64', 'uint64', 'uint64']);
 
@@ -50,6 +52,14 @@ export const send: (fd: number, data: Bytes, length: number, flags: number) => n
   libc.func('send', 'int64', ['int', 'void *', 'size_t', 'int']);
 export const recv: (fd: number, into: Bytes, length: number, flags: number) => number =
   libc.func('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
+
+function optional(name: string, parameters: string[]): ((keep: number) => number) | undefined {
+  try {
+    return libc.func(name, 'int', parameters) as (keep: number) => number;
+  } catch {
+    return undefined;
+  }
+}
 
 /** syscall(2) for calls without a libc wrapper; every argument is an integer or an address. */
 export const syscall: (number: number, a: number, b: number, c: number, d: number) => number =
