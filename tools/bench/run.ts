@@ -1,0 +1,90 @@
+/**
+ * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni. Ends with 1 when a target is missed or no
+ * run was good.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, release } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { measureCni } from './cni.ts';
+import { build, folder, prepareTraffic, run } from './prepare.ts';
+import { isGoodPair, ratio, verdicts, type HarnessResult, type Verdict } from './ratios.ts';
+import { chart, tableText, verdictText } from './report.ts';
+
+const attempts = 3;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false },
+  },
+});
+if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
+const asJson = values.output === 'json';
+mkdirSync(folder, { recursive: true });
+process.exitCode = (values.cni ? await cni() : traffic()) ? 0 : 1;
+
+function traffic(): boolean {
+  const services = Number(values.services);
+  const modes = values.modes.split(',');
+  say(`preparing ${folder}`);
+  prepareTraffic([...new Set([10, services])]);
+  const cells = ['floor:0', 'floor:1', `ipt-legacy:${services}`, `nft:${services}`, 'cirri:10', `cirri:${services}`];
+  /** The run that counts for each mode: the first whose pair is good, or else the last. */
+  const results = new Map<string, { readonly result: HarnessResult; readonly isGood: boolean }>();
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    const open = modes.filter(mode => !results.get(mode)?.isGood);
+    if (open.length === 0) break;
+    say(`run ${attempt} of at most ${attempts}: ${cells.join(' ')} (${open.join(', ')}; loading ${services} services into nftables takes most of a minute)`);
+    const result = runHarness(cells, open, join(folder, `run-${attempt}.json`));
+    for (const mode of open) {
+      const pair = ratio(result, mode, 'floor:1', 'floor:0');
+      const isGood = isGoodPair(pair);
+      results.set(mode, { result, isGood });
+      say(`${mode}: the A/A pair is ${isGood ? 'good' : 'bad, the machine was busy with something else'} (${pair ? `quarter points ${pair.low.toFixed(3)}–${pair.high.toFixed(3)}` : 'no data'})`);
+    }
+  }
+  const judged: Verdict[] = [];
+  for (const [mode, { result, isGood }] of results) {
+    print(`\n## ${mode}${isGood ? '' : '   (A/A pair bad: these figures do not count)'}\n\n${tableText(result, mode)}\n`);
+    const own = verdicts(result, mode, services);
+    judged.push(...own);
+    for (const verdict of own) print(verdictText(verdict));
+  }
+  const prog = [...results.values()][0]?.result.prog ?? {};
+  print(`\nprogramming all services (ms wall, ms processor): ${Object.entries(prog).filter(([cell]) => !cell.startsWith('floor')).map(([cell, ms]) => `${cell} ${ms}`).join('; ')}`);
+  const isMet = [...results.values()].every(one => one.isGood) && judged.every(verdict => verdict.isMet);
+  save('traffic', { machine: machine(), isMet, verdicts: judged, modes: Object.fromEntries([...results].map(([mode, one]) => [mode, { isGood: one.isGood, ...one.result }])) });
+  for (const [mode, one] of results) writeFileSync(join(folder, `traffic-${mode}.svg`), chart(one.result, [mode]));
+  say(`saved: ${folder}/traffic.json, traffic-*.svg`);
+  return isMet;
+}
+
+async function cni(): Promise<boolean> {
+  const measured = await measureCni({ say });
+  print(measured.text);
+  save('cni', { machine: machine(), ...measured });
+  return measured.isMet;
+}
+
+function runHarness(cells: readonly string[], modes: readonly string[], out: string): HarnessResult {
+  run('python3', [join(folder, 'run.py'), ...cells, '--rounds', values.rounds, '--secs', values.secs, '--modes', modes.join(','), '--out', out], { BENCH_BUILD: build });
+  return JSON.parse(readFileSync(out, 'utf8')) as HarnessResult;
+}
+
+function save(name: string, value: object): void {
+  writeFileSync(join(folder, `${name}.json`), JSON.stringify(value, null, 1));
+  if (asJson) process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function machine(): object {
+  return { time: new Date().toISOString(), processors: cpus().length, model: cpus()[0]?.model ?? '', kernel: release(), load: loadavg() };
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function print(text: string): void {
+  if (!asJson) process.stdout.write(`${text}\n`);
+}
