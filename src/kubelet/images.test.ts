@@ -30,6 +30,14 @@ test('a command runs as it is, whatever the image', () => {
   assert.deepEqual(argv({ image: 'python:3', command: ['python3'], args: ['-V'] }), ['python3', '-V']);
 });
 
+test('arguments are the command where the image has no entry point, and curl\'s where that is it', () => {
+  assert.deepEqual(argv({ image: 'busybox:1.36', args: ['sleep', '60'] }), ['sleep', '60']);
+  assert.deepEqual(argv({ image: 'curlimages/curl', args: ['-s', 'http://x'] }), ['curl', '-s', 'http://x']);
+  assert.deepEqual(argv({ image: 'quay.io/cilium/alpine-curl:v1.5.0', args: ['sleep', '1'] }), ['sleep', '1']);
+  assert.deepEqual(argv({ image: 'registry.k8s.io/pause:3.9' }), ['/.cirri/echo', 'sleep']);
+  assert.equal(argv({ image: 'someone/app', args: ['serve'] }), undefined);
+});
+
 test('what cannot be had says what to do', () => {
   const result = resolveImage({ name: 'c', image: 'busybox' }, sources);
   assert.ok('missing' in result && result.missing.includes('cirri/client'));

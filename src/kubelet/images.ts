@@ -28,8 +28,21 @@ const standIns: ReadonlyMap<string, number> = new Map([
   ['mendhak/http-https-echo', 8080], ['kennethreitz/httpbin', 80], ['mccutchen/go-httpbin', 8080], ['echoserver', 8080], ['google_containers/echoserver', 8080],
   ['google-samples/hello-app', 8080], ['gateway-api/conformance/echo-basic', 3000], ['cilium/json-mock', 8080], ['cilium/starwars', 80],
   ['cilium/echoserver', 8080], ['cilium/echoserver-udp', 69], ['paulbouwer/hello-kubernetes', 8080], ['e2e-test-images/agnhost', 8080], ['agnhost', 8080],
-  ['e2e-test-images/echoserver', 8080], ['e2e-test-images/nginx', 80], ['gcr.io/google-samples/hello-app', 8080],
+  ['e2e-test-images/echoserver', 8080], ['wbitt/network-multitool', 80], ['praqma/network-multitool', 80], ['e2e-test-images/nginx', 80],
 ]);
+
+/** Images without an entry point of their own: their arguments are the command (`kubectl run x --image=busybox -- sleep 60`). */
+const bareImages: ReadonlySet<string> = new Set([
+  'busybox', 'alpine', 'ubuntu', 'debian', 'fedora', 'centos', 'rockylinux', 'almalinux', 'amazonlinux', 'bash', 'python', 'node', 'perl', 'buildpack-deps', 'nicolaka/netshoot',
+  'wbitt/network-multitool', 'praqma/network-multitool', 'e2e-test-images/busybox', 'cirros', 'radial/busyboxplus',
+]);
+
+/** Images whose entry point is curl, unless the first argument is a program. */
+const curlImages: ReadonlySet<string> = new Set(['curlimages/curl', 'alpine/curl', 'appropriate/curl', 'cilium/alpine-curl', 'badouralix/curl-jq']);
+const programs = /^(\/|sh$|bash$|ash$|sleep$|curl$|tail$|cat$|env$|wget$)/;
+
+/** Images that only wait. */
+const waitingImages: ReadonlySet<string> = new Set(['pause', 'google_containers/pause', 'cilium/demo-client', 'rancher/pause']);
 
 /** Registry, tag and digest cut off: `docker.io/library/nginx:1.27@sha256:…` → `nginx`. */
 export function repositoryOf(image: string): string {
@@ -59,6 +72,11 @@ export function resolveImage(container: Container, sources: { readonly node: str
   }
   if (repository === 'cirri/client') return builtIn(args.length > 0 ? args : [echoInContainer, 'sleep'], `Container image "${image}" is built in`);
   if (repository === 'cirri/echo') return builtIn([echoInContainer, ...echoArgs(container, undefined)], `Container image "${image}" is built in`);
+  if (args.length > 0 && (bareImages.has(repository) || curlImages.has(repository))) {
+    const argv = curlImages.has(repository) && !programs.test(args[0]!) ? ['curl', ...args] : args;
+    return { argv, builtIn: false, needs: 'nothing', said: `image "${image}" is not pulled: running ${argv[0]} on the node's own root` };
+  }
+  if (waitingImages.has(repository)) return builtIn([echoInContainer, 'sleep'], `image "${image}" is not pulled: a built-in program that waits stands in for it`);
   const port = standIns.get(repository);
   if (port !== undefined) {
     const argv = [echoInContainer, ...echoArgs(container, port)];

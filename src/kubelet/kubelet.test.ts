@@ -227,7 +227,7 @@ describe('a kubelet that is killed and comes back', () => {
   });
   after(() => node.remove());
 
-  test('finds running pods and leaves them alone, also before the API has answered', async () => {
+  test('finds running pods and leaves them alone', async () => {
     node.addPod('stays', { containers: [{ name: 'main', image: 'cirri/echo' }] });
     await node.untilReady('stays');
     const { pid, id } = node.kubelet.find('default', 'stays')!.containerRecord('main')!;
@@ -275,6 +275,42 @@ describe('a kubelet that is killed and comes back', () => {
     });
     await waitFor('the old process to end', () => processStart(before.pid) === undefined);
     await node.untilReady('shimless');
+  });
+});
+
+describe('a kubelet that comes back while the API is away', () => {
+  let node: TestNode;
+  before(async () => {
+    node = new TestNode();
+    await node.start();
+  });
+  after(() => node.remove());
+
+  test('takes nothing as deleted, restarts what ends, and tells the API when it is back', async () => {
+    const pod = node.addPod('alone', { containers: [{ name: 'main', image: 'cirri/echo' }] });
+    await node.untilReady('alone');
+    const before = { ...node.kubelet.find('default', 'alone')!.containerRecord('main')! };
+    node.stop();
+    await node.start({ apiAway: true });
+    process.kill(before.pid, 'SIGKILL');
+    const after = await waitFor('the restart', () => {
+      const c = node.kubelet.find('default', 'alone')?.containerRecord('main');
+      return c?.state === 'running' && c.pid !== before.pid && c;
+    });
+    assert.equal(after.restartCount, 1);
+    node.api.pods.upsert(pod);
+    node.api.listed();
+    await node.until('alone', 'told', s => s.containerStatuses?.[0]?.restartCount === 1);
+    assert.equal(processStart(after.pid) !== undefined, true);
+  });
+
+  test('a pod that is not in the first list was deleted', async () => {
+    const { pid } = node.kubelet.find('default', 'alone')!.containerRecord('main')!;
+    node.stop();
+    await node.start({ apiAway: true });
+    assert.notEqual(processStart(pid), undefined);
+    node.api.listed();
+    await waitFor('it to end', () => processStart(pid) === undefined);
   });
 });
 

@@ -105,4 +105,4 @@ async function* results(probe: Probe, options: ProberOptions, eager: number): As
   }
 }
 
-const earlyTries: readonly number[] = [20, 50, 100, 200, 500];
+const earlyTries: readonly number[] = [20, 50, 100, 200, 400, 500, 500, 1000];

@@ -85,7 +85,7 @@ export class FakeApi implements PodApi, ObjectSource {
 export class TestNode {
   readonly instance = testInstance();
   readonly state = mkdtempSync(join(tmpdir(), `${this.instance}-`));
-  readonly api = new FakeApi();
+  api = new FakeApi();
   readonly paths = statePaths(this.instance, this.state);
   readonly layout = layoutOf(this.paths, this.instance, 'node1');
   readonly #log: Logger;
@@ -103,16 +103,17 @@ export class TestNode {
     writeFileSync(`${this.layout.node.cniConfDir}/10-noop.conflist`, JSON.stringify({ cniVersion: '1.0.0', name: 'noop', plugins: [{ type: 'noop' }] }));
   }
 
-  /** A kubelet over what is on disk; call it again after `stop` for a restart. */
-  async start(options: { readonly listed?: boolean } = {}): Promise<void> {
+  /** A kubelet over what is on disk; call it again after `stop` for a restart. `apiAway`: with an API that has not answered yet. */
+  async start(options: { readonly apiAway?: boolean } = {}): Promise<void> {
     this.#stop = new AbortController();
+    if (options.apiAway) this.api = new FakeApi();
     const cluster = testCluster(this.instance);
     const recorder = { event: (about: { name: string }, type: string, reason: string, message: string) => void this.api.events.push({ about: about.name, type, reason, message }) };
     this.parts = assemble({ cluster, node: cluster.nodes[0]!, paths: this.paths, root: repositoryRoot }, { pods: this.api, objects: this.api, recorder }, this.#log);
     await this.parts.runtime.mountTmpfs(this.layout.volumesDir, 16 << 20);
     this.kubelet = new Kubelet({ pods: this.api.pods, signal: this.#stop.signal }, this.parts);
     this.kubelet.start();
-    if (options.listed !== false) this.api.listed();
+    if (!options.apiAway) this.api.listed();
   }
 
   /** The kubelet is gone, the pods are not told. */
