@@ -73,6 +73,16 @@ export class TestCluster {
     assert.equal(deleted.code, 0, deleted.stderr);
   }
 
+  /** With these objects applied; they are deleted again however the section ends, so that one failure does not bring the next. */
+  async with(manifest: string, flags: readonly string[], section: () => Promise<void>): Promise<void> {
+    await this.apply(manifest, ...flags);
+    try {
+      await section();
+    } finally {
+      await this.delete(manifest, ...flags);
+    }
+  }
+
   /** Waits until every pod of the namespaces is ready. */
   async podsReady(...namespaces: string[]): Promise<void> {
     await eventually(`pods of ${namespaces.join(', ')} are ready`, 30_000, async () => {

@@ -1,4 +1,5 @@
 import type { Flow } from '../../model/flow.ts';
+import { delay } from '../../std/async.ts';
 import { errorText } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
 import { openFlowStream } from '../flow-stream.ts';
@@ -7,6 +8,7 @@ import type { End } from './protocol.ts';
 /** Clocks are one machine's, but each agent measures its offset for itself. */
 const clockSlackMs = 20;
 const keep = 20_000;
+const reconnectMs = 100;
 
 /**
  * Every drop of every node, from before the first probe to the end. A drop may be seen before the probe has said which port it
@@ -20,18 +22,36 @@ export class DropWatch {
   readonly ready: Promise<void>;
 
   constructor(context: Context) {
-    const streams = context.record.nodes.map(async node => {
-      const stream = openFlowStream(
-        context.paths.node(node.name).agentSocket,
-        { whitelist: [{ verdict: ['DROPPED'] }], follow: true },
-        { onFlows: flows => flows.forEach(flow => this.#take(flow)) },
-        this.#stop.signal,
-      );
-      await stream.opened.catch((error: unknown) => {
-        process.stderr.write(`cirri: drops on ${node.name} are not seen: ${errorText(error)}\n`);
-      });
+    const first = context.record.nodes.map(node => this.#follow(node.name, context.paths.node(node.name).agentSocket));
+    this.ready = Promise.all(first).then(() => {});
+  }
+
+  /** Resolves when the agent is heard, or known to be away; goes on in the background, also across the agent's restarts. */
+  #follow(node: string, socket: string): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise(resolve => {
+      const loop = async () => {
+        let since: string | undefined;
+        for (let complained = false; !signal.aborted; ) {
+          const query = { whitelist: [{ verdict: ['DROPPED'] }], follow: true, ...(since !== undefined && { since }) };
+          const stream = openFlowStream(socket, query, { onFlows: flows => flows.forEach(flow => this.#take(flow)) }, signal);
+          try {
+            await stream.opened;
+            resolve();
+            complained = true;
+            await stream.ended;
+          } catch (error) {
+            if (signal.aborted) return;
+            if (!complained) process.stderr.write(`cirri: drops on ${node} are not seen: ${errorText(error)}\n`);
+            complained = true;
+          }
+          resolve();
+          since = new Date(Date.now() - clockSlackMs).toISOString();
+          await delay(reconnectMs, signal).catch(() => {});
+        }
+      };
+      void loop();
     });
-    this.ready = Promise.all(streams).then(() => {});
   }
 
   /** Calls `onDrop` when the packet from this source is, or was already, dropped after `since`. Returns how to stop waiting. */
