@@ -18,7 +18,7 @@ describe('kubelet.sock', () => {
     await node.start();
     socketPath = node.layout.node.kubeletSocket;
     await serveKubelet(socketPath, { kubelet: node.kubelet, parts: node.parts, log: silentLogger }, stop.signal);
-    node.addPod('talk', { containers: [{ name: 'main', image: 'x', command: ['/bin/sh', '-c', 'echo one; echo two >&2; echo three; while ! [ -f /tmp/more ]; do sleep 0.05; done; echo four; exec sleep 1000'] }, { name: 'idle', image: 'cirri/client' }] });
+    node.addPod('talk', { containers: [{ name: 'main', image: 'x', command: ['/bin/sh', '-c', 'echo one; echo two; echo three; while ! [ -f /tmp/more ]; do sleep 0.05; done; echo four; exec sleep 1000'] }, { name: 'idle', image: 'cirri/client' }] });
     await node.untilReady('talk');
   });
   after(async () => {
