@@ -7,6 +7,7 @@ import { errorText } from '../../std/errors.ts';
 import { formatAddr, isIPv4, parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
 import { openNetns } from '../../sys/netns.ts';
+import { withExpeditedGracePeriods } from '../../sys/rcu.ts';
 import type { Netlink } from '../../sys/netlink.ts';
 import type { Table } from '../../table/table.ts';
 import { CniError, cniErrorCode, cniResult, parseCniArgs, type CniRequest } from './cni.ts';
@@ -142,7 +143,8 @@ export class EndpointManager {
         labels: who.labels.array, identity: who.identity, namedPorts: who.namedPorts,
         createdAt: new Date().toISOString(),
       };
-      for (const attachment of podAttachments(endpoint)) this.#deps.programs.attach(attachment);
+      const attachments = podAttachments(endpoint);
+      withExpeditedGracePeriods(() => attachments.forEach(attachment => this.#deps.programs.attach(attachment)));
       this.#deps.store.save(endpoint);
       this.#deps.endpoints.upsert(endpoint);
       this.#deps.makeReady(endpoint);
@@ -159,13 +161,13 @@ export class EndpointManager {
     }
   }
 
-  /** The table first: its rows go before the address may be given to anybody else. */
+  /** The table first: its rows go before the address may be given to anybody else. The links end with the device: only their pins are left. */
   #dispose(endpoint: Endpoint): void {
     const { endpoints, programs, netlink, store, pool } = this.#deps;
     endpoints.delete(endpointKey(endpoint));
     this.#deps.commit();
+    withExpeditedGracePeriods(() => deletePodDevice(netlink, endpoint.hostInterface));
     programs.detach(podAttachments(endpoint).map(attachment => attachment.pin));
-    deletePodDevice(netlink, endpoint.hostInterface);
     store.remove(endpoint.id);
     for (const address of endpointAddresses(endpoint)) pool.release(parseAddr(address));
   }
