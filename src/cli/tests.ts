@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { toolEnv } from '../cluster/outside.ts';
 import { createProgress, duration } from '../cluster/progress.ts';
 import { ensureMachine } from '../cluster/setup.ts';
-import { repositoryRoot } from '../cluster/up.ts';
+import { repositoryRoot } from '../cluster/root.ts';
 import { CirriError } from '../std/errors.ts';
 
 export interface TestOptions {

@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { KubeClient } from '../kube/client.ts';
-import { errorText } from '../std/errors.ts';
 import { resources, type Resource } from '../kube/resources.ts';
 import type { Condition, KubeObject } from '../kube/types.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
-import type { AgentStatus } from '../model/status.ts';
 import { delay } from '../std/async.ts';
-import { CirriError } from '../std/errors.ts';
+import { CirriError, errorText } from '../std/errors.ts';
 import { Discovery } from './discovery.ts';
-import { callLocal } from './local-api.ts';
+import { agentTrouble } from './inspect.ts';
 import { applyManifests, parseManifest } from './manifest.ts';
 import type { Progress } from './progress.ts';
 
@@ -80,12 +78,6 @@ async function apiAnswers(client: KubeClient, paths: StatePaths): Promise<string
   if (answer !== 'ok' && !(typeof answer === 'string' && answer.startsWith('ok'))) return String(answer);
   // kubectl reads the kubeconfig: it is part of a ready API.
   return exists(paths.kubeconfig) ? undefined : 'kubeconfig is not written yet';
-}
-
-export async function agentTrouble(paths: StatePaths, node: string): Promise<string | undefined> {
-  const status = await callLocal<AgentStatus>(paths.node(node).agentSocket, '/v1/status');
-  if (!status) return 'the agent does not answer';
-  return status.ready ? undefined : status.notReady.join('; ') || 'not ready';
 }
 
 async function nodesTrouble(client: KubeClient, record: ClusterRecord): Promise<string | undefined> {

@@ -9,15 +9,15 @@ import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
 import { ensureBpffs } from '../sys/mount.ts';
 import { systemCgroup } from './children.ts';
-import { callLocal } from './local-api.ts';
+import { supervisorStatus } from './inspect.ts';
 import { ensureNetwork, hasDefaultRoute, hostPrefixes } from './network.ts';
 import { ensureOutside, toolEnv } from './outside.ts';
 import { readPidFile } from './pidfile.ts';
 import type { Progress } from './progress.ts';
 import { waitUntilReady, type Readiness } from './ready.ts';
 import { freeSubnet, makeRecord, maxNodes } from './record.ts';
+import { repositoryRoot, version } from './root.ts';
 import { ensureMachine } from './setup.ts';
-import type { ChildStatus } from './supervisor.ts';
 
 export interface UpOptions {
   readonly instance: string;
@@ -36,8 +36,6 @@ export interface UpResult {
   /** False when everything was there and running. */
   readonly changed: boolean;
 }
-
-export const repositoryRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 /**
  * Makes the cluster that the record describes, from whatever is there: nothing, all, or half of it after a crash.
@@ -98,10 +96,6 @@ async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord
   return { record, isNew: true };
 }
 
-export function version(): string {
-  return (JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8')) as { version: string }).version;
-}
-
 /** Subnets of clusters that are down but recorded: they come back with what they had. */
 function otherSubnets(): string[] {
   const base = '/var/lib/cirri';
@@ -136,10 +130,6 @@ async function isWhole(record: ClusterRecord, paths: StatePaths): Promise<boolea
   if (ensureGround(record, paths).length > 0) return false;
   const status = await supervisorStatus(paths);
   return status !== undefined && status.children.every(child => child.state === 'running');
-}
-
-export async function supervisorStatus(paths: StatePaths): Promise<{ readonly pid: number; readonly children: readonly ChildStatus[] } | undefined> {
-  return callLocal(`${paths.run}/supervisor.sock`, '/v1/status').catch(() => undefined) as Promise<{ pid: number; children: ChildStatus[] } | undefined>;
 }
 
 /** Everything that processes stand on. Idempotent; returns what it had to make. */

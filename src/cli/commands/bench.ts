@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import { repositoryRoot } from '../../cluster/up.ts';
+import { repositoryRoot } from '../../cluster/root.ts';
 import { CirriError } from '../../std/errors.ts';
 
 export function register(program: Command): void {

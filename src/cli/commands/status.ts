@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { callLocal } from '../../cluster/local-api.ts';
-import { agentTrouble } from '../../cluster/ready.ts';
-import { supervisorStatus } from '../../cluster/up.ts';
+import { agentTrouble, supervisorStatus } from '../../cluster/inspect.ts';
 import type { ChildStatus } from '../../cluster/supervisor.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { AgentStatus } from '../../model/status.ts';

@@ -1,6 +1,6 @@
 import { release } from 'node:os';
 import type { Command } from 'commander';
-import { version } from '../../cluster/up.ts';
+import { version } from '../../cluster/root.ts';
 import { line, printStructured } from '../output.ts';
 
 export function register(program: Command): void {
