@@ -14,6 +14,7 @@ import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
+import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { reserved } from '../model/identity.ts';
 import { PolicyEngine } from '../policy/compile.ts';
@@ -34,6 +35,7 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes } from './routes.ts';
 import { startLocalApi } from './server.ts';
+import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
 
 export interface AgentOptions {
@@ -86,7 +88,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+  const trouble = createTrouble({ nodeName: node.name }, {
+    recorder: createEventRecorder({ client, component: 'cirri-agent', host: node.name, signal, log }),
+    endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
+  });
   const regenerator = new Regenerator({
+    onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log, audit: record.audit,
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => policies.compile(subject, direction),
@@ -133,7 +140,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   }
 
   // Services and flows.
-  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal });
+  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id),

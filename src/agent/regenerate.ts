@@ -23,6 +23,8 @@ export interface RegenerateDependencies {
   readonly addressRows: () => readonly AddressRow[];
   readonly hostRows: () => readonly EndpointRow[];
   readonly audit: boolean;
+  /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
+  readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
 }
@@ -65,8 +67,9 @@ export class Regenerator {
     this.sets = new PolicySets({ classes: maps.policyClasses, verdicts: maps.policyVerdicts });
     this.#firstLists = [this.addresses.producer('first lists'), this.endpointRows.producer('first lists')];
     const onApplied = () => { this.#changed = true; };
-    this.addressReconciler = new Reconciler({ desired: this.addresses, target: mapTarget(maps.ipcache, addressLayout), log, onApplied });
-    this.endpointReconciler = new Reconciler({ desired: this.endpointRows, target: mapTarget(maps.endpoints, endpointLayout), log, onApplied });
+    const onFailed = (address: string, _: string, error: Error) => dependencies.onTrouble?.({ address }, errorText(error));
+    this.addressReconciler = new Reconciler({ desired: this.addresses, target: mapTarget(maps.ipcache, addressLayout), log, onApplied, onFailed });
+    this.endpointReconciler = new Reconciler({ desired: this.endpointRows, target: mapTarget(maps.endpoints, endpointLayout), log, onApplied, onFailed });
   }
 
   /** One pass. Cheap when nothing has changed. Returns ms until failed rows want another, or undefined. */
@@ -117,10 +120,10 @@ export class Regenerator {
       const subject = this.#deps.subjectOf(endpoint);
       return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
     });
-    for (const item of compiled) this.#loadSubject(item);
+    for (const item of compiled) this.#loadSubject(item, subjects.get(item.key));
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }): void {
+  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, endpoint: Endpoint | undefined): void {
     try {
       const ingress = this.sets.ensure(item.ingress);
       const egress = this.sets.ensure(item.egress);
@@ -129,7 +132,10 @@ export class Regenerator {
     } catch (error) {
       const message = errorText(error);
       const before = this.failures.get(item.key);
-      if (before?.message !== message) this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
+      if (before?.message !== message) {
+        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
+        if (endpoint) this.#deps.onTrouble?.({ endpoint }, message);
+      }
       this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
   }

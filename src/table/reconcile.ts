@@ -37,6 +37,8 @@ export interface ReconcilerOptions<R> {
   readonly random?: () => number;
   /** After each turn that changed the target. */
   readonly onApplied?: (applied: readonly R[], removed: readonly string[]) => void;
+  /** When a row fails, or fails for another reason than before. */
+  readonly onFailed?: (key: string, operation: 'apply' | 'remove', error: Error) => void;
 }
 
 interface Work {
@@ -56,7 +58,7 @@ interface Work {
  *                             └────── failed: back-off ◄───┘
  */
 export class Reconciler<R> {
-  readonly #options: Required<Omit<ReconcilerOptions<R>, 'onApplied'>> & Pick<ReconcilerOptions<R>, 'onApplied'>;
+  readonly #options: Required<Omit<ReconcilerOptions<R>, 'onApplied' | 'onFailed'>> & Pick<ReconcilerOptions<R>, 'onApplied' | 'onFailed'>;
   readonly #work = new Map<string, Work>();
   readonly #inPlace: Set<string>;
   readonly #signal = new Signal();
@@ -213,7 +215,10 @@ export class Reconciler<R> {
       return true;
     }
     const text = errorText(error);
-    if (work.error !== text) log.warn('row failed', { table: desired.name, key, operation: work.operation, error: text, attempts: work.attempts + 1 });
+    if (work.error !== text) {
+      log.warn('row failed', { table: desired.name, key, operation: work.operation, error: text, attempts: work.attempts + 1 });
+      this.#options.onFailed?.(key, work.operation, error);
+    }
     work.error = text;
     work.notBefore = now() + backoffMs(work.attempts, { random });
     work.attempts++;

@@ -17,6 +17,8 @@ export interface ServicesOptions {
   readonly nodeName: string;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** When a row cannot be brought into the kernel. */
+  readonly onFailed?: (row: ServiceRow, error: Error) => void;
 }
 
 export interface Services {
@@ -47,7 +49,13 @@ export function startServices(options: ServicesOptions): Services {
   const { log, signal, nodeName } = options;
   const derivation = new ServiceDerivation(options.services, options.slices, { nodeName });
   const target = new ServiceTarget({ maps: options.maps, later: sweep => void setTimeout(sweep, graceMs).unref() });
-  const reconciler = new Reconciler<ServiceRow>({ desired: derivation.table, target, log });
+  const reconciler = new Reconciler<ServiceRow>({
+    desired: derivation.table, target, log,
+    onFailed: (key, _, error) => {
+      const row = derivation.table.get(key);
+      if (row) options.onFailed?.(row, error);
+    },
+  });
   derivation.step();
   reconciler.settle();
   void derive({ name: 'services', inputs: derivation.inputs, step: () => derivation.step() }, { log, signal });
