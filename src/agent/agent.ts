@@ -3,20 +3,20 @@ import { ensureNodeDevices, remoteNodeRoutes, type NodeDevices } from '../datapa
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
-import { desiredAddresses } from '../features/addresses/desired.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { AddressSources } from '../features/addresses/sources.ts';
 import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EndpointRow } from '../features/endpoints/layout.ts';
 import { EndpointManager } from '../features/endpoints/manager.ts';
-import { publishEndpoints, remotePods, type CiliumEndpoint } from '../features/endpoints/objects.ts';
+import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
-import { reserved } from '../model/identity.ts';
+import { identityScope, reserved } from '../model/identity.ts';
 import { PolicyEngine } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
@@ -88,6 +88,19 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+  const addresses = new AddressSources({
+    clusterPrefixes: [record.clusterCidr4, record.clusterCidr6],
+    apiServers: [record.underlay.host4, record.underlay.host6],
+    nodes: record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing)),
+    dualStack: true,
+  }, {
+    local: endpoints,
+    localPod: endpoint => ({ addresses: endpointAddresses(endpoint), identity: endpoint.identity, since: endpoint.createdAt }),
+    remote: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
+    remotePod: object => remotePod(object, { ownNodeAddress: node.underlay4, tunnel: record.routing === 'tunnel' }),
+    isKnown: id => identityScope(id) !== 'cluster' || identities.has(String(id)),
+    identities, prefixes,
+  });
   const trouble = createTrouble({ nodeName: node.name }, {
     recorder: createEventRecorder({ client, component: 'cirri-agent', host: node.name, signal, log }),
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
@@ -99,20 +112,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     compile: (subject, direction) => policies.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices),
-    addressRows: () => desiredAddresses({
-      clusterPrefixes: [record.clusterCidr4, record.clusterCidr6],
-      nodes: record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing)),
-      apiServers: [record.underlay.host4, record.underlay.host6],
-      pods: [
-        ...[...endpoints.rows()].map(endpoint => ({ addresses: endpointAddresses(endpoint), identity: endpoint.identity, local: true, since: endpoint.createdAt })),
-        ...remotePods(inputs.ciliumEndpoints.table.rows() as Iterable<CiliumEndpoint>, node.underlay4)
-          // An identity that policies do not know yet would be judged as nobody's: the address waits for its identity.
-          .filter(pod => pod.identity < 256 || identities.has(String(pod.identity)))
-          .map(pod => ({ addresses: pod.addresses, identity: pod.identity, local: false, since: pod.since, ...(record.routing === 'tunnel' ? { tunnel: pod.node } : {}) })),
-      ],
-      policyPrefixes: prefixes.entries(),
-      dualStack: true,
-    }),
+    takeAddresses: () => addresses.take(),
     synced: isSynced,
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { maps as specs } from '../datapath/generated/maps.ts';
 import type { NodeMaps } from '../datapath/maps.ts';
 import { BpfMap } from '../ebpf/map.ts';
-import { desiredAddresses } from '../features/addresses/desired.ts';
+import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { AddressSources } from '../features/addresses/sources.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
@@ -29,6 +30,11 @@ function world(sizes: Sizes) {
   engine.upsertIdentity(300, labels);
   const told: string[] = [];
   let stale = true;
+  const addresses = new AddressSources({ clusterPrefixes: [], apiServers: [], nodes: [], dualStack: true }, {
+    local: endpoints, localPod: e => ({ addresses: endpointAddresses(e), identity: e.identity, since: e.createdAt }),
+    remote: new Table<never>('none', () => ''), remotePod: () => undefined, isKnown: () => true,
+    identities: new Table<{ readonly id: number }>('identities', i => String(i.id)), prefixes: new PrefixIdentities(),
+  });
   const regenerator = new Regenerator({
     maps, endpoints, log: silentLogger, audit: false, synced: () => true,
     onTrouble: (about, message) => told.push(`${about.endpoint?.podName ?? about.address}: ${message}`),
@@ -36,10 +42,7 @@ function world(sizes: Sizes) {
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: () => ({ labels, namedPorts: new Map() }),
     hostRows: () => [],
-    addressRows: () => desiredAddresses({
-      clusterPrefixes: [], nodes: [], apiServers: [], policyPrefixes: [], dualStack: true,
-      pods: [...endpoints.rows()].map(e => ({ addresses: endpointAddresses(e), identity: e.identity, local: true, since: '' })),
-    }),
+    takeAddresses: () => addresses.take(),
   });
   return {
     maps, endpoints, regenerator, told,

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import type { NodeMaps } from '../datapath/maps.ts';
 import { maps as specs } from '../datapath/generated/maps.ts';
 import { BpfMap } from '../ebpf/map.ts';
-import { desiredAddresses } from '../features/addresses/desired.ts';
+import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { AddressSources } from '../features/addresses/sources.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { endpointLayout } from '../features/endpoints/layout.ts';
 import { LabelSet } from '../model/labels.ts';
@@ -85,6 +86,11 @@ class World {
 
   constructor() {
     for (const app of apps) this.engine.upsertIdentity(identityOf[app], labelsOf(app));
+    const addresses = new AddressSources({ clusterPrefixes: ['10.244.0.0/16', 'fd00:10:244::/48'], apiServers: [], nodes: [], dualStack: true }, {
+      local: this.endpoints, localPod: e => ({ addresses: endpointAddresses(e), identity: e.identity, since: e.createdAt }),
+      remote: new Table<never>('none', () => ''), remotePod: () => undefined, isKnown: () => true,
+      identities: new Table<{ readonly id: number }>('identities', i => String(i.id)), prefixes: new PrefixIdentities(),
+    });
     this.regenerator = new Regenerator({
       maps, endpoints: this.endpoints, log: silentLogger, audit: false, synced: () => true,
       refreshEngine: () => {
@@ -95,11 +101,7 @@ class World {
       compile: (subject, direction) => this.engine.compile(subject, direction),
       subjectOf: e => ({ labels: LabelSet.of(e.labels), namedPorts: new Map() }),
       hostRows: () => [],
-      addressRows: () => desiredAddresses({
-        clusterPrefixes: ['10.244.0.0/16', 'fd00:10:244::/48'], nodes: [], apiServers: [], dualStack: true,
-        pods: [...this.endpoints.rows()].map(e => ({ addresses: endpointAddresses(e), identity: e.identity, local: true, since: e.createdAt })),
-        policyPrefixes: [],
-      }),
+      takeAddresses: () => addresses.take(),
     });
   }
 

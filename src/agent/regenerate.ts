@@ -1,6 +1,6 @@
 import type { NodeMaps } from '../datapath/maps.ts';
 import { mapTarget } from '../datapath/map-target.ts';
-import { addressKey, type AddressRow } from '../features/addresses/desired.ts';
+import { addressKey, type AddressRow } from '../features/addresses/book.ts';
 import { addressLayout } from '../features/addresses/layout.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
@@ -19,8 +19,8 @@ export interface RegenerateDependencies {
   readonly refreshEngine: () => boolean;
   readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
   readonly subjectOf: (endpoint: Endpoint) => Subject;
-  /** All rows of the ipcache, from what is known now. */
-  readonly addressRows: () => readonly AddressRow[];
+  /** What changed of the ipcache's rows since the last call. */
+  readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
   readonly hostRows: () => readonly EndpointRow[];
   readonly audit: boolean;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
@@ -77,13 +77,14 @@ export class Regenerator {
     const { synced } = this.#deps;
     const stale = this.#deps.refreshEngine();
     this.#loadSets(stale);
-    const addressRows = this.#deps.addressRows();
-    this.addresses.upsert(...addressRows);
+    const { rows, gone } = this.#deps.takeAddresses();
+    // A call takes only so many arguments.
+    for (let i = 0; i < rows.length; i += 10_000) this.addresses.upsert(...rows.slice(i, i + 10_000));
     this.addressReconciler.settle();
     this.endpointRows.replaceAll([...this.#deps.hostRows(), ...this.#podRows()]);
     if (synced()) for (const first of this.#firstLists.splice(0)) first.synced();
     this.endpointReconciler.settle();
-    this.addresses.replaceAll(addressRows);
+    this.addresses.delete(...gone);
     this.addressReconciler.settle();
     if (this.#changed || stale) this.#bumpGeneration();
     this.#retireSets();

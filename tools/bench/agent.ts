@@ -14,7 +14,7 @@ import { Regenerator } from '../../src/agent/regenerate.ts';
 import { openNodeMaps } from '../../src/datapath/maps.ts';
 import { nodeAttachments, podAttachments, Programs } from '../../src/datapath/programs.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
-import { desiredAddresses } from '../../src/features/addresses/desired.ts';
+import { AddressSources } from '../../src/features/addresses/sources.ts';
 import { PrefixIdentities } from '../../src/features/addresses/prefix-identities.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../../src/features/endpoints/endpoint.ts';
 import type { Identity } from '../../src/features/identities/allocate.ts';
@@ -73,6 +73,13 @@ publish(listed);
 const prefixes = new PrefixIdentities();
 const policies = new PolicyInputs({ inputs, identities, engine: new PolicyEngine({ mode: 'default' }), prefixes, isSynced: () => true, clusterName });
 const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+const addresses = new AddressSources({
+  clusterPrefixes: ['10.244.0.0/16'], apiServers: [], dualStack: true,
+  nodes: [{ name: 'bench', local: true, underlay: [node.address], routers: [node.router] }],
+}, {
+  local: endpoints, localPod: one => ({ addresses: endpointAddresses(one), identity: one.identity, since: one.createdAt }),
+  remote: inputs.ciliumEndpoints.table, remotePod: () => undefined, isKnown: () => true, identities, prefixes,
+});
 const regenerator = new Regenerator({
   maps: opened.maps, endpoints, log, audit: false, synced: () => true,
   refreshEngine: () => policies.refresh(),
@@ -81,11 +88,7 @@ const regenerator = new Regenerator({
   hostRows: () => [node.address, node.router].map(address => ({
     address, ifindex: loopback, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0, mac: '00:00:00:00:00:00', hostMac: '00:00:00:00:00:00', ready: true, host: true, audit: false,
   })),
-  addressRows: () => desiredAddresses({
-    clusterPrefixes: ['10.244.0.0/16'], apiServers: [], policyPrefixes: prefixes.entries(), dualStack: true,
-    nodes: [{ name: 'bench', local: true, underlay: [node.address], routers: [node.router] }],
-    pods: [...endpoints.rows()].map(one => ({ addresses: endpointAddresses(one), identity: one.identity, local: true, since: one.createdAt })),
-  }),
+  takeAddresses: () => addresses.take(),
 });
 
 const client = podDevice('pbha', `pba-${tag}`);

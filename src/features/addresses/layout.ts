@@ -2,7 +2,7 @@ import { IpcacheFlag } from '../../datapath/generated/enums.ts';
 import type { IpcacheEntry, IpcacheKey } from '../../datapath/generated/structs.ts';
 import type { RowLayout } from '../../datapath/map-target.ts';
 import { formatPrefix, parseAddr, parsePrefix } from '../../std/ip.ts';
-import type { AddressRow } from './desired.ts';
+import type { AddressRow } from './book.ts';
 
 const nowhere = new Uint8Array(16);
 

@@ -13,12 +13,19 @@ export class PrefixIdentities {
   readonly #labels = new Map<number, LabelSet>();
   #next = firstPrefixIdentity;
   #current: string | undefined;
+  #revision = 0;
+
+  /** Counts changes of `entries`. */
+  get revision(): number {
+    return this.#revision;
+  }
 
   adopt(entries: Iterable<readonly [IpcacheKey, IpcacheEntry]>): void {
     for (const [key, entry] of entries) {
       if (identityScope(entry.identity) !== 'prefix') continue;
       this.#byPrefix.set(formatPrefix({ addr: key.addr, bits: key.prefixBits }), entry.identity);
       this.#next = Math.max(this.#next, entry.identity + 1);
+      this.#revision++;
     }
   }
 
@@ -28,6 +35,7 @@ export class PrefixIdentities {
     const key = wanted.join();
     if (key === this.#current) return { changed: false, added: [], removed: [] };
     this.#current = key;
+    this.#revision++;
     const keep = new Set(wanted);
     const removed: number[] = [];
     for (const [prefix, id] of this.#byPrefix) {

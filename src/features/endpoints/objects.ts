@@ -105,18 +105,14 @@ async function remove(client: KubeClient, object: CiliumEndpoint): Promise<void>
   });
 }
 
-/** Addresses and identity of the pods of other nodes. */
-export function remotePods(objects: Iterable<CiliumEndpoint>, ownNodeAddress: string): { readonly addresses: readonly string[]; readonly identity: number; readonly node: string; readonly since: string }[] {
-  const pods = [];
-  for (const object of objects) {
-    const status = object.status;
-    if (!status || status.networking.node === ownNodeAddress) continue;
-    pods.push({
-      addresses: status.networking.addressing.flatMap(pair => endpointAddresses(pair)),
-      identity: status.identity.id,
-      node: status.networking.node,
-      since: object.metadata.creationTimestamp ?? '',
-    });
-  }
-  return pods;
+/** A pod of another node, for the ipcache; undefined for this node's own, which the endpoints speak for. */
+export function remotePod(object: CiliumEndpoint, options: { readonly ownNodeAddress: string; readonly tunnel: boolean }): { readonly addresses: readonly string[]; readonly identity: number; readonly since: string; readonly tunnel?: string } | undefined {
+  const status = object.status;
+  if (!status || status.networking.node === options.ownNodeAddress) return undefined;
+  return {
+    addresses: status.networking.addressing.flatMap(pair => endpointAddresses(pair)),
+    identity: status.identity.id,
+    since: object.metadata.creationTimestamp ?? '',
+    ...(options.tunnel ? { tunnel: status.networking.node } : {}),
+  };
 }
