@@ -47,8 +47,8 @@ export async function measureCni({ say }: { readonly say: (text: string) => void
     await start(state);
     createNetns(bridgeNetns);
     say(`${repetitions} × ${pods} pods with either plugin, in turn`);
-    const out = run('nsenter', [`--net=${bridgeNetns}`, '--', 'python3', join(root, 'tools', 'bench', 'cni_pair.py'), String(pods), String(repetitions), join(root, 'build', 'cirri-cni'), paths.node('node1').cniSocket]);
-    return figures(JSON.parse(out) as CniFigures['times']);
+    const { stdout } = run('nsenter', [`--net=${bridgeNetns}`, '--', 'python3', join(root, 'tools', 'bench', 'cni_pair.py'), String(pods), String(repetitions), join(root, 'build', 'cirri-cni'), paths.node('node1').cniSocket]);
+    return figures(JSON.parse(stdout) as CniFigures['times']);
   } finally {
     deleteNetns(bridgeNetns);
     await down();

@@ -30,11 +30,11 @@ export function prepareCni(): void {
 }
 
 /** Runs to its end; throws with what it said when it fails. */
-export function run(file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
+export function run(file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): { readonly stdout: string; readonly stderr: string } {
   const { status, stdout, stderr, error } = spawnSync(file, args, { cwd: folder, env: { ...process.env, ...env }, encoding: 'utf8', maxBuffer: 1 << 26 });
   if (error) throw error;
   if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${status}:\n${stderr}`);
-  return stdout;
+  return { stdout, stderr };
 }
 
 function install(needs: Readonly<Record<string, string>>): void {

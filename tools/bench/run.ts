@@ -68,8 +68,14 @@ async function cni(): Promise<boolean> {
 }
 
 function runHarness(cells: readonly string[], modes: readonly string[], out: string): HarnessResult {
-  run('python3', [join(folder, 'run.py'), ...cells, '--rounds', values.rounds, '--secs', values.secs, '--modes', modes.join(','), '--out', out], { BENCH_BUILD: build });
-  return JSON.parse(readFileSync(out, 'utf8')) as HarnessResult;
+  const said = run('python3', [join(folder, 'run.py'), ...cells, '--rounds', values.rounds, '--secs', values.secs, '--modes', modes.join(','), '--out', out], { BENCH_BUILD: build });
+  const result = JSON.parse(readFileSync(out, 'utf8')) as HarnessResult;
+  // The harness goes on after a backend that failed; what it measured then is a refusal.
+  for (const cell of cells) {
+    const bursts = modes.flatMap(mode => result.res[cell]?.[mode] ?? []);
+    if (!result.prog[cell] || bursts.length === 0 || bursts.some(burst => (burst.err ?? 0) > 0)) throw new Error(`${cell} did not work:\n${said.stderr}`);
+  }
+  return result;
 }
 
 function save(name: string, value: object): void {
