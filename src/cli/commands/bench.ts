@@ -6,7 +6,7 @@ import { CirriError } from '../../std/errors.ts';
 
 export function register(program: Command): void {
   program.command('bench')
-    .summary('measure')
+    .summary('measure speed beside iptables, nftables and other CNI plugins')
     .description(`Measures connections to a service beside iptables and nftables, and plain routing; with --cni, the set-up of pods beside the
 standard plugins. Takes its own namespaces and leaves nothing behind but the figures in .cache/bench.`)
     .option('--rounds <n>', 'how often each candidate is measured', positive, 11)

@@ -20,6 +20,7 @@ Examples:
       const startedAt = performance.now();
       const { removed } = await bringDown({ instance, paths, keepState: flags.keepState === true }, createProgress(process.stderr));
       const took = duration(performance.now() - startedAt);
-      line(removed === 0 ? `Cluster ${instance} was not up; nothing is left of it` : `Cluster ${instance} is gone: nothing of it is left on this machine (${took})`);
+      const gone = flags.keepState ? `is down; objects and logs are kept in ${paths.state}` : 'is gone: nothing of it is left on this machine';
+      line(removed === 0 ? `Cluster ${instance} was not up; nothing is left of it` : `Cluster ${instance} ${gone} (${took})`);
     });
 }

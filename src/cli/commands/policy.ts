@@ -7,7 +7,7 @@ import { line, printStructured, stdoutPaint } from '../output.ts';
 interface PolicyRow {
   readonly address: string;
   readonly errors?: readonly { readonly path: string; readonly message: string; readonly mend?: string }[];
-  readonly conditions?: readonly { readonly type?: string; readonly path?: string; readonly message?: string }[];
+  readonly conditions?: readonly { readonly type?: string; readonly path?: string; readonly message?: string; readonly severity?: 'warning' | 'degraded' }[];
 }
 
 export function register(program: Command): void {
@@ -30,9 +30,11 @@ Examples:
       for (const row of rows) {
         const bad = (row.errors ?? []).length > 0;
         const partly = (row.conditions ?? []).length > 0;
-        line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(row.address)}`);
+        // A cluster-wide policy has no namespace: nothing stands between its slashes.
+        const name = row.address.replace('//', '/');
+        line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(name)}`);
         for (const error of row.errors ?? []) line(`    ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)}${error.mend ? ` → ${safe(error.mend)}` : ''}`);
-        for (const condition of row.conditions ?? []) line(`    ${paint.careful('not enforced yet')} ${safe(condition.path ?? condition.type ?? '')}: ${safe(condition.message ?? JSON.stringify(condition))}`);
+        for (const condition of row.conditions ?? []) line(`    ${paint.careful(condition.severity === 'warning' ? 'note' : 'not enforced yet')} ${safe(condition.path ?? condition.type ?? '')}: ${safe(condition.message ?? JSON.stringify(condition))}`);
       }
     });
 }

@@ -82,13 +82,13 @@ function printStatus(context: Context, status: ClusterStatus, verbose: boolean):
   const paint = stdoutPaint();
   const { record } = context;
   const mark = (ok: boolean) => (ok ? paint.good('✓') : paint.bad('✗'));
-  line(`${mark(status.ready)} cluster ${paint.strong(status.instance)}: ${status.ready ? paint.good('ready') : paint.bad('not ready')}, ${record.nodes.length} nodes on ${record.underlay.prefix4}, ${record.routing} routing`);
+  line(`${mark(status.ready)} cluster ${paint.strong(status.instance)}: ${status.ready ? paint.good('ready') : paint.bad('not ready')}, ${record.nodes.length} nodes on ${record.underlay.prefix4}, ${record.routing} routing${record.audit ? paint.careful(', audit: denials pass') : ''}`);
   line(`${mark(status.api.ready)} Kubernetes API: https://127.0.0.1:${record.apiserver.port} ${status.api.ready ? '' : safe(status.api.detail)}`.trimEnd());
   if (status.processes.length === 0) line(`${mark(false)} supervisor: not running ${paint.faint('→ cirri up starts it again')}`);
   const fallen = status.processes.filter(child => child.state !== 'running');
   if (status.processes.length > 0) {
     const restarts = status.processes.reduce((sum, child) => sum + child.restarts, 0);
-    line(`${mark(fallen.length === 0)} processes: ${status.processes.length - fallen.length} of ${status.processes.length} running${restarts > 0 ? `, ${restarts} restarts` : ''}`);
+    line(`${mark(fallen.length === 0)} processes: ${status.processes.length - fallen.length} of ${status.processes.length} running${restarts > 0 ? `, ${restarts} ${restarts === 1 ? 'restart' : 'restarts'}` : ''}`);
   }
   for (const child of fallen) line(`    ${paint.bad(child.name)} ${child.state}: ${child.lastExit ?? ''} ${paint.faint(`→ ${context.paths.logs}/${child.name}.log`)}`);
   for (const agent of status.agents) printAgent(agent, verbose);

@@ -58,7 +58,7 @@ async function run(flags: Flags): Promise<void> {
   line();
   line('Next:');
   line(`  export KUBECONFIG=${paths.kubeconfig}; kubectl get pods -A -o wide`);
-  line(`  ${prefix}./cirri probe --from demo/stranger --to demo/api --port 80`);
+  if (flags.demo) line(`  ${prefix}./cirri probe --from demo/stranger --to demo/api --port 80`);
   line(`  ${prefix}./cirri observe --verdict DROPPED --last 5`);
 }
 
