@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { waitFor } from '../std/async.ts';
 import { logPath } from './launch.ts';
 import { processStart } from './process.ts';
-import { TestNode } from './testing.ts';
+import { silentLogger } from '../std/log.ts';
+import { TestNode, testInstance } from './testing.ts';
 
 const shell = (script: string) => ({ image: 'tools', command: ['/bin/sh', '-c', script] });
 const logOf = (node: TestNode, pod: string, container: string) => {
@@ -275,6 +278,54 @@ describe('a kubelet that is killed and comes back', () => {
     });
     await waitFor('the old process to end', () => processStart(before.pid) === undefined);
     await node.untilReady('shimless');
+  });
+});
+
+/** Runs a kubelet in a process of its own and ends that with SIGKILL `afterMs` after it has begun with its pods, or once they are ready. */
+async function killedKubelet(pods: number, afterMs: number | undefined): Promise<TestNode> {
+  const instance = testInstance();
+  const state = mkdtempSync(join(tmpdir(), `${instance}-`));
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'testing-process.ts'), instance, state, String(pods)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', chunk => (said += String(chunk)));
+  await waitFor('the other kubelet', () => said.includes(afterMs === undefined ? 'ready' : 'started'));
+  if (afterMs !== undefined) await new Promise(resolve => setTimeout(resolve, afterMs));
+  child.kill('SIGKILL');
+  await new Promise(resolve => (child.exitCode ?? child.signalCode) === null ? child.on('exit', resolve) : resolve(undefined));
+  const node = new TestNode(silentLogger, { instance, state });
+  for (let i = 0; i < pods; i++) node.addPod(`p${i}`, { containers: [{ name: 'main', image: 'cirri/echo' }] }, { uid: `0000000${i}-0000-4000-8000-000000000000` });
+  return node;
+}
+
+describe('a kubelet process ended by SIGKILL', () => {
+  test('with running pods: the next one adopts them without touching them', async () => {
+    const node = await killedKubelet(3, undefined);
+    try {
+      const pids = readdirSync(node.layout.node.pods).map(uid => Number(readFileSync(`${node.layout.node.pods}/${uid}/run/main-0/pid`, 'utf8')));
+      const starts = pids.map(processStart);
+      await node.start();
+      for (let i = 0; i < 3; i++) assert.equal((await node.untilReady(`p${i}`)).containerStatuses![0]!.restartCount, 0);
+      assert.deepEqual(pids.map(processStart), starts);
+      assert.deepEqual([...node.kubelet.workers()].map(w => w.containerRecord('main')!.pid).sort(), pids.sort());
+    } finally {
+      await node.remove();
+    }
+  });
+
+  test('at any point of starting pods: the next one has each of them running, exactly once', async () => {
+    for (const afterMs of [5, 20, 35, 50, 65, 80, 100, 130]) {
+      const node = await killedKubelet(4, afterMs);
+      try {
+        await node.start();
+        for (let i = 0; i < 4; i++) await node.untilReady(`p${i}`);
+        await waitFor(`one process a pod (killed after ${afterMs} ms)`, () => {
+          const processes = execFileSync('find', [`${node.parts.runtime.cgroups.trees.unified}${node.layout.cgroupBase}`, '-name', 'cgroup.procs', '-exec', 'cat', '{}', ';'], { encoding: 'utf8' });
+          return processes.trim().split('\n').length === 4;
+        });
+      } finally {
+        await node.remove();
+      }
+    }
   });
 });
 

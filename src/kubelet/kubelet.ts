@@ -22,6 +22,7 @@ export class Kubelet {
   readonly #options: KubeletOptions;
   readonly #d: Dependencies;
   readonly #workers = new Map<string, PodWorker>();
+  readonly #running = new Set<Promise<void>>();
 
   constructor(options: KubeletOptions, dependencies: Dependencies) {
     this.#options = options;
@@ -53,6 +54,11 @@ export class Kubelet {
       clearInterval(refresh);
     }, { once: true });
     void pods.whenSynced().then(() => this.#sync());
+  }
+
+  /** After the signal: the steps that were under way are done, nothing new is begun. */
+  async stopped(): Promise<void> {
+    await Promise.all(this.#running);
   }
 
   #adopt(): void {
@@ -88,9 +94,11 @@ export class Kubelet {
 
   #run(worker: PodWorker): void {
     this.#workers.set(worker.uid, worker);
-    void worker.run(this.#options.signal).finally(() => {
+    const running = worker.run(this.#options.signal).finally(() => {
+      this.#running.delete(running);
       if (worker.finished) this.#workers.delete(worker.uid);
     });
+    this.#running.add(running);
   }
 
   /** A pod that ended here, whose record is gone, and whose object only waits for our word. */

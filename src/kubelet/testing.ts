@@ -1,4 +1,5 @@
 /** For tests: a node of its own name with real containers, a network plugin that does nothing, and an API in memory. */
+import { randomUUID } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,17 +84,22 @@ export class FakeApi implements PodApi, ObjectSource {
 }
 
 export class TestNode {
-  readonly instance = testInstance();
-  readonly state = mkdtempSync(join(tmpdir(), `${this.instance}-`));
+  readonly instance: string;
+  readonly state: string;
   api = new FakeApi();
-  readonly paths = statePaths(this.instance, this.state);
-  readonly layout = layoutOf(this.paths, this.instance, 'node1');
+  readonly paths;
+  readonly layout;
   readonly #log: Logger;
   #stop = new AbortController();
   parts!: Dependencies;
-  kubelet!: Kubelet;
+  kubelet: Kubelet = undefined as unknown as Kubelet;
 
-  constructor(log: Logger = silentLogger) {
+  /** `earlier`: the node of another process, to be taken over. */
+  constructor(log: Logger = silentLogger, earlier?: { readonly instance: string; readonly state: string }) {
+    this.instance = earlier?.instance ?? testInstance();
+    this.state = earlier?.state ?? mkdtempSync(join(tmpdir(), `${this.instance}-`));
+    this.paths = statePaths(this.instance, this.state);
+    this.layout = layoutOf(this.paths, this.instance, 'node1');
     this.#log = log;
     mkdirSync(this.paths.cniBinDir, { recursive: true });
     mkdirSync(this.layout.node.cniConfDir, { recursive: true });
@@ -116,20 +122,21 @@ export class TestNode {
     if (!options.apiAway) this.api.listed();
   }
 
-  /** The kubelet is gone, the pods are not told. */
+  /** The kubelet is told to end, the pods are not. */
   stop(): void {
     this.#stop.abort();
   }
 
   async remove(): Promise<void> {
     this.stop();
+    await this.kubelet?.stopped();
     await cleanupNode({ paths: this.paths, instance: this.instance, node: 'node1', root: repositoryRoot });
     rmSync(this.state, { recursive: true, force: true });
   }
 
   addPod(name: string, spec: Partial<PodSpec> & { readonly containers: PodSpec['containers'] }, metadata: object = {}): Pod {
     const pod: Pod = {
-      apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default', uid: crypto.randomUUID(), ...metadata },
+      apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default', uid: randomUUID(), ...metadata },
       spec: { nodeName: 'node1', terminationGracePeriodSeconds: 5, ...spec },
     };
     this.api.pods.upsert(pod);

@@ -523,14 +523,14 @@ export class PodWorker {
   #publish(): void {
     if (this.#publishing || this.#finished || this.#gone || !this.#pod) return;
     this.#publishing = true;
-    void this.#publishLoop().finally(() => (this.#publishing = false));
+    void this.#publishLoop();
   }
 
   async #publishLoop(): Promise<void> {
     for (let attempt = 0; !this.#finished && !this.#gone && this.#pod; ) {
       const pod = this.#pod;
       const status = this.#status(pod);
-      if (isDeepStrictEqual(status, this.#published) || (!this.#published && covers(pod.status, status))) return;
+      if (isDeepStrictEqual(status, this.#published) || (!this.#published && covers(pod.status, status))) break;
       try {
         await this.#d.api.patchStatus(pod, status);
         this.#published = status;
@@ -540,6 +540,8 @@ export class PodWorker {
         await new Promise(resolve => setTimeout(resolve, backoffMs(attempt++, { baseMs: 250, maxMs: 10_000 })).unref());
       }
     }
+    // In the same breath as the look that found nothing to send: a change after it finds the way free.
+    this.#publishing = false;
   }
 
   #event(container: string | undefined, type: 'Normal' | 'Warning', reason: string, message: string): void {
