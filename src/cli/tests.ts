@@ -15,6 +15,8 @@ export interface TestOptions {
 }
 
 const root = repositoryRoot;
+/** A file that takes longer hangs: it fails by name instead of holding up the rest. */
+const fileTimeoutMs = 300_000;
 
 /**
  * The whole of it: machine, packages, types, generated code, tests. Files that make clusters (tests/e2e and those that say so)
@@ -65,7 +67,7 @@ function makesCluster(file: string): boolean {
 
 function runSuite(files: readonly string[], concurrency: number, options: TestOptions): Promise<SuiteResult> {
   const args = [
-    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec',
+    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${fileTimeoutMs}`,
     ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
     ...files,
   ];
