@@ -50,6 +50,10 @@ function setServiceDefaults(object: KubeObject, old: KubeObject | undefined): vo
 function keepAllocated(spec: JsonObject, old: JsonObject): void {
   if (spec['type'] === 'ExternalName' || old['type'] === 'ExternalName') return;
   if (!spec['clusterIP']) spec['clusterIP'] = old['clusterIP'] ?? '';
+  // A patch of clusterIP alone means the first of clusterIPs too.
+  else if (spec['clusterIP'] !== old['clusterIP'] && equalJson(spec['clusterIPs'], old['clusterIPs'])) {
+    spec['clusterIPs'] = [spec['clusterIP'], ...asArray(spec['clusterIPs']).slice(1)];
+  }
   if (asArray(spec['clusterIPs']).length === 0 && spec['clusterIP'] === old['clusterIP'] && old['clusterIPs'] !== undefined) {
     spec['clusterIPs'] = old['clusterIPs'];
     spec['ipFamilies'] ??= old['ipFamilies']!;
