@@ -9,6 +9,7 @@ import type { ClusterRecord, NodePaths, NodeRecord, StatePaths } from '../model/
 import { Cgroups, cgroupTrees } from './cgroups.ts';
 import { Cni } from './cni.ts';
 import type { Dependencies, NodeFacts, PodApi } from './context.ts';
+import type { Traffic } from './traffic.ts';
 import type { Recorder } from './events.ts';
 import { Gate } from './gate.ts';
 import type { ObjectSource } from './objects.ts';
@@ -48,7 +49,7 @@ export function layoutOf(paths: StatePaths, instance: string, nodeName: string):
   };
 }
 
-export function assemble(place: Place, api: { readonly pods: PodApi; readonly objects: ObjectSource; readonly recorder: Recorder }, log: Logger): Dependencies {
+export function assemble(place: Place, api: { readonly pods: PodApi; readonly objects: ObjectSource; readonly recorder: Recorder; readonly traffic: Traffic }, log: Logger): Dependencies {
   const { cluster, node, paths, root } = place;
   const layout = layoutOf(paths, cluster.instance, node.name);
   const cgroups = new Cgroups(cgroupTrees(readFileSync('/proc/self/mountinfo', 'utf8')));
@@ -67,6 +68,7 @@ export function assemble(place: Place, api: { readonly pods: PodApi; readonly ob
     objects: api.objects,
     api: api.pods,
     recorder: api.recorder,
+    traffic: api.traffic,
     // A start is mostly runc's processor time: a few more than processors keeps them busy through its waits.
     starts: new Gate(os.availableParallelism() + 1),
     log,

@@ -8,6 +8,7 @@ import type { ClusterDns } from './hostfiles.ts';
 import type { ObjectSource } from './objects.ts';
 import type { RecordStore } from './record.ts';
 import type { Runtime } from './runtime.ts';
+import type { Traffic } from './traffic.ts';
 import type { Pod, PodStatus, StringMap } from './types.ts';
 
 export interface NodeFacts {
@@ -51,6 +52,7 @@ export interface Dependencies {
   readonly api: PodApi;
   readonly recorder: Recorder;
   readonly starts: Gate;
+  readonly traffic: Traffic;
   readonly log: Logger;
 }
 

@@ -7,6 +7,7 @@ import type { ClusterRecord } from '../model/cluster.ts';
 import { KubeClient } from '../kube/client.ts';
 import { reflect } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
+import type { EndpointSlice } from '../kube/types.ts';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
 import { isNotFound, isConflict } from '../kube/errors.ts';
@@ -21,6 +22,7 @@ import { NodeReporter } from './node.ts';
 import { ApiObjects } from './objects.ts';
 import { serveKubelet } from './server.ts';
 import type { Pod, PodStatus } from './types.ts';
+import { watchTraffic } from './traffic.ts';
 import { keepZone } from './zone-keeper.ts';
 
 function placeFromArguments(): Place {
@@ -73,14 +75,15 @@ async function main(): Promise<void> {
   const layout = layoutOf(paths, cluster.instance, node.name);
   installPlugin(paths.cniBinDir, join(root, 'build/cirri-cni'));
   ensureNetwork(layout.node.cniConfDir, layout.node.cniSocket);
-  const parts = assemble(place, { pods: podApi(client), objects: new ApiObjects(client), recorder }, log);
+  const slices = reflect<EndpointSlice>({ client, resource: resources.endpointSlices, signal: stop.signal, log });
+  const parts = assemble(place, { pods: podApi(client), objects: new ApiObjects(client), recorder, traffic: watchTraffic(slices.table) }, log);
   await parts.runtime.mountTmpfs(layout.volumesDir, 256 << 20);
 
   const pods = reflect<Pod>({ client, resource: resources.pods, fieldSelector: `spec.nodeName=${node.name}`, signal: stop.signal, log });
   const kubelet = new Kubelet({ pods: pods.table, signal: stop.signal }, parts);
   const reporter = new NodeReporter({ cluster, node, signal: stop.signal, networkTrouble: () => parts.cni.notReady() }, client, log);
   kubelet.start();
-  keepZone({ client, cluster, file: layout.zoneFile, signal: stop.signal, log });
+  keepZone({ client, cluster, file: layout.zoneFile, slices, signal: stop.signal, log });
   await serveKubelet(layout.node.kubeletSocket, { kubelet, parts, log }, stop.signal);
   log.info('kubelet started', { pid: process.pid, version: cluster.version });
   await reporter.run();

@@ -115,7 +115,7 @@ export class TestNode {
     if (options.apiAway) this.api = new FakeApi();
     const cluster = testCluster(this.instance);
     const recorder = { event: (about: { name: string }, type: string, reason: string, message: string) => void this.api.events.push({ about: about.name, type, reason, message }) };
-    this.parts = assemble({ cluster, node: cluster.nodes[0]!, paths: this.paths, root: repositoryRoot }, { pods: this.api, objects: this.api, recorder }, this.#log);
+    this.parts = assemble({ cluster, node: cluster.nodes[0]!, paths: this.paths, root: repositoryRoot }, { pods: this.api, objects: this.api, recorder, traffic: { gone: async () => {} } }, this.#log);
     await this.parts.runtime.mountTmpfs(this.layout.volumesDir, 16 << 20);
     this.kubelet = new Kubelet({ pods: this.api.pods, signal: this.#stop.signal }, this.parts);
     this.kubelet.start();

@@ -469,6 +469,9 @@ export class PodWorker {
   }
 
   async #askToStop(container: Container, c: ContainerRecord, deadline: number): Promise<void> {
+    // New connections end first; half of the grace is the container's own whatever happens.
+    const leaving = this.record.stopDeadline === undefined ? [] : this.record.sandbox?.ips ?? [];
+    await this.#d.traffic.gone(leaving, Math.min(2_000, (deadline - Date.now()) / 2));
     const hook = container.lifecycle?.preStop;
     if (hook && deadline > Date.now()) {
       const result = await runHandler(hook, this.#probeContext(container, c), deadline - Date.now());

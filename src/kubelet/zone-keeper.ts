@@ -8,7 +8,7 @@ import { delay } from '../std/async.ts';
 import { Signal } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
-import { reflect } from '../kube/reflector.ts';
+import { reflect, type Reflector } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { EndpointSlice, Service } from '../kube/types.ts';
@@ -19,6 +19,7 @@ export interface ZoneKeeperOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch'>;
   readonly cluster: Pick<ClusterRecord, 'clusterDomain' | 'dnsIp4' | 'dnsIp6'>;
   readonly file: string;
+  readonly slices: Reflector<EndpointSlice>;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }
@@ -28,9 +29,8 @@ const settleMs = 50;
 
 /** Until the signal aborts. Before both lists are there nothing is written: an older file stays in force. */
 export function keepZone(options: ZoneKeeperOptions): void {
-  const { client, signal, log, file, cluster } = options;
+  const { client, signal, log, file, cluster, slices } = options;
   const services = reflect<Service>({ client, resource: resources.services, signal, log });
-  const slices = reflect<EndpointSlice>({ client, resource: resources.endpointSlices, signal, log });
   const changed = new Signal();
   services.table.watch(() => changed.mark());
   slices.table.watch(() => changed.mark());
