@@ -37,17 +37,18 @@ const nodeSpec = shape('What the agent says about its node.', {
   ipam: shape('Addresses for pods.', { podCIDRs: list('Ranges of the node\'s pods.', { type: 'string' }) }, { 'x-kubernetes-preserve-unknown-fields': true }),
 }, { 'x-kubernetes-preserve-unknown-fields': true });
 
+/** No defaults inside lists: a client-side apply would see its own list changed by the server and send it again each time. */
 const bgpNeighbour = shape('A neighbour.', {
   'peerAddress!': text('Its address, with or without /32 or /128.'),
   peerASN: whole('Its AS number.', { format: 'int64', minimum: 0, maximum: 4294967295 }),
   peerAsn: whole('Its AS number; another spelling of peerASN.', { format: 'int64', minimum: 0, maximum: 4294967295 }),
-  peerPort: whole('Its port.', { format: 'int32', minimum: 1, maximum: 65535, default: 179 }),
+  peerPort: whole('Its port.', { format: 'int32', minimum: 1, maximum: 65535 }),
   authSecretRef: text('Secret with the password of the session.'),
-  eBGPMultihopTTL: whole('TTL of packets to it.', { format: 'int32', minimum: 1, maximum: 255, default: 1 }),
-  connectRetryTimeSeconds: whole('Seconds between attempts.', { format: 'int32', minimum: 1, maximum: 2147483647, default: 120 }),
-  holdTimeSeconds: whole('Seconds without a word that it may take.', { format: 'int32', minimum: 3, maximum: 65535, default: 90 }),
-  keepAliveTimeSeconds: whole('Seconds between keep-alives.', { format: 'int32', minimum: 1, maximum: 65535, default: 30 }),
-  gracefulRestart: shape('Graceful restart.', { 'enabled!': flag('Whether it is offered.'), restartTimeSeconds: whole('Seconds that a restart may take.', { format: 'int32', minimum: 1, maximum: 4095, default: 120 }) }),
+  eBGPMultihopTTL: whole('TTL of packets to it.', { format: 'int32', minimum: 1, maximum: 255 }),
+  connectRetryTimeSeconds: whole('Seconds between attempts.', { format: 'int32', minimum: 1, maximum: 2147483647 }),
+  holdTimeSeconds: whole('Seconds without a word that it may take.', { format: 'int32', minimum: 3, maximum: 65535 }),
+  keepAliveTimeSeconds: whole('Seconds between keep-alives.', { format: 'int32', minimum: 1, maximum: 65535 }),
+  gracefulRestart: shape('Graceful restart.', { 'enabled!': flag('Whether it is offered.'), restartTimeSeconds: whole('Seconds that a restart may take.', { format: 'int32', minimum: 1, maximum: 4095 }) }),
   families: list('Address families.', shape('A family.', { 'afi!': choice('Family.', ['ipv4', 'ipv6', 'l2vpn', 'ls', 'opaque']), 'safi!': text('Subfamily.') })),
   advertisedPathAttributes: list('Attributes of advertised routes.', anything('Attributes.')),
 });

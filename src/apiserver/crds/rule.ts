@@ -93,7 +93,7 @@ const denyPortRules = list('Ports on which the rule holds; none means all.', sha
 
 const icmps = list('ICMP messages.', shape('Messages.', {
   fields: list('Types of messages.', shape('A type.', {
-    family: choice('IPv4 or IPv6.', ['IPv4', 'IPv6'], { default: 'IPv4' }),
+    family: choice('IPv4 (the default) or IPv6.', ['IPv4', 'IPv6']),
     'type!': { description: 'Number or name of the type: 8 or EchoRequest.', 'x-kubernetes-int-or-string': true },
   }), { maxItems: 40 }),
 }));

@@ -57,7 +57,11 @@ function parsePointer(pointer: string, index: number): string[] {
   return parts;
 }
 
-const failed = (index: number, why: string) => new ApiError(422, 'Invalid', `the server rejected our request due to an error in our request: operation ${index} of the JSON patch: ${why}`);
+function failed(index: number, why: string): ApiError {
+  const message = `operation ${index} of the JSON patch: ${why}`;
+  // Old kubectls show the causes and nothing else.
+  return new ApiError(422, 'Invalid', `the server rejected our request due to an error in our request: ${message}`, { causes: [{ reason: 'FieldValueInvalid', message, field: 'patch' }] });
+}
 
 function read(root: Json, path: readonly string[], index: number): Json {
   let current: Json | undefined = root;

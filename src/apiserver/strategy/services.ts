@@ -232,7 +232,7 @@ function serviceErrors(object: KubeObject, old: KubeObject | undefined): FieldEr
     names.add(name);
     errors.push(...portErrors(asNumber(at(port, 'port')), `${path}.port`));
     const target = at(port, 'targetPort');
-    if (typeof target === 'number') errors.push(...portErrors(target, `${path}.targetPort`));
+    if (typeof target === 'number' && target !== at(port, 'port')) errors.push(...portErrors(target, `${path}.targetPort`));
   });
   errors.push(...labelErrors(spec['selector'], 'spec.selector'));
   if (type === 'ExternalName') {
