@@ -3,6 +3,8 @@ import { safe } from '../../flows/print/fields.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
+import { register as registerEvaluate } from './policy-evaluate.ts';
+import { register as registerExplain } from './policy-explain.ts';
 
 interface PolicyRow {
   readonly address: string;
@@ -37,4 +39,6 @@ Examples:
         for (const condition of row.conditions ?? []) line(`    ${paint.careful(condition.severity === 'warning' ? 'note' : 'not enforced yet')} ${safe(condition.path ?? condition.type ?? '')}: ${safe(condition.message ?? JSON.stringify(condition))}`);
       }
     });
+  registerEvaluate(policy);
+  registerExplain(policy);
 }

@@ -1,0 +1,167 @@
+import type { Command } from 'commander';
+import { Document, isNode, type Node } from 'yaml';
+import { safe } from '../../flows/print/fields.ts';
+import type { Paint } from '../../flows/print/paint.ts';
+import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import { connect, type Connection, type Leg, type Step } from '../../policy/connection.ts';
+import { pathSteps } from '../../policy/edit.ts';
+import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
+import { nearMisses, type NearMiss } from '../../policy/near-miss.ts';
+import { policyText } from '../../policy/policy.ts';
+import { suggest, type Change, type Suggestion } from '../../policy/suggest.ts';
+import type { World } from '../../policy/world.ts';
+import { CirriError } from '../../std/errors.ts';
+import { openContext } from '../context.ts';
+import { openFlowStream } from '../flow-stream.ts';
+import { line, printStructured, stdoutPaint } from '../output.ts';
+import { addConnectionOptions, endHelp, type ConnectionFlags } from './policy-evaluate.ts';
+import { legJson, printLeg, stepJson } from './policy-print.ts';
+import { loadWorld } from './policy-world.ts';
+
+const shownMisses = 2;
+const shownEffects = 12;
+
+export function register(policy: Command): void {
+  addConnectionOptions(policy.command('explain'))
+    .summary('why, what came closest, and the smallest change that would allow it')
+    .description('Explains a connection, or a flow by its id: who decided, which policies put the endpoint into default deny, the nearest rule and the field by which it missed, and the smallest change that would allow it. The change was tried in the engine before it is shown; what else it opens is said.')
+    .argument('[flow]', "a flow's id (cirri observe -o json)")
+    .addHelpText('after', `
+${endHelp.trim()}
+
+Examples:
+  ./cirri policy explain --from demo/stranger --to demo/api --port 8080
+  ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
+  ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .id)`)
+    .action(async (id: string | undefined, flags: ConnectionFlags) => {
+      const flow = id === undefined ? undefined : await findFlow(id);
+      const world = await loadWorld(flags);
+      const connection = flow ? flowConnection(world, flow) : askedConnection(world, flags);
+      const explained = connection.legs.map(leg => explainLeg(world, leg));
+      const past = flow && { id: flow.id, time: flow.time, verdict: flow.verdict, rule: flow.rule, dropReason: flow.dropReason };
+      if (printStructured(flags.output, { ...(past && { flow: past }), verdict: connection.verdict, notes: connection.notes, legs: explained.map(explainedJson) })) return;
+      const paint = stdoutPaint();
+      if (flow) printFlow(flow, connection, paint);
+      for (const note of connection.notes) line(paint.faint(safe(note)));
+      explained.forEach(each => printExplained(each, paint));
+    });
+}
+
+interface Explained {
+  readonly leg: Leg;
+  readonly misses: ReadonlyMap<Step, readonly NearMiss[]>;
+  readonly suggestion: Suggestion | undefined;
+}
+
+function explainLeg(world: World, leg: Leg): Explained {
+  const denied = leg.steps.filter(step => step.rule.effect === 'default-deny');
+  return {
+    leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
+    suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
+  };
+}
+
+function askedConnection(world: World, flags: ConnectionFlags): Connection {
+  if (flags.from === undefined || flags.to === undefined) throw new CirriError('ERR_FLAG', 'explain what?', { mend: '--from NS/POD --to NS/POD --port 80, or the id of a flow' });
+  const to = resolveEnd(world, flags.to, flags.namespace);
+  return connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol));
+}
+
+// ---- flows ----
+
+async function findFlow(id: string): Promise<Flow> {
+  const context = openContext();
+  context.client.close();
+  const found: Flow[] = [];
+  await Promise.all(context.record.nodes.map(node => openFlowStream(context.paths.node(node.name).agentSocket, {}, {
+    onFlows: flows => found.push(...flows.filter(flow => flow.id === id)),
+  }, AbortSignal.timeout(20_000)).ended.catch(() => {})));
+  if (found[0]) return found[0];
+  throw new CirriError('ERR_NO_FLOW', `no node remembers a flow with id ${id}`, { mend: 'the newest: cirri observe --verdict DROPPED --last 5 -o json; or ask with --from, --to and --port' });
+}
+
+function flowConnection(world: World, flow: Flow): Connection {
+  // A reply was judged when its request was: the question is about the one who began.
+  const [source, destination] = flow.isReply === true ? [flow.destination, flow.source] : [flow.source, flow.destination];
+  const number = flow.isReply === true ? flow.sourcePort : flow.destinationPort;
+  const to = resolveEnd(world, nameOf(world, destination), 'default');
+  const protocol = flow.protocol.replace('ICMPv4', 'ICMP');
+  return connect(world, resolveEnd(world, nameOf(world, source), 'default'), to, resolvePort(to, number === undefined ? String(flow.icmpType ?? '') : String(number), protocol));
+}
+
+/** The pod where it still is; else its address, else what its identity says. */
+function nameOf(world: World, end: FlowEndpoint): string {
+  const pod = world.scenario.pods.find(p => p.namespace === end.namespace && p.name === end.podName);
+  if (pod) return `${pod.namespace}/${pod.name}`;
+  const reservedName = end.labels.map(l => /^reserved:(host|remote-node|kube-apiserver|health|ingress|init|unmanaged)$/.exec(l)?.[1]).find(name => name !== undefined);
+  if (end.podName !== undefined) throw new CirriError('ERR_END', `pod ${end.namespace}/${end.podName} of the flow is gone`, { mend: 'ask about its workload with --from, --to and --port' });
+  return reservedName ?? end.ip;
+}
+
+function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
+  line(`${flow.time} ${safe(flow.verdict)}${flow.dropReason ? ` (${safe(flow.dropReason)})` : ''} on ${safe(flow.nodeName)}${flow.rule ? `: ${safe(flow.rule.because)}` : ''}`);
+  const allowed = flow.verdict === 'FORWARDED';
+  if ((connection.verdict === 'allow') !== allowed) line(paint.careful(`the policies of now decide otherwise: ${connection.verdict}`));
+}
+
+// ---- text ----
+
+function printExplained({ leg, misses, suggestion }: Explained, paint: Paint): void {
+  printLeg(leg, paint);
+  for (const [step, near] of misses) {
+    if (near.length === 0) line(`  no rule at ${step.direction} of ${safe(step.pod.name)} comes near`);
+    for (const [i, miss] of near.entries()) {
+      line(`  ${i === 0 ? 'nearest rule' : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
+      line(`      ${safe(miss.field)}${miss.place ? ` (${safe(miss.place)})` : ''}: ${safe(miss.text)}`);
+    }
+  }
+  if (leg.verdict === 'allow') return;
+  if (!suggestion) {
+    const pending = leg.steps.find(step => step.rule.notEnforced !== undefined);
+    line(`  ${paint.careful('no small change of a policy would allow it')}${pending ? `: ${safe(pending.rule.notEnforced ?? '')}` : ''}`);
+    return;
+  }
+  for (const [i, change] of suggestion.changes.entries()) printChange(change, i, suggestion.changes.length, paint);
+  printEffects(suggestion, paint);
+}
+
+function printChange(change: Change, index: number, count: number, paint: Paint): void {
+  const which = count > 1 ? `change ${index + 1} of ${count}` : 'the smallest change that allows it (tried)';
+  line(`  ${paint.strong(which)}: ${safe(change.text)}${change.place ? ` (${safe(change.place)})` : ''}`);
+  line();
+  for (const text of changeYaml(change).trimEnd().split('\n')) line(`    ${safe(text)}`);
+  line();
+}
+
+/** The whole policy, what is new marked. */
+export function changeYaml(change: Change): string {
+  const document = new Document(JSON.parse(JSON.stringify(change.object)));
+  for (const { op, path } of change.edits) {
+    if (op !== 'add') continue;
+    const steps = pathSteps(path);
+    const parent = document.getIn(steps.slice(0, -1), true) as { items?: readonly unknown[] } | undefined;
+    const added = steps.at(-1) === '-' ? parent?.items?.at(-1) : document.getIn(steps, true);
+    if (isNode(added)) (added as Node).commentBefore = ' added';
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
+function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
+  if (sideEffects.length === 0) return line(`  ${paint.good('it changes nothing else')}`);
+  line(`  ${paint.careful('it also changes')}:`);
+  for (const { from, to, gained, lost } of sideEffects.slice(0, shownEffects)) {
+    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}`);
+  }
+  if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
+}
+
+function explainedJson({ leg, misses, suggestion }: Explained): object {
+  return {
+    ...legJson(leg),
+    steps: leg.steps.map(step => ({
+      ...stepJson(step), port: portText(step),
+      ...(misses.has(step) && { nearest: misses.get(step)!.map(m => ({ policy: policyText(m.policy), rule: m.rule.address, missed: m.missed, field: m.field, place: m.place, text: m.text })) }),
+    })),
+    ...(suggestion && { suggestion: { verified: suggestion.verified, changes: suggestion.changes.map(({ kind, text, place, jsonPatch, object }) => ({ kind, text, place, jsonPatch, object })), alsoChanges: suggestion.sideEffects } }),
+  };
+}

@@ -1,0 +1,46 @@
+import { portText } from '../../policy/ends.ts';
+import type { Connection, Leg, Step } from '../../policy/connection.ts';
+import { safe } from '../../flows/print/fields.ts';
+import type { Paint } from '../../flows/print/paint.ts';
+import { line } from '../output.ts';
+
+export function legTitle(leg: Leg): string {
+  return `${safe(leg.from.text)} → ${safe(leg.to.text)} ${portText(leg)}`;
+}
+
+export function verdictWord(verdict: string, paint: Paint): string {
+  return verdict === 'allow' ? paint.good('ALLOW') : verdict === 'deny' ? paint.bad('DENY') : paint.careful(verdict.toUpperCase());
+}
+
+/** The verdict, and for each end what decided and where that is written. */
+export function printLeg(leg: Leg, paint: Paint): void {
+  line(`${legTitle(leg)}: ${verdictWord(leg.verdict, paint)}`);
+  if (leg.steps.length === 0) line('  no end is a pod: no policy is asked');
+  for (const step of leg.steps) printStep(step, paint);
+}
+
+export function printStep(step: Step, paint: Paint): void {
+  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)} — ${safe(step.rule.because)}`);
+  if (step.place !== undefined) line(`      ${paint.faint(`at ${safe(step.place)}`)}`);
+}
+
+// ---- as JSON ----
+
+export function connectionJson(connection: Connection): object {
+  return {
+    from: connection.from.text, to: connection.to.text, port: portText(connection.asked), verdict: connection.verdict, notes: connection.notes,
+    legs: connection.legs.map(legJson),
+  };
+}
+
+export function legJson(leg: Leg): object {
+  return { from: leg.from.text, to: leg.to.text, port: portText(leg), verdict: leg.verdict, steps: leg.steps.map(stepJson) };
+}
+
+export function stepJson(step: Step): object {
+  const { id, address, kind, namespace, name, path, effect, because, notEnforced } = step.rule;
+  return {
+    direction: step.direction, pod: `${step.pod.namespace}/${step.pod.name}`, verdict: step.verdict,
+    rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place,
+  };
+}

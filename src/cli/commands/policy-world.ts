@@ -1,0 +1,85 @@
+/** Where policy commands read from: files, the live cluster, or files over the live cluster. */
+import type { Command } from 'commander';
+import { readManifests } from '../../cluster/manifest.ts';
+import { resources, type Resource } from '../../kube/resources.ts';
+import type { KubeObject } from '../../kube/types.ts';
+import { readScenario, type Scenario, type SourcedObject } from '../../policy/scenario.ts';
+import { World } from '../../policy/world.ts';
+import { CirriError } from '../../std/errors.ts';
+import { openContext } from '../context.ts';
+
+export interface SourceFlags {
+  readonly filename?: readonly string[];
+  readonly live?: boolean;
+  readonly namespace: string;
+  readonly clusterName?: string;
+  readonly output?: string;
+}
+
+export function addSourceOptions(command: Command): Command {
+  return command
+    .option('-f, --filename <file>', 'read objects from a file, a folder or - instead of the cluster (repeat for more)', (value: string, list: readonly string[] = []) => [...list, value])
+    .option('--live', 'with -f: the cluster as it is, with the files over it')
+    .option('-n, --namespace <ns>', 'namespace of names and objects that give none', 'default')
+    .option('--cluster-name <name>', 'name of the cluster in selectors (with -f)')
+    .option('-o, --output <format>', 'json or yaml');
+}
+
+/** The scenario that the flags name; what cannot be counted is said on stderr. */
+export async function loadScenario(flags: SourceFlags, quiet = false): Promise<Scenario> {
+  const fromFiles = flags.filename?.length ? sourcedFiles(flags.filename) : undefined;
+  const live = fromFiles === undefined || flags.live ? await liveObjects() : undefined;
+  const clusterName = flags.clusterName ?? live?.clusterName;
+  const objects = over(live?.objects ?? [], fromFiles ?? [], flags.namespace);
+  const scenario = readScenario(objects, { namespace: flags.namespace, ...(clusterName !== undefined && { clusterName }) });
+  if (!quiet) warn(scenario);
+  return scenario;
+}
+
+/** As above, and pods must be there: without them no question about connections has an answer. */
+export async function loadWorld(flags: SourceFlags): Promise<World> {
+  const scenario = await loadScenario(flags);
+  if (scenario.pods.length === 0) {
+    throw new CirriError('ERR_NO_PODS', 'there are no pods in what was read', {
+      mend: flags.filename?.length ? 'add files with pods or deployments (-f), or take those of the cluster with --live' : 'start some, or read manifests: -f FILE',
+    });
+  }
+  return new World(scenario);
+}
+
+export function sourcedFiles(files: readonly string[]): SourcedObject[] {
+  return readManifests(files).map(({ object, file, lineOf }) => ({ object, place: field => `${file}:${lineOf(field)}` }));
+}
+
+/** A file's object takes the place of the cluster's of the same name. */
+export function over(below: readonly SourcedObject[], above: readonly SourcedObject[], namespace: string): readonly SourcedObject[] {
+  const key = ({ object }: SourcedObject) => `${String(object.kind)}/${String(object.metadata?.namespace ?? (String(object.kind).includes('Cluster') || object.kind === 'Namespace' || object.kind === 'Node' ? '' : namespace))}/${String(object.metadata?.name)}`;
+  const replaced = new Set(above.map(key));
+  return [...below.filter(source => !replaced.has(key(source))), ...above];
+}
+
+const liveKinds: readonly Resource[] = [
+  resources.namespaces, resources.nodes, resources.pods, resources.services, resources.endpointSlices, resources.ciliumCidrGroups,
+  resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
+];
+
+async function liveObjects(): Promise<{ readonly objects: readonly SourcedObject[]; readonly clusterName: string }> {
+  const { client, record } = openContext();
+  try {
+    const lists = await Promise.all(liveKinds.map(async resource => (await client.list<KubeObject>(resource)).items.map(object => ({ ...object, kind: resource.kind }))));
+    return { objects: lists.flat().map(object => ({ object, place: () => '' })), clusterName: record.clusterName };
+  } finally {
+    client.close();
+  }
+}
+
+function warn(scenario: Scenario): void {
+  const say = (place: string, text: string) => process.stderr.write(`cirri: ${place === '' ? '' : `${place}: `}${text}\n`);
+  for (const policy of scenario.policies) {
+    for (const error of policy.errors) say(policy.place(error.path), `${policy.address} is invalid and not counted: ${error.path}: ${error.message} → ${error.mend}`);
+  }
+  for (const { object, place } of scenario.unknownPolicies) say(place('kind'), `${String(object.kind)} ${String(object.metadata?.name)} is of a kind that is not known yet and not counted`);
+  const seen = new Map<string, number>();
+  for (const { address } of scenario.policies) seen.set(address, (seen.get(address) ?? 0) + 1);
+  for (const [address, count] of seen) if (count > 1) say('', `${address} is there ${count} times; the last one counts`);
+}
