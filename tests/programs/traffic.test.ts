@@ -142,7 +142,7 @@ class Node {
   }
 
   drops(): string {
-    return [...this.maps.metrics.entriesPerCpu()].filter(([key]) => key.reason).map(([key, rows]) => `${key.reason}/${key.direction}:${rows.reduce((n, row) => n + row.packets, 0n)}`).join(' ');
+    return [...this.maps.metrics.entriesPerCpu()].filter(([key, rows]) => key.reason && rows.some(row => row.packets > 0n)).map(([key, rows]) => `${key.reason}/${key.direction}:${rows.reduce((n, row) => n + row.packets, 0n)}`).join(' ');
   }
 
   close(): void {

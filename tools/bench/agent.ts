@@ -125,7 +125,7 @@ async function handle(path: string): Promise<string> {
     case '/chg': return change(`svc-chg-${count}`);
     case '/stat': return JSON.stringify({
       services: services.table.size, policies: policies.size, sets: regenerator.sets.size, rssMiB: Math.round(process.memoryUsage.rss() / 1048576), flows: flows.stats,
-      forwarded: Object.fromEntries([...opened.maps.metrics.entriesPerCpu()].map(([key, cpus]) => [`${key.reason}/${key.direction}`, Number(cpus.reduce((all, one) => all + one.packets, 0n))])),
+      forwarded: Object.fromEntries([...opened.maps.metrics.entriesPerCpu()].map(([key, cpus]) => [`${key.reason}/${key.direction}`, Number(cpus.reduce((all, one) => all + one.packets, 0n))] as const).filter(([, packets]) => packets > 0)),
       last: flows.query({ last: 2 } as Parameters<typeof flows.query>[0]),
     });
     case '/down': {

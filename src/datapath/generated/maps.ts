@@ -73,8 +73,8 @@ const lostEvents: MapSpec<number, bigint> = {
 };
 
 const metrics: MapSpec<MetricKey, Metric> = {
-  name: 'metrics', type: 5, maxEntries: 1024, flags: 0,
-  key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '3cd5c424',
+  name: 'metrics', type: 6, maxEntries: 1024, flags: 0,
+  key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
 };
 
 const nat: MapSpec<NatKey, NatEntry> = {
