@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { parseAllDocuments } from 'yaml';
+import { commands } from '../src/cli/commands.ts';
+import { DropReason, dropReasonName as ownNames } from '../src/datapath/generated/enums.ts';
+import { dropReasonName } from '../src/flows/reasons.ts';
+import { parsePolicy, type PolicyObject } from '../src/policy/parse.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const pages = ['README.md', ...globSync('docs/*.md', { cwd: root }).sort()];
+const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
+
+/** Lines between fences, with the word behind the opening one. */
+function fencedBlocks(text: string): { readonly language: string; readonly body: string }[] {
+  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(match => ({ language: match[1]!, body: match[2]! }));
+}
+
+/** `./cirri …` wherever it stands: in a shell line (after `#`, `$(`, `|`), or between backticks in prose. */
+function invocations(text: string): string[] {
+  const inBlocks = fencedBlocks(text).flatMap(({ body }) => body.split('\n')).flatMap(line => [...line.matchAll(/\.\/cirri\b(.*)$/g)].map(match => match[1]!));
+  const prose = text.replace(/^```\w*\n[\s\S]*?^```$/gm, '');
+  const inProse = [...prose.matchAll(/`([^`]*\.\/cirri\b[^`]*)`/g)].map(match => match[1]!.replace(/^.*\.\/cirri\b/, ''));
+  return [...inBlocks, ...inProse];
+}
+
+/** The words of one invocation: quotes are one word; ends at a shell operator or a comment. */
+function wordsOf(rest: string): string[] {
+  const words = [...rest.matchAll(/'[^']*'|"[^"]*"|[^\s'"]+/g)].map(match => match[0]);
+  const end = words.findIndex(word => /^([|;&<>#→]|&&|\d?>)/.test(word) || word === '--');
+  return (end < 0 ? words : words.slice(0, end)).map(word => word.replace(/[);]+$/, ''));
+}
+
+async function loadCommand(name: string): Promise<Command | undefined> {
+  const entry = commands.get(name);
+  if (!entry) return undefined;
+  const program = new Command().enablePositionalOptions();
+  (await entry.load()).register(program);
+  return program.commands[0];
+}
+
+const everywhere = new Set(['--help', '-h']);
+
+function flagsOf(command: Command): Set<string> {
+  return new Set([...everywhere, ...command.options.flatMap(option => [option.long, option.short]).filter(flag => flag !== undefined && flag !== null)]);
+}
+
+/** What is wrong with the words of an invocation, or undefined. */
+async function mistakeIn(words: readonly string[]): Promise<string | undefined> {
+  const [name, ...rest] = words;
+  if (name === undefined || name === 'COMMAND' || name === 'help' || name === '--version') return undefined;
+  let command = await loadCommand(name);
+  if (!command) return `there is no command ${name}`;
+  const after = rest.find(word => /^[a-z]/.test(word));
+  if (command.commands.length > 0 && after !== undefined) {
+    const sub = command.commands.find(candidate => candidate.name() === after);
+    if (!sub) return `there is no command ${name} ${after}`;
+    command = sub;
+  }
+  const known = flagsOf(command);
+  // A synopsis writes [--flag] and a|b.
+  const given = rest.flatMap(word => word.split('|')).map(word => word.replace(/[[\]…]/g, '')).filter(word => /^--?[a-zA-Z0-9]/.test(word)).map(word => word.replace(/=.*$/, ''));
+  const unknown = given.flatMap(flag => (/^-[a-z]{2,}$/.test(flag) ? [...flag.slice(1)].map(letter => `-${letter}`) : [flag])).filter(flag => !known.has(flag));
+  return unknown.length > 0 ? `${name} has no ${unknown.join(', ')}` : undefined;
+}
+
+test('every ./cirri command and flag on the pages exists', async () => {
+  const mistakes: string[] = [];
+  let count = 0;
+  for (const page of pages) {
+    for (const rest of invocations(textOf(page))) {
+      count++;
+      const mistake = await mistakeIn(wordsOf(rest));
+      if (mistake !== undefined) mistakes.push(`${page}: ./cirri${rest}: ${mistake}`);
+    }
+  }
+  assert.deepEqual(mistakes, []);
+  assert.ok(count > 50, `only ${count} invocations were found`);
+});
+
+test('a wrong command, a wrong subcommand and a wrong flag would be noticed', async () => {
+  assert.equal(await mistakeIn(wordsOf(' frobnicate')), 'there is no command frobnicate');
+  assert.equal(await mistakeIn(wordsOf(' endpoint show')), 'there is no command endpoint show');
+  assert.equal(await mistakeIn(wordsOf(" probe --form demo/frontend --http 'GET /' | less")), 'probe has no --form');
+  assert.equal(await mistakeIn(wordsOf(' exec demo/frontend -- curl --no-such-flag')), undefined);
+});
+
+test('each flag named by itself on the page of the command belongs to some command', async () => {
+  const known = new Set<string>();
+  for (const name of commands.keys()) {
+    const command = (await loadCommand(name))!;
+    for (const each of [command, ...command.commands]) for (const flag of flagsOf(each)) known.add(flag);
+  }
+  const prose = textOf('docs/cli.md').replace(/^```\w*\n[\s\S]*?^```$/gm, '');
+  const alone = [...prose.matchAll(/`(--[a-z0-9-]*[a-z0-9])/g)].map(match => match[1]!);
+  assert.deepEqual([...new Set(alone)].filter(flag => !known.has(flag)), []);
+});
+
+test('every command has a place on the page of the command', () => {
+  const titles = [...textOf('docs/cli.md').matchAll(/^## (.*)$/gm)].map(match => match[1]!).join(', ');
+  assert.deepEqual([...commands.keys()].filter(name => !new RegExp(`\\b${name}\\b`).test(titles)), []);
+});
+
+/** GitHub's rule for the anchor of a heading. */
+function anchorOf(heading: string): string {
+  return heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').trim().replaceAll(' ', '-');
+}
+
+test('every relative link leads to a file, and to a heading of it', () => {
+  const broken: string[] = [];
+  for (const page of pages) {
+    for (const [, target] of textOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target!)) continue;
+      const [path, anchor] = target!.split('#') as [string, string | undefined];
+      const file = path === '' ? page : join(dirname(page), path);
+      if (!existsSync(join(root, file))) broken.push(`${page}: ${target}`);
+      else if (anchor !== undefined && ![...textOf(file).matchAll(/^#+ (.*)$/gm)].some(match => anchorOf(match[1]!) === anchor)) broken.push(`${page}: ${target}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test('every drop reason is explained, with the number, the names and the text that the command shows', () => {
+  const text = textOf('docs/troubleshooting.md');
+  const missing = Object.values(DropReason).filter(code => {
+    const own = ownNames[code]!;
+    const { name, text: shown } = dropReasonName(code, each => ownNames[each]);
+    const names = name === own ? `\`${own}\`` : `\`${own}\`<br>\`${name}\``;
+    return !text.includes(`| ${code} | ${names} | ${shown} |`);
+  });
+  assert.deepEqual(missing.map(code => ownNames[code]), []);
+});
+
+test('every policy on the pages is accepted', () => {
+  const kinds = new Set(['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy']);
+  const refused: unknown[] = [];
+  let count = 0;
+  for (const page of pages) {
+    for (const { language, body } of fencedBlocks(textOf(page))) {
+      const heredocs = [...body.matchAll(/<<'EOF'\n([\s\S]*?)\nEOF$/gm)].map(match => match[1]!);
+      for (const source of language === 'yaml' ? [body] : heredocs) {
+        for (const document of parseAllDocuments(source)) {
+          const object = document.toJS() as PolicyObject;
+          if (!kinds.has(String(object.kind))) continue;
+          count++;
+          const { errors } = parsePolicy(object);
+          if (errors) refused.push({ page, errors });
+        }
+      }
+    }
+  }
+  assert.deepEqual(refused, []);
+  assert.ok(count >= 10, `only ${count} policies were found`);
+});
