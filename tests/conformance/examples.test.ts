@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { PolicyObject } from '../../src/policy/parse.ts';
-import { exampleDeviations } from './deviations.ts';
+import { exampleDeviations } from '../../src/policy/conformance/deviations.ts';
 
 interface Example { readonly path: string; readonly kinds: readonly string[]; readonly valid: boolean; readonly reason?: unknown }
 

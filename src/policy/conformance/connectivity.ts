@@ -1,12 +1,12 @@
 /** Connectivity cases: a cluster's objects through the compiler, probes through the model of the kernel's lookup. */
-import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, reserved, reservedIdentities } from '../../src/model/identity.ts';
-import { LabelSet } from '../../src/model/labels.ts';
-import { PolicyEngine } from '../../src/policy/compile.ts';
-import type { NamedPorts, RuleInfo, Subject } from '../../src/policy/compile.ts';
-import { evaluate, lookup } from '../../src/policy/evaluate.ts';
-import { parsePolicy } from '../../src/policy/parse.ts';
-import type { Policy } from '../../src/policy/policy.ts';
-import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
+import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
+import { LabelSet } from '../../model/labels.ts';
+import { PolicyEngine } from '../compile.ts';
+import type { NamedPorts, RuleInfo, Subject } from '../compile.ts';
+import { evaluate, lookup } from '../evaluate.ts';
+import { parsePolicy } from '../parse.ts';
+import type { Policy } from '../policy.ts';
+import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Matrix, Outcome, Probe } from './case.ts';
 
