@@ -96,7 +96,8 @@ function nodeFacts({ cluster, node, paths, root }: Place, layout: NodeLayout): N
       KUBERNETES_PORT: `tcp://${firstService(cluster.serviceCidr4)}:443`,
     },
     echoBinary: builtProgram(root, 'cirri-echo'),
-    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), mounts: outsideOfRoot([root, nodeBinary]), zoneDir: dirname(layout.zoneFile) },
+    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), // Always mounted: a checkout below /tmp, /root or /home would be hidden, one on another file system is not in the overlay.
+    mounts: [root, nodeBinary], zoneDir: dirname(layout.zoneFile) },
     volumesDir: layout.volumesDir,
   };
 }
@@ -107,12 +108,6 @@ function hiddenPaths(state: string): NodeFacts['hidden'] {
   const present = candidates.filter(path => existsSync(path));
   const outer = present.filter(path => !present.some(other => other !== path && path.startsWith(`${other}/`)));
   return outer.map(path => ({ path, kind: statSync(path).isDirectory() ? 'folder' as const : 'file' as const }));
-}
-
-/** What is not on the root file system is not in the overlay either and must be mounted. */
-function outsideOfRoot(paths: readonly string[]): string[] {
-  const rootDevice = statSync('/').dev;
-  return paths.filter(path => statSync(path).dev !== rootDevice);
 }
 
 function usersOf(file: string): NodeFacts['userOf'] {
