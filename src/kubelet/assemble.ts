@@ -96,8 +96,8 @@ function nodeFacts({ cluster, node, paths, root }: Place, layout: NodeLayout): N
       KUBERNETES_PORT: `tcp://${firstService(cluster.serviceCidr4)}:443`,
     },
     echoBinary: builtProgram(root, 'cirri-echo'),
-    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), // Always mounted: a checkout below /tmp, /root or /home would be hidden, one on another file system is not in the overlay.
-    mounts: [root, nodeBinary], zoneDir: dirname(layout.zoneFile) },
+    // The mounts are always needed: a checkout below /tmp, /root or /home is hidden, one on another file system is not in the overlay.
+    sources: { node: nodeBinary, dnsMain: join(root, 'src/kubelet/dns/main.ts'), mounts: [root, nodeBinary], zoneDir: dirname(layout.zoneFile) },
     volumesDir: layout.volumesDir,
   };
 }
