@@ -112,6 +112,12 @@ export class Runtime {
     return { pid, pidStart, shimPid, shimStart };
   }
 
+  /** Whether the shim of this bundle lives; undefined before it has said who it is. */
+  shimRuns(bundle: string): boolean | undefined {
+    const pid = readNumber(`${bundle}/shim.pid`);
+    return pid === undefined ? undefined : processStart(pid) !== undefined;
+  }
+
   /** The record of a container's end, once there is one. */
   exitOf(id: string): Exit | undefined {
     try {

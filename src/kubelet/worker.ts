@@ -35,6 +35,9 @@ const crashPauseMs = { first: 10_000, most: 300_000, forgivenAfter: 600_000 };
 /** A pod whose object vanished was deleted by force: it gets this long. */
 const goneGraceMs = 2_000;
 const lostCheckMs = 10_000;
+/** A shim writes its process id within a millisecond of its start; a busy machine gets this long. */
+const shimComesUpMs = 2_000;
+const startLookMs = 50;
 
 export class PodWorker {
   readonly uid: string;
@@ -160,14 +163,17 @@ export class PodWorker {
     }
   }
 
-  /** A start that an earlier life began: it came about, or it did not. */
+  /** A start that an earlier life began: it comes about while its shim lives, or it did not. Until then nothing else is started in its place. */
   #adoptStart(c: ContainerRecord): void {
-    const started = this.#d.runtime.adopt(bundleDir(this.record, c.name, c.attempt, this.#d));
+    const bundle = bundleDir(this.record, c.name, c.attempt, this.#d);
+    const started = this.#d.runtime.adopt(bundle);
     if (started) {
       Object.assign(c, started, { state: 'running' });
       this.#d.store.save(this.record);
+    } else if (this.#d.runtime.shimRuns(bundle) ?? Date.now() - Date.parse(c.startedAt) < shimComesUpMs) {
+      this.#wake(startLookMs);
     } else {
-      this.#onLost(c);
+      this.#onShimGone(c);
     }
   }
 
@@ -282,6 +288,7 @@ export class PodWorker {
   async #keepRunning(pod: Pod, container: Container): Promise<void> {
     const c = this.record.containers[container.name];
     if (c?.state === 'running') return this.#watch(pod, container, c);
+    if (c?.state === 'starting') return this.#wake(startLookMs);
     if (c?.state === 'exited') {
       if (!this.#restarts(pod, container, c)) return;
       const left = c.restartAt - Date.now();
@@ -428,6 +435,10 @@ export class PodWorker {
     const mains = running.filter(s => !isSidecar(s));
     for (const container of mains.length > 0 ? mains : running.slice(-1)) {
       const c = this.record.containers[container.name]!;
+      if (c.state === 'starting') {
+        this.#wake(startLookMs);
+        continue;
+      }
       if (!this.#stopping.has(container.name)) this.#event(container.name, 'Normal', 'Killing', `Stopping container ${container.name}`);
       this.#stopOne(container, c, deadline);
     }
