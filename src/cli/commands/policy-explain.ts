@@ -32,7 +32,7 @@ ${endHelp.trim()}
 Examples:
   ./cirri policy explain --from demo/stranger --to demo/api --port 8080
   ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
-  ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .id)`)
+  ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .flow.uuid)`)
     .action(async (id: string | undefined, flags: ConnectionFlags) => {
       const flow = id === undefined ? undefined : await findFlow(id);
       const world = await loadWorld(flags);
