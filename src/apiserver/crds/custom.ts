@@ -2,6 +2,7 @@ import { asArray, asObject, asObjects, asString, at, ensureObject } from '../obj
 import type { JsonObject, KubeObject } from '../object.ts';
 import type { Hooks, ResourceType } from '../registry/resource.ts';
 import { dnsLabel1035, dnsSubdomain } from '../schema/names.ts';
+import { structuralErrors } from '../schema/structural.ts';
 import { invalid, required } from '../status.ts';
 import type { FieldError } from '../status.ts';
 import { timestamp } from '../verbs/context.ts';
@@ -111,7 +112,8 @@ function definitionErrors(object: KubeObject): FieldError[] {
     if (problem) errors.push(invalid(`spec.versions[${i}].name`, version['name'], problem));
     const root = asObject(at(version, 'schema', 'openAPIV3Schema'));
     if (!root) errors.push(required(`spec.versions[${i}].schema.openAPIV3Schema`, 'schemas are required'));
-    else if (root['type'] !== 'object') errors.push(invalid(`spec.versions[${i}].schema.openAPIV3Schema.type`, root['type'], 'must be object at the root'));
+    else errors.push(...structuralErrors(root, `spec.versions[${i}].schema.openAPIV3Schema`));
+    if (root && root['type'] !== 'object') errors.push(invalid(`spec.versions[${i}].schema.openAPIV3Schema.type`, root['type'], 'must be object at the root'));
   });
   return errors;
 }

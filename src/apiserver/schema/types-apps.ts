@@ -4,7 +4,7 @@ ${kind}: ${sentence}
   apiVersion string
   kind string
   metadata meta/ObjectMeta : Standard metadata.
-  spec ${kind}Spec : What is wanted.
+  spec! ${kind}Spec : What is wanted.
   status ${kind}Status : What is observed.
 `;
 

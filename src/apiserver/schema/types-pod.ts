@@ -4,12 +4,12 @@ Pod: A set of containers that run together on one node.
   apiVersion string
   kind string
   metadata meta/ObjectMeta : Standard metadata.
-  spec PodSpec : What should run.
+  spec! PodSpec : What should run.
   status PodStatus : What runs; written by the kubelet.
 
 PodTemplateSpec: The pod that a controller makes copies of.
   metadata meta/ObjectMeta : Metadata of the pods.
-  spec PodSpec : What the pods should run.
+  spec! PodSpec : What the pods should run.
 
 PodSpec: What a pod should run.
   volumes [Volume] key(name) strategy(merge,retainKeys) : Volumes that containers can mount.

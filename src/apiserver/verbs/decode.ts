@@ -10,8 +10,11 @@ import type { WriteOptions } from './context.ts';
 export function decodeObject(type: ResourceType, body: Json | undefined, options: Pick<WriteOptions, 'fieldValidation' | 'warn'>): KubeObject {
   if (!isObject(body)) throw badRequest(`the body of the request must be a ${type.kind} object`);
   const expected = apiVersionOf(type);
-  if (body['kind'] === undefined || body['kind'] === '') body['kind'] = type.kind;
-  if (body['apiVersion'] === undefined || body['apiVersion'] === '') body['apiVersion'] = expected;
+  for (const key of ['kind', 'apiVersion']) {
+    if (body[key] !== undefined && body[key] !== null && typeof body[key] !== 'string') throw badRequest(`${key} must be a string`);
+  }
+  if (!body['kind']) body['kind'] = type.kind;
+  if (!body['apiVersion']) body['apiVersion'] = expected;
   if (body['kind'] !== type.kind) throw badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${String(body['kind'])}: the request's path says ${type.plural}`);
   if (body['apiVersion'] !== expected) throw badRequest(`the API version in the data (${String(body['apiVersion'])}) does not match the expected API version (${expected})`);
   if (body['metadata'] !== undefined && body['metadata'] !== null && !isObject(body['metadata'])) throw badRequest(`metadata must be an object, not ${JSON.stringify(body['metadata'])}`);

@@ -130,8 +130,14 @@ function requireNamespace(context: ApiContext, type: ResourceType, namespace: st
   }
 }
 
+/**
+ * Fills in defaults. The schema's own come first and then the schema is checked, so that the hooks of the kind meet only
+ * fields that are what the schema says.
+ */
 function completeObject(type: ResourceType, object: KubeObject, old: KubeObject | undefined): void {
   applyDefaults(object, type.schema);
+  const errors: FieldError[] = [...metadataErrors(object, type.nameRule), ...(old ? immutableMetadataErrors(object, old) : []), ...validateSchema(object, type.schema)];
+  if (errors.length > 0) throw invalidObject(type, object.metadata.name ?? '', errors);
   type.hooks.setDefaults?.(object, old);
 }
 
@@ -145,13 +151,7 @@ function prepare(type: ResourceType, object: KubeObject, old: KubeObject | undef
 }
 
 function admit(context: ApiContext, type: ResourceType, object: KubeObject, old: KubeObject | undefined, options: WriteOptions): void {
-  const errors: FieldError[] = [
-    ...metadataErrors(object, type.nameRule),
-    ...(old ? immutableMetadataErrors(object, old) : []),
-    ...validateSchema(object, type.schema),
-  ];
-  // The kind's own rules read fields as what the schema says they are, so they run on sound objects only.
-  if (errors.length === 0) errors.push(...(type.hooks.validate?.(object, old) ?? []));
+  const errors = type.hooks.validate?.(object, old) ?? [];
   if (errors.length > 0) throw invalidObject(type, object.metadata.name ?? '', errors);
   for (const warning of type.hooks.warnings?.(object) ?? []) options.warn(warning);
   if (old && options.subresource === 'status') return;
