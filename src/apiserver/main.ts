@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const record = readRecord(paths.clusterJson);
   const server = await startApiServer({ record, paths, definitions: ciliumDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
   const pidFile = `${paths.run}/apiserver.pid`;
-  writePrivate(pidFile, `${process.pid}\n`);
+  writePrivate(pidFile, `${process.pid} ${startTicks()}\n`);
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });
   const stopping = new AbortController();
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri-controllers' });
@@ -47,6 +47,13 @@ async function main(): Promise<void> {
     rmSync(pidFile, { force: true });
     process.exit(0);
   }
+}
+
+/** The clock tick at which this process began (proc(5), stat field 22): with it a pid cannot be mistaken for another's by who adopts it. */
+function startTicks(): string {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  // The name may hold spaces and brackets; fields count from behind the last one.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
 
 function readRecord(path: string): ClusterRecord {
