@@ -63,7 +63,7 @@ const liveKinds: readonly Resource[] = [
   resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
 ];
 
-async function liveObjects(): Promise<{ readonly objects: readonly SourcedObject[]; readonly clusterName: string }> {
+export async function liveObjects(): Promise<{ readonly objects: readonly SourcedObject[]; readonly clusterName: string }> {
   const { client, record } = openContext();
   try {
     const lists = await Promise.all(liveKinds.map(async resource => (await client.list<KubeObject>(resource)).items.map(object => ({ ...object, kind: resource.kind }))));

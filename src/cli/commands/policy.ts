@@ -5,6 +5,7 @@ import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { register as registerEvaluate } from './policy-evaluate.ts';
 import { register as registerExplain } from './policy-explain.ts';
+import { register as registerMatrix } from './policy-matrix.ts';
 
 interface PolicyRow {
   readonly address: string;
@@ -41,4 +42,5 @@ Examples:
     });
   registerEvaluate(policy);
   registerExplain(policy);
+  registerMatrix(policy);
 }
