@@ -22,6 +22,9 @@ export interface PodDevice {
   readonly hostMac: string;
 }
 
+/** LOOPBACK_IFINDEX: the same in every namespace. */
+const loopbackIndex = 1;
+
 /**
  * Makes the veth pair and everything on the pod's side, and leaves the host's side down: the caller attaches the programs
  * and loads the policy first, then calls `connectPodDevice`. Addresses are /32 and /128: a pod shares a subnet with nobody,
@@ -40,8 +43,7 @@ export function createPodDevice(host: Netlink, spec: PodDeviceSpec): PodDevice {
     writeSysctl(`net/ipv6/conf/${spec.interfaceName}/accept_ra`, '0');
   });
   pod.batch(() => {
-    const lo = pod.linkGet('lo');
-    if (lo) pod.linkSet(lo.index, { up: true });
+    pod.linkSet(loopbackIndex, { up: true });
     pod.linkSet(link.index, { up: true });
     if (spec.ipv4) configureFamily(pod, link.index, hostLink.mac, spec.ipv4, spec.router4, '0.0.0.0/0');
     if (spec.ipv6) configureFamily(pod, link.index, hostLink.mac, spec.ipv6, spec.router6, '::/0');
