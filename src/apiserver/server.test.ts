@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { asArray, asObjects, at } from './object.ts';
 import type { JsonObject } from './object.ts';
+import { removeOldEvents } from './expiry.ts';
 import { TestServer, podNamed, pods, take } from './testing.ts';
 
 const merge = { 'content-type': 'application/merge-patch+json' };
@@ -233,6 +234,25 @@ describe('the API server', { timeout: 60_000 }, () => {
     assert.deepEqual([other.apiVersion, other['note'], other['regarding'], other['message']], ['events.k8s.io/v1', 'm', { kind: 'Pod', name: 'p' }, undefined]);
     assert.equal(asArray((await api.ok('GET', '/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dp,type!%3DWarning'))['items']).length, 1);
     assert.equal((await api.call('GET', '/api/v1/namespaces/default/events?fieldSelector=nonsense%3Dp')).code, 400);
+  });
+
+  test('events are forgotten an hour after they were last seen', async () => {
+    const path = '/api/v1/namespaces/kube-public/events';
+    const at = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+    await api.ok('POST', path, { metadata: { name: 'fresh' }, involvedObject: {}, lastTimestamp: at(10) });
+    await api.ok('POST', path, { metadata: { name: 'old' }, involvedObject: {}, lastTimestamp: at(90) });
+    const inAnHour = new Date(Date.now() + 55 * 60_000);
+    assert.equal(removeOldEvents(api.server.context.store, new Date()), 0, 'the creation counts too');
+    removeOldEvents(api.server.context.store, new Date(inAnHour.getTime() + 10 * 60_000));
+    assert.deepEqual(asArray((await api.ok('GET', path))['items']), []);
+  });
+
+  test('items with the same key pass where upstream lets them', async () => {
+    const env = [{ name: 'A', value: '1' }, { name: 'A', value: '2' }];
+    const made = await api.ok('POST', pods, { ...podNamed('twice'), spec: { containers: [{ name: 'c', image: 'i', env, ports: [{ containerPort: 80, name: 'a' }, { containerPort: 80, name: 'b' }] }] } });
+    assert.deepEqual(asObjects(at(made, 'spec', 'containers'))[0]!['env'], env);
+    await api.ok('PATCH', `${pods}/twice`, { metadata: { labels: { x: 'y' } } }, merge);
+    assert.equal((await api.call('POST', pods, { ...podNamed('both'), spec: { containers: [{ name: 'c', image: 'i' }, { name: 'c', image: 'i' }] } })).code, 422);
   });
 
   test('logs come from the kubelet of the pod\'s node', async () => {

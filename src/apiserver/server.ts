@@ -13,6 +13,7 @@ import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { TokenIssuer } from './auth/tokens.ts';
 import { bootstrap } from './bootstrap.ts';
 import { ensureCertificates } from './certificates.ts';
+import { expireEvents } from './expiry.ts';
 import { createApi } from './http/api.ts';
 import { createHandler } from './http/handler.ts';
 import { renderKubeconfig } from './kubeconfig.ts';
@@ -77,6 +78,7 @@ export async function startApiServer(options: ApiServerOptions, dependencies: Ap
   const contents = new NamespaceContents(context);
 
   const stopping = new AbortController();
+  expireEvents(store, now, stopping.signal);
   const tokens = new TokenIssuer(secrets.signingKey);
   const authenticator = { adminToken: secrets.adminToken, tokens, store, now };
   const answer = createApi(context, {

@@ -11,10 +11,16 @@ export type Shape = 'atomic' | 'fields' | 'items' | 'set';
 export function shapeOf(value: Json, schema: Schema | undefined): Shape {
   if (Array.isArray(value)) {
     const type = schema?.['x-kubernetes-list-type'];
-    return type === 'map' && value.every(isObject) ? 'items' : type === 'set' ? 'set' : 'atomic';
+    if (type === 'map') return value.every(isObject) && hasUniqueKeys(value, schema) ? 'items' : 'atomic';
+    return type === 'set' ? 'set' : 'atomic';
   }
   if (!isObject(value)) return 'atomic';
   return schema?.['x-kubernetes-map-type'] === 'atomic' || schema?.format === 'quantity' ? 'atomic' : 'fields';
+}
+
+/** Some lists may hold items with the same key (env): then no item can be told from another, and the list is one piece. */
+function hasUniqueKeys(list: Json[], schema: Schema | undefined): boolean {
+  return list.length < 2 || !schema?.duplicatesAllowed || new Set(list.map(item => itemKey(item, schema))).size === list.length;
 }
 
 /** The path element of a list item: its keys, with the schema's defaults for those that are left out. */

@@ -13,6 +13,7 @@ import type { Schema } from './schema.ts';
  * `NAME atomic:` the object is replaced as a whole by server-side apply.
  * `!` required · `[T]` list · `{T}` map · lists are atomic unless `set` or `key(…)`; `key` also makes the strategic merge
  * key its first name, `merge(k)` names another (the API's own patch-merge-key) and `nomerge` leaves it out.
+ * `lenient`: upstream lets items with the same key pass.
  * `#N` is the field's number in the protobuf form where it is not its place in the type; `#M.N` inside an inlined message.
  * `plain`: Go keeps the field without a pointer, so that 0 and false say nothing and are not written.
  */
@@ -157,6 +158,7 @@ function applyMarker(schema: MutableSchema, marker: string, line: string): void 
       if (schema.type === 'array') schema['x-kubernetes-list-type'] = 'atomic';
       else schema['x-kubernetes-map-type'] = 'atomic';
       return;
+    case 'lenient': schema.duplicatesAllowed = true; return;
     case 'nullable': schema.nullable = true; return;
     default: throw new Error(`unknown marker "${marker}" in: ${line}`);
   }

@@ -42,6 +42,8 @@ export interface Schema {
   readonly 'x-kubernetes-map-type'?: 'atomic' | 'granular';
   readonly 'x-kubernetes-patch-strategy'?: string;
   readonly 'x-kubernetes-patch-merge-key'?: string;
+  /** Built-in types: whether items of the list may have the same key. */
+  readonly duplicatesAllowed?: boolean;
   /** Built-in types: the fields' numbers in the protobuf form; `1.2` is number 2 of the message inlined as 1. */
   readonly wire?: { readonly [field: string]: string };
   /** Built-in types: fields that Go keeps without a pointer, so that 0 and false say nothing. */

@@ -209,7 +209,7 @@ ServiceAccount: An identity for processes in pods.
   apiVersion string
   kind string
   metadata meta/ObjectMeta : Standard metadata.
-  secrets [ObjectReference] key(name) : Secrets that its pods may use.
+  secrets [ObjectReference] lenient key(name) : Secrets that its pods may use.
   imagePullSecrets [LocalObjectReference] : Secrets for pulling images.
   automountServiceAccountToken bool : Whether pods get its token mounted.
 

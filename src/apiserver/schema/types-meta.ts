@@ -13,8 +13,8 @@ ObjectMeta: Metadata that every stored object has: its name, its owner and what 
   deletionGracePeriodSeconds long : Seconds that the object may take to terminate; set together with deletionTimestamp.
   labels {string} : Keys and values to select and group objects by.
   annotations {string} : Keys and values that tools keep with the object. Not used for selection.
-  ownerReferences [OwnerReference] key(uid) : Objects that this one depends on; it goes when the last of them is gone.
-  finalizers [string] set : Names that must be removed before the object can go.
+  ownerReferences [OwnerReference] lenient key(uid) : Objects that this one depends on; it goes when the last of them is gone.
+  finalizers [string] lenient set : Names that must be removed before the object can go.
   managedFields [ManagedFieldsEntry] #17 : Which manager owns which fields; kept by the server for server-side apply.
 
 OwnerReference atomic: A reference to an owning object in the same namespace, or to a cluster-scoped one.

@@ -31,7 +31,7 @@ PodSpec: What a pod should run.
   hostUsers bool #37 : Whether the pod uses the node's user namespace.
   shareProcessNamespace bool #27 : Whether the containers share one process namespace.
   securityContext PodSecurityContext ={} #14 : Security settings of the pod.
-  imagePullSecrets [LocalObjectReference] key(name) #15 : Secrets for pulling images.
+  imagePullSecrets [LocalObjectReference] lenient key(name) #15 : Secrets for pulling images.
   hostname string #16 : Host name of the pod.
   subdomain string #17 : Subdomain of the pod's host name.
   setHostnameAsFQDN bool #35 : Whether the host name is the full name.
@@ -39,7 +39,7 @@ PodSpec: What a pod should run.
   affinity Affinity #18 : Preferences for nodes and other pods.
   schedulerName string =default-scheduler #19 : Scheduler that places the pod.
   tolerations [Toleration] #22 : Taints that the pod tolerates.
-  hostAliases [HostAlias] key(ip) #23 : Lines for the pod's hosts file.
+  hostAliases [HostAlias] lenient key(ip) #23 : Lines for the pod's hosts file.
   priorityClassName string #24 : Name of the priority class.
   priority int #25 : Priority of the pod.
   dnsConfig PodDNSConfig #26 : Settings of the resolver.
@@ -60,9 +60,9 @@ Container: A container of a pod.
   command [string] : The program; the image's entry point when not given.
   args [string] : Arguments of the program.
   workingDir string : Working directory.
-  ports [ContainerPort] key(containerPort,protocol) : Ports that it listens on.
+  ports [ContainerPort] lenient key(containerPort,protocol) : Ports that it listens on.
   envFrom [EnvFromSource] #19 : Sources of many environment variables.
-  env [EnvVar] key(name) #7 : Environment variables.
+  env [EnvVar] lenient key(name) #7 : Environment variables.
   resources ResourceRequirements ={} #8 : Requested and limited resources.
   resizePolicy [any] #23 : How a change of resources is done.
   restartPolicy string #24 : Always makes an init container a sidecar.
@@ -87,9 +87,9 @@ EphemeralContainer: A container added to a running pod to look into it.
   command [string] #1.3 : The program.
   args [string] #1.4 : Arguments.
   workingDir string #1.5 : Working directory.
-  ports [ContainerPort] key(containerPort,protocol) #1.6 : Not allowed.
+  ports [ContainerPort] lenient key(containerPort,protocol) #1.6 : Not allowed.
   envFrom [EnvFromSource] #1.19 : Sources of environment variables.
-  env [EnvVar] key(name) #1.7 : Environment variables.
+  env [EnvVar] lenient key(name) #1.7 : Environment variables.
   resources ResourceRequirements #1.8 : Not allowed.
   resizePolicy [any] #1.23 : Not allowed.
   restartPolicy string #1.24 : Not allowed.

@@ -116,6 +116,7 @@ function checkArray(value: Json[], schema: Schema, path: string, errors: FieldEr
     errors.push(invalid(path, value.length, `${path} in body should have at least ${schema.minItems} items`));
   }
   if (schema.items) for (let i = 0; i < value.length; i++) check(value[i], schema.items, `${path}[${i}]`, errors);
+  if (schema.duplicatesAllowed) return;
   if (schema.uniqueItems || schema['x-kubernetes-list-type'] === 'set') checkUnique(value, undefined, path, errors);
   else if (schema['x-kubernetes-list-type'] === 'map') checkUnique(value, schema['x-kubernetes-list-map-keys'], path, errors);
 }
