@@ -1,6 +1,6 @@
 /**
  * How long the kernel waits for its readers. Attaching to a device with tcx waits for an RCU grace period: 10 ms and more, twice
- * for each pod (net/core: tcx_entry_sync); so does the end of such a device. The kernel's own device code asks for expedited ones while it holds rtnl
+ * for each pod (net/core: tcx_entry_sync). The kernel's own device code asks for expedited ones while it holds rtnl
  * (synchronize_net); tcx does not, so this asks for it, for as long as a section takes.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
@@ -9,7 +9,8 @@ const path = '/sys/kernel/rcu_expedited';
 
 /**
  * Runs `section` with expedited grace periods, where this kernel and this mount of /sys allow it; else it is only slower. The
- * setting is the whole machine's: whoever finds it on leaves it on, and when two agents overlap one of them waits longer.
+ * setting is the whole machine's: whoever finds it on leaves it on, and when two agents overlap one of them waits longer. A process
+ * that is killed inside leaves it on, so keep sections short (an attachment takes 0.1 ms): no harm but interrupts on idle processors.
  */
 export function withExpeditedGracePeriods<T>(section: () => T): T {
   let fd: number;

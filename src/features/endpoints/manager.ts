@@ -166,7 +166,7 @@ export class EndpointManager {
     const { endpoints, programs, netlink, store, pool } = this.#deps;
     endpoints.delete(endpointKey(endpoint));
     this.#deps.commit();
-    withExpeditedGracePeriods(() => deletePodDevice(netlink, endpoint.hostInterface));
+    deletePodDevice(netlink, endpoint.hostInterface);
     programs.detach(podAttachments(endpoint).map(attachment => attachment.pin));
     store.remove(endpoint.id);
     for (const address of endpointAddresses(endpoint)) pool.release(parseAddr(address));
