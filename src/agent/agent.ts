@@ -1,7 +1,8 @@
 import { AddressPool } from '../ipam/pool.ts';
-import { ensureNodeDevices, remoteNodeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
+import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
+import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import { AddressSources } from '../features/addresses/sources.ts';
@@ -62,6 +63,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodePaths = paths.node(node.name);
 
   // The kernel: devices, maps, programs.
+  requireFeatures();
   const netlink = Netlink.open();
   const devices = ensureNodeDevices(netlink, node, record.routing);
   const opened = openNodeMaps(nodePaths.maps);
@@ -89,7 +91,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const addresses = new AddressSources({
-    clusterPrefixes: [record.clusterCidr4, record.clusterCidr6],
+    // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
+    clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],
     apiServers: [record.underlay.host4, record.underlay.host6],
     nodes: record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing)),
     dualStack: true,
@@ -138,6 +141,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const other of record.nodes) {
     if (other.name !== node.name) for (const route of remoteNodeRoutes(node, other, devices)) netlink.routeAdd(route);
   }
+
+  for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });

@@ -4,6 +4,7 @@ import { existsSync, globSync, mkdirSync, openSync, closeSync, readFileSync, ren
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { delay } from '../std/async.ts';
+import { requireFeatures } from '../ebpf/features.ts';
 import { CirriError } from '../std/errors.ts';
 import { mount, mounts } from '../sys/mount.ts';
 import { toolEnv } from './outside.ts';
@@ -79,6 +80,7 @@ function checkKernel(): void {
       mend: 'boot a kernel built with CONFIG_DEBUG_INFO_BTF=y; every current distribution has one',
     });
   }
+  requireFeatures();
 }
 
 const ownCgroup2 = '/run/cirri/cgroup2';

@@ -63,6 +63,11 @@ export function remoteNodeRoutes(self: NodeRecord, other: NodeRecord, devices: N
     : { destination: parsePrefix(destination), index: devices.overlayIndex, source: parseAddr(source), scopeLink: true, replace: true });
 }
 
+/** What the node's own programs send to a service address that does not exist is refused here and does not leave the machine. */
+export function serviceRangeRoutes(record: { readonly serviceCidr4: string; readonly serviceCidr6: string }): Parameters<Netlink['routeAdd']>[0][] {
+  return [record.serviceCidr4, record.serviceCidr6].map(cidr => ({ destination: parsePrefix(cidr), type: 'unreachable', replace: true }));
+}
+
 function ignoreExists(run: () => void): void {
   try {
     run();

@@ -2,6 +2,7 @@
  * What this kernel can do, found by trying and never guessed from a version. Each probe makes the smallest object that needs
  * the feature and drops it.
  */
+import { CirriError } from '../std/errors.ts';
 import { KernelError } from '../sys/errno.ts';
 import { stable, stableString } from '../sys/memory.ts';
 import { close } from '../sys/native.ts';
@@ -44,6 +45,19 @@ export function probeFeatures(): Readonly<Record<FeatureName, Feature>> {
     ...(Object.fromEntries(sockets) as Record<keyof typeof SOCKET_HOOKS, Feature>),
     cgroupSock: missing ? { available: false, reason: `${missing[0]}: ${missing[1].reason}` } : { available: true },
   };
+}
+
+/** What the datapath as built today cannot do without. */
+const needed: readonly FeatureName[] = ['hash', 'lruHash', 'lpmTrie', 'ringbuf', 'tcProgram', 'tcx', 'redirectPeer', 'redirectNeigh', 'cgroupSock'];
+
+/** Throws ERR_KERNEL, naming what this kernel lacks. */
+export function requireFeatures(): void {
+  const features = probeFeatures();
+  const missing = needed.filter(name => !features[name].available);
+  if (missing.length === 0) return;
+  throw new CirriError('ERR_KERNEL', `this kernel cannot run the datapath: ${missing.map(name => `${name} (${features[name].reason})`).join('; ')}`, {
+    mend: 'boot Linux 6.6 or newer: programs attach with tcx, and there is no older way of attachment yet',
+  });
 }
 
 function probe(attempt: () => unknown): Feature {

@@ -43,9 +43,15 @@ export function policyConditions(object: KubeObject, clusterName: string): Condi
   return [valid, ...[...groupByType(conditions)].map(([type, group]): Condition => ({
     type,
     status: 'True',
-    reason: group.some(condition => condition.severity === 'degraded') ? 'FailsClosed' : 'Warning',
+    reason: reasonOf(type, group),
     message: group.map(condition => `${condition.path}: ${condition.message}`).join('\n'),
   }))];
+}
+
+/** Host policies are the one thing that cannot fail closed: that would cut the node off. */
+function reasonOf(type: string, group: readonly PolicyCondition[]): string {
+  if (type === 'HostPolicyNotEnforced') return 'NotEnforced';
+  return group.some(condition => condition.severity === 'degraded') ? 'FailsClosed' : 'Warning';
 }
 
 function groupByType(conditions: readonly PolicyCondition[]): Map<string, PolicyCondition[]> {

@@ -7,11 +7,11 @@ export const rtmRoute = { create: 24, delete: 25, get: 26 } as const;
 export const mainTable = 254;
 export const localTable = 255;
 
-export type RouteType = 'unicast' | 'local' | 'blackhole';
+export type RouteType = 'unicast' | 'local' | 'blackhole' | 'unreachable';
 
 export interface Route {
   readonly destination: Prefix;
-  /** The device; a blackhole has none. */
+  /** The device; blackhole and unreachable have none. */
   readonly index?: number;
   /** May be IPv6 for an IPv4 destination (RFC 5549). */
   readonly gateway?: Addr;
@@ -38,7 +38,7 @@ export interface RouteInfo extends Route {
 
 const RTA = { destination: 1, device: 4, gateway: 5, priority: 6, source: 7, metrics: 8, table: 15, via: 18 } as const;
 const RTAX_MTU = 2;
-const TYPE: Readonly<Record<RouteType, number>> = { unicast: 1, local: 2, blackhole: 6 };
+const TYPE: Readonly<Record<RouteType, number>> = { unicast: 1, local: 2, blackhole: 6, unreachable: 7 };
 const SCOPE = { universe: 0, link: 253, host: 254, nowhere: 255 } as const;
 const RTNH_F_ONLINK = 4;
 const PROTOCOL_STATIC = 4;
