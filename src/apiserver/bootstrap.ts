@@ -1,4 +1,4 @@
-import { equalJson, isObject } from './object.ts';
+import { equalJson } from './object.ts';
 import type { JsonObject, KubeObject } from './object.ts';
 import { requireRoute } from './http/handler.ts';
 import type { ApiContext, WriteOptions } from './verbs/context.ts';
@@ -16,19 +16,17 @@ export function bootstrap(context: ApiContext, definitions: readonly JsonObject[
   for (const definition of definitions) ensure(context, 'apiextensions.k8s.io', 'customresourcedefinitions', definition as KubeObject);
 }
 
-/** Creates the object, or brings the stored one to the given contents where they differ. */
+/** Creates the object, or brings the spec of the stored one to the given contents where it differs. */
 function ensure(context: ApiContext, group: string, plural: string, wanted: KubeObject): void {
   const type = requireRoute(context.registry.find(group, 'v1', plural));
   const entry = context.store.get(type.collection, '', wanted.metadata.name);
-  if (entry && carries(entry.object, wanted)) return;
   const object = decodeObject(type, JSON.parse(JSON.stringify(wanted)) as JsonObject, options);
-  if (entry) updateObject(context, type, toServed(type, entry.object), object, options);
-  else createObject(context, type, undefined, object, options);
-}
-
-/** True where the stored object has everything that the wanted one states: nothing needs validating again at every start. */
-function carries(stored: unknown, wanted: unknown): boolean {
-  if (isObject(wanted)) return isObject(stored) && Object.entries(wanted).every(([key, value]) => carries(stored[key], value));
-  if (Array.isArray(wanted)) return Array.isArray(stored) && stored.length === wanted.length && wanted.every((item, i) => carries(stored[i], item));
-  return equalJson(stored, wanted);
+  if (!entry) {
+    createObject(context, type, undefined, object, options);
+    return;
+  }
+  // Completed as a write would complete it: then equal specs need no write, and no validation at every start.
+  type.hooks.setDefaults?.(object, entry.object);
+  if (object['spec'] === undefined || equalJson(object['spec'], entry.object['spec'])) return;
+  updateObject(context, type, toServed(type, entry.object), { ...object, metadata: { ...entry.copy().metadata } }, options);
 }

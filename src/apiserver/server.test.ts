@@ -159,6 +159,23 @@ describe('the API server', { timeout: 60_000 }, () => {
     assert.equal((await api.call('GET', `${path}/x3`)).code, 200);
   });
 
+  test('the namespaces that everything stands on stay', async () => {
+    for (const name of ['default', 'kube-system', 'kube-public']) assert.equal((await api.call('DELETE', `/api/v1/namespaces/${name}`)).code, 403, name);
+  });
+
+  test('an applied resourceVersion or UID must be the object\'s', async () => {
+    const path = '/api/v1/namespaces/default/configmaps/guarded?fieldManager=t';
+    const apply = { 'content-type': 'application/apply-patch+yaml' };
+    const config = (metadata: JsonObject) => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'guarded', ...metadata } });
+    assert.equal((await api.call('PATCH', path, config({ uid: 'x' }), apply)).code, 404);
+    const made = await api.call('PATCH', path, config({}), apply);
+    assert.equal(made.code, 201);
+    assert.equal((await api.call('PATCH', path, config({ resourceVersion: '1' }), apply)).code, 409);
+    assert.equal((await api.call('PATCH', path, config({ uid: 'x' }), apply)).code, 409);
+    const again = await api.call('PATCH', path, config({}), apply);
+    assert.deepEqual([again.code, at(again.body, 'metadata', 'resourceVersion')], [200, at(made.body, 'metadata', 'resourceVersion')], 'nothing changes, nothing is written');
+  });
+
   test('a namespace takes its content with it', async () => {
     await api.ok('POST', '/api/v1/namespaces', { metadata: { name: 'gone' } });
     const space = await api.ok('GET', '/api/v1/namespaces/gone');

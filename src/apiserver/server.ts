@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { CirriError } from '../std/errors.ts';
+import { CirriError, errorText } from '../std/errors.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { Logger } from '../std/log.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
@@ -95,11 +95,13 @@ export async function startApiServer(options: ApiServerOptions, dependencies: Ap
     const loopback = secure();
     servers.push(loopback);
     const port = await listenOnPort(loopback, '127.0.0.1', record.apiserver.port);
-    if (hasAddress(record.underlay.host4)) {
+    const listenOnUnderlay = async () => {
       const underlay = secure();
-      servers.push(underlay);
       await listenOnPort(underlay, record.underlay.host4, underlayPort);
-    }
+      servers.push(underlay);
+    };
+    if (hasAddress(record.underlay.host4)) await listenOnUnderlay();
+    else awaitAddress(record.underlay.host4, listenOnUnderlay, stopping.signal, dependencies.log);
     writePrivate(paths.kubeconfig, renderKubeconfig({ name: record.instance, server: `https://127.0.0.1:${port}`, ca: certificates.ca, token: secrets.adminToken }));
     return {
       port, ca: certificates.ca, adminToken: secrets.adminToken, context,
@@ -135,6 +137,17 @@ function firstServiceAddress(record: ClusterRecord): string {
 
 function hasAddress(address: string): boolean {
   return Object.values(networkInterfaces()).some(list => list?.some(entry => entry.address === address));
+}
+
+/** The underlay may come up after the API: looks for its address from time to time, then listens there too. */
+function awaitAddress(address: string, listenThere: () => Promise<void>, signal: AbortSignal, log: Logger): void {
+  const timer = setInterval(() => {
+    if (!hasAddress(address)) return;
+    clearInterval(timer);
+    listenThere().then(() => log.info('the API is served on the underlay', { address }), (error: unknown) => log.error('the API is not served on the underlay', { address, error: errorText(error) }));
+  }, 2_000);
+  timer.unref();
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
 }
 
 /** A socket file that a killed process left is removed; one that answers belongs to a server that runs. */

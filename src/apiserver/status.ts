@@ -53,8 +53,8 @@ export const notFound = (resource: Named, name: string) =>
 
 export const noSuchPath = () => new ApiError(404, 'NotFound', 'the server could not find the requested resource');
 
-export const alreadyExists = (resource: Named, name: string) =>
-  new ApiError(409, 'AlreadyExists', `${resourceTitle(resource)} "${name}" already exists`, named(resource, name));
+export const alreadyExists = (resource: Named, name: string, deleting = false) =>
+  new ApiError(409, 'AlreadyExists', `${deleting ? 'object is being deleted: ' : ''}${resourceTitle(resource)} "${name}" already exists`, named(resource, name));
 
 export const conflict = (resource: Named, name: string, why = staleObject) =>
   new ApiError(409, 'Conflict', `Operation cannot be fulfilled on ${resourceTitle(resource)} "${name}": ${why}`, named(resource, name));

@@ -95,8 +95,11 @@ async function answerObject(context: ApiContext, type: ResourceType, call: Call,
 
 export function sendObject(context: ApiContext, type: ResourceType, call: Call, code: number, object: KubeObject): void {
   const form = negotiateForm(call.request.headers.accept);
-  const answer = form === 'object' ? object : renderObject(type, object, form, { included: includedObject(call.query), now: context.now() });
-  sendJson(call.response, code, JSON.stringify(answer), { warnings: call.warnings });
+  const { warnings } = call;
+  if (form !== 'object') return sendJson(call.response, code, JSON.stringify(renderObject(type, object, form, { included: includedObject(call.query), now: context.now() })), { warnings });
+  // What was just stored has its text already.
+  const entry = context.store.get(type.collection, object.metadata.namespace ?? '', object.metadata.name);
+  sendJson(call.response, code, entry?.object === object ? entry.json : JSON.stringify(object), { warnings });
 }
 
 function deletedStatus(type: ResourceType, object: KubeObject): object {

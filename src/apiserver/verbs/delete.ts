@@ -1,7 +1,7 @@
 import { asNumber, asObject, asString, isObject } from '../object.ts';
 import type { Json, KubeObject } from '../object.ts';
 import type { ResourceType } from '../registry/resource.ts';
-import { badRequest, conflict, notFound } from '../status.ts';
+import { badRequest, conflict, forbidden, notFound } from '../status.ts';
 import type { Entry } from '../store/entry.ts';
 import { timestamp } from './context.ts';
 import type { ApiContext } from './context.ts';
@@ -51,6 +51,7 @@ export function deleteEntry(context: ApiContext, type: ResourceType, entry: Entr
   if (options.resourceVersion && options.resourceVersion !== old.metadata.resourceVersion) {
     throw conflict(type, entry.name, `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
   }
+  if (type.collection === 'namespaces' && permanent.has(entry.name)) throw forbidden(type, entry.name, 'this namespace may not be deleted');
   const grace = type.hooks.gracePeriodSeconds?.(old, options.gracePeriodSeconds) ?? 0;
   const finalizers = finalizersFor(old, options.propagationPolicy);
   const waits = grace > 0 || finalizers.length > 0 || type.collection === 'namespaces';
@@ -76,6 +77,8 @@ export function deleteEntry(context: ApiContext, type: ResourceType, entry: Entr
   type.hooks.written?.(written.object);
   return { object: toServed(type, written.object), gone: false };
 }
+
+const permanent = new Set(['default', 'kube-system', 'kube-public']);
 
 /** What propagationPolicy adds: the garbage collector removes these when dependents are gone or let go. */
 function finalizersFor(old: KubeObject, policy: string | undefined): string[] {

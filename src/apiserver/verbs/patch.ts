@@ -6,7 +6,7 @@ import { applyMergePatch } from '../patch/merge.ts';
 import { applyStrategicPatch } from '../patch/strategic.ts';
 import type { ResourceType } from '../registry/resource.ts';
 import { apiVersionOf } from '../registry/resource.ts';
-import { badRequest, notFound, unsupportedMediaType } from '../status.ts';
+import { badRequest, conflict, notFound, unsupportedMediaType } from '../status.ts';
 import { timestamp } from './context.ts';
 import type { ApiContext, WriteOptions } from './context.ts';
 import { decodeObject } from './decode.ts';
@@ -49,7 +49,11 @@ function applyObject(context: ApiContext, type: ResourceType, namespace: string 
   if (config.metadata.name && config.metadata.name !== name) throw badRequest(`the name of the object (${config.metadata.name}) does not match the name on the URL (${name})`);
   config.metadata.name = name;
   if (namespace !== undefined) config.metadata.namespace ??= namespace;
-  if (!old && (options.subresource ?? '') !== '') throw notFound(type, name);
+  if (!old && ((options.subresource ?? '') !== '' || config.metadata.uid)) throw notFound(type, name);
+  if (old && config.metadata.resourceVersion && config.metadata.resourceVersion !== old.metadata.resourceVersion) throw conflict(type, name);
+  if (old && config.metadata.uid && config.metadata.uid !== old.metadata.uid) {
+    throw conflict(type, name, `Precondition failed: UID in precondition: ${config.metadata.uid}, UID in object meta: ${old.metadata.uid}`);
+  }
   const merged = applyConfiguration(type, old, config, {
     manager: options.fieldManager, apiVersion: apiVersionOf(type), subresource: options.subresource ?? '', time: timestamp(context.now()), force: options.force,
   });

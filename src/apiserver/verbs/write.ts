@@ -6,7 +6,7 @@ import { apiVersionOf } from '../registry/resource.ts';
 import { immutableMetadataErrors, metadataErrors } from '../schema/names.ts';
 import { validateSchema } from '../schema/validate.ts';
 import { applyDefaults } from '../schema/walk.ts';
-import { alreadyExists, badRequest, conflict, forbidden, invalid, invalidObject, notFound } from '../status.ts';
+import { alreadyExists, badRequest, conflict, forbidden, invalidObject, notFound } from '../status.ts';
 import type { FieldError } from '../status.ts';
 import { timestamp } from './context.ts';
 import type { ApiContext, WriteOptions } from './context.ts';
@@ -26,7 +26,7 @@ export function createObject(context: ApiContext, type: ResourceType, namespace:
   completeObject(type, object, undefined);
   requireNamespace(context, type, namespace);
   const taken = context.store.get(type.collection, metadata.namespace ?? '', metadata.name ?? '');
-  if (taken) throw alreadyExists(type, metadata.name);
+  if (taken) throw alreadyExists(type, metadata.name, taken.object.metadata.deletionTimestamp !== undefined);
   const undo = prepare(type, object, undefined, options);
   try {
     admit(context, type, object, undefined, options);
@@ -136,7 +136,10 @@ function requireNamespace(context: ApiContext, type: ResourceType, namespace: st
  */
 function completeObject(type: ResourceType, object: KubeObject, old: KubeObject | undefined): void {
   applyDefaults(object, type.schema);
-  const errors: FieldError[] = [...metadataErrors(object, type.nameRule), ...(old ? immutableMetadataErrors(object, old) : []), ...validateSchema(object, type.schema)];
+  const errors: FieldError[] = [...metadataErrors(object, type.nameRule), ...(old ? immutableMetadataErrors(object, old) : [])];
+  // The last finalizer must come off even where the schema has become stricter since.
+  const leaving = old?.metadata.deletionTimestamp !== undefined && equalJson({ ...object, metadata: undefined }, { ...old, metadata: undefined });
+  if (!leaving) errors.push(...validateSchema(object, type.schema));
   if (errors.length > 0) throw invalidObject(type, object.metadata.name ?? '', errors);
   type.hooks.setDefaults?.(object, old);
 }
@@ -154,7 +157,8 @@ function admit(context: ApiContext, type: ResourceType, object: KubeObject, old:
   const errors = type.hooks.validate?.(object, old) ?? [];
   if (errors.length > 0) throw invalidObject(type, object.metadata.name ?? '', errors);
   for (const warning of type.hooks.warnings?.(object) ?? []) options.warn(warning);
-  if (old && options.subresource === 'status') return;
+  // What was admitted stays admitted: labels and finalizers of an older policy can change under a stricter engine.
+  if (old && object.metadata.generation === old.metadata.generation) return;
   const { errors: findings, warnings } = context.validate(object);
   if (findings.length > 0) {
     throw invalidObject(type, object.metadata.name, findings.map(f => ({
@@ -214,7 +218,3 @@ export function getObject(context: ApiContext, type: ResourceType, namespace: st
   if (!entry) throw notFound(type, name);
   return toServed(type, entry.object);
 }
-
-/** A refusal that concerns one field. */
-export const fieldRefused = (type: ResourceType, name: string, field: string, value: unknown, why: string) =>
-  invalidObject(type, name, [invalid(field, value, why)]);
