@@ -48,8 +48,9 @@ export class World {
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
     this.engine = new PolicyEngine(options);
-    this.policies = [...scenario.policies].flatMap(p => (p.policy ? [p.policy] : []));
     for (const policy of scenario.policies) this.#sources.set(policy.address, policy);
+    // Of policies with one address the last counts.
+    this.policies = [...this.#sources.values()].flatMap(p => (p.policy ? [p.policy] : []));
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
     this.engine.setPolicies(this.policies);

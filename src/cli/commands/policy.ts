@@ -5,7 +5,9 @@ import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { register as registerEvaluate } from './policy-evaluate.ts';
 import { register as registerExplain } from './policy-explain.ts';
+import { register as registerLint } from './policy-lint.ts';
 import { register as registerMatrix } from './policy-matrix.ts';
+import { register as registerTest } from './policy-test.ts';
 
 interface PolicyRow {
   readonly address: string;
@@ -43,4 +45,6 @@ Examples:
   registerEvaluate(policy);
   registerExplain(policy);
   registerMatrix(policy);
+  registerTest(policy);
+  registerLint(policy);
 }

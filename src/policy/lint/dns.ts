@@ -1,0 +1,57 @@
+/** Names: resolvers that were forgotten, and names that nobody teaches. */
+import { portsMatched } from '../evaluate.ts';
+import type { Subject } from '../compile.ts';
+import type { PolicySpec, Rule } from '../policy.ts';
+import { valueAt } from '../edit.ts';
+import type { Checked } from './finding.ts';
+import { fieldsOf, listOf } from './finding.ts';
+import { coversSelector } from './shadows.ts';
+
+const dnsPort = { protocol: 17, port: 53 };
+
+export function checkDns(checked: Checked): void {
+  for (const spec of checked.policy.specs) {
+    if (spec.selectsNodes) continue;
+    if (spec.defaultDeny.egress) checkForgotten(checked, spec);
+    checkUntaught(checked, spec);
+  }
+}
+
+/** Egress is closed, something is open, and no rule opens port 53. */
+function checkForgotten({ world, policy, report }: Checked, spec: PolicySpec): void {
+  const own = spec.rules.filter(opens);
+  if (own.length === 0) return;
+  const subjects = world.scenario.pods.filter(pod => !pod.hostNetwork && spec.subject.matches(pod.labels));
+  const field = `${spec.path}.egress`;
+  const mend = policy.kind === 'NetworkPolicy'
+    ? 'add an egress entry to kube-dns: namespaceSelector kubernetes.io/metadata.name: kube-system, podSelector k8s-app: kube-dns, ports 53/UDP and 53/TCP'
+    : 'add an egress rule with toEndpoints k8s:io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns and toPorts 53/ANY';
+  const message = 'egress is closed but for some peers, and port 53 is not among what is open: names cannot be resolved, so connections by name fail before they begin';
+  if (subjects.length === 0) {
+    const around = world.policies.flatMap(p => p.specs).filter(s => s === spec || coversSelector(s.subject, spec.subject)).flatMap(s => s.rules).filter(opens);
+    if (!around.some(rule => opensDns(rule, { labels: world.engine.identities.get(1)!.labels, namedPorts: new Map() }))) report('dns-forgotten', 'warning', field, message, mend);
+    return;
+  }
+  const without = subjects.find(pod => !world.engine.rulesFor(world.memberOf(pod)!.subject, 'egress').some(({ rule }) => opens(rule) && opensDns(rule, world.memberOf(pod)!.subject)));
+  if (without) report('dns-forgotten', 'warning', field, `${message} (${without.namespace}/${without.name})`, mend);
+}
+
+function opens(rule: Rule): boolean {
+  return rule.direction === 'egress' && (rule.effect === 'allow' || rule.effect === 'unproxied') && (rule.peers === 'any' || rule.peers.length > 0);
+}
+
+/** To whom is not asked: resolvers have many places. */
+function opensDns(rule: Rule, subject: Subject): boolean {
+  const named = rule.ports !== 'any' && rule.ports.some(p => 'name' in p && p.name.startsWith('dns'));
+  return named || portsMatched(rule, subject, undefined, dnsPort.protocol, dnsPort.port) !== undefined;
+}
+
+/** Addresses of names are learned from answers that pass a rule with `rules.dns`; it may be another policy's. */
+function checkUntaught({ world, source, report }: Checked, spec: PolicySpec): void {
+  const egress = listOf(valueAt(source.object, `${spec.path}.egress`)).map(fieldsOf);
+  const index = egress.findIndex(entry => listOf(entry['toFQDNs']).length > 0);
+  if (index < 0) return;
+  const taught = world.scenario.policies.some(other => (other.policy?.specs ?? []).some(s => coversSelector(s.subject, spec.subject)
+    && listOf(valueAt(other.object, `${s.path}.egress`)).some(entry => listOf(fieldsOf(entry)['toPorts']).some(ports => Array.isArray(fieldsOf(fieldsOf(ports)['rules'])['dns'])))));
+  if (!taught) report('fqdn-without-dns', 'error', `${spec.path}.egress[${index}].toFQDNs`, 'no rule lets DNS pass with rules.dns, from which the addresses of names are learned: this rule never allows anything', 'add an egress rule to the resolver with toPorts 53/ANY and rules: {dns: [{matchPattern: "*"}]}');
+}
