@@ -1,8 +1,11 @@
+import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { Document, isNode, type Node } from 'yaml';
+import { flowFromJson } from '../../flows/jsonpb.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import { LabelSet } from '../../model/labels.ts';
 import { connect, type Connection, type Leg, type Step } from '../../policy/connection.ts';
 import { pathSteps } from '../../policy/edit.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
@@ -25,7 +28,7 @@ export function register(policy: Command): void {
   addConnectionOptions(policy.command('explain'))
     .summary('why, what came closest, and the smallest change that would allow it')
     .description('Explains a connection, or a flow by its id: who decided, which policies put the endpoint into default deny, the nearest rule and the field by which it missed, and the smallest change that would allow it. The change was tried in the engine before it is shown; what else it opens is said.')
-    .argument('[flow]', "a flow's id (cirri observe -o json)")
+    .argument('[flow]', "a flow's id (uuid in cirri observe -o json), or - for such a line on standard input")
     .addHelpText('after', `
 ${endHelp.trim()}
 
@@ -34,7 +37,7 @@ Examples:
   ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
   ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .flow.uuid)`)
     .action(async (id: string | undefined, flags: ConnectionFlags) => {
-      const flow = id === undefined ? undefined : await findFlow(id);
+      const flow = id === undefined ? undefined : id === '-' ? await flowFromInput() : await findFlow(id);
       const world = await loadWorld(flags);
       const connection = flow ? flowConnection(world, flow) : askedConnection(world, flags);
       const explained = connection.legs.map(leg => explainLeg(world, leg));
@@ -69,6 +72,16 @@ function askedConnection(world: World, flags: ConnectionFlags): Connection {
 
 // ---- flows ----
 
+/** The last line of flows as `cirri observe -o json` and `hubble observe -o json` print them. */
+async function flowFromInput(): Promise<Flow> {
+  const last = (await text(process.stdin)).trim().split('\n').at(-1)!;
+  try {
+    return flowFromJson(JSON.parse(last));
+  } catch (error) {
+    throw new CirriError('ERR_NO_FLOW', 'standard input holds no flow', { cause: error, mend: 'give it a line of cirri observe -o json' });
+  }
+}
+
 async function findFlow(id: string): Promise<Flow> {
   const context = openContext();
   context.client.close();
@@ -77,7 +90,7 @@ async function findFlow(id: string): Promise<Flow> {
     onFlows: flows => found.push(...flows.filter(flow => flow.id === id)),
   }, AbortSignal.timeout(20_000)).ended.catch(() => {})));
   if (found[0]) return found[0];
-  throw new CirriError('ERR_NO_FLOW', `no node remembers a flow with id ${id}`, { mend: 'the newest: cirri observe --verdict DROPPED --last 5 -o json; or ask with --from, --to and --port' });
+  throw new CirriError('ERR_NO_FLOW', `no node remembers a flow with id ${id}`, { mend: 'the newest: cirri observe --verdict DROPPED --last 5 -o json (uuid); or ask with --from, --to and --port' });
 }
 
 function flowConnection(world: World, flow: Flow): Connection {
@@ -89,9 +102,10 @@ function flowConnection(world: World, flow: Flow): Connection {
   return connect(world, resolveEnd(world, nameOf(world, source), 'default'), to, resolvePort(to, number === undefined ? String(flow.icmpType ?? '') : String(number), protocol));
 }
 
-/** The pod where it still is; else its address, else what its identity says. */
+/** The pod where it still is, else one that policies cannot tell from it; what is no pod by its identity or address. */
 function nameOf(world: World, end: FlowEndpoint): string {
-  const pod = world.scenario.pods.find(p => p.namespace === end.namespace && p.name === end.podName);
+  const labels = LabelSet.of(end.labels).toString();
+  const pod = world.scenario.pods.find(p => p.namespace === end.namespace && p.name === end.podName) ?? world.scenario.pods.find(p => p.labels.toString() === labels);
   if (pod) return `${pod.namespace}/${pod.name}`;
   const reservedName = end.labels.map(l => /^reserved:(host|remote-node|kube-apiserver|health|ingress|init|unmanaged)$/.exec(l)?.[1]).find(name => name !== undefined);
   if (end.podName !== undefined) throw new CirriError('ERR_END', `pod ${end.namespace}/${end.podName} of the flow is gone`, { mend: 'ask about its workload with --from, --to and --port' });
@@ -129,7 +143,7 @@ function printChange(change: Change, index: number, count: number, paint: Paint)
   const which = count > 1 ? `change ${index + 1} of ${count}` : 'the smallest change that allows it (tried)';
   line(`  ${paint.strong(which)}: ${safe(change.text)}${change.place ? ` (${safe(change.place)})` : ''}`);
   line();
-  for (const text of changeYaml(change).trimEnd().split('\n')) line(`    ${safe(text)}`);
+  for (const row of changeYaml(change).trimEnd().split('\n')) line(`    ${safe(row)}`);
   line();
 }
 

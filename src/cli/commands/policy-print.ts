@@ -20,8 +20,17 @@ export function printLeg(leg: Leg, paint: Paint): void {
 }
 
 export function printStep(step: Step, paint: Paint): void {
-  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)} — ${safe(step.rule.because)}`);
+  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
   if (step.place !== undefined) line(`      ${paint.faint(`at ${safe(step.place)}`)}`);
+}
+
+/** What scope adds to every selector, in fewer words: the cluster is left out, the namespace is `in demo`. */
+export function readable(text: string): string {
+  return text
+    .replaceAll(/,? ?k8s:io\.cilium\.k8s\.policy\.cluster=[\w.-]+/g, '')
+    .replaceAll(/(?:, )?k8s:io\.kubernetes\.pod\.namespace=([\w.-]+)/g, ' in $1')
+    .replaceAll(/(?:, )?k8s:io\.kubernetes\.pod\.namespace(?![\w.=])/g, ' in any namespace')
+    .replaceAll(/ {2,}/g, ' ').replaceAll(/^, |(?<= ), /g, '').trim();
 }
 
 // ---- as JSON ----

@@ -1,0 +1,151 @@
+import type { Command } from 'commander';
+import { safe } from '../../flows/print/fields.ts';
+import type { Paint } from '../../flows/print/paint.ts';
+import { appliesTo, type Applies } from '../../policy/applies.ts';
+import { podsNamed } from '../../policy/ends.ts';
+import { describePeers, describePorts } from '../../policy/rule-info.ts';
+import type { ScenarioPod, ScenarioPolicy } from '../../policy/scenario.ts';
+import { World } from '../../policy/world.ts';
+import { CirriError } from '../../std/errors.ts';
+import { askAgents } from '../agents.ts';
+import { openContext } from '../context.ts';
+import { line, printStructured, stdoutPaint } from '../output.ts';
+import { readable } from './policy-print.ts';
+import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
+
+interface PolicyRow {
+  readonly address: string;
+  readonly errors?: readonly { readonly path: string; readonly message: string; readonly mend?: string }[];
+  readonly conditions?: readonly { readonly type?: string; readonly path?: string; readonly message?: string }[];
+  readonly place?: string;
+  readonly pods?: number;
+}
+
+export function register(policy: Command): void {
+  addSourceOptions(policy.command('get'))
+    .summary('policies, one policy in words, or what applies to a pod')
+    .description('Without a name: every policy, and what is wrong with it or not enforced of it. With the name of a policy: what it says. With a pod or workload: what applies to it, in order of evaluation.')
+    .argument('[name]', 'NAME or NS/NAME of a policy, NS/POD or NS/WORKLOAD')
+    .addHelpText('after', `
+Examples:
+  ./cirri policy get
+  ./cirri policy get demo/api
+  ./cirri policy get allow-frontend-to-api -n demo
+  ./cirri policy get shop/web -f manifests/ -o json`)
+    .action(async (name: string | undefined, flags: SourceFlags) => {
+      if (name === undefined && !flags.filename?.length) return printRows(await agentRows(), flags);
+      const world = new World(await loadScenario(flags, name === undefined));
+      if (name === undefined) return printRows(world.scenario.policies.map(p => rowOf(world, p)), flags);
+      const policies = policiesNamed(world, name, flags.namespace);
+      const pods = distinctPods(world, podsNamed(world, name, flags.namespace));
+      if (policies.length + pods.length === 0) throw new CirriError('ERR_NO_POLICY', `there is neither a policy nor a pod ${name}`, { mend: 'cirri policy get lists the policies; pods are NS/POD or NS/WORKLOAD' });
+      const shown = { policies: policies.map(p => policyJson(world, p)), pods: pods.map(pod => podJson(world, pod)) };
+      if (printStructured(flags.output, shown)) return;
+      const paint = stdoutPaint();
+      policies.forEach(p => printPolicy(world, p, paint));
+      pods.forEach(pod => printPod(world, pod, paint));
+    });
+}
+
+// ---- the list ----
+
+async function agentRows(): Promise<PolicyRow[]> {
+  const context = openContext();
+  context.client.close();
+  const [first] = await askAgents<PolicyRow[]>(context, '/v1/policies');
+  return [...(first?.value ?? [])];
+}
+
+function rowOf(world: World, { address, errors, conditions, policy, place }: ScenarioPolicy): PolicyRow {
+  const pods = world.scenario.pods.filter(pod => !pod.hostNetwork && (policy?.specs ?? []).some(s => !s.selectsNodes && s.subject.matches(pod.labels))).length;
+  return { address, errors, conditions, place: place('metadata.name'), ...(world.scenario.pods.length > 0 && { pods }) };
+}
+
+function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
+  const rows = [...unsorted].sort((a, b) => (a.address < b.address ? -1 : 1));
+  if (printStructured(flags.output, rows)) return;
+  const paint = stdoutPaint();
+  if (rows.length === 0) return line('No policies: every pod may talk to every other');
+  for (const row of rows) {
+    const bad = (row.errors ?? []).length > 0;
+    const partly = (row.conditions ?? []).length > 0;
+    const more = [row.place, row.pods === undefined ? undefined : `${row.pods} pods`].filter(text => text !== undefined && text !== '').join(', ');
+    line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(row.address.replace('//', '/'))}${more === '' ? '' : ` ${paint.faint(`(${safe(more)})`)}`}`);
+    for (const error of row.errors ?? []) line(`    ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)}${error.mend ? ` → ${safe(error.mend)}` : ''}`);
+    for (const condition of row.conditions ?? []) line(`    ${paint.careful('to know')} ${safe(condition.path ?? condition.type ?? '')}: ${safe(condition.message ?? JSON.stringify(condition))}`);
+  }
+}
+
+// ---- one policy ----
+
+function policiesNamed(world: World, name: string, namespace: string): readonly ScenarioPolicy[] {
+  const wanted = name.includes('/') ? name : `${namespace}/${name}`;
+  return world.scenario.policies.filter(({ address }) => address === name || address.endsWith(`/${wanted}`) || address === `CiliumClusterwideNetworkPolicy//${name}`);
+}
+
+function policyJson(world: World, source: ScenarioPolicy): object {
+  return {
+    ...rowOf(world, source),
+    specs: (source.policy?.specs ?? []).map(spec => ({
+      path: spec.path, selects: spec.selectsNodes ? 'nodes' : 'pods', subject: spec.subject.describe(), defaultDeny: spec.defaultDeny, description: spec.description,
+      rules: spec.rules.map(rule => ({ path: rule.path, place: source.place(rule.path), direction: rule.direction, effect: rule.effect, peers: describePeers(rule.peers), ports: describePorts(rule.ports), notEnforced: rule.notEnforced })),
+    })),
+  };
+}
+
+function printPolicy(world: World, source: ScenarioPolicy, paint: Paint): void {
+  const row = rowOf(world, source);
+  line(`${paint.strong(safe(source.address.replace('//', '/')))}${row.place ? ` ${paint.faint(safe(row.place))}` : ''}`);
+  for (const error of source.errors) line(`  ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)} → ${safe(error.mend)}`);
+  for (const spec of source.policy?.specs ?? []) {
+    if (spec.description !== undefined) line(`  ${safe(spec.description)}`);
+    const closed = (['ingress', 'egress'] as const).filter(direction => spec.defaultDeny[direction]);
+    line(`  selects ${spec.selectsNodes ? 'nodes' : 'pods'} ${safe(readable(spec.subject.describe()))}${row.pods === undefined ? '' : ` (${row.pods} of those read)`}`);
+    line(`  ${closed.length === 0 ? 'closes nothing by default' : `closes ${closed.join(' and ')} by default`}`);
+    for (const rule of spec.rules) {
+      const verb = rule.effect === 'allow' ? paint.good('allows') : rule.effect === 'deny' ? paint.bad('denies') : paint.careful('denies for now');
+      line(`  ${verb} ${rule.direction} ${rule.direction === 'ingress' ? 'from' : 'to'} ${safe(readable(describePeers(rule.peers)))} on ${describePorts(rule.ports)}${rule.notEnforced === undefined ? '' : `: ${safe(rule.notEnforced)}`} ${paint.faint(`(${safe(source.place(rule.path) || rule.path)})`)}`);
+    }
+  }
+}
+
+// ---- one pod ----
+
+/** Pods that no policy can tell apart are shown once. */
+function distinctPods(world: World, pods: readonly ScenarioPod[]): readonly ScenarioPod[] {
+  const seen = new Set<unknown>();
+  return pods.filter(pod => {
+    const key = world.memberOf(pod) ?? pod;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function appliesOf(world: World, pod: ScenarioPod): readonly Applies[] {
+  const member = world.memberOf(pod);
+  return member ? (['ingress', 'egress'] as const).map(direction => appliesTo(world, member.subject, direction)) : [];
+}
+
+function podJson(world: World, pod: ScenarioPod): object {
+  return {
+    pod: `${pod.namespace}/${pod.name}`, hostNetwork: pod.hostNetwork, labels: pod.labels.array,
+    directions: appliesOf(world, pod).map(({ direction, enforced, stages }) => ({
+      direction, defaultDeny: enforced,
+      stages: stages.map(({ title, rules }) => ({ title, rules: rules.map(({ info, place }) => ({ id: info.id, address: info.address, path: info.path, because: info.because, place })) })),
+    })),
+  };
+}
+
+function printPod(world: World, pod: ScenarioPod, paint: Paint): void {
+  line(paint.strong(`${safe(pod.namespace)}/${safe(pod.name)}`));
+  if (pod.hostNetwork) return line('  is in the host\'s network: no policy for pods reaches it');
+  for (const { direction, stages } of appliesOf(world, pod)) {
+    line(`  ${direction}, in this order:`);
+    for (const [i, { title, rules }] of stages.entries()) {
+      line(`    ${i + 1}. ${title}:`);
+      for (const { info, place } of rules) {
+        line(`       ${safe(readable(info.because))}`);
+        if (place !== undefined) line(`           ${paint.faint(`at ${safe(place)}`)}`);
+      }
+    }
+  }
+}
