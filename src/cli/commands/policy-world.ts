@@ -1,4 +1,6 @@
 /** Where policy commands read from: files, the live cluster, or files over the live cluster. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readManifests } from '../../cluster/manifest.ts';
 import { resources, type Resource } from '../../kube/resources.ts';
@@ -48,7 +50,18 @@ export async function loadWorld(flags: SourceFlags): Promise<World> {
 }
 
 export function sourcedFiles(files: readonly string[]): SourcedObject[] {
-  return readManifests(files).map(({ object, file, lineOf }) => ({ object, place: field => `${file}:${lineOf(field)}` }));
+  return readManifests(files.flatMap(withoutTests)).map(({ object, file, lineOf }) => ({ object, place: field => `${file}:${lineOf(field)}` }));
+}
+
+/** A folder of manifests may hold the tests of its policies: they are no manifests. */
+function withoutTests(path: string): readonly string[] {
+  if (path === '-' || !statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
+  const names = readdirSync(path).filter(name => /\.(ya?ml|json)$/.test(name)).sort();
+  return names.some(isTest) ? names.filter(name => !isTest(name)).map(name => join(path, name)) : [path];
+}
+
+function isTest(name: string): boolean {
+  return /\.policy-test\.ya?ml$/.test(name);
 }
 
 /** A file's object takes the place of the cluster's of the same name. */

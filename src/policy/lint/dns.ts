@@ -1,13 +1,19 @@
 /** Names: resolvers that were forgotten, and names that nobody teaches. */
-import { portsMatched } from '../evaluate.ts';
+import { labelKeys } from '../../model/identity.ts';
+import { LabelSet } from '../../model/labels.ts';
 import type { Subject } from '../compile.ts';
-import type { PolicySpec, Rule } from '../policy.ts';
 import { valueAt } from '../edit.ts';
+import { portsMatched } from '../evaluate.ts';
+import type { PolicySpec, Rule } from '../policy.ts';
+import type { World } from '../world.ts';
 import type { Checked } from './finding.ts';
 import { fieldsOf, listOf } from './finding.ts';
 import { coversSelector } from './shadows.ts';
 
 const dnsPort = { protocol: 17, port: 53 };
+
+/** What is wider is a range that was not meant for DNS alone. */
+const widestRange = 1000;
 
 export function checkDns(checked: Checked): void {
   for (const spec of checked.policy.specs) {
@@ -29,10 +35,10 @@ function checkForgotten({ world, policy, report }: Checked, spec: PolicySpec): v
   const message = 'egress is closed but for some peers, and port 53 is not among what is open: names cannot be resolved, so connections by name fail before they begin';
   if (subjects.length === 0) {
     const around = world.policies.flatMap(p => p.specs).filter(s => s === spec || coversSelector(s.subject, spec.subject)).flatMap(s => s.rules).filter(opens);
-    if (!around.some(rule => opensDns(rule, { labels: world.engine.identities.get(1)!.labels, namedPorts: new Map() }))) report('dns-forgotten', 'warning', field, message, mend);
+    if (!around.some(rule => opensDns(rule, { labels: LabelSet.empty, namedPorts: new Map() }, world))) report('dns-forgotten', 'warning', field, message, mend);
     return;
   }
-  const without = subjects.find(pod => !world.engine.rulesFor(world.memberOf(pod)!.subject, 'egress').some(({ rule }) => opens(rule) && opensDns(rule, world.memberOf(pod)!.subject)));
+  const without = subjects.find(pod => !world.engine.rulesFor(world.memberOf(pod)!.subject, 'egress').some(({ rule }) => opens(rule) && opensDns(rule, world.memberOf(pod)!.subject, world)));
   if (without) report('dns-forgotten', 'warning', field, `${message} (${without.namespace}/${without.name})`, mend);
 }
 
@@ -40,10 +46,20 @@ function opens(rule: Rule): boolean {
   return rule.direction === 'egress' && (rule.effect === 'allow' || rule.effect === 'unproxied') && (rule.peers === 'any' || rule.peers.length > 0);
 }
 
-/** To whom is not asked: resolvers have many places. */
-function opensDns(rule: Rule, subject: Subject): boolean {
-  const named = rule.ports !== 'any' && rule.ports.some(p => 'name' in p && p.name.startsWith('dns'));
-  return named || portsMatched(rule, subject, undefined, dnsPort.protocol, dnsPort.port) !== undefined;
+/** A rule with port 53 means DNS, whoever it is for: resolvers have many places. One for every port must be for a resolver. */
+function opensDns(rule: Rule, subject: Subject, world: World): boolean {
+  if (rule.ports !== 'any' && rule.ports.some(p => 'name' in p && p.name.startsWith('dns'))) return true;
+  const size = portsMatched(rule, subject, undefined, dnsPort.protocol, dnsPort.port);
+  if (size === undefined) return false;
+  if (size <= widestRange || rule.peers === 'any') return true;
+  const resolvers = world.scenario.pods.filter(pod => ['kube-dns', 'coredns'].includes(pod.ownLabels['k8s-app'] ?? '') || pod.ports.some(p => p.port === dnsPort.port && p.protocol === 'UDP'));
+  return rule.peers.some(peer => {
+    if (peer.type === 'cidr') return peer.cidr.endsWith('/0');
+    if (peer.type !== 'selector') return false;
+    if (peer.written !== undefined) return true;
+    // Where no resolver was read, a whole namespace may hold it.
+    return resolvers.length > 0 ? resolvers.some(pod => peer.selector.matches(pod.labels)) : peer.selector.requirements.every(r => r.key === labelKeys.namespace || r.key === labelKeys.cluster || r.key.startsWith(labelKeys.namespaceLabels));
+  });
 }
 
 /** Addresses of names are learned from answers that pass a rule with `rules.dns`; it may be another policy's. */

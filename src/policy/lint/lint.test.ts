@@ -69,6 +69,8 @@ const fixtures: readonly (readonly [code: string, bad: readonly ScenarioObject[]
   ['service-port', [cnp({ ingress: [{ fromEndpoints: web, toPorts: port('80') }] })], 'spec.ingress[0].toPorts[0].ports[0].port', [cnp({ ingress: [{ fromEndpoints: web, toPorts: port('8080') }] })]],
   ['port-not-listening', [knp({ ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 9999 }] }] })], 'spec.ingress[0].ports[0].port', [knp({ ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 8080 }] }] })]],
   ['dns-forgotten', [cnp({ egress: [{ toEndpoints: web, toPorts: port('5432') }] })], 'spec.egress', [cnp({ egress: [{ toEndpoints: web, toPorts: port('5432') }, { toEntities: ['cluster'], toPorts: port('53', 'ANY') }] })]],
+  ['dns-forgotten', [cnp({ egress: [{ toEndpoints: web }] })], 'spec.egress', [cnp({ egress: [{ toEntities: ['cluster'] }] })]],
+  ['dns-forgotten', [cnp({ egress: [{ toCIDR: ['203.0.113.0/24'] }] })], 'spec.egress', [cnp({ egress: [{ toCIDR: ['203.0.113.0/24'], toPorts: port('53', 'ANY') }] })]],
   ['fqdn-without-dns', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }] })], 'spec.egress[0].toFQDNs', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }, { toEntities: ['cluster'], toPorts: [{ ports: [{ port: '53', protocol: 'ANY' }], rules: { dns: [{ matchPattern: '*' }] } }] }] })]],
   ['fqdn-not-enforced', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }] })], 'spec.egress[0].toFQDNs[0]', [cnp({ egress: [{ toEndpoints: web }] })]],
   ['namespace-ignored', [ccnp({ ingress: [{}] }, { namespace: 'shop' })], 'metadata.namespace', [ccnp({ ingress: [{}] })]],
