@@ -26,6 +26,16 @@ export interface NearMiss {
   readonly distance: number;
 }
 
+/** The policies that put the step's pod into default deny, and where they say so. */
+export function closingPolicies(world: World, step: Step): readonly { readonly policy: Policy; readonly field: string; readonly place: string | undefined }[] {
+  return world.policies.flatMap(policy => policy.specs.filter(s => !s.selectsNodes && s.defaultDeny[step.direction] && s.subject.matches(step.subject.labels)).map(spec => {
+    const source = world.sourceOf(policyAddress(policy));
+    // A NetworkPolicy closes a direction that it does not mention, so the nearest field above may be all there is.
+    const field = `${spec.path}.${step.direction}`;
+    return { policy, field: valueAt(source?.object, field) === undefined ? spec.path : field, place: source?.place(field) || undefined };
+  }));
+}
+
 interface PartMiss { readonly field: string; readonly text: string; readonly count: number }
 
 /** The nearest first. */

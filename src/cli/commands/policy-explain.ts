@@ -9,7 +9,7 @@ import { LabelSet } from '../../model/labels.ts';
 import { connect, type Connection, type Leg, type Step } from '../../policy/connection.ts';
 import { pathSteps } from '../../policy/edit.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
-import { nearMisses, type NearMiss } from '../../policy/near-miss.ts';
+import { closingPolicies, nearMisses, type NearMiss } from '../../policy/near-miss.ts';
 import { policyText } from '../../policy/policy.ts';
 import { suggest, type Change, type Suggestion } from '../../policy/suggest.ts';
 import type { World } from '../../policy/world.ts';
@@ -52,7 +52,9 @@ Examples:
 
 interface Explained {
   readonly leg: Leg;
+  /** Of each end that denies by default. */
   readonly misses: ReadonlyMap<Step, readonly NearMiss[]>;
+  readonly closing: ReadonlyMap<Step, ReturnType<typeof closingPolicies>>;
   readonly suggestion: Suggestion | undefined;
 }
 
@@ -60,6 +62,7 @@ function explainLeg(world: World, leg: Leg): Explained {
   const denied = leg.steps.filter(step => step.rule.effect === 'default-deny');
   return {
     leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
+    closing: new Map(denied.map(step => [step, closingPolicies(world, step)] as const)),
     suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
   };
 }
@@ -120,9 +123,10 @@ function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
 
 // ---- text ----
 
-function printExplained({ leg, misses, suggestion }: Explained, paint: Paint): void {
+function printExplained({ leg, misses, closing, suggestion }: Explained, paint: Paint): void {
   printLeg(leg, paint);
   for (const [step, near] of misses) {
+    for (const { policy, field, place } of closing.get(step)!) line(`  ${step.direction} of ${safe(step.pod.name)} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
     if (near.length === 0) line(`  no rule at ${step.direction} of ${safe(step.pod.name)} comes near`);
     for (const [i, miss] of near.entries()) {
       line(`  ${i === 0 ? 'nearest rule' : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
@@ -169,11 +173,12 @@ function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
   if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
 }
 
-function explainedJson({ leg, misses, suggestion }: Explained): object {
+function explainedJson({ leg, misses, closing, suggestion }: Explained): object {
   return {
     ...legJson(leg),
     steps: leg.steps.map(step => ({
       ...stepJson(step), port: portText(step),
+      ...(closing.has(step) && { closedBy: closing.get(step)!.map(c => ({ policy: policyText(c.policy), field: c.field, place: c.place })) }),
       ...(misses.has(step) && { nearest: misses.get(step)!.map(m => ({ policy: policyText(m.policy), rule: m.rule.address, missed: m.missed, field: m.field, place: m.place, text: m.text })) }),
     })),
     ...(suggestion && { suggestion: { verified: suggestion.verified, changes: suggestion.changes.map(({ kind, text, place, jsonPatch, object }) => ({ kind, text, place, jsonPatch, object })), alsoChanges: suggestion.sideEffects } }),
