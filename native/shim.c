@@ -349,6 +349,11 @@ static void reap(struct reaping *r, const struct run_options *o)
 					r->ended = true;
 					r->status = early[i].status;
 				}
+			/* Whoever reaped it before us took its status along: an end without a known code, and not a wait without an end. */
+			if (!r->ended && kill(r->init, 0) != 0 && errno == ESRCH) {
+				r->ended = true;
+				r->status = 255 << 8;
+			}
 		} else if (pid == r->init) {
 			r->ended = true;
 			r->status = status;

@@ -23,13 +23,13 @@ describe('the shim', () => {
   before(() => mkdirSync(exits));
   after(() => rmSync(dir, { recursive: true, force: true }));
 
-  /** `script` plays the container: a runc that starts it in the background, writes its pid and ends. */
-  function start(script: string, options: { logMax?: number; fails?: boolean } = {}): { id: string; bundle: string; log: string; child: ChildProcess; said: Promise<string> } {
+  /** `script` plays the container: a runc that starts it in the background, writes its pid and ends, as a program that waits for nobody (a shell might). */
+  function start(script: string, options: { logMax?: number; fails?: boolean; reaps?: boolean } = {}): { id: string; bundle: string; log: string; child: ChildProcess; said: Promise<string> } {
     const id = `c${count++}`;
     const bundle = join(dir, id);
     mkdirSync(bundle);
     writeFileSync(join(bundle, 'container.sh'), script);
-    writeFileSync(join(bundle, 'runc'), `#!/bin/sh\n${options.fails ? 'echo broken >&2; exit 5' : `sh ${bundle}/container.sh & echo $! >${bundle}/pid; exit 0`}\n`);
+    writeFileSync(join(bundle, 'runc'), `#!/bin/sh\n${options.fails ? 'echo broken >&2; exit 5' : `sh ${bundle}/container.sh & echo $! >${bundle}/pid; ${options.reaps ? 'wait; exit 0' : 'exec true'}`}\n`);
     chmodSync(join(bundle, 'runc'), 0o755);
     const log = join(bundle, 'log');
     const child = spawn(build('cirri-shim'), ['run', '--id', id, '--runc', join(bundle, 'runc'), '--root', dir, '--bundle', bundle, '--log', log, '--log-max', String(options.logMax ?? 1 << 20),
@@ -49,6 +49,12 @@ describe('the shim', () => {
     const exit = await exitOf(run.id);
     assert.deepEqual([exit.started, exit.exitCode, exit.signal], [true, 7, 0]);
     assert.ok(Date.parse(exit.finishedAt) >= Date.parse(exit.startedAt));
+  });
+
+  test('tells of an end that somebody else took the status of, instead of waiting for it for ever', async () => {
+    const run = start('exit 7', { reaps: true });
+    assert.match(await run.said, /^started \d+\n$/);
+    assert.equal((await exitOf(run.id)).exitCode, 255);
   });
 
   test('tells the signal that ended a container', async () => {
