@@ -61,6 +61,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/services': () => services.list(),
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
+    '/v1/policy/stats': () => ruleStats(opened.maps.ruleStats),
     '/v1/policies': () => parts.policies.describe(),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
@@ -155,6 +156,17 @@ function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentS
     .map(status => ({ where: `${table.name} ${status.key}`, message: status.error ?? '', since: new Date(status.since).toISOString(), attempts: status.attempts })));
   const policies = [...regenerator.failures].map(([subject, failure]) => ({ where: `policy of ${subject}`, message: failure.message, since: failure.since, attempts: failure.attempts }));
   return [...policies, ...rows].slice(0, 100);
+}
+
+/** What each rule has decided since the node's maps were made, over all processors. `lastHit` is RFC 3339. */
+function ruleStats(map: OpenedMaps['maps']['ruleStats']): object[] {
+  const wallNs = BigInt(Date.now()) * 1_000_000n;
+  const monotonicNs = process.hrtime.bigint();
+  return [...map.entriesPerCpu()].map(([rule, slots]) => {
+    const sum = (field: 'packets' | 'bytes') => Number(slots.reduce((total, slot) => total + slot[field], 0n));
+    const last = slots.reduce((latest, slot) => (slot.lastHitNs > latest ? slot.lastHitNs : latest), 0n);
+    return { rule, packets: sum('packets'), bytes: sum('bytes'), lastHit: new Date(Number((wallNs - monotonicNs + last) / 1_000_000n)).toISOString() };
+  });
 }
 
 function describeSets(regenerator: Regenerator, endpoint: Endpoint): object | undefined {
