@@ -17,7 +17,7 @@ export interface ManifestDocument {
 }
 
 /** Reads files, folders (*.yaml, *.yml, *.json, in order of name) and `-` (standard input). Lists are taken apart. */
-export function readManifests(sources: readonly string[], readStdin: () => string = () => readFileSync(0, 'utf8')): ManifestDocument[] {
+export function readManifests(sources: readonly string[], readStdin: () => string = readStandardInput): ManifestDocument[] {
   return sources.flatMap(source => {
     if (source === '-') return parseManifest('-', readStdin());
     let names: string[];
@@ -179,4 +179,15 @@ function manifestError(document: ManifestDocument, field: string, message: strin
   // The cause's message is the same sentence; its stack is of no use to who wrote the file.
   void cause;
   return new CirriError('ERR_MANIFEST', text, { where: `${file}:${document.lineOf(field)}`, ...(mend !== undefined && { mend }) });
+}
+
+/** Opened anew: the descriptor that a shell hands over may be non-blocking, and then reading a slow pipe fails with EAGAIN. */
+function readStandardInput(): string {
+  try {
+    return readFileSync('/dev/stdin', 'utf8');
+  } catch (error) {
+    // A socket cannot be opened by its path.
+    if ((error as { code?: string }).code !== 'ENXIO') throw error;
+    return readFileSync(0, 'utf8');
+  }
 }
