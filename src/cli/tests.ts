@@ -15,8 +15,10 @@ export interface TestOptions {
 }
 
 const root = repositoryRoot;
-/** A file that takes longer hangs: it fails by name instead of holding up the rest. */
-const fileTimeoutMs = 300_000;
+/** A test that takes longer fails. */
+const testTimeoutMs = 300_000;
+/** Nothing was printed for so long: a file hangs after its last test, which the runner waits for for ever. */
+const silenceMs = 240_000;
 
 /**
  * The whole of it: machine, packages, types, generated code, tests. Files that make clusters (tests/e2e and those that say so)
@@ -67,7 +69,7 @@ function makesCluster(file: string): boolean {
 
 function runSuite(files: readonly string[], concurrency: number, options: TestOptions): Promise<SuiteResult> {
   const args = [
-    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${fileTimeoutMs}`,
+    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`,
     ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
     ...files,
   ];
@@ -76,7 +78,17 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     let tail = '';
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;
+    let watchdog: NodeJS.Timeout | undefined;
+    const heard = () => {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => {
+        endHanging(child.pid!);
+        heard();
+      }, silenceMs);
+    };
+    heard();
     child.stdout.on('data', (chunk: Buffer) => {
+      heard();
       process.stdout.write(chunk);
       marked += chunk.toString('utf8').split('\n').filter(line => /^\s*✖ /.test(line)).length;
       tail = (tail + chunk.toString('utf8')).slice(-(64 << 10));
@@ -86,6 +98,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     child.on('error', reject);
     child.on('close', code => {
       process.off('SIGINT', forward);
+      clearTimeout(watchdog);
       // The last summary: a test may print one of its own.
       const count = (word: string) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
       resolve({
@@ -93,6 +106,16 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       });
     });
   });
+}
+
+/** Ends the runner's own children, each of which is one test file; the runner reports them as failed and goes on. */
+function endHanging(runner: number): void {
+  const children = readFileSync(`/proc/${runner}/task/${runner}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  for (const pid of children) {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    process.stdout.write(`cirri test: ${words.findLast(word => word.endsWith('.test.ts')) ?? `process ${pid}`} hangs; ended\n`);
+    process.kill(pid, 'SIGKILL');
+  }
 }
 
 /** No colours where nobody sees them, and nothing of the cluster that the caller's shell points at. */
