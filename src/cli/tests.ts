@@ -134,7 +134,8 @@ async function ensureDevDependencies(progress: ReturnType<typeof createProgress>
 
 function mustRun(what: string, file: string, args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: testEnv() });
+    // npm may run on an older Node of the system, which does not know our options.
+    const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...testEnv(), NODE_OPTIONS: '' } });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
