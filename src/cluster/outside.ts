@@ -85,10 +85,11 @@ interface Forwarding {
  * What has to be set. IPv6 only where the host has a way out itself; and as forwarding makes a host deaf to router
  * advertisements, which may be how it got its own address, devices that listen to them are told to go on (accept_ra = 2).
  */
-function wantedSettings(): readonly (readonly [key: string, from: string, to: string])[] {
+function wantedSettings(instance: string): readonly (readonly [key: string, from: string, to: string])[] {
   const ipv4 = [['net/ipv4/ip_forward', '0', '1']] as const;
   if (!hasDefaultRoute(6)) return ipv4;
-  const listening = readdirSync('/proc/sys/net/ipv6/conf').map(device => [`net/ipv6/conf/${device}/accept_ra`, '1', '2'] as const);
+  const ours = (device: string) => ['all', 'default', 'lo', `${instance}0`].includes(device) || device.startsWith(`${instance}-n`);
+  const listening = readdirSync('/proc/sys/net/ipv6/conf').filter(device => !ours(device)).map(device => [`net/ipv6/conf/${device}/accept_ra`, '1', '2'] as const);
   return [...listening, ...ipv4, ['net/ipv6/conf/all/forwarding', '0', '1']];
 }
 
@@ -97,7 +98,7 @@ function holdForwarding(instance: string): boolean {
   const held = readHolders();
   const previous: Record<string, string> = { ...held?.previous };
   let changed = false;
-  for (const [key, from, to] of wantedSettings()) {
+  for (const [key, from, to] of wantedSettings(instance)) {
     if (readSysctl(key) !== from) continue;
     previous[key] ??= from;
     writeSysctl(key, to);
