@@ -27,7 +27,7 @@ const silenceMs = 240_000;
 export async function runTests(options: TestOptions): Promise<number> {
   const progress = createProgress(process.stderr);
   const startedAt = performance.now();
-  await ensureMachine(root, progress);
+  await ensureMachine(root, progress, { forTests: true });
   await ensureDevDependencies(progress);
   if (!options.skipChecks && options.files.length === 0) {
     await progress.step('types', () => mustRun('the type check', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', root]));

@@ -24,6 +24,15 @@ const runtimeNeeds: readonly Need[] = [
   { package: 'nftables', command: 'nft' },
   { package: 'util-linux', command: 'nsenter' },
   { package: 'libbpf1', file: '/usr/lib/*/libbpf.so.1' },
+  // The API server's certificates.
+  { package: 'openssl', command: 'openssl' },
+];
+
+/** What the tests look at a cluster with, as its users do. */
+const testNeeds: readonly Need[] = [
+  { package: 'iproute2', command: 'ip' },
+  { package: 'iputils-ping', command: 'ping' },
+  { package: 'kubernetes-client', command: 'kubectl' },
 ];
 
 /** What building the kernel programs and the native helpers takes: only when their sources changed. */
@@ -52,12 +61,12 @@ const builds: readonly Build[] = [
 ];
 
 /** Everything that a machine needs before a cluster can start on it. Fast when nothing is missing. */
-export async function ensureMachine(root: string, progress: Progress): Promise<void> {
+export async function ensureMachine(root: string, progress: Progress, options: { readonly forTests?: boolean } = {}): Promise<void> {
   checkRoot();
   checkKernel();
   ensureCgroup2();
   const stale = builds.filter(build => !isBuilt(root, build));
-  await ensurePackages([...runtimeNeeds, ...(stale.length > 0 ? buildNeeds : [])], progress);
+  await ensurePackages([...runtimeNeeds, ...(stale.length > 0 ? buildNeeds : []), ...(options.forTests ? testNeeds : [])], progress);
   if (stale.length === 0) return;
   await withLock(join(root, 'build', '.lock'), async () => {
     for (const build of stale) if (!isBuilt(root, build)) await progress.step(`build ${build.title}`, () => make(root, build));
