@@ -33,6 +33,7 @@ const testNeeds: readonly Need[] = [
   { package: 'iproute2', command: 'ip' },
   { package: 'iputils-ping', command: 'ping' },
   { package: 'kubernetes-client', command: 'kubectl' },
+  { package: 'curl', command: 'curl' },
 ];
 
 /** What building the kernel programs and the native helpers takes: only when their sources changed. */

@@ -23,13 +23,14 @@ describe('the shim', () => {
   before(() => mkdirSync(exits));
   after(() => rmSync(dir, { recursive: true, force: true }));
 
-  /** `script` plays the container: a runc that starts it in the background, writes its pid and ends, as a program that waits for nobody (a shell might). */
+  /** `script` plays the container: a runc that starts it in the background, writes its pid and ends, as a program that waits for nobody: a shell reaps what it finds. */
   function start(script: string, options: { logMax?: number; fails?: boolean; reaps?: boolean } = {}): { id: string; bundle: string; log: string; child: ChildProcess; said: Promise<string> } {
     const id = `c${count++}`;
     const bundle = join(dir, id);
     mkdirSync(bundle);
     writeFileSync(join(bundle, 'container.sh'), script);
-    writeFileSync(join(bundle, 'runc'), `#!/bin/sh\n${options.fails ? 'echo broken >&2; exit 5' : `sh ${bundle}/container.sh & echo $! >${bundle}/pid; ${options.reaps ? 'wait; exit 0' : 'exec true'}`}\n`);
+    writeFileSync(join(bundle, 'runc'), options.fails ? '#!/bin/sh\necho broken >&2; exit 5\n'
+      : `#!/usr/bin/perl\nmy $p = fork; if ($p == 0) { exec 'sh', '${bundle}/container.sh'; } open(my $f, '>', '${bundle}/pid'); print $f "$p\\n"; close $f; ${options.reaps ? 'waitpid($p, 0); ' : ''}exit 0;\n`);
     chmodSync(join(bundle, 'runc'), 0o755);
     const log = join(bundle, 'log');
     const child = spawn(build('cirri-shim'), ['run', '--id', id, '--runc', join(bundle, 'runc'), '--root', dir, '--bundle', bundle, '--log', log, '--log-max', String(options.logMax ?? 1 << 20),
