@@ -169,7 +169,14 @@ function describeRefusal(document: ManifestDocument, error: unknown): unknown {
   if (!(error instanceof KubeError) || ![400, 403, 404, 409, 422].includes(error.status)) return error;
   const message = error.message.replace(/^PATCH \S+: /, '');
   const field = /(?:is invalid: \[?|unknown field ")((?:metadata|spec|data|status)[\w.[\]/-]*)/.exec(message)?.[1] ?? /\b((?:spec|metadata)(?:\.[\w-]+|\[\d+\])+)/.exec(message)?.[1] ?? '';
-  return manifestError(document, field, message, undefined, error);
+  return manifestError(document, field, message, unknownFieldMend(document, message, field), error);
+}
+
+/** For a field that the kind does not have: where to see those that it has. */
+function unknownFieldMend(document: ManifestDocument, message: string, field: string): string | undefined {
+  if (!message.includes('unknown field "')) return undefined;
+  const parent = field.replace(/\[\d+\]/g, '').split('.').slice(0, -1);
+  return `remove it or mend its spelling; the fields there: kubectl explain ${[document.object.kind.toLowerCase(), ...parent].join('.')}`;
 }
 
 function manifestError(document: ManifestDocument, field: string, message: string, mend?: string, cause?: unknown): CirriError {
