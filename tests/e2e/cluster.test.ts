@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { eventually, namespaceYaml, podYaml, TestCluster, type ProbeEntry } from './cluster.ts';
 import { machineState } from './machine.ts';
 
@@ -91,6 +94,23 @@ describe('a cluster of two nodes', () => {
   test('kubectl talks to it', async () => {
     const got = await cluster.kubectl('get', 'nodes', '-o', 'name');
     assert.deepEqual(got.stdout.trim().split('\n').sort(), ['node/node1', 'node/node2'], got.stderr);
+  });
+
+  test('a manifest with an error names file, line, field and the mend, and changes nothing', async () => {
+    const file = join(tmpdir(), `cirri-e2e-bad-${process.pid}.yaml`);
+    writeFileSync(file, [
+      'apiVersion: v1', 'kind: ConfigMap', 'metadata: {name: fine, namespace: default}', '---',
+      'apiVersion: cilium.io/v2', 'kind: CiliumNetworkPolicy', 'metadata: {name: bad, namespace: default}', 'spec:', '  endpointSelector: {}', '  ingress:',
+      '    - fromEndpoint: [{matchLabels: {app: x}}]', '',
+    ].join('\n'));
+    try {
+      const applied = await cluster.cirri('apply', '-f', file);
+      assert.notEqual(applied.code, 0);
+      assert.match(applied.stderr, /bad-\d+\.yaml:11: .*unknown field "spec\.ingress\[0\]\.fromEndpoint"\n.*→ .*kubectl explain ciliumnetworkpolicy\.spec\.ingress/);
+      assert.match((await cluster.kubectl('get', 'configmap', 'fine')).stderr, /not found/, 'the document before the bad one was not applied either');
+    } finally {
+      rmSync(file, { force: true });
+    }
   });
 
   const namespaceOf = (scenario: Scenario) => (scenario.namespace === undefined ? [] : ['-n', scenario.namespace]);
