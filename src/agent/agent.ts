@@ -112,7 +112,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log, audit: record.audit,
     refreshEngine: () => policies.refresh(),
-    compile: (subject, direction) => policies.compile(subject, direction),
+    compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices),
     takeAddresses: () => addresses.take(),
@@ -150,7 +150,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id),
     serviceByAddr: services.byAddress,
-    rule: id => policies.rule(id),
+    rule: id => engine.ruleInfo(id),
   });
   const flows = createFlowPipeline({
     rings: { drops: openRing(opened.maps.dropEvents), flows: openRing(opened.maps.flowEvents) },

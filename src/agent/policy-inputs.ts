@@ -4,7 +4,7 @@ import type { CiliumEndpoint } from '../features/endpoints/objects.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
-import type { CidrGroup, CompiledSet, NamedPort, NamedPorts, PolicyEngine, RuleInfo, Service, Subject } from '../policy/compile.ts';
+import type { CidrGroup, NamedPort, NamedPorts, PolicyEngine, Service, Subject } from '../policy/compile.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
@@ -38,9 +38,6 @@ export class PolicyInputs {
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
-  readonly #labels = new Map<string, LabelSet>();
-  readonly #rules = new Map<number, RuleInfo>();
-  readonly #setsSeen = new Set<string>();
   #serviceUsers = false;
 
   constructor(dependencies: PolicyInputsDependencies) {
@@ -93,24 +90,7 @@ export class PolicyInputs {
   }
 
   subjectOf(endpoint: Endpoint): Subject {
-    const key = endpoint.labels.join(';');
-    const labels = this.#labels.get(key) ?? LabelSet.of(endpoint.labels);
-    this.#labels.set(key, labels);
-    return { labels, namedPorts: namedPortMap(endpoint.namedPorts) };
-  }
-
-  compile(subject: Subject, direction: 'ingress' | 'egress'): CompiledSet {
-    const set = this.#deps.engine.compile(subject, direction);
-    if (!this.#setsSeen.has(set.key)) {
-      this.#setsSeen.add(set.key);
-      for (const [id, info] of set.rules) this.#rules.set(id, info);
-    }
-    return set;
-  }
-
-  /** What a rule id in an event means; also for a while after the rule is gone. */
-  rule(id: number): RuleInfo | undefined {
-    return this.#rules.get(id);
+    return { labels: LabelSet.of(endpoint.labels), namedPorts: namedPortMap(endpoint.namedPorts) };
   }
 
   #takePolicies(): boolean {
@@ -145,7 +125,10 @@ export class PolicyInputs {
     const { changed, deleted } = this.#identityChanges.take();
     const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
     for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, [...(this.#namedPorts.get(identity.id)?.values() ?? [])]);
-    for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
+    for (const key of deleted) {
+      this.#deps.engine.removeIdentity(Number(key));
+      this.#namedPorts.delete(Number(key));
+    }
     return true;
   }
 

@@ -114,11 +114,11 @@ describe('a pod on a node', () => {
     node.addPod('init', {
       volumes: [{ name: 'work', emptyDir: {} }],
       initContainers: [
-        { name: 'first', ...shell('echo 1 >>/work/order'), volumeMounts: [{ name: 'work', mountPath: '/work' }] },
-        { name: 'side', restartPolicy: 'Always', ...shell('echo side >>/work/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/work' }] },
-        { name: 'second', ...shell('sleep 0.1; echo 2 >>/work/order'), volumeMounts: [{ name: 'work', mountPath: '/work' }] },
+        { name: 'first', ...shell('echo 1 >>/data/order'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
+        { name: 'side', restartPolicy: 'Always', ...shell('echo side >>/data/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
+        { name: 'second', ...shell('sleep 0.1; echo 2 >>/data/order'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
       ],
-      containers: [{ name: 'main', ...shell('echo main >>/work/order; cat /work/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/work' }] }],
+      containers: [{ name: 'main', ...shell('echo main >>/data/order; cat /data/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/data' }] }],
     });
     const status = await node.untilReady('init');
     await logged(node, 'init', 'main', 'main');

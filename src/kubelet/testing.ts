@@ -11,7 +11,7 @@ import { objectKey } from '../kube/reflector.ts';
 import { statePaths } from '../model/cluster.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { assemble, layoutOf } from './assemble.ts';
-import { cleanupNode } from './cleanup.ts';
+import { cleanupNode } from './testing-cleanup.ts';
 import type { Dependencies, PodApi } from './context.ts';
 import type { Data, ObjectSource, Token } from './objects.ts';
 import { Kubelet } from './kubelet.ts';

@@ -13,7 +13,6 @@ import { runNodes } from './controllers/nodes.ts';
 import { runPodGarbage } from './controllers/pod-garbage.ts';
 import { runReplicaSets } from './controllers/replicasets.ts';
 import { runScheduler } from './controllers/scheduler.ts';
-import { runServiceAddresses } from './controllers/service-addresses.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { runStatefulSets } from './controllers/statefulsets.ts';
 
@@ -36,7 +35,6 @@ export async function startControllers(options: ControllerOptions): Promise<void
   await Promise.race([context.cluster.whenSynced(), aborted(options.signal)]);
   if (options.signal.aborted) return;
   // The order says nothing: controllers meet only in the API's objects.
-  runServiceAddresses(context);
   runKubernetesService(context);
   runNamespaces(context, options.rootCa);
   runNodes(context);

@@ -1,5 +1,5 @@
 /**
- * DNS names in policies: `matchName` and `matchPattern` (cnp-schema §7.3), compared as fully qualified lower-case names
+ * DNS names in policies: `matchName` and `matchPattern`, compared as fully qualified lower-case names
  * with the final dot.
  */
 

@@ -1,4 +1,4 @@
-/** Kubernetes' NetworkPolicy (networking.k8s.io/v1), translated as cnp-schema §10 says. */
+/** Kubernetes' NetworkPolicy (networking.k8s.io/v1), translated to the one internal form. */
 import { labelKeys } from '../model/identity.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { join } from './fields.ts';

@@ -1,4 +1,4 @@
-/** The peers of a Cilium rule: endpoints, entities, CIDRs, services, nodes, names, groups (cnp-schema §3, §4, §7). */
+/** The peers of a Cilium rule: endpoints, entities, CIDRs, services, nodes, names, groups. */
 import { cidrContains, labelKeys } from '../model/identity.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import type { Requirement } from '../model/selector.ts';

@@ -1,4 +1,4 @@
-/** `toPorts` and `icmps`: ports, ranges, names, protocols, ICMP types (cnp-schema §8). */
+/** `toPorts` and `icmps`: ports, ranges, names, protocols, ICMP types. */
 import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { icmpTypeNumber } from './icmp.ts';

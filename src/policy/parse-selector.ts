@@ -111,7 +111,7 @@ export interface Scope {
   readonly clusterName?: string;
 }
 
-/** What a Cilium policy's peer selector means in the scope of its policy (cnp-schema §6). */
+/** What a Cilium policy's peer selector means in the scope of its policy. */
 export function scopePeer(selector: EndpointSelector, scope: Scope, options: { subjectIsInit: boolean; narrow: boolean }): EndpointSelector {
   if (mentions(selector, r => r.source === 'reserved')) return selector;
   return scopeCluster(scopeNamespace(selector, scope, options), scope);

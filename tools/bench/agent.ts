@@ -71,7 +71,8 @@ const listed = readServices(join(gen, `svc-${count}`));
 publish(listed);
 
 const prefixes = new PrefixIdentities();
-const policies = new PolicyInputs({ inputs, identities, engine: new PolicyEngine({ mode: 'default' }), prefixes, isSynced: () => true, clusterName });
+const engine = new PolicyEngine({ mode: 'default' });
+const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced: () => true, clusterName });
 const endpoints = new Table<Endpoint>('endpoints', endpointKey);
 const addresses = new AddressSources({
   clusterPrefixes: ['10.244.0.0/16'], apiServers: [], dualStack: true,
@@ -83,7 +84,7 @@ const addresses = new AddressSources({
 const regenerator = new Regenerator({
   maps: opened.maps, endpoints, log, audit: false, synced: () => true,
   refreshEngine: () => policies.refresh(),
-  compile: (subject, direction) => policies.compile(subject, direction),
+  compile: (subject, direction) => engine.compile(subject, direction),
   subjectOf: one => policies.subjectOf(one),
   hostRows: () => [node.address, node.router].map(address => ({
     address, ifindex: loopback, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0, mac: '00:00:00:00:00:00', hostMac: '00:00:00:00:00:00', ready: true, host: true, audit: false,
@@ -102,7 +103,7 @@ for (const attachment of nodeAttachments({ uplinkIndex: 0, overlayIndex: 0 }, { 
 const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: 'bench', log, signal });
 const flows = createFlowPipeline({
   rings: { drops: ring(opened.maps.dropEvents), flows: ring(opened.maps.flowEvents) }, nodeName: 'bench',
-  lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => policies.rule(id) }),
+  lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => engine.ruleInfo(id) }),
   lost: () => ({ flows: sum(opened.maps.lostEvents.lookupPerCpu(0)), drops: sum(opened.maps.lostEvents.lookupPerCpu(1)) }),
 });
 flows.start(signal);

@@ -1,4 +1,4 @@
-/** Removes everything that a node's kubelet has made: containers, mounts, namespaces, groups. For `cirri down`, with the kubelet stopped. */
+/** Removes everything that a node's kubelet has made: containers, mounts, namespaces, groups. For tests of the kubelet alone; `cirri down` works from its own inventory. */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errorText } from '../std/errors.ts';
