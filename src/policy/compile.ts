@@ -48,7 +48,7 @@ export interface EngineOptions {
 }
 
 /** Strength of an effect: the strongest rule decides. 0 is the default verdict. */
-export const strengths: Readonly<Record<Effect | 'localhost', number>> = { localhost: 5, deny: 4, unauthenticated: 3, allow: 2, unproxied: 1 };
+export const strengths: Readonly<Record<Effect | 'localhost', number>> = { localhost: 5, deny: 4, unauthenticated: 3, allow: 2, pass: 2, unproxied: 1 };
 
 const reservedLabels: ReadonlyMap<number, LabelSet> = new Map(reservedIdentities.map(r => [r.id, r.labels] as const));
 

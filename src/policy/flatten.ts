@@ -45,6 +45,10 @@ export interface Row {
   readonly verdict: Verdict;
   readonly rule: number;
   readonly match: MatchType;
+  /** What it would be with the shadow policies in force, where that is another verdict. */
+  readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: number };
+  /** On a denial: connections that were allowed before go on. */
+  readonly keepEstablished?: true;
 }
 
 /** The rows of a class, by protocol and port; the first is always the one for any protocol. `fallback` applies to all. */

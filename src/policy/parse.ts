@@ -3,13 +3,13 @@ import { FieldReader } from './fields.ts';
 import { parseNetworkPolicySpec } from './parse-networkpolicy.ts';
 import { parseSpec } from './parse-rule.ts';
 import type { RuleContext } from './parse-rule.ts';
-import { policyAddress } from './policy.ts';
+import { policyAddress, policyAnnotations } from './policy.ts';
 import type { Condition, Policy, PolicyError, PolicyKind, PolicySpec } from './policy.ts';
 
 /** As much of a Kubernetes object as is read here. */
 export interface PolicyObject {
   readonly kind?: unknown;
-  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown; readonly uid?: unknown };
+  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown; readonly uid?: unknown; readonly annotations?: unknown };
   readonly spec?: unknown;
   readonly specs?: unknown;
 }
@@ -44,9 +44,19 @@ export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): P
     scope: { ...(namespace !== undefined && { namespace }), ...(options.clusterName !== undefined && { clusterName: options.clusterName }) },
   };
   const specs = kind === 'NetworkPolicy' ? parseKubernetes(context, object) : parseCilium(context, object);
+  const ways = parseAnnotations(reader, object.metadata?.annotations);
   if (reader.errors.length > 0) return { errors: reader.errors, conditions };
   const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
-  return { policy: { ...identity, ...(uid !== undefined && { uid }), specs, conditions }, conditions };
+  return { policy: { ...identity, ...(uid !== undefined && { uid }), tier: 'normal', priority: 0, ...ways, specs, conditions }, conditions };
+}
+
+/** How the policy is meant to act. Other people's annotations are none of our business; a mistyped value of ours is an error. */
+function parseAnnotations(reader: FieldReader, value: unknown): Pick<Policy, 'mode' | 'keepEstablished'> {
+  const annotations = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
+  const at = (name: string) => `metadata.annotations[${name}]`;
+  const mode = reader.oneOf(annotations[policyAnnotations.mode], at(policyAnnotations.mode), ['enforce', 'audit', 'shadow'] as const);
+  const established = reader.oneOf(annotations[policyAnnotations.established], at(policyAnnotations.established), ['recheck', 'keep'] as const);
+  return { mode: mode ?? 'enforce', keepEstablished: established === 'keep' };
 }
 
 function parseKubernetes(context: RuleContext, object: PolicyObject): readonly PolicySpec[] {

@@ -6,7 +6,30 @@ import type { EndpointSelector } from '../model/selector.ts';
 
 export type Direction = 'ingress' | 'egress';
 
-export type PolicyKind = 'NetworkPolicy' | 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy';
+export type PolicyKind =
+  | 'NetworkPolicy' | 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy'
+  | 'AdminNetworkPolicy' | 'BaselineAdminNetworkPolicy' | 'ClusterNetworkPolicy';
+
+/**
+ * Who is asked first. admin and baseline: the first rule that applies decides, by priority and then as written, and `pass`
+ * hands over to the next tier. normal: NetworkPolicies and Cilium's, where deny wins and default deny ends the walk.
+ */
+export type Tier = 'admin' | 'normal' | 'baseline';
+
+/**
+ * - `enforce`: as written.
+ * - `audit`: what only this policy denies passes, and is reported with the verdict AUDIT. What it allows counts.
+ * - `shadow`: decides nothing; the kernel evaluates it beside the others and reports where the verdict would be another.
+ */
+export type PolicyMode = 'enforce' | 'audit' | 'shadow';
+
+/** Annotations on policy objects. */
+export const policyAnnotations = {
+  /** enforce, audit or shadow. */
+  mode: 'policy.cirri.io/mode',
+  /** recheck (connections that the policy does not allow any more end) or keep. */
+  established: 'policy.cirri.io/established',
+} as const;
 
 export interface Policy {
   readonly kind: PolicyKind;
@@ -14,6 +37,12 @@ export interface Policy {
   readonly namespace?: string;
   readonly name: string;
   readonly uid?: string;
+  readonly tier: Tier;
+  /** In the tiers admin and baseline; smaller is asked first. 0 in the tier normal. */
+  readonly priority: number;
+  readonly mode: PolicyMode;
+  /** Its denials do not end connections that were allowed before. */
+  readonly keepEstablished: boolean;
   readonly specs: readonly PolicySpec[];
   readonly conditions: readonly Condition[];
 }
@@ -37,8 +66,9 @@ export interface PolicySpec {
  * - `unauthenticated`: an allow rule that requires authentication, which nobody provides yet: denies what it covers, also
  *   against plain allows, as upstream drops until the peers have authenticated.
  * - `unproxied`: an allow rule with a condition that only a proxy could check: denies what no plain allow covers.
+ * - `pass` (tier admin): the next tier decides.
  */
-export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'unproxied';
+export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'unproxied' | 'pass';
 
 export interface Rule {
   /** `CiliumNetworkPolicy/shop/web/spec.ingress[0]`: unique, stable; rule ids are made from it. */

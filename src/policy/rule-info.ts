@@ -80,6 +80,7 @@ function ruleSentence(policy: Policy, rule: Rule): string {
   const where = `${policyText(policy)} (${rule.path})`;
   switch (rule.effect) {
     case 'allow': return rule.notEnforced === undefined ? `${where} allows ${what}` : `${where} would allow ${what}, but not enforced yet: ${rule.notEnforced}`;
+    case 'pass': return `${where} passes ${what} on to the next tier`;
     case 'deny': return `${where} denies ${what}${rule.notEnforced === undefined ? '' : `; not enforced as written: ${rule.notEnforced}`}`;
     case 'unauthenticated': case 'unproxied': return `not enforced yet: ${rule.notEnforced ?? rule.effect}; ${where} would allow ${what} under that condition, so it denies it`;
   }
