@@ -23,12 +23,13 @@ const pods: Readonly<Record<string, TestIdentity>> = {
 };
 
 /** Asks about one subject (x/web unless told) and its peers by name: 'y/web', 'world', 'host', '10.1.2.3', 'unknown'. */
-function ask(policies: readonly Policy[], options: { direction?: Direction; subject?: Subject; engine?: EngineOptions } = {}) {
+function ask(policies: readonly Policy[], options: { direction?: Direction; subject?: Subject; engine?: EngineOptions; groups?: typeof testGroups } = {}) {
+  const groups = options.groups ?? testGroups;
   const direction = options.direction ?? 'ingress';
   const one = options.subject ?? subject(pods['x/web']!.labels);
   const engine = new PolicyEngine(options.engine);
   engine.setServices(testServices);
-  engine.setCidrGroups(testGroups);
+  engine.setCidrGroups(groups);
   engine.setPolicies(policies);
   const identities = identitiesFor(engine, Object.values(pods));
   engine.setIdentities(identities.map(i => [i.id, i.labels, i.namedPorts] as const));
@@ -37,7 +38,7 @@ function ask(policies: readonly Policy[], options: { direction?: Direction; subj
     const peer = peerName === 'unknown' ? undefined : pods[peerName] ?? identities.find(i => i.labels.has('reserved', peerName) && i.labels.size <= 2) ?? identities.find(i => i.labels.has('cidr', peerName));
     if (peerName !== 'unknown' && !peer) throw new Error(`no peer ${peerName}`);
     const row = lookup(set, peer?.id ?? 4242, protocol, port)!;
-    const plain = evaluate({ policies, services: testServices, cidrGroups: testGroups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
+    const plain = evaluate({ policies, services: testServices, cidrGroups: groups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
     assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)!.address }, plain);
     return plain.verdict;
   };
@@ -268,6 +269,22 @@ test('toServices reaches the pods behind a service, or the external addresses of
 test('a deny rule that cannot be resolved covers more, never less', () => {
   const deny = ask([cnp('p', 'x', { endpointSelector: web, enableDefaultDeny: { egress: false }, egressDeny: [{ toGroups: [{ aws: { region: 'r' } }] }, { toNodes: [{ matchLabels: { disk: 'ssd' } }] }] })], { direction: 'egress' });
   assert.deepEqual(['world', 'remote-node', 'x/db'].map(p => deny(p)), ['deny', 'deny', 'allow']);
+});
+
+test('V2 empty means nobody: while nodes have no identities, no selector on their labels allows anybody, a negative one neither', () => {
+  for (const selector of [{ matchLabels: { zone: 'east' } }, { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['east'] }] }, { matchExpressions: [{ key: 'zone', operator: 'DoesNotExist' }] }]) {
+    const may = ask([egress({ toNodes: [selector] })], { direction: 'egress' });
+    assert.deepEqual(['remote-node', 'kube-apiserver'].map(p => may(p)), ['deny', 'deny'], JSON.stringify(selector));
+  }
+  assert.equal(ask([egress({ toNodes: [{}] })], { direction: 'egress' })('remote-node'), 'allow');
+});
+
+test('an exception takes a narrower prefix of a CIDR group away, not only a hole in a wider one', () => {
+  for (const [except, verdict] of [['10.1.2.0/24', 'deny'], ['10.1.0.7/32', 'deny'], ['10.3.0.0/16', 'allow']] as const) {
+    const narrow = { name: 'narrow', labels: LabelSet.empty, cidrs: ['10.1.2.3/32', '10.1.0.7/32'] };
+    const may = ask([egress({ toCIDRSet: [{ cidrGroupRef: 'narrow', except: [except] }] })], { direction: 'egress', groups: [narrow] });
+    assert.equal(may(except === '10.1.2.0/24' ? '10.1.2.3/32' : '10.1.0.7/32'), verdict, except);
+  }
 });
 
 test('fromRequires keeps out the pods that lack the labels, whatever else allows them', () => {
