@@ -327,6 +327,38 @@ test('NetworkPolicy: podSelector and namespaceSelector in one peer are both requ
   assert.equal(ask([knp('p', 'x', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: {} }] }] })])('world'), 'deny');
 });
 
+// ---- tiers and modes ----
+
+test('pass hands over to the next tier; after the tier baseline that is the default, which allows', () => {
+  const cluster = (name: string, tier: 'Admin' | 'Baseline', priority: number, ...ingress: object[]) =>
+    policy({ kind: 'ClusterNetworkPolicy', metadata: { name }, spec: { tier, priority, subject: { namespaces: {} }, ingress } });
+  const all = { from: [{ namespaces: {} }] };
+  const baseline = cluster('b', 'Baseline', 5, { action: 'Pass', from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'db' } } } }] }, { action: 'Deny', ...all });
+  const may = ask([baseline]);
+  assert.deepEqual(['x/db', 'x/a', 'world'].map(p => may(p)), ['allow', 'deny', 'allow']);
+  assert.equal(ask([baseline, cluster('a', 'Admin', 1, { action: 'Pass', ...all }, { action: 'Accept', ...all })])('x/a'), 'deny');
+  assert.equal(ask([baseline, cluster('a', 'Admin', 1, { action: 'Accept', ...all })])('x/a'), 'allow');
+});
+
+test('the node reaches its pods in every view: a policy in audit or in shadow has nothing to report of it', () => {
+  for (const mode of ['audit', 'shadow']) {
+    const denying = policy({ kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'x', annotations: { 'policy.cirri.io/mode': mode } }, spec: { podSelector: {} } });
+    const engine = new PolicyEngine();
+    engine.setPolicies([denying]);
+    const row = lookup(engine.compile(subject(pods['x/web']!.labels), 'ingress'), 1, TCP, 80)!;
+    assert.deepEqual([row.verdict, row.shadow], ['allow', undefined], mode);
+  }
+});
+
+test('while nodes have no identities, a deny rule for nodes with labels covers every node, any other rule none', () => {
+  const nodes = [{ nodes: { matchLabels: { zone: 'east' } } }, { nodes: { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['east'] }] } }];
+  for (const to of nodes) for (const [action, verdict] of [['Deny', 'deny'], ['Allow', 'deny'], ['Pass', 'deny']] as const) {
+    const rule = policy({ kind: 'AdminNetworkPolicy', metadata: { name: 'a' }, spec: { priority: 1, subject: { namespaces: {} }, egress: [{ action, to: [to] }, ...(action === 'Deny' ? [] : [{ action: 'Deny', to: [{ nodes: {} }] }])] } });
+    for (const node of ['host', 'remote-node']) assert.equal(ask([rule], { direction: 'egress' })(node), verdict, `${action} ${JSON.stringify(to)}`);
+    assert.equal(rule.conditions.some(c => c.type === 'SelectsNothing' && c.severity === 'degraded'), true);
+  }
+});
+
 test('prefixes need identities: the engine names them, and those that are missing', () => {
   const engine = new PolicyEngine();
   engine.setPolicies([egress({ toCIDRSet: [{ cidr: '0.0.0.0/0', except: ['10.9.0.0/8'] }] }, { toCIDR: ['::/0', '1.2.3.4'] })]);

@@ -3,19 +3,21 @@
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
  * (for pods) the world of the command-line tools.
  */
-import { cidrIdentityLabels, firstPrefixIdentity, reservedIdentities } from '../../src/model/identity.ts';
+import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
 import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
+import { parsePolicy } from '../../src/policy/parse.ts';
+import type { Policy } from '../../src/policy/policy.ts';
 import { readScenario } from '../../src/policy/scenario.ts';
 import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
 import { World } from '../../src/policy/world.ts';
 import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
-import { clusterName, ofKind } from './objects.ts';
-import type { Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
+import { clusterName, ofKind, policiesOf } from './objects.ts';
+import type { Answer, Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
 
 /** An object that the generator holds for valid and the parser does not is a disagreement too. */
 export class Refused extends Error {}
@@ -25,8 +27,10 @@ export class Engine {
   readonly engine: PolicyEngine;
   #objects: readonly KubeObject[] = [];
   #scenario!: Scenario;
+  #policies: readonly Policy[] = [];
   #world: World | undefined;
   #sets = new Map<string, CompiledSet>();
+  readonly #destinations = new Map<string, LabelSet>();
   #pods = new Map<string, ScenarioPod>();
   /** Numbers that stay while their labels or prefix do. */
   readonly #identities = new Map<string, number>();
@@ -55,32 +59,55 @@ export class Engine {
   /** Brings the engine to this cluster, from whatever it held before, one piece after the other. */
   load(objects: readonly KubeObject[]): void {
     const scenario = readScenario(objects.map(object => ({ object: object as never, place: (field: string) => field })), { clusterName });
-    for (const policy of scenario.policies) if (!policy.policy) throw new Refused(`${policy.address}: ${policy.errors.map(e => `${e.path}: ${e.message}`).join('; ')}`);
+    this.#policies = policiesOf(objects).map(object => {
+      const result = parsePolicy(object, { clusterName });
+      if (result.errors) throw new Refused(`${object.kind} ${object.metadata.name}: ${result.errors.map(e => `${e.path}: ${e.message}`).join('; ')}`);
+      return result.policy;
+    });
     this.#objects = objects;
     this.#scenario = scenario;
     this.#world = undefined;
     this.#sets.clear();
+    this.#destinations.clear();
     this.#pods = new Map(scenario.pods.map(p => [`${p.namespace}/${p.name}`, p]));
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
-    this.engine.setPolicies(scenario.policies.flatMap(p => (p.policy ? [p.policy] : [])));
+    this.engine.setPolicies(this.#policies);
     this.#loadIdentities();
     this.#loadPrefixes();
   }
 
   #loadIdentities(): void {
     const ports = new Map<string, NamedPorts[]>();
+    const labels = new Map<string, LabelSet>();
     for (const pod of this.#scenario.pods) ports.set(pod.labels.toString(), [...(ports.get(pod.labels.toString()) ?? []), pod.namedPorts]);
+    for (const pod of this.#scenario.pods) {
+      for (const set of [pod.labels, ...pod.addresses.map(address => this.#asDestination(pod, address))]) {
+        labels.set(set.toString(), set);
+        ports.set(set.toString(), ports.get(pod.labels.toString())!);
+      }
+    }
     for (const [text, id] of this.#identities) {
       if (ports.has(text)) continue;
       this.engine.removeIdentity(id);
       this.#identities.delete(text);
     }
-    for (const pod of this.#scenario.pods) {
-      const text = pod.labels.toString();
+    for (const [text, set] of labels) {
       if (!this.#identities.has(text)) this.#identities.set(text, this.#next++);
-      this.engine.upsertIdentity(this.#identities.get(text)!, pod.labels, ports.get(text)!);
+      this.engine.upsertIdentity(this.#identities.get(text)!, set, ports.get(text)!);
     }
+  }
+
+  /** The labels by which egress policy sees a pod at this address: its own, and the longest of the networks that policies name. */
+  #asDestination(pod: ScenarioPod, address: string): LabelSet {
+    const key = `${pod.namespace}/${pod.name} ${address}`;
+    const known = this.#destinations.get(key);
+    if (known) return known;
+    const network = this.engine.networkPrefixes().filter(text => text.includes(':') === address.includes(':') && prefixHas(parsePrefix(text), parseAddr(address)))
+      .sort((a, b) => parsePrefix(b).bits - parsePrefix(a).bits)[0];
+    const labels = network === undefined ? pod.labels : networkIdentityLabels(pod.labels, network);
+    this.#destinations.set(key, labels);
+    return labels;
   }
 
   #loadPrefixes(): void {
@@ -113,6 +140,13 @@ export class Engine {
     return known;
   }
 
+  /** The number under which the subject's policy sees the peer. */
+  peerOf(q: Question): number {
+    if (!('pod' in q.peer) || q.direction === 'ingress') return this.identity(q.peer, q.subject);
+    const pod = this.#pods.get(q.peer.pod)!;
+    return this.#identities.get(this.#asDestination(pod, pod.addresses[q.v6 ? 1 : 0]!).toString())!;
+  }
+
   /** The number under which the kernel would know the peer. */
   identity(peer: Peer, subject: Question['subject']): number {
     if ('pod' in peer) return this.#identities.get(this.#pods.get(peer.pod)!.labels.toString())!;
@@ -135,21 +169,20 @@ export class Engine {
 
   // ---- answers ----
 
-  byTables(q: Question): 'allow' | 'deny' {
-    const row = lookup(this.set(q.subject, q.direction), this.identity(q.peer, q.subject), q.protocol, q.port);
+  byTables(q: Question): Answer {
+    const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
     if (!row) throw new Error('no row');
-    return row.verdict === 'deny' ? 'deny' : 'allow';
+    return answerOf(row);
   }
 
-  byEvaluation(q: Question): 'allow' | 'deny' {
-    const view = this.engine.identities.get(this.identity(q.peer, q.subject));
-    const policies = this.#scenario.policies.flatMap(p => (p.policy ? [p.policy] : []));
-    return evaluate({ policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port).verdict;
+  byEvaluation(q: Question): Answer {
+    const view = this.engine.identities.get(this.peerOf(q));
+    return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
   }
 
-  /** Undefined for nodes: the tools decide for pods. */
+  /** Undefined for nodes, and for policies that the tools do not read: they decide for pods. */
   byWorld(q: Question): 'allow' | 'deny' | undefined {
-    if ('node' in q.subject) return undefined;
+    if ('node' in q.subject || this.#scenario.unknownPolicies.length > 0) return undefined;
     const world = (this.#world ??= new World(this.#scenario, this.settings));
     const pod = this.#pods.get(q.subject.pod)!;
     const { peer } = q;
@@ -160,4 +193,7 @@ export class Engine {
   }
 }
 
-export type PodLabels = LabelSet;
+function answerOf({ verdict, shadow }: { readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit'; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }): Answer {
+  if (verdict === 'redirect') throw new Error('there is no proxy to redirect to');
+  return { verdict, ...(shadow && { shadow: shadow.verdict }) };
+}

@@ -1,15 +1,25 @@
 /** Random policies over all fields, valid as the API would take them, with a small vocabulary so that they meet. */
 import { ofKind } from './objects.ts';
-import type { CidrRule, CiliumEntry, CiliumPolicy, CiliumPort, CiliumSpec, IcmpRule, KubeObject, LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, PolicyObject, PortRule } from './objects.ts';
+import type { AdminPort, CidrRule, CiliumEntry, CiliumPolicy, CiliumPort, CiliumSpec, ClusterPeer, ClusterPolicy, ClusterProtocol, ClusterRule, ClusterSubject, IcmpRule, KubeObject, LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, PolicyObject, PortRule } from './objects.ts';
 import type { Random } from './random.ts';
 
 const namespaceNames = ['x', 'y', 'z'];
 const boundaries = [1, 53, 80, 81, 443, 1000, 1024, 8080, 9000, 32768, 65535];
 const cidrs = ['10.0.0.0/8', '10.1.0.0/16', '0.0.0.0/0', '::/0', 'fd00::/8', '10.1.2.3/32', '10.1.2.3', '172.16.0.0/12', '192.0.2.0/24', '2001:db8::/32', 'fd00:1::/32', '10.244.0.0/16'];
+/** Those of pods of either node, of single pods, of the outside, and of both. */
+const networks = ['10.0.0.0/8', '10.244.0.0/16', '10.244.1.0/24', '10.244.1.10/32', '10.244.2.0/24', '10.1.0.0/16', '0.0.0.0/0', '::/0', 'fd00:10:244::/48', 'fd00:10:244:1::/64', '192.0.2.0/24'];
 const entities = ['all', 'world', 'cluster', 'host', 'remote-node', 'kube-apiserver', 'ingress', 'init', 'health', 'unmanaged', 'world-ipv4', 'world-ipv6', 'cluster-mesh', 'none'];
 
 export function randomPolicy(random: Random, objects: readonly KubeObject[]): PolicyObject {
+  const policy = ofSomeKind(random, objects);
+  if (random.chance(0.2)) policy.metadata.annotations = { 'policy.cirri.io/mode': random.pick(['audit', 'shadow', 'enforce']) };
+  if (random.chance(0.1)) policy.metadata.annotations = { ...policy.metadata.annotations, 'policy.cirri.io/established': random.pick(['keep', 'recheck']) };
+  return policy;
+}
+
+function ofSomeKind(random: Random, objects: readonly KubeObject[]): PolicyObject {
   return random.one<PolicyObject>(
+    () => randomClusterPolicy(random), () => randomClusterPolicy(random),
     () => randomNetworkPolicy(random),
     () => randomCiliumPolicy(random, 'CiliumNetworkPolicy', objects), () => randomCiliumPolicy(random, 'CiliumNetworkPolicy', objects),
     () => randomCiliumPolicy(random, 'CiliumClusterwideNetworkPolicy', objects),
@@ -91,6 +101,69 @@ function range(random: Random): { port: number; endPort: number } {
   const end = () => (random.chance(0.5) ? random.pick(boundaries) : random.integer(1, 65535));
   const [a, b] = [end(), end()];
   return { port: Math.min(a, b), endPort: Math.max(a, b) };
+}
+
+// ---- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ----
+
+function randomClusterPolicy(random: Random): ClusterPolicy {
+  const kind = random.pick(['AdminNetworkPolicy', 'AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy', 'ClusterNetworkPolicy'] as const);
+  const rules = (direction: 'ingress' | 'egress') => random.list(0, 3, () => clusterRule(random, kind, direction));
+  return {
+    kind, metadata: { name: kind === 'BaselineAdminNetworkPolicy' ? 'default' : random.pick(['p', 'q', 'r', 's']) },
+    spec: {
+      ...(kind === 'ClusterNetworkPolicy' && { tier: random.pick(['Admin', 'Baseline'] as const) }),
+      // A BaselineAdminNetworkPolicy has no priority and comes first in its tier.
+      ...(kind !== 'BaselineAdminNetworkPolicy' && { priority: random.chance(0.1) ? 1000 : random.integer(1, 12) }),
+      subject: clusterSubject(random), ...(random.chance(0.8) && { ingress: rules('ingress') }), ...(random.chance(0.8) && { egress: rules('egress') }),
+    },
+  };
+}
+
+function clusterSubject(random: Random): ClusterSubject {
+  const namespaces = () => random.pick<LabelSelector>([{}, {}, { matchLabels: { team: 'red' } }, { matchLabels: { 'kubernetes.io/metadata.name': 'x' } }, { matchExpressions: [{ key: 'team', operator: 'NotIn', values: ['red'] }] }, { matchExpressions: [{ key: 'env', operator: 'DoesNotExist' }] }]);
+  return random.chance(0.5) ? { namespaces: namespaces() } : { pods: { namespaceSelector: namespaces(), podSelector: labelSelector(random) } };
+}
+
+function clusterRule(random: Random, kind: ClusterPolicy['kind'], direction: 'ingress' | 'egress'): ClusterRule {
+  const allow = kind === 'ClusterNetworkPolicy' ? 'Accept' : 'Allow';
+  const action = random.pick<ClusterRule['action']>(kind === 'BaselineAdminNetworkPolicy' ? [allow, 'Deny'] : [allow, 'Deny', 'Pass']);
+  const peers = random.list(1, 2, () => clusterPeer(random, direction, action === allow));
+  return {
+    action, ...(direction === 'ingress' ? { from: peers } : { to: peers }),
+    ...(random.chance(0.6) && (kind === 'ClusterNetworkPolicy' ? { protocols: random.list(1, 2, () => clusterProtocol(random)) } : { ports: random.list(1, 2, () => adminPort(random)) })),
+  };
+}
+
+function clusterPeer(random: Random, direction: 'ingress' | 'egress', allows: boolean): ClusterPeer {
+  if (direction === 'ingress' || random.chance(0.5)) return clusterSubject(random);
+  return random.one<ClusterPeer>(
+    () => ({ nodes: random.pick<LabelSelector>([{}, { matchLabels: { zone: 'east' } }, { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['east'] }] }]) }),
+    () => ({ networks: random.list(1, 2, () => random.pick(networks)) }), () => ({ networks: random.list(1, 2, () => random.pick(networks)) }),
+    () => (allows ? { domainNames: ['*.example.com'] } : { networks: ['0.0.0.0/0'] }),
+  );
+}
+
+function adminPort(random: Random): AdminPort {
+  const protocol = random.pick([{}, { protocol: 'TCP' }, { protocol: 'UDP' }, { protocol: 'SCTP' }]);
+  return random.one<AdminPort>(
+    () => ({ portNumber: { port: random.pick(boundaries), ...protocol } }),
+    () => ({ portRange: { ...startAndEnd(random), ...protocol } }),
+    () => ({ namedPort: random.pick(['web', 'dns', 'metrics', 'none']) }),
+  );
+}
+
+function clusterProtocol(random: Random): ClusterProtocol {
+  const transport = random.pick(['tcp', 'udp', 'sctp']);
+  return random.one<ClusterProtocol>(
+    () => ({ [transport]: {} }), () => ({ [transport]: { destinationPort: { number: random.pick(boundaries) } } }),
+    () => ({ [transport]: { destinationPort: { range: startAndEnd(random) } } }),
+    () => ({ destinationNamedPort: random.pick(['web', 'dns', 'metrics', 'none']) }),
+  );
+}
+
+function startAndEnd(random: Random): { start: number; end: number } {
+  const { port, endPort } = range(random);
+  return port < endPort ? { start: port, end: endPort } : port < 65535 ? { start: port, end: port + 1 } : { start: port - 1, end: port };
 }
 
 // ---- Cilium ----

@@ -131,9 +131,14 @@ function replaced(objects: readonly KubeObject[], old: KubeObject, next: KubeObj
   return objects.map(o => (o === old ? next : o));
 }
 
-/** Of objects of one name the last counts, as in the API. */
+/** Of objects of one name the last counts, as in the API; and of policies with one priority, whose order nobody defines. */
 function withoutTwins(objects: readonly KubeObject[]): KubeObject[] {
-  return [...new Map(objects.map(o => [`${o.kind}/${o.metadata.namespace ?? ''}/${o.metadata.name}`, o] as const)).values()];
+  const named = [...new Map(objects.map(o => [`${o.kind}/${o.metadata.namespace ?? ''}/${o.metadata.name}`, o] as const)).values()];
+  return [...new Map(named.map((o, i) => [orderOf(o) ?? i, o] as const)).values()];
+}
+
+function orderOf(object: KubeObject): string | undefined {
+  return object.kind === 'AdminNetworkPolicy' || object.kind === 'ClusterNetworkPolicy' ? `${object.spec.tier ?? 'Admin'} ${object.spec.priority}` : undefined;
 }
 
 // ---- questions ----
@@ -161,7 +166,8 @@ export function randomQuestion(random: Random, objects: readonly KubeObject[], i
   const protocol = random.pick([6, 6, 6, 6, 17, 17, 132, 1, 58, 47]);
   const port = protocol === 1 ? random.pick([0, 8, 13]) : protocol === 58 ? random.pick([128, 129, 139]) : protocol === 47 ? 0
     : random.chance(0.8) ? random.pick(interesting) : random.integer(1, 65535);
-  return { subject, direction, peer, protocol, port };
+  const v6 = protocol === 58 || ('outside' in peer ? peer.outside.includes(':') : protocol !== 1 && random.chance(0.5));
+  return { subject, direction, peer, protocol, port, v6 };
 }
 
 function keyOf(pod: Pod): string {

@@ -3,25 +3,28 @@ import { parseAddr, parsePrefix, prefixHas, isIPv4 } from '../../src/std/ip.ts';
 import { allHold, clusterKey, holds, namespaceKey, namespaceLabelPrefix, podLabels, requirements, reservedLabels } from './naive-labels.ts';
 import type { Label } from './naive-labels.ts';
 import { clusterName, ofKind, podKey } from './objects.ts';
-import type { CidrRule, CiliumEntry, CiliumPolicy, KubeObject, LabelSelector, NetworkPolicyPeer, Peer, Pod, ServiceRule } from './objects.ts';
+import type { CidrRule, CiliumEntry, CiliumPolicy, ClusterPeer, KubeObject, LabelSelector, NetworkPolicyPeer, Peer, Pod, ServiceRule } from './objects.ts';
 
 /** The other end, as policies see it. */
 export interface PeerView {
   readonly labels: readonly Label[];
   /** Outside the cluster only. */
   readonly address?: string;
+  /** Of a pod, the one that is used here. */
+  readonly podAddress?: string;
   /** All pods that no policy can tell from this one: those with the same labels. */
   readonly pods: readonly Pod[];
 }
 
 /** A node is `host` to its own pods and `remote-node` to everybody else's. */
-export function viewPeer(objects: readonly KubeObject[], peer: Peer, subjectNode: string): PeerView {
+export function viewPeer(objects: readonly KubeObject[], peer: Peer, subjectNode: string, v6: boolean): PeerView {
   if ('outside' in peer) return { labels: reservedLabels('world', isIPv4(parseAddr(peer.outside)) ? 'world-ipv4' : 'world-ipv6'), address: peer.outside, pods: [] };
   if ('node' in peer) return { labels: reservedLabels(peer.node === subjectNode ? 'host' : 'remote-node'), pods: [] };
   if ('reserved' in peer) return { labels: peer.reserved === 'kube-apiserver' ? reservedLabels('kube-apiserver', 'remote-node') : reservedLabels(peer.reserved), pods: [] };
   const pods = ofKind(objects, 'Pod').filter(p => p.spec.hostNetwork !== true);
-  const labels = podLabels(objects, pods.find(p => podKey(p) === peer.pod)!);
-  return { labels, pods: pods.filter(p => sameLabels(podLabels(objects, p), labels)) };
+  const pod = pods.find(p => podKey(p) === peer.pod)!;
+  const labels = podLabels(objects, pod);
+  return { labels, podAddress: pod.status.podIPs[v6 ? 1 : 0]!.ip, pods: pods.filter(p => sameLabels(podLabels(objects, p), labels)) };
 }
 
 function sameLabels(a: readonly Label[], b: readonly Label[]): boolean {
@@ -40,6 +43,24 @@ export function networkPolicyPeer(peer: NetworkPolicyPeer, namespace: string, vi
   if (!isPod(view) || !allHold(requirements(peer.podSelector ?? {}, 'k8s'), view.labels)) return false;
   if (!peer.namespaceSelector) return isIn(view, namespaceKey, namespace);
   return allHold(requirements(peer.namespaceSelector, 'k8s').map(r => ({ ...r, key: namespaceLabelPrefix + r.key })), view.labels);
+}
+
+// ---- AdminNetworkPolicy and its kin ----
+
+/** Pods by namespace and labels; what is no pod is never meant by them. */
+export function clusterPods(peer: Pick<ClusterPeer, 'namespaces' | 'pods'>, labels: readonly Label[]): boolean {
+  const inNamespaces = (selector: LabelSelector) => allHold(requirements(selector, 'k8s').map(r => ({ ...r, key: namespaceLabelPrefix + r.key })), labels);
+  if (!labels.some(l => l.source === 'k8s' && l.key === namespaceKey)) return false;
+  if (peer.namespaces) return inNamespaces(peer.namespaces);
+  return peer.pods !== undefined && inNamespaces(peer.pods.namespaceSelector) && allHold(requirements(peer.pods.podSelector, 'k8s'), labels);
+}
+
+export function clusterPeer(peer: ClusterPeer, denies: boolean, view: PeerView): boolean {
+  if (peer.namespaces || peer.pods) return clusterPods(peer, view.labels);
+  // As with toNodes: labels of nodes are not known, so a selector on them means nobody, in a deny rule every node.
+  if (peer.nodes) return (has(view, 'host') || has(view, 'remote-node')) && (denies || requirements(peer.nodes).length === 0);
+  // Unlike Cilium's CIDRs these are compared with the addresses of pods too.
+  return (peer.networks ?? []).some(cidr => inCidr(cidr, [], view) || (view.podAddress !== undefined && contains(cidr, view.podAddress)));
 }
 
 // ---- Cilium ----

@@ -1,6 +1,6 @@
 /** The naive evaluator's ports: whether the protocol and port asked for are among those that are written. */
 import type { Asked } from './naive.ts';
-import type { CiliumEntry, NetworkPolicyPort, Pod } from './objects.ts';
+import type { AdminPort, CiliumEntry, ClusterProtocol, ClusterRule, NetworkPolicyPort, Pod, TransportPort } from './objects.ts';
 
 const numbers: Readonly<Record<string, number>> = { ICMP: 1, IGMP: 2, IPIP: 4, TCP: 6, UDP: 17, IPV6: 41, GRE: 47, ESP: 50, AH: 51, ICMPV6: 58, VRRP: 112, SCTP: 132 };
 const icmpNames: Readonly<Record<string, number>> = { 'IPv4 EchoReply': 0, 'IPv4 EchoRequest': 8, 'IPv4 Timestamp': 13, 'IPv6 EchoRequest': 128, 'IPv6 EchoReply': 129 };
@@ -12,6 +12,28 @@ export function networkPolicyPorts(ports: readonly NetworkPolicyPort[], asked: A
     if (typeof port === 'string') return isNamed(port, true, asked);
     return port <= asked.port && asked.port <= (endPort ?? port);
   });
+}
+
+/** Of a rule of an AdminNetworkPolicy or one of its kin; a rule without ports is about all protocols. */
+export function clusterPorts(rule: ClusterRule, asked: Asked): boolean {
+  const opens = rule.action !== 'Deny';
+  const written = [...(rule.ports ?? []).map(p => adminPort(p, opens, asked)), ...(rule.protocols ?? []).map(p => clusterProtocol(p, opens, asked))];
+  return written.length === 0 || written.some(Boolean);
+}
+
+function adminPort({ portNumber, portRange, namedPort }: AdminPort, opens: boolean, asked: Asked): boolean {
+  if (namedPort !== undefined) return [6, 17, 132].includes(asked.protocol) && isNamed(namedPort, opens, asked);
+  const [from, to] = portNumber ? [portNumber.port, portNumber.port] : [portRange!.start, portRange!.end];
+  return asked.protocol === numbers[(portNumber ?? portRange)!.protocol ?? 'TCP'] && from <= asked.port && asked.port <= to;
+}
+
+function clusterProtocol(protocol: ClusterProtocol, opens: boolean, asked: Asked): boolean {
+  if (protocol.destinationNamedPort !== undefined) return [6, 17, 132].includes(asked.protocol) && isNamed(protocol.destinationNamedPort, opens, asked);
+  const [name, { destinationPort }] = Object.entries(protocol)[0] as [string, TransportPort];
+  if (asked.protocol !== numbers[name.toUpperCase()]) return false;
+  if (!destinationPort) return true;
+  const { number, range } = destinationPort;
+  return number !== undefined ? asked.port === number : range!.start <= asked.port && asked.port <= range!.end;
 }
 
 /** Those of the entry's `toPorts` and `icmps` that hold. */

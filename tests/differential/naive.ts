@@ -4,25 +4,61 @@
  * of the semantics on which they do (src/policy/README.md).
  */
 import { allHold, namespaceKey, podLabels, requirements, reservedLabels } from './naive-labels.ts';
-import { ciliumPeers, networkPolicyPeer, viewPeer } from './naive-peers.ts';
+import { ciliumPeers, clusterPeer, clusterPods, networkPolicyPeer, viewPeer } from './naive-peers.ts';
 import type { PeerView } from './naive-peers.ts';
-import { ciliumPorts, networkPolicyPorts } from './naive-ports.ts';
+import { ciliumPorts, clusterPorts, networkPolicyPorts } from './naive-ports.ts';
 import { ofKind, podKey, policiesOf } from './objects.ts';
-import type { CiliumEntry, CiliumPolicy, CiliumSpec, KubeObject, NetworkPolicy, Pod, Question, Settings } from './objects.ts';
+import type { Answer, CiliumEntry, CiliumPolicy, CiliumSpec, ClusterPolicy, KubeObject, NetworkPolicy, Pod, PolicyObject, Question, Settings } from './objects.ts';
 
-/** What one rule, or a policy's default deny, says about the question. */
-type Say = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'default-deny';
+/** What a rule that applies to the question, or a policy's default deny, says. */
+type Word = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'pass' | 'default-deny';
 
-export function naive(objects: readonly KubeObject[], question: Question, settings: Settings): 'allow' | 'deny' {
-  if (settings.mode === 'never') return 'allow';
+interface Say { readonly word: Word; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string }
+
+const denials: readonly Word[] = ['deny', 'unauthenticated', 'unproxied', 'default-deny'];
+
+/** The verdict with the enforced policies; whether those in audit would deny it; whether those in shadow would change it. */
+export function naive(objects: readonly KubeObject[], question: Question, settings: Settings): Answer {
+  if (settings.mode === 'never') return { verdict: 'allow' };
   const asked = new Asked(objects, question);
-  if (settings.allowLocalhost === 'always' && question.direction === 'ingress' && !asked.isNode && asked.peer.labels.some(l => l.source === 'reserved' && l.key === 'host')) return 'allow';
-  const says = policiesOf(objects).flatMap(policy => (policy.kind === 'NetworkPolicy' ? networkPolicySays(policy, asked) : ciliumPolicySays(policy, asked)));
-  if (says.includes('deny')) return 'deny';
-  if (says.includes('unauthenticated')) return 'deny';
-  if (says.includes('allow')) return 'allow';
-  if (says.includes('unproxied')) return 'deny';
-  return says.includes('default-deny') || settings.mode === 'always' ? 'deny' : 'allow';
+  const fromOwnNode = question.direction === 'ingress' && !asked.isNode && asked.peer.labels.some(l => l.source === 'reserved' && l.key === 'host');
+  if (settings.allowLocalhost === 'always' && fromOwnNode) return { verdict: 'allow' };
+  const says = policiesOf(objects).flatMap(policy => saysOf(policy, asked));
+  const enforced = decide(says.filter(s => s.mode === 'enforce' || (s.mode === 'audit' && !denials.includes(s.word))), settings);
+  const audited = decide(says.filter(s => s.mode !== 'shadow'), settings);
+  const shadow = decide(says.filter(s => s.mode !== 'audit' || !denials.includes(s.word)), settings);
+  const verdict = enforced === 'deny' ? 'deny' : audited === 'deny' ? 'audit' : 'allow';
+  return shadow === enforced ? { verdict } : { verdict, shadow };
+}
+
+/** Tier by tier: admin, where the first rule decides or passes on; normal, where deny wins; baseline, as admin. */
+function decide(says: readonly Say[], settings: Settings): 'allow' | 'deny' {
+  const first = inOrder(says, 'admin')[0]?.word;
+  if (first === 'allow' || first === 'deny') return first;
+  const normal = says.filter(s => s.tier === 'normal').map(s => s.word);
+  if (normal.includes('deny')) return 'deny';
+  if (normal.includes('unauthenticated')) return 'deny';
+  if (normal.includes('allow')) return 'allow';
+  if (normal.includes('unproxied')) return 'deny';
+  if (normal.includes('default-deny') || settings.mode === 'always') return 'deny';
+  return inOrder(says, 'baseline')[0]?.word === 'deny' ? 'deny' : 'allow';
+}
+
+/** Smaller priorities first; within a policy as written. */
+function inOrder(says: readonly Say[], tier: Say['tier']): readonly Say[] {
+  return says.filter(s => s.tier === tier).sort((a, b) => a.priority - b.priority);
+}
+
+function saysOf(policy: PolicyObject, asked: Asked): readonly Say[] {
+  const mode = policy.metadata.annotations?.['policy.cirri.io/mode'] ?? 'enforce';
+  switch (policy.kind) {
+    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
+    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
+    default: {
+      const tier = policy.kind === 'BaselineAdminNetworkPolicy' || policy.spec.tier === 'Baseline' ? 'baseline' : 'admin';
+      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode }));
+    }
+  }
 }
 
 /** The question with everything that does not depend on a policy looked up. */
@@ -45,7 +81,7 @@ export class Asked {
     this.isNode = 'node' in subject;
     this.pod = 'pod' in subject ? ofKind(objects, 'Pod').find(p => podKey(p) === subject.pod)! : undefined;
     this.labels = 'node' in subject ? nodeLabels(objects, subject.node) : podLabels(objects, this.pod!);
-    this.peer = viewPeer(objects, question.peer, 'node' in subject ? subject.node : this.pod!.spec.nodeName);
+    this.peer = viewPeer(objects, question.peer, 'node' in subject ? subject.node : this.pod!.spec.nodeName, question.v6);
   }
 }
 
@@ -56,7 +92,7 @@ function nodeLabels(objects: readonly KubeObject[], name: string): ReturnType<ty
 
 // ---- NetworkPolicy ----
 
-function networkPolicySays(policy: NetworkPolicy, asked: Asked): Say[] {
+function networkPolicySays(policy: NetworkPolicy, asked: Asked): Word[] {
   const { spec } = policy;
   const namespace = policy.metadata.namespace!;
   if (asked.isNode || asked.pod!.metadata.namespace !== namespace || !allHold(requirements(spec.podSelector, 'k8s'), asked.labels)) return [];
@@ -72,9 +108,19 @@ function networkPolicySays(policy: NetworkPolicy, asked: Asked): Say[] {
   return [...(isolates ? ['default-deny' as const] : []), ...(allows ? ['allow' as const] : [])];
 }
 
+// ---- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ----
+
+function clusterPolicySays(policy: ClusterPolicy, asked: Asked): Word[] {
+  if (asked.isNode || !clusterPods(policy.spec.subject, asked.labels)) return [];
+  const words = { Allow: 'allow', Accept: 'allow', Deny: 'deny', Pass: 'pass' } as const;
+  return (policy.spec[asked.direction] ?? [])
+    .filter(rule => (rule.from ?? rule.to ?? []).some(peer => clusterPeer(peer, rule.action === 'Deny', asked.peer)) && clusterPorts(rule, asked))
+    .map(rule => words[rule.action]);
+}
+
 // ---- Cilium ----
 
-function ciliumPolicySays(policy: CiliumPolicy, asked: Asked): Say[] {
+function ciliumPolicySays(policy: CiliumPolicy, asked: Asked): Word[] {
   return [...(policy.spec ? [policy.spec] : []), ...(policy.specs ?? [])].flatMap(spec => {
     if (!selectsSubject(policy, spec, asked)) return [];
     const [allowing, denying] = asked.direction === 'ingress' ? [spec.ingress ?? [], spec.ingressDeny ?? []] : [spec.egress ?? [], spec.egressDeny ?? []];
@@ -98,7 +144,7 @@ function selectsSubject(policy: CiliumPolicy, spec: CiliumSpec, asked: Asked): b
   return asked.pod!.metadata.namespace === policy.metadata.namespace && allHold(own, asked.labels);
 }
 
-function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Say[] {
+function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Word[] {
   const peers = ciliumPeers(asked.objects, policy, entry, deny, subjectIsInit, asked.peer);
   const hasPorts = (entry.toPorts ?? []).length > 0 || (entry.icmps ?? []).length > 0;
   if (peers === false || (peers === 'absent' && !hasPorts)) return [];

@@ -75,7 +75,21 @@ export interface CiliumSpec {
 
 export interface CiliumPolicy { kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy'; metadata: Metadata; spec?: CiliumSpec; specs?: CiliumSpec[] }
 
-export type PolicyObject = NetworkPolicy | CiliumPolicy;
+// ---- the network policy API ----
+
+export interface ClusterSubject { namespaces?: LabelSelector; pods?: { namespaceSelector: LabelSelector; podSelector: LabelSelector } }
+export interface ClusterPeer extends ClusterSubject { nodes?: LabelSelector; networks?: string[]; domainNames?: string[] }
+export interface AdminPort { portNumber?: { protocol?: string; port: number }; portRange?: { protocol?: string; start: number; end: number }; namedPort?: string }
+export interface TransportPort { destinationPort?: { number?: number; range?: { start: number; end: number } } }
+export interface ClusterProtocol { tcp?: TransportPort; udp?: TransportPort; sctp?: TransportPort; destinationNamedPort?: string }
+export interface ClusterRule { action: 'Allow' | 'Accept' | 'Deny' | 'Pass'; from?: ClusterPeer[]; to?: ClusterPeer[]; ports?: AdminPort[]; protocols?: ClusterProtocol[] }
+export interface ClusterPolicy {
+  kind: 'AdminNetworkPolicy' | 'BaselineAdminNetworkPolicy' | 'ClusterNetworkPolicy';
+  metadata: Metadata;
+  spec: { tier?: 'Admin' | 'Baseline'; priority?: number; subject: ClusterSubject; ingress?: ClusterRule[]; egress?: ClusterRule[] };
+}
+
+export type PolicyObject = NetworkPolicy | CiliumPolicy | ClusterPolicy;
 export type KubeObject = Namespace | Pod | Node | Service | EndpointSlice | CidrGroup | PolicyObject;
 
 export function ofKind<K extends KubeObject['kind']>(objects: readonly KubeObject[], kind: K): Extract<KubeObject, { kind: K }>[] {
@@ -100,6 +114,14 @@ export interface Question {
   readonly peer: Peer;
   readonly protocol: number;
   readonly port: number;
+  /** By which of its addresses the peer is reached; of an outside address its family. */
+  readonly v6: boolean;
+}
+
+/** What an end says: passes, is dropped, or passes and is reported; and what it would say with the shadow policies, where that differs. */
+export interface Answer {
+  readonly verdict: 'allow' | 'deny' | 'audit';
+  readonly shadow?: 'allow' | 'deny';
 }
 
 /** How the cluster is set up. */
@@ -117,5 +139,5 @@ export function podKey(pod: Pod): string {
 export function questionText(q: Question): string {
   const name = (end: Question['subject'] | Peer) => Object.entries(end).map(([kind, text]) => `${kind} ${text}`).join();
   const [from, to] = q.direction === 'ingress' ? [q.peer, q.subject] : [q.subject, q.peer];
-  return `${q.direction} of ${name(q.subject)}: ${name(from)} → ${name(to)}, protocol ${q.protocol}, port ${q.port}`;
+  return `${q.direction} of ${name(q.subject)}: ${name(from)} → ${name(to)}, protocol ${q.protocol}, port ${q.port}, ${q.v6 ? 'IPv6' : 'IPv4'}`;
 }
