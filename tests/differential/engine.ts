@@ -124,6 +124,15 @@ export class Engine {
     if (this.engine.missingPrefixes().length > 0) throw new Error(`prefixes without an identity: ${this.engine.missingPrefixes().join(' ')}`);
   }
 
+  /** Another engine that is given all at once, with the same numbers for identities. */
+  fromScratch(): Engine {
+    const fresh = new Engine(this.settings);
+    for (const [text, id] of this.#identities) fresh.#identities.set(text, id);
+    for (const [prefix, id] of this.#prefixes) fresh.#prefixes.set(prefix, id);
+    fresh.load(this.#objects);
+    return fresh;
+  }
+
   subject(subject: Question['subject']): Subject {
     if ('pod' in subject) {
       const pod = this.#pods.get(subject.pod)!;

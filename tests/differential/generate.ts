@@ -166,7 +166,7 @@ export function randomQuestion(random: Random, objects: readonly KubeObject[], i
   const protocol = random.pick([6, 6, 6, 6, 17, 17, 132, 1, 58, 47]);
   const port = protocol === 1 ? random.pick([0, 8, 13]) : protocol === 58 ? random.pick([128, 129, 139]) : protocol === 47 ? 0
     : random.chance(0.8) ? random.pick(interesting) : random.integer(1, 65535);
-  const v6 = protocol === 58 || ('outside' in peer ? peer.outside.includes(':') : protocol !== 1 && random.chance(0.5));
+  const v6 = 'outside' in peer ? peer.outside.includes(':') : protocol === 58 || (protocol !== 1 && random.chance(0.5));
   return { subject, direction, peer, protocol, port, v6 };
 }
 

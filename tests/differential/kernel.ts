@@ -17,7 +17,7 @@ import type { FrameSpec } from '../programs/packet.ts';
 import type { Engine } from './engine.ts';
 import { here, reservedPeers } from './generate.ts';
 import { ofKind, podKey } from './objects.ts';
-import type { Direction, Pod, Peer, Question } from './objects.ts';
+import type { Answer, Direction, Pod, Peer, Question } from './objects.ts';
 
 const podMac = '02:00:00:00:00:0a';
 const hostMac = '02:00:00:00:00:fe';
@@ -26,11 +26,13 @@ const router = ['10.244.1.1', 'fd00:10:244:1::1'] as const;
 const directionNumber: Readonly<Record<Direction, number>> = { ingress: 1, egress: 2 };
 const shot = 2;
 const policyDenied = 133;
+/** Of an event: the denial of a policy in audit. */
+const audited = 4;
 
 /** What the programs said to one question. */
 export interface KernelAnswer {
   readonly question: Question;
-  readonly verdict: 'allow' | 'deny';
+  readonly answer: Answer;
 }
 
 export class Kernel {
@@ -111,23 +113,24 @@ export class Kernel {
   }
 
   /** Sends the packet that asks the question; empty where no packet can (host policies, a node that asks itself, no address of the family). */
-  ask(engine: Engine, q: Question, v6: boolean): readonly KernelAnswer[] {
+  ask(engine: Engine, q: Question): readonly KernelAnswer[] {
     if (!('pod' in q.subject)) return [];
     if ('node' in q.peer && q.peer.node === here && q.direction === 'ingress' && engine.settings.allowLocalhost === 'policy') return [];
     const [subject, peer] = [addressesOf(engine, q.subject), addressesOf(engine, q.peer)];
-    const family = 'outside' in q.peer ? q.peer.outside.includes(':') : q.protocol === 1 ? false : q.protocol === 58 ? true : v6;
     // ICMP of the other family is no ICMP.
-    if ((q.protocol === 1 && family) || (q.protocol === 58 && !family)) return [];
-    const own = subject[family ? 1 : 0]!;
-    const other = 'outside' in q.peer ? q.peer.outside : peer[family ? 1 : 0]!;
+    if ((q.protocol === 1 && q.v6) || (q.protocol === 58 && !q.v6)) return [];
+    const own = subject[q.v6 ? 1 : 0]!;
+    const other = 'outside' in q.peer ? q.peer.outside : peer[q.v6 ? 1 : 0]!;
     const [source, destination] = q.direction === 'egress' ? [own, other] : [other, own];
     const local = 'pod' in q.peer && engine.pods.get(q.peer.pod)!.node === here;
+    const questions = local ? bothEnds(q) : [q];
+    // The programs do not know networks yet.
+    if (questions.some(asked => engine.peerOf(asked) !== engine.identity(asked.peer, asked.subject))) return [];
     const program: ProgramName = q.direction === 'egress' || local ? 'from_pod' : 'node' in q.peer && q.peer.node === here ? 'to_pod' : 'from_network';
     const frame = frameOf(source, destination, q);
     const { returnValue, flows, drops } = this.#datapath.run(program, buildFrame(frame));
     this.#forgetConnection(frame);
-    const answers = local ? bothEnds(q) : [q];
-    return this.#read(engine, answers, returnValue, flows, drops);
+    return this.#read(engine, questions, returnValue, flows, drops);
   }
 
   /** Every event says which end spoke: its rule must be the one of the compiled row, not only its verdict. */
@@ -140,17 +143,17 @@ export class Kernel {
       if (drop && drop.reasonOrPoint !== policyDenied) throw new Error(`dropped for another reason than policy: ${drop.reasonOrPoint}`);
       if (!event) {
         // What the node itself sends is told without a judgement.
-        if (questions.length === 1 && returnValue !== shot) answers.push({ question, verdict: 'allow' });
+        if (questions.length === 1 && returnValue !== shot) answers.push({ question, answer: { verdict: 'allow' } });
         continue;
       }
-      answers.push({ question, verdict: drop ? 'deny' : 'allow' });
+      answers.push({ question, answer: { verdict: drop ? 'deny' : event.verdict === audited ? 'audit' : 'allow' } });
       const fromHost = 'node' in question.peer && question.peer.node === here && question.direction === 'ingress';
-      const row = lookup(engine.set(question.subject, question.direction), engine.identity(question.peer, question.subject), question.protocol, question.port);
+      const row = lookup(engine.set(question.subject, question.direction), engine.peerOf(question), question.protocol, question.port);
       if (!fromHost && (event.rule !== row?.rule || event.match !== row.match)) throw new Error(`the kernel names rule ${event.rule} (match ${event.match}), the tables say ${row?.rule} (${row?.match})`);
       if (drop) break;
     }
     if (answers.length === 0) throw new Error(`program returned ${returnValue} without a word`);
-    if ((returnValue === shot) !== answers.some(a => a.verdict === 'deny')) throw new Error(`program returned ${returnValue}, its events say otherwise`);
+    if ((returnValue === shot) !== answers.some(a => a.answer.verdict === 'deny')) throw new Error(`program returned ${returnValue}, its events say otherwise`);
     return answers;
   }
 
