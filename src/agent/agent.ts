@@ -29,6 +29,7 @@ import { Netlink } from '../sys/netlink.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
+import { Enforcement } from './enforcement.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { reflectors, startInputs } from './inputs.ts';
 import { createLookups } from './lookups.ts';
@@ -117,6 +118,13 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     hostRows: () => hostRows(node, devices),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
+    onPass: () => enforcement.passed(policies.revision),
+  });
+  const enforcement: Enforcement = new Enforcement({
+    endpoints, isSynced,
+    failures: () => regenerator.failures,
+    rowErrors: () => regenerator.endpointReconciler.statuses(),
+    hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
@@ -182,7 +190,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }, { log, signal }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, services, flows, pool, prefixes, isSynced });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, isSynced });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

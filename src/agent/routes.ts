@@ -13,7 +13,8 @@ import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { reflectors, type Inputs } from './inputs.ts';
-import type { PolicyInputs } from './policy-inputs.ts';
+import type { Enforcement } from './enforcement.ts';
+import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import { answered, type Routes } from './server.ts';
 import type { Services } from '../features/services/start.ts';
@@ -31,6 +32,7 @@ export interface AgentParts {
   readonly endpoints: Table<Endpoint>;
   readonly regenerator: Regenerator;
   readonly policies: PolicyInputs;
+  readonly enforcement: Enforcement;
   readonly services: Services;
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
@@ -62,7 +64,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(opened.maps.ruleStats),
-    '/v1/policies': () => parts.policies.describe(),
+    '/v1/policies': () => policyReports(parts),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
       const found = tables.find(({ table }) => table.name === rest);
@@ -73,6 +75,11 @@ export function agentRoutes(parts: AgentParts): Routes {
       return map && firstEntries(map.entries(), Number(url.searchParams.get('limit') ?? 1000));
     },
   };
+}
+
+export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
+  const versions = policies.versions();
+  return policies.report(version => enforcement.of(version, versions));
 }
 
 function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
