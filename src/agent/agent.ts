@@ -31,11 +31,12 @@ import { Table } from '../table/table.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
-import { reflectors, startInputs } from './inputs.ts';
+import { policySources, reflectors, startInputs } from './inputs.ts';
 import { createLookups } from './lookups.ts';
 import { PolicyInputs } from './policy-inputs.ts';
+import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
-import { agentRoutes } from './routes.ts';
+import { agentRoutes, policyReports } from './routes.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
@@ -118,13 +119,19 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     hostRows: () => hostRows(node, devices),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
-    onPass: () => enforcement.passed(policies.revision),
+    onPass: () => {
+      enforcement.passed(policies.revision);
+      policyStatus.mark();
+    },
   });
   const enforcement: Enforcement = new Enforcement({
     endpoints, isSynced,
     failures: () => regenerator.failures,
     rowErrors: () => regenerator.endpointReconciler.statuses(),
     hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
+  });
+  const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
+    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
@@ -169,6 +176,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Loops: each marks and does its work in its own time.
   const loops = [
+    policyStatus.run(),
     regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table], signal, log }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({

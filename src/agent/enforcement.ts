@@ -7,6 +7,8 @@ import { subjectKey } from './regenerate.ts';
 export interface Enforced {
   readonly enforced: boolean;
   readonly error?: string;
+  /** The next pass will load it. */
+  readonly pending?: boolean;
 }
 
 /** A policy, and at which of the agent's revisions it took its present form. */
@@ -64,7 +66,7 @@ export class Enforcement {
   }
 
   of(version: PolicyVersion, all: Iterable<PolicyVersion>): Enforced {
-    if (this.#revision < version.revision) return { enforced: false, error: 'not loaded into the kernel yet' };
+    if (this.#revision < version.revision) return { enforced: false, error: 'not loaded into the kernel yet', pending: true };
     for (const behind of this.#behind.values()) {
       if (!selects(version.policy, behind.labels)) continue;
       // Where no newer policy is to blame it is the peers that did not fit, and that concerns every policy of the subject.

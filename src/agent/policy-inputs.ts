@@ -9,7 +9,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Condition, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
 import type { Enforced, PolicyVersion } from './enforcement.ts';
-import type { Inputs } from './inputs.ts';
+import { policySources, type Inputs } from './inputs.ts';
 
 export interface PolicyInputsDependencies {
   readonly inputs: Inputs;
@@ -63,11 +63,7 @@ export class PolicyInputs {
   constructor(dependencies: PolicyInputsDependencies) {
     this.#deps = dependencies;
     const { inputs } = dependencies;
-    this.#sources = [
-      { kind: 'NetworkPolicy', changes: inputs.networkPolicies.table.changes() },
-      { kind: 'CiliumNetworkPolicy', changes: inputs.ciliumNetworkPolicies.table.changes() },
-      { kind: 'CiliumClusterwideNetworkPolicy', changes: inputs.ciliumClusterwideNetworkPolicies.table.changes() },
-    ];
+    this.#sources = policySources(inputs).map(({ resource, table }) => ({ kind: resource.kind, changes: table.changes() }));
     this.#identityChanges = dependencies.identities.changes();
     this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
     this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
@@ -77,7 +73,7 @@ export class PolicyInputs {
   /** Tables whose change asks for a pass. */
   get watched(): readonly { watch(onMark: () => void): () => void }[] {
     const { inputs } = this.#deps;
-    return [inputs.networkPolicies.table, inputs.ciliumNetworkPolicies.table, inputs.ciliumClusterwideNetworkPolicies.table, inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table];
+    return [...policySources(inputs).map(({ table }) => table), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table];
   }
 
   get size(): number {
@@ -157,7 +153,7 @@ export class PolicyInputs {
       return false;
     }
     this.#contents.set(address, content);
-    const { policy, errors } = parsePolicy(object, { clusterName: this.#deps.clusterName });
+    const { policy, errors } = parsePolicy(object, { clusterName: this.#deps.clusterName, nodeLabels: true });
     if (policy) this.#entries.set(address, { seen, version: { policy, revision: this.#revision + 1 }, errors: [] });
     else this.#entries.set(address, { seen, ...(before?.version ? { version: before.version } : {}), errors });
     return policy !== undefined;
