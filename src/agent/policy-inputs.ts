@@ -9,6 +9,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Condition, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
 import type { Enforced, PolicyVersion } from './enforcement.ts';
+import type { LocalIdentities } from './local-identities.ts';
 import { policySources, type Inputs } from './inputs.ts';
 
 export interface PolicyInputsDependencies {
@@ -16,6 +17,8 @@ export interface PolicyInputsDependencies {
   readonly identities: Table<Identity>;
   readonly engine: PolicyEngine;
   readonly prefixes: PrefixIdentities;
+  /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
+  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -58,12 +61,16 @@ export class PolicyInputs {
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
+  readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
   #serviceUsers = false;
+  #localPolicies = -1;
+  readonly #renamed = new Set<number>();
 
   constructor(dependencies: PolicyInputsDependencies) {
     this.#deps = dependencies;
     const { inputs } = dependencies;
     this.#sources = policySources(inputs).map(({ resource, table }) => ({ kind: resource.kind, changes: table.changes() }));
+    this.#local = dependencies.local?.(identity => this.#namedPortsOf(identity));
     this.#identityChanges = dependencies.identities.changes();
     this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
     this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
@@ -73,7 +80,7 @@ export class PolicyInputs {
   /** Tables whose change asks for a pass. */
   get watched(): readonly { watch(onMark: () => void): () => void }[] {
     const { inputs } = this.#deps;
-    return [...policySources(inputs).map(({ table }) => table), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table];
+    return [...policySources(inputs).map(({ table }) => table), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table, inputs.nodes.table];
   }
 
   get size(): number {
@@ -112,9 +119,10 @@ export class PolicyInputs {
     const groups = this.#takeGroups();
     const services = this.#takeServices();
     const identities = this.#takeIdentities();
-    // Before the first lists the prefixes of an earlier agent stay: fewer policies would look like fewer prefixes.
+    // Before the first lists the prefixes, nodes and networks of an earlier agent stay: fewer policies would look like fewer of them.
+    const local = this.#deps.isSynced() && this.#takeLocal();
     const prefixes = this.#deps.isSynced() && this.#takePrefixes();
-    return policies || groups || services || identities || prefixes;
+    return policies || groups || services || identities || local || prefixes;
   }
 
   subjectOf(endpoint: Endpoint): Subject {
@@ -169,7 +177,7 @@ export class PolicyInputs {
     if (!this.#identityChanges.pending && renamed.size === 0) return false;
     const { changed, deleted } = this.#identityChanges.take();
     const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
-    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, [...(this.#namedPorts.get(identity.id)?.values() ?? [])]);
+    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, this.#namedPortsOf(identity.id));
     for (const key of deleted) {
       this.#deps.engine.removeIdentity(Number(key));
       this.#namedPorts.delete(Number(key));
@@ -190,8 +198,22 @@ export class PolicyInputs {
       if (known.has(text)) continue;
       this.#namedPorts.set(identity, known.set(text, namedPortMap(ports)));
       renamed.add(identity);
+      this.#renamed.add(identity);
     }
     return renamed;
+  }
+
+  #namedPortsOf(identity: number): readonly NamedPorts[] {
+    return [...(this.#namedPorts.get(identity)?.values() ?? [])];
+  }
+
+  #takeLocal(): boolean {
+    if (!this.#local) return false;
+    const policies = this.#localPolicies === this.#revision ? undefined : this.versions().map(version => version.policy);
+    this.#localPolicies = this.#revision;
+    const renamed = new Set(this.#renamed);
+    this.#renamed.clear();
+    return this.#local.refresh(policies, renamed);
   }
 
   #takeGroups(): boolean {

@@ -2,6 +2,8 @@ import { release } from 'node:os';
 import type { NodeDevices } from '../datapath/node-devices.ts';
 import type { OpenedMaps } from '../datapath/maps.ts';
 import type { Programs } from '../datapath/programs.ts';
+import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
+import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
@@ -9,6 +11,7 @@ import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { identityScope } from '../model/identity.ts';
 import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
@@ -37,6 +40,8 @@ export interface AgentParts {
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
+  readonly nodeIdentities: NodeIdentities;
+  readonly networkIdentities: NetworkIdentities;
   readonly isSynced: () => boolean;
 }
 
@@ -58,6 +63,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),
       ...[...prefixes.entries()].map(([prefix, id]) => ({ id, labels: prefixes.labels(id)?.array ?? [], prefix })),
+      ...[...parts.nodeIdentities.entries(), ...parts.networkIdentities.entries()].filter(([id]) => identityScope(id) !== 'reserved').map(([id, labels]) => ({ id, labels: labels.array })),
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
