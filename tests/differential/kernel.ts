@@ -9,7 +9,7 @@ import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts
 import type { FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { PolicySets } from '../../src/features/policy/sets.ts';
 import { lookup } from '../../src/policy/evaluate.ts';
-import { parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
+import { formatPrefix, parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
 import { Datapath } from '../programs/harness.ts';
 import type { ProgramName } from '../programs/harness.ts';
 import { buildFrame, macBytes } from '../programs/packet.ts';
@@ -92,7 +92,8 @@ export class Kernel {
     for (const [prefix, identity] of engine.prefixes) next.set(prefix, { identity, flags: 0 });
     const subject = { pod: podKey(ofKind(engine.objects, 'Pod').find(p => p.spec.nodeName === here)!) };
     for (const peer of [...ofKind(engine.objects, 'Pod').filter(p => p.spec.nodeName !== here).map(p => ({ pod: podKey(p) })), { node: 'n2' }, ...reservedPeers.map(reserved => ({ reserved }))]) {
-      for (const address of addressesOf(engine, peer)) next.set(address, { identity: engine.identity(peer, subject), flags: IpcacheFlag.Cluster | ('node' in peer ? IpcacheFlag.Node : 0) });
+      // An address that policies name as a prefix and that is a pod's is the pod's.
+      for (const address of addressesOf(engine, peer)) next.set(formatPrefix(parsePrefix(address)), { identity: engine.identity(peer, subject), flags: IpcacheFlag.Cluster | ('node' in peer ? IpcacheFlag.Node : 0) });
     }
     for (const text of this.#addresses.keys()) {
       if (next.has(text)) continue;

@@ -85,7 +85,7 @@ export function ciliumPeers(asked: Pick<Asked, 'objects' | 'nodeLabels' | 'peer'
   const ask = <T>(lists: readonly (readonly T[] | undefined)[], means: (item: T) => boolean, emptyIsAbsent = false) => {
     for (const list of lists) if (list && !(emptyIsAbsent && list.length === 0)) answers.push(list.some(means));
   };
-  ask([entry.fromEndpoints, entry.toEndpoints], selector => endpointPeer(policy, selector, deny, subjectIsInit, view));
+  ask([entry.fromEndpoints, entry.toEndpoints], selector => endpointPeer(policy, selector, subjectIsInit, view));
   ask([entry.fromEntities, entry.toEntities], entity => entityPeer(entity, view));
   ask([entry.fromCIDR, entry.toCIDR], cidr => inCidr(cidr, [], view));
   ask([entry.fromCIDRSet, entry.toCIDRSet], rule => cidrRulePeer(objects, rule, view));
@@ -97,17 +97,16 @@ export function ciliumPeers(asked: Pick<Asked, 'objects' | 'nodeLabels' | 'peer'
   return answers.length === 0 ? 'absent' : answers.some(Boolean);
 }
 
-function endpointPeer(policy: CiliumPolicy, selector: LabelSelector, deny: boolean, subjectIsInit: boolean, view: PeerView): boolean {
+function endpointPeer(policy: CiliumPolicy, selector: LabelSelector, subjectIsInit: boolean, view: PeerView): boolean {
   const wanted = requirements(selector);
   if (!allHold(wanted, view.labels)) return false;
   if (wanted.some(r => r.source === 'reserved')) return true;
   // Selectors mean this cluster unless they name one.
   if (!wanted.some(r => r.key === clusterKey) && !isIn(view, clusterKey, clusterName)) return false;
-  if (wanted.some(r => r.key === namespaceKey && (r.source === 'k8s' || r.source === 'any'))) return true;
-  const onNamespaces = wanted.filter(r => r.key.startsWith(namespaceLabelPrefix));
+  const onNamespaces = wanted.filter(r => (r.key === namespaceKey && (r.source === 'k8s' || r.source === 'any')) || r.key.startsWith(namespaceLabelPrefix));
   if (onNamespaces.length > 0) {
-    const onlyNegative = onNamespaces.every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
-    return !(onlyNegative && !deny) || isPod(view);
+    // What has no namespace meets every negative requirement, and is not meant by it.
+    return isPod(view) || !onNamespaces.every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
   }
   if (policy.kind === 'CiliumNetworkPolicy') return isIn(view, namespaceKey, policy.metadata.namespace!);
   return subjectIsInit || isPod(view);
