@@ -18,6 +18,8 @@ export interface EndpointRow {
   /** An address of the node itself. */
   readonly host: boolean;
   readonly audit: boolean;
+  /** Who it is as a destination, where that is another number (`networks` of cluster-wide policies). */
+  readonly policyIdentity?: number;
 }
 
 export const endpointRowKey = (row: EndpointRow): string => row.address;
