@@ -70,7 +70,7 @@ class Node {
     for (const pod of pods) for (const address of addressesOf(pod)) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -79,7 +79,7 @@ class Node {
     }
     const other = this.number === 1 ? 2 : 1;
     for (const own of [`172.30.0.1${this.number}`, `fdc1::1${this.number}`, `10.244.${this.number}.1`, `fd00:10:244:${this.number}::1`]) {
-      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
+      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
     }
     for (const theirs of [`172.30.0.1${other}`, `fdc1::1${other}`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     for (const theirs of [`10.244.${other}.1`, `fd00:10:244:${other}::1`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr(`172.30.0.1${other}`) });
@@ -96,7 +96,7 @@ class Node {
   }
 
   policy(set: number, verdict: 1 | 2): void {
-    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, proxyPort: 0, verdict, match: 4 });
+    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, proxyPort: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
   }
 
   commit(): void {
@@ -105,7 +105,7 @@ class Node {
 
   address(text: string, entry: { identity: number; flags: number; tunnel?: Uint8Array }): void {
     const { addr, bits } = parsePrefix(text);
-    this.maps.ipcache.update({ prefixBits: bits, addr }, { tunnel: new Uint8Array(16), ...entry });
+    this.maps.ipcache.update({ prefixBits: bits, addr }, { policyIdentity: 0, tunnel: new Uint8Array(16), ...entry });
   }
 
   #attach(index: (device: string) => number): void {
