@@ -378,6 +378,19 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	return connection_known(skb, packet, entry, reply, now);
 }
 
+/*
+ * Who sends, from outside of the node. Routers report about packets that passed them: an error about a connection between two ends here
+ * is not part of it, whoever claims so.
+ */
+static __always_inline void sender_outside(struct packet *packet)
+{
+	packet->from = endpoint_find(&packet->source);
+	if (unlikely(packet->from && packet->flags & PACKET_ICMP_ERROR)) {
+		packet_make_unrelated(&packet->headers);
+		packet->from = NULL;
+	}
+}
+
 /* From the node itself. CONTINUE where it may leave. */
 static __always_inline int host_send(struct __sk_buff *skb, struct packet *packet)
 {

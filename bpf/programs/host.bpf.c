@@ -2,11 +2,13 @@
 /* The node's network device. Traffic of the node itself is counted with direction 0, except where its policy drops it. */
 #include "forward.h"
 
-/* With an overlay, remote pods come through the tunnel and not in the open: on the bare network anybody can write any source. */
+/* Nobody comes from nowhere. With an overlay, remote pods come through the tunnel and not in the open: on the bare network anybody can write any source. */
 static __always_inline int open_source_step(struct packet *packet)
 {
 	const struct ipcache_entry *source;
 
+	if (addr_is_martian(&packet->reporter))
+		return -DROP_INVALID_SOURCE_IP;
 	if (!config.overlay_ifindex)
 		return CONTINUE;
 	source = ipcache_find(&packet->reporter);
@@ -50,7 +52,7 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 	verdict = open_source_step(packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	packet->from = endpoint_find(&packet->source);
+	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
 	if (verdict != CONTINUE)
 		return verdict;

@@ -33,7 +33,7 @@ static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct pack
 	sender = ipcache_find(&node);
 	if (!sender || !(sender->flags & IPCACHE_NODE) || endpoint_find(&node))
 		return -DROP_SPOOFED_TUNNEL_SOURCE;
-	if (endpoint_find(&packet->reporter))
+	if (addr_is_martian(&packet->reporter) || endpoint_find(&packet->reporter))
 		return -DROP_INVALID_SOURCE_IP;
 	if (packet->source_identity == IDENTITY_REMOTE_NODE) {
 		sender = ipcache_find(&packet->reporter);
@@ -67,7 +67,7 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 		return -DROP_WRITE_ERROR;
 	if (endpoint_is_host(packet->to) && likely(!host_is_restricted(packet->to)))
 		return TC_ACT_OK;
-	packet->from = endpoint_find(&packet->source);
+	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
 	if (verdict != CONTINUE)
 		return verdict;

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
@@ -100,7 +100,20 @@ class Node {
   }
 
   commit(): void {
-    this.maps.runtime.update(0, { policyGeneration: this.maps.runtime.lookup(0)!.policyGeneration + 1, flags: 0 });
+    const { policyGeneration, flags } = this.maps.runtime.lookup(0)!;
+    this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags });
+  }
+
+  /** Puts the node itself under policy: what may come in, what may go out; undefined takes it back. */
+  hostPolicy(verdicts: { readonly ingress: 1 | 2; readonly egress: 1 | 2 } | undefined): void {
+    const [ingressSet, egressSet] = verdicts ? [2001, 2002] : [0, 0];
+    if (verdicts) {
+      this.policy(ingressSet, verdicts.ingress);
+      this.policy(egressSet, verdicts.egress);
+    }
+    this.maps.runtime.update(0, { ...this.maps.runtime.lookup(0)!, flags: verdicts ? RuntimeFlag.HostPolicy : 0 });
+    for (const [key, row] of [...this.maps.endpoints.entries()]) if (row.flags & EndpointFlag.Host) this.maps.endpoints.update(key, { ...row, ingressSet, egressSet });
+    this.commit();
   }
 
   address(text: string, entry: { identity: number; flags: number; tunnel?: Uint8Array }): void {
@@ -325,6 +338,25 @@ after(() => {
       assert.deepEqual(await told('n2', 1, c, 105), [171], 'the host is here');
       assert.deepEqual(await told('n2', 0, c, 106), [171]);
       assert.deepEqual(await told('u', 1003, c, 107), [224], 'the underlay is no node');
+    });
+    test('host policy: the node with pods elsewhere, other nodes and the world, each way; its own pods always answer it', () => {
+      const [node, router, otherNode] = i ? ['fdc1::11', 'fd00:10:244:1::1', 'fdc1::12'] : ['172.30.0.11', '10.244.1.1', '172.30.0.12'];
+      const heard = (from: string, to: string): boolean => / 10 /.test(ask(from, 'tcp', to));
+      const out = (): boolean[] => [c, otherNode, world[i]!].map(to => heard('n1', to));
+      const into = (): boolean[] => ([['c', router], ['n2', node], ['u', node], ['b', node]] as const).map(([from, to]) => heard(from, to));
+      const none = (answers: boolean[]): boolean => !answers.includes(true), all = (answers: boolean[]): boolean => !answers.includes(false);
+      nodes[0]!.hostPolicy({ ingress: 2, egress: 1 });
+      assert.ok(all(out()), 'what it may open is answered');
+      assert.ok(none(into()));
+      nodes[0]!.hostPolicy({ ingress: 1, egress: 2 });
+      assert.ok(none(out()));
+      assert.ok(all(into()), 'what it may answer goes out');
+      nodes[0]!.hostPolicy({ ingress: 2, egress: 2 });
+      assert.ok(heard('n1', a), 'its own pods');
+      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'the tunnel goes on');
+      assert.equal(ask('a', 'tcp', world[i]!), `${node} 10 ${world[i]}`, 'and so do masqueraded pods');
+      nodes[0]!.hostPolicy(undefined);
+      assert.ok(all([...out(), ...into()]));
     });
     test("the receiver's policy holds across nodes", () => {
       nodes[1]!.policy(103, 2);
