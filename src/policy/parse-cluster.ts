@@ -132,8 +132,18 @@ function parseRule(context: RuleContext, dialect: Dialect, value: unknown, path:
   if (peerList.length === 0) reader.fail(join(path, peerField), `${peerField} must have at least one peer`, 'write "- namespaces: {}" for all pods');
   checkLength(context, peerList, join(path, peerField), limits.peers, 'peers', 'write several rules');
   const peers = peerList.flatMap((item, i) => parsePeer(context, item, `${path}.${peerField}[${i}]`, direction, effect));
+  const ports = parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports));
+  if (ports !== 'any' && ports.some(port => 'name' in port)) refuseNameless(context, peerList, `${path}.${peerField}`);
   const notEnforced = peers.some(isName) ? { notEnforced: 'domainNames need names learned from DNS' } : {};
-  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports: parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports)), ...notEnforced };
+  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports, ...notEnforced };
+}
+
+/** Only pods have ports with names. */
+function refuseNameless({ reader }: RuleContext, peers: readonly unknown[], path: string): void {
+  peers.forEach((peer, i) => {
+    const kind = ['nodes', 'networks', 'domainNames'].find(field => (peer as Fields | null)?.[field] !== undefined);
+    if (kind !== undefined) reader.fail(`${path}[${i}].${kind}`, `${kind} do not go with a port by name: only pods have ports with names`, 'give the port by number, or write another rule');
+  });
 }
 
 function isName(peer: Peer): boolean {
