@@ -174,8 +174,13 @@ export class Engine {
   /** The number under which the subject's policy sees the peer. */
   peerOf(q: Question): number {
     if (!('pod' in q.peer) || q.direction === 'ingress') return this.identity(q.peer, q.subject);
-    const pod = this.#pods.get(q.peer.pod)!;
-    return this.#identities.get(this.#asDestination(pod, pod.addresses[q.v6 ? 1 : 0]!).toString())!;
+    return this.destination(q.peer.pod, q.v6);
+  }
+
+  /** The number under which egress policy sees a pod at one of its addresses. */
+  destination(key: string, v6: boolean): number {
+    const pod = this.#pods.get(key)!;
+    return this.#identities.get(this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!).toString())!;
   }
 
   /** The number under which the kernel would know the peer. */
