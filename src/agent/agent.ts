@@ -31,6 +31,7 @@ import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
+import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
@@ -125,15 +126,17 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     recorder: createEventRecorder({ client, component: 'cirri-agent', host: node.name, signal, log }),
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
   });
+  const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
   const regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
-    maps: opened.maps, endpoints, log, audit: record.audit,
+    maps: opened.maps, endpoints, log,
+    audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
+    policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices, record.audit),
     hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
-    policyIdentityOf: (identity, address) => networkIdentities.of(identity, address),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
     onPass: () => {
@@ -194,7 +197,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Loops: each marks and does its work in its own time.
   const loops = [
     policyStatus.run(),
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table], signal, log }),
+    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -220,7 +223,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

@@ -6,17 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isErrno } from './errno.ts';
-import { mount } from './mount.ts';
+import { mount, mountFlags } from './mount.ts';
 import { createNetns, deleteNetns, isNetns, openNetns, withNetns } from './netns.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-netns-'));
 after(() => {
-  for (const name of ['a', 'b', 'c']) deleteNetns(join(folder, name));
+  for (const name of ['a', 'b', 'c', 'twice']) deleteNetns(join(folder, name));
   rmSync(folder, { recursive: true });
 });
 
-const MS_BIND = 4096;
 const own = () => readlinkSync('/proc/thread-self/ns/net');
 
 test('a section runs inside and the thread comes back, also after a throw', () => {
@@ -59,9 +58,9 @@ test('a namespace cannot be created twice, and is deleted as often as one likes'
 });
 
 test('a namespace whose file is mounted over itself is deleted whole', () => {
-  const path = join(folder, 'b');
+  const path = join(folder, 'twice');
   createNetns(path);
-  mount({ source: path, target: path, flags: MS_BIND });
+  mount({ source: path, target: path, flags: mountFlags.bind });
   deleteNetns(path);
   assert.ok(!isNetns(path));
   assert.ok(!existsSync(path));
