@@ -172,7 +172,7 @@ function features({ record, devices }: AgentParts): FeatureStatus[] {
     { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
     { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
     { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
-    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends; policies of nodes (nodeSelector) too; L7, DNS names and authentication fail closed' },
+    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
     { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
     { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
     { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },
