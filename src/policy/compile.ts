@@ -14,16 +14,18 @@ import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
 import { levels } from './flatten.ts';
-import type { Candidate, Fallbacks, Level, Span, Verdict } from './flatten.ts';
-import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText, resolvePorts } from './matchers.ts';
+import type { Candidate, Fallbacks, Level, Verdict } from './flatten.ts';
+import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText } from './matchers.ts';
 import type { IdentityRecord, Matcher, NamedPorts } from './matchers.ts';
 import { policyAddress, tierOrder } from './policy.ts';
-import type { Direction, Effect, Policy, PolicySpec, PortMatch, Rule, Tier } from './policy.ts';
+import type { Direction, Effect, Policy, PolicySpec, Rule, Tier } from './policy.ts';
 import { PrefixOrder } from './prefix-order.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 import { resolvePeers } from './resolve.ts';
 import type { CidrGroup, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
+import { resolveSpans } from './resolve-spans.ts';
+import type { ResolvedSpans } from './resolve-spans.ts';
 import { defaultInfo, localhostAddress, localhostInfo, RuleIds, ruleInfo } from './rule-info.ts';
 import type { RuleInfo } from './rule-info.ts';
 
@@ -291,7 +293,12 @@ export class PolicyEngine {
     this.#remember(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
     const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallbacks, infos);
-    set.fill(id => this.#identities.get(id)!);
+    try {
+      set.fill(id => this.#identities.get(id)!);
+    } catch (error) {
+      set.release();
+      throw error;
+    }
     this.#sets.set(key, set);
     return set;
   }
@@ -368,24 +375,6 @@ function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
   };
 }
 
-interface ResolvedSpans {
-  readonly spans: 'any' | readonly Span[];
-  readonly names: readonly Extract<PortMatch, { name: string }>[];
-}
-
-/** Numbers as they are; names from the subject at ingress, left for the peer at egress. */
-function resolveSpans(rule: Rule, direction: Direction, subject: Subject): ResolvedSpans {
-  if (rule.ports === 'any') return { spans: 'any', names: [] };
-  const spans: Span[] = [];
-  const names: Extract<PortMatch, { name: string }>[] = [];
-  for (const port of rule.ports) {
-    if (!('name' in port)) spans.push(port);
-    else if (direction === 'egress') names.push(port);
-    else for (const number of resolvePorts([subject.namedPorts], port.name, port.protocol)) spans.push({ protocol: port.protocol, start: number, end: number });
-  }
-  return { spans, names };
-}
-
 function spansKey(rule: PreparedRule, { spans }: ResolvedSpans): string {
   return rule.rule.ports !== 'any' && rule.rule.ports.some(p => 'name' in p) ? JSON.stringify(spans) : '';
 }
@@ -395,7 +384,8 @@ function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, num
   for (const matcher of matchers) {
     for (const [set, indexes] of matcher.users) {
       const list = rules.get(set);
-      if (list) list.push(...indexes);
+      // One by one: there may be more of them than a call may have arguments.
+      if (list) for (const index of indexes) list.push(index);
       else rules.set(set, [...indexes]);
     }
   }

@@ -2,10 +2,11 @@
 import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { parsePrefix } from '../std/ip.ts';
-import type { Prefix } from '../std/ip.ts';
+import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { PrefixOrder } from './prefix-order.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -40,11 +41,11 @@ export function resolvePeers(peers: Rule['peers'], services: readonly Service[],
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
     else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
-    else if (peer.type === 'cidr-group') cidrs.push(...groupPrefixes(peer, groups));
+    else if (peer.type === 'cidr-group') for (const cidr of groupPrefixes(peer, groups)) cidrs.push(cidr);
     else {
       for (const service of services.filter(s => selectsService(peer, s))) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
-        else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [], pods: false })));
+        else for (const cidr of service.addresses ?? []) cidrs.push({ cidr, except: [], pods: false });
       }
     }
   }
@@ -64,11 +65,11 @@ function servicePods(service: Service): EndpointSelector {
 
 /** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
+  const holes = peer.except.map(parsePrefix);
+  const [cover, order] = [new PrefixCover(holes), new PrefixOrder(holes.map(hole => [hole, hole] as const))];
   return groups
     .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => overlap(parsePrefix(cidr), parsePrefix(hole))) })));
-}
-
-function overlap(a: Prefix, b: Prefix): boolean {
-  return cidrContains(a, b) || cidrContains(b, a);
+    .flatMap(group => group.cidrs.map(text => ({ text, cidr: parsePrefix(text) })))
+    .filter(({ cidr }) => !cover.covers(cidr))
+    .map(({ text, cidr }) => ({ cidr: text, pods: false, except: [...order.within(cidr)].filter(hole => cidrContains(cidr, hole)).map(formatPrefix) }));
 }
