@@ -95,6 +95,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
+  networkIdentities.adopt(opened.maps.ipcache.entries());
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
