@@ -130,12 +130,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log,
     audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
+    policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices, record.audit),
     hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
-    policyIdentityOf: (identity, address) => networkIdentities.of(identity, address),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
     onPass: () => {

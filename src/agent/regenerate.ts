@@ -28,10 +28,10 @@ export interface RegenerateDependencies {
   readonly hostRows: () => readonly EndpointRow[];
   /** The node as policies with a nodeSelector see it. */
   readonly hostSubject?: () => Subject | undefined;
-  /** What egress policy takes a pod of this node for, where that is not its identity. */
-  readonly policyIdentityOf?: (identity: number, address: string) => number | undefined;
   /** Whether what policies deny this endpoint passes. Asked as soon as the first lists are there. */
   readonly audit: (endpoint: Endpoint) => boolean;
+  /** Who a local pod is as a destination at an address, where that is another number than its identity. */
+  readonly policyIdentity?: (endpoint: Endpoint, address: string) => number | undefined;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
   readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
   /** After each pass: what the sets in the kernel and the endpoints were brought to. */
@@ -181,15 +181,16 @@ export class Regenerator {
       for (const address of endpointAddresses(endpoint)) {
         const present = sets && this.#deps.synced() ? undefined : this.#adopted(address, endpoint);
         const kept = sets ? undefined : present;
+        const policyIdentity = this.#deps.policyIdentity?.(endpoint, address);
         rows.push({
           address, ifindex: endpoint.ifindex, id: endpoint.id, identity: endpoint.identity,
-          policyIdentity: this.#deps.policyIdentityOf?.(endpoint.identity, address) ?? 0,
           ingressSet: sets?.ingress.id ?? kept?.ingressSet ?? 0,
           egressSet: sets?.egress.id ?? kept?.egressSet ?? 0,
           mac: endpoint.mac, hostMac: endpoint.hostMac,
           ready: sets !== undefined || kept !== undefined, host: false,
           // Until the annotations have been read, what an earlier agent has read of them holds.
           audit: this.#deps.synced() ? this.#deps.audit(endpoint) : ((present?.flags ?? 0) & EndpointFlag.Audit) !== 0,
+          ...(policyIdentity === undefined ? {} : { policyIdentity }),
         });
       }
     }

@@ -18,8 +18,8 @@ import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { hostEndpointId } from './host-policy.ts';
 import { reflectors, type Inputs } from './inputs.ts';
-import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
+import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
@@ -98,15 +98,15 @@ export function policyReports({ policies, enforcement }: Pick<AgentParts, 'polic
   return policies.report(version => enforcement.of(version, versions));
 }
 
-/** Valid policies that the kernel does not hold, with the reason: the invalid ones are counted, and say why on the object. */
-function notEnforced(parts: AgentParts): { readonly address: string; readonly error: string }[] {
-  return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
-}
-
 function kernelReports({ opened, endpoints, node, rule, identityLabels }: AgentParts): KernelReportsDependencies {
   const names = new Map<number, string>([...endpoints.rows()].filter(endpoint => endpoint.podName !== '').map(endpoint => [endpoint.id, `${endpoint.namespace}/${endpoint.podName}`] as const));
   names.set(hostEndpointId, node.name);
   return { maps: opened.maps, rule, labels: identityLabels, endpointName: id => names.get(id) };
+}
+
+/** Valid policies that the kernel does not hold, with the reason: the invalid ones are counted, and say why on the object. */
+function notEnforced(parts: AgentParts): { readonly address: string; readonly error: string }[] {
+  return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
 }
 
 function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
@@ -172,7 +172,7 @@ function features({ record, devices }: AgentParts): FeatureStatus[] {
     { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
     { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
     { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
-    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends; policies of nodes (nodeSelector) too; L7, DNS names and authentication fail closed' },
+    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
     { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
     { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
     { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },

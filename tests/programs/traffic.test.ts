@@ -339,6 +339,20 @@ after(() => {
       assert.deepEqual(await told('n2', 0, c, 106), [171]);
       assert.deepEqual(await told('u', 1003, c, 107), [224], 'the underlay is no node');
     });
+    test('a node that has a number by its labels is judged by it, though the tunnel says only that it is a node', () => {
+      const router = i ? 'fd00:10:244:1::1' : '10.244.1.1';
+      const row = (identity: number) => nodes[1]!.address(router, { identity, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr('172.30.0.11') });
+      const labelled = (2 << 24) + 5;
+      row(labelled);
+      nodes[1]!.maps.policyClasses.update({ set: 103, identity: labelled }, { class: 7 });
+      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), 'failed TimeoutError');
+      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'a pod of that node is not the node');
+      row(6);
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), `${router} 10 ${c}`);
+    });
     test('host policy: the node with pods elsewhere, other nodes and the world, each way; its own pods always answer it', () => {
       const [node, router, otherNode] = i ? ['fdc1::11', 'fd00:10:244:1::1', 'fdc1::12'] : ['172.30.0.11', '10.244.1.1', '172.30.0.12'];
       const heard = (from: string, to: string): boolean => / 10 /.test(ask(from, 'tcp', to));
@@ -357,20 +371,6 @@ after(() => {
       assert.equal(ask('a', 'tcp', world[i]!), `${node} 10 ${world[i]}`, 'and so do masqueraded pods');
       nodes[0]!.hostPolicy(undefined);
       assert.ok(all([...out(), ...into()]));
-    });
-    test('a node that has a number by its labels is judged by it, though the tunnel says only that it is a node', () => {
-      const router = i ? 'fd00:10:244:1::1' : '10.244.1.1';
-      const row = (identity: number) => nodes[1]!.address(router, { identity, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr('172.30.0.11') });
-      const labelled = (2 << 24) + 5;
-      row(labelled);
-      nodes[1]!.maps.policyClasses.update({ set: 103, identity: labelled }, { class: 7 });
-      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
-      nodes[1]!.commit();
-      assert.equal(ask('n1', 'tcp', c), 'failed TimeoutError');
-      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'a pod of that node is not the node');
-      row(6);
-      nodes[1]!.commit();
-      assert.equal(ask('n1', 'tcp', c), `${router} 10 ${c}`);
     });
     test("the receiver's policy holds across nodes", () => {
       nodes[1]!.policy(103, 2);
