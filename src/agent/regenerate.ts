@@ -124,27 +124,26 @@ export class Regenerator {
     if (!this.#deps.synced()) return;
     const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
     if (work.length === 0) return;
-    const compiled = work.map(([key, endpoint]) => {
-      const subject = this.#deps.subjectOf(endpoint);
-      return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
-    });
-    for (const item of compiled) this.#loadSubject(item, subjects.get(item.key));
+    for (const [key, endpoint] of work) this.#loadSubject(key, endpoint);
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, endpoint: Endpoint | undefined): void {
+  /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
+  #loadSubject(key: string, endpoint: Endpoint): void {
     try {
-      const ingress = this.sets.ensure(item.ingress);
-      const egress = this.sets.ensure(item.egress);
-      this.#bySubject.set(item.key, { ingress, egress });
-      this.failures.delete(item.key);
+      const subject = this.#deps.subjectOf(endpoint);
+      const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+      const ingress = this.sets.ensure(compiled.ingress);
+      const egress = this.sets.ensure(compiled.egress);
+      this.#bySubject.set(key, { ingress, egress });
+      this.failures.delete(key);
     } catch (error) {
       const message = errorText(error);
-      const before = this.failures.get(item.key);
+      const before = this.failures.get(key);
       if (before?.message !== message) {
-        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
-        if (endpoint) this.#deps.onTrouble?.({ endpoint }, message);
+        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: key, error: message });
+        this.#deps.onTrouble?.({ endpoint }, message);
       }
-      this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
+      this.failures.set(key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
   }
 
