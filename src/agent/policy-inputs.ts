@@ -23,6 +23,13 @@ export interface PolicyInputsDependencies {
 interface Entry {
   readonly policy?: Policy;
   readonly errors: readonly PolicyError[];
+  readonly version: ObjectVersion;
+}
+
+/** Which object, and which of its specs, was taken last. */
+interface ObjectVersion {
+  readonly uid?: string;
+  readonly generation?: number;
 }
 
 /**
@@ -39,6 +46,7 @@ export class PolicyInputs {
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
   #serviceUsers = false;
+  #groups: readonly KubeObject[] = [];
 
   constructor(dependencies: PolicyInputsDependencies) {
     this.#deps = dependencies;
@@ -74,8 +82,10 @@ export class PolicyInputs {
     return { total: this.#entries.size, invalid, degraded };
   }
 
+  /** What is in force: taking an object and the pass that follows happen in one turn, so that nobody is answered in between. */
   describe(): object[] {
-    return [...this.#entries].map(([address, { policy, errors }]) => ({ address, errors, conditions: policy?.conditions ?? [] }));
+    const groups = this.#groups.map(group => ({ address: policyAddress({ kind: 'CiliumCIDRGroup', name: group.metadata.name }), ...versionOf(group), errors: [], conditions: [] }));
+    return [...this.#entries].map(([address, { policy, errors, version }]) => ({ address, ...version, errors, conditions: policy?.conditions ?? [] } as object)).concat(groups);
   }
 
   /** Brings the engine level with the tables; true when sets have to be compiled anew. */
@@ -114,8 +124,9 @@ export class PolicyInputs {
     const result = parsePolicy(object, { clusterName: this.#deps.clusterName });
     const address = addressOf(object.kind, object.metadata.namespace === undefined ? object.metadata.name : `${object.metadata.namespace}/${object.metadata.name}`);
     const before = this.#entries.get(address);
-    if (result.policy) this.#entries.set(address, { policy: result.policy, errors: [] });
-    else this.#entries.set(address, { ...(before?.policy ? { policy: before.policy } : {}), errors: result.errors });
+    const version = versionOf(object);
+    if (result.policy) this.#entries.set(address, { policy: result.policy, errors: [], version });
+    else this.#entries.set(address, { ...(before?.policy ? { policy: before.policy } : {}), errors: result.errors, version });
     return result.policy !== undefined;
   }
 
@@ -152,7 +163,8 @@ export class PolicyInputs {
   #takeGroups(): boolean {
     if (!this.#groupChanges.pending) return false;
     this.#groupChanges.take();
-    this.#deps.engine.setCidrGroups([...this.#deps.inputs.ciliumCidrGroups.table.rows()].map((group): CidrGroup => ({
+    this.#groups = [...this.#deps.inputs.ciliumCidrGroups.table.rows()];
+    this.#deps.engine.setCidrGroups(this.#groups.map((group): CidrGroup => ({
       name: group.metadata.name,
       labels: kubernetesLabels(group.metadata.labels),
       cidrs: (group.spec as { readonly externalCIDRs?: readonly string[] } | undefined)?.externalCIDRs ?? [],
@@ -203,6 +215,11 @@ function namedPortMap(ports: Endpoint['namedPorts']): NamedPorts {
 
 function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined): LabelSet {
   return LabelSet.of(Object.entries(labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`));
+}
+
+function versionOf(object: KubeObject): ObjectVersion {
+  const { uid, generation } = object.metadata;
+  return { ...(uid !== undefined && { uid }), ...(generation !== undefined && { generation }) };
 }
 
 function addressOf(kind: string, key: string): string {

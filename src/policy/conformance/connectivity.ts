@@ -14,6 +14,22 @@ const built = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetwork
 const protocolNumbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132, ICMP: 1, ICMPv6: 58 };
 
 export function runConnectivity(testCase: ConformanceCase): Outcome {
+  const read = modelOf(testCase);
+  if (!(read instanceof ClusterModel)) return read;
+  let passed = 0;
+  const failures: string[] = [];
+  const skipped: string[] = [];
+  for (const probe of probesOf(testCase)) {
+    const result = runProbe(read, probe);
+    if (result === 'pass') passed++;
+    else if (result.startsWith('skip: ')) skipped.push(result.slice(6));
+    else failures.push(result);
+  }
+  return outcome(passed, failures, skipped);
+}
+
+/** The case's cluster with its policies in the engine; or what keeps it from being asked. */
+export function modelOf(testCase: ConformanceCase): ClusterModel | Outcome {
   const objects = testCase.policies ?? [];
   const missing = objects.find(o => !built.includes(o.kind ?? ''));
   if (missing) return outcome(0, [], [`${missing.kind} is not built yet`]);
@@ -23,18 +39,12 @@ export function runConnectivity(testCase: ConformanceCase): Outcome {
     if (result.errors) return outcome(0, result.errors.map(e => `${object.metadata.name} ${e.path}: ${e.message}`));
     policies.push(result.policy);
   }
-  const model = new ClusterModel(testCase.cluster!, policies, objects.filter(o => o.kind === 'CiliumCIDRGroup'));
-  const probes = [...(testCase.probes ?? []), ...(testCase.matrix_cilium ?? testCase.matrix ?? []).flatMap(m => [...matrixProbes(m)])];
-  let passed = 0;
-  const failures: string[] = [];
-  const skipped: string[] = [];
-  for (const probe of probes) {
-    const result = runProbe(model, probe);
-    if (result === 'pass') passed++;
-    else if (result.startsWith('skip: ')) skipped.push(result.slice(6));
-    else failures.push(result);
-  }
-  return outcome(passed, failures, skipped);
+  return new ClusterModel(testCase.cluster!, policies, objects.filter(o => o.kind === 'CiliumCIDRGroup'));
+}
+
+/** Every probe of a case; `matrix_cilium` where it has one, for we claim that behaviour. */
+export function probesOf(testCase: ConformanceCase): readonly Probe[] {
+  return [...(testCase.probes ?? []), ...(testCase.matrix_cilium ?? testCase.matrix ?? []).flatMap(m => [...matrixProbes(m)])];
 }
 
 function* matrixProbes(matrix: Matrix): Generator<Probe> {
@@ -47,8 +57,14 @@ function* matrixProbes(matrix: Matrix): Generator<Probe> {
   }
 }
 
-function runProbe(model: ClusterModel, probe: Probe): string {
-  const text = `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
+/** `a/client → a/server 80/TCP` */
+export function probeText(probe: Probe): string {
+  return `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
+}
+
+/** `pass`, `skip: why`, or what differs. */
+export function runProbe(model: ClusterModel, probe: Probe): string {
+  const text = probeText(probe);
   if (probe.expect === 'http-403') return 'skip: http rules need the proxy';
   const verdict = model.connect(probe);
   if (verdict.disagreement) return `${text}: ${verdict.disagreement}`;
@@ -67,7 +83,7 @@ function endText(end: End): string {
 interface Located { readonly identity: number; readonly pod?: ClusterPod; readonly addr: string }
 
 /** A cluster as the agents together would see it. */
-class ClusterModel {
+export class ClusterModel {
   readonly #cluster: Cluster;
   readonly #engine = new PolicyEngine();
   readonly #policies: readonly Policy[];
