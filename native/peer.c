@@ -3,7 +3,7 @@
  * a client with many probes at once. Orders are lines on standard input, it ends with its input:
  *
  *   listen tcp|udp|sctp PORT
- *   probe ID tcp|udp|sctp|icmp SOURCE|- DESTINATION PORT TIMEOUT_MS
+ *   probe ID tcp|udp|sctp|icmp SOURCE|- DESTINATION PORT TIMEOUT_MS [OWN_PORT]     own port: SCTP only
  *   cancel ID                         nothing more is to be expected: done ID silent
  *   sync WORD                         answered when everything before it has been carried out
  *
@@ -419,7 +419,8 @@ static void start_raw(struct end *e)
 {
 	struct end **table = e->protocol == SCTP ? by_sctp_port : by_echo_id;
 	if (!find_source(e)) return finish_errno(e, errno);
-	e->own_port = e->protocol == SCTP ? free_number(table, &next_sctp_port, 32768) : free_number(table, &next_echo_id, 1);
+	if (e->protocol == ICMP) e->own_port = free_number(table, &next_echo_id, 1);
+	else if (!e->own_port || table[e->own_port]) e->own_port = free_number(table, &next_sctp_port, 32768);
 	if (!e->own_port) return finish(e, "unreachable", "too many probes at once");
 	table[e->own_port] = e;
 	say_source(e);
@@ -437,10 +438,11 @@ static int protocol_of(const char *word)
 static void order_probe(const char *line)
 {
 	char protocol[8], source[64], destination[64];
-	unsigned id, port, timeout;
-	if (sscanf(line, "probe %u %7s %63s %63s %u %u", &id, protocol, source, destination, &port, &timeout) != 6) return failed("not understood: %s", line);
+	unsigned id, port, timeout, own_port = 0;
+	if (sscanf(line, "probe %u %7s %63s %63s %u %u %u", &id, protocol, source, destination, &port, &timeout, &own_port) < 6) return failed("not understood: %s", line);
 	struct end *e = new_end(PROBE, -1, 0);
 	e->id = id;
+	e->own_port = own_port;
 	e->until_ms = now_ms() + timeout;
 	e->resend_ms = now_ms() + RESEND_MS;
 	enlist(e, &probes);
@@ -634,7 +636,7 @@ int main(void)
 	static char out[1 << 16];
 	setvbuf(stdout, out, _IOFBF, sizeof out);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	next_sctp_port = 32768 + getpid() % 32000;
+	next_sctp_port = 32768;
 	open_raw();
 	new_end(INPUT, 0, EPOLLIN);
 	for (;;) {

@@ -22,6 +22,8 @@ export interface PeerProbe {
   readonly destination: string;
   readonly port: number;
   readonly timeoutMs: number;
+  /** SCTP: the source port; left out, one that this end does not use. */
+  readonly ownPort?: number;
 }
 
 interface Pending {
@@ -80,7 +82,7 @@ export class Peer {
     const result = new Promise<PeerResult>((resolve, reject) => {
       if (this.#dead) return reject(this.#dead);
       this.#probes.set(id, { onSource, resolve, reject });
-      this.#send(`probe ${id} ${probe.protocol} ${probe.source ?? '-'} ${probe.destination} ${probe.port} ${probe.timeoutMs}`);
+      this.#send(`probe ${id} ${probe.protocol} ${probe.source ?? '-'} ${probe.destination} ${probe.port} ${probe.timeoutMs} ${probe.ownPort ?? 0}`);
     });
     return { result, cancel: () => this.#probes.has(id) && this.#send(`cancel ${id}`) };
   }

@@ -59,9 +59,22 @@ export function planCase(testCase: ConformanceCase, facts: RigFacts): CasePlan {
   }
   return {
     namespaces: withPolicyNamespaces(cluster.namespaces, [...pods, ...(testCase.policies ?? []).map(p => p.metadata)]),
-    pods, policies: testCase.policies ?? [], probes, skipped, addresses,
+    pods, policies: (testCase.policies ?? []).map(admissible), probes, skipped, addresses,
     nodeLabels: new Map((cluster.nodes ?? []).flatMap(node => (nodeOf.has(node.name) ? [[nodeOf.get(node.name)!, node.labels ?? {}] as const] : []))),
   };
+}
+
+/**
+ * Sources that never met an API server write what none takes: names in capitals, ends of ranges beyond the last port. Neither means
+ * anything that its nearest admissible form does not.
+ */
+export function admissible(policy: KubernetesObject): KubernetesObject {
+  const clamp = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(clamp);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, field === 'endPort' && typeof inner === 'number' ? Math.min(inner, 65_535) : clamp(inner)]));
+  };
+  return { ...(clamp(policy) as KubernetesObject), metadata: { ...policy.metadata, name: policy.metadata.name.toLowerCase() } };
 }
 
 /** What pods must share to be the same pods: all that cannot be changed in place. */

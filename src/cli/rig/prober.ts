@@ -22,6 +22,7 @@ export interface Observed extends PeerResult {
 const atOnce = 400;
 /** Silence for so long is a denial; a drop that an agent reports ends the wait. */
 const silenceMs = 1_500;
+const firstSctpPort = 32_768;
 
 /** The ends of the rig, one process each, and the probes between them. */
 export class RigProber {
@@ -30,6 +31,7 @@ export class RigProber {
   readonly #drops: DropWatch;
   readonly #peers = new Map<string, Peer>();
   #pods: ReadonlyMap<string, LocalPod> = new Map();
+  #sctpPorts = 0;
 
   constructor(context: Context, outside: Outside) {
     this.#context = context;
@@ -93,15 +95,22 @@ export class RigProber {
     let drop: Flow | undefined;
     let stop: () => void = () => {};
     const source = from.kind === 'outside' ? from.address : undefined;
-    const attempt = this.#peer(from).probe({ protocol, destination: this.#address(to, family), port: probe.port ?? 0, timeoutMs: silenceMs, ...(source !== undefined && { source }) }, own => {
+    const destination = { ip: this.#address(to, family), port: protocol === 'icmp' ? 0 : probe.port ?? 0 };
+    const order = { protocol, destination: destination.ip, port: destination.port, timeoutMs: silenceMs, ...(source !== undefined && { source }), ...(protocol === 'sctp' && { ownPort: this.#sctpPort() }) };
+    const attempt = this.#peer(from).probe(order, own => {
       stop = this.#drops.expect(protocol.toUpperCase(), own, since, flow => {
         drop = flow;
         attempt.cancel();
-      });
+      }, destination);
     });
     const result = await attempt.result;
     stop();
     return drop ? { ...result, drop } : result;
+  }
+
+  /** No two pods use one at a time: masquerading cannot give SCTP another port, for its checksum covers the whole packet. */
+  #sctpPort(): number {
+    return firstSctpPort + (this.#sctpPorts++ % (65_536 - firstSctpPort));
   }
 
   #address(place: Place, family: 4 | 6): string {
