@@ -7,17 +7,17 @@ import type { Observed } from './prober.ts';
 
 /** The engine, asked about probes of the same case. */
 export interface EngineSays {
-  verdict(probe: Probe): 'allow' | 'deny';
-  /** `pass`, `skip: why`, or what differs. */
-  result(probe: Probe): string;
+  verdict(probe: Probe): 'allow' | 'deny' | 'http-403';
+  /** Why the datapath fails closed for this probe, where what the policy asks for is not built yet. */
+  notBuilt(probe: Probe): string | undefined;
 }
 
 /** `pass`, `skip: why`, or what differs. A denial must be silent, and an agent must have seen the very packet dropped by policy. */
 export function judge(probe: Probe, observed: Observed, engine: EngineSays | undefined): string {
   if (holds(probe, observed)) return 'pass';
   // What is not enforced yet fails closed; the engine knows which rule that is.
-  const pending = probe.expect === 'allow' && observed.drop ? engine?.result(probe) : undefined;
-  if (pending?.startsWith('skip: ')) return pending;
+  const notBuilt = probe.expect === 'allow' && observed.drop ? engine?.notBuilt(probe) : undefined;
+  if (notBuilt !== undefined) return `skip: ${notBuilt}`;
   return `${probeText(probe)}: expected ${probe.expect}, got ${observedText(observed)}`;
 }
 

@@ -3,8 +3,8 @@ import type { Progress } from '../../cluster/progress.ts';
 import { bringUp } from '../../cluster/up.ts';
 import { KubeClient } from '../../kube/client.ts';
 import { statePaths, type StatePaths } from '../../model/cluster.ts';
-import { modelOf, runProbe, ClusterModel } from '../../policy/conformance/connectivity.ts';
-import { outcome, type ConformanceCase, type Outcome, type Probe } from '../../policy/conformance/case.ts';
+import { ClusterModel, modelOf, type CarriedOut } from '../../policy/conformance/connectivity.ts';
+import { outcome, type ConformanceCase, type Outcome } from '../../policy/conformance/case.ts';
 import { CirriError } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
 import { Arranger } from './arrange.ts';
@@ -99,14 +99,26 @@ function judgeAll(plan: CasePlan, observed: readonly Observed[], engine: EngineS
     passed: results.filter(r => r === 'pass').length,
     failures: results.filter(r => r !== 'pass' && !r.startsWith('skip: ')),
     skipped: [...plan.skipped, ...results.filter(r => r.startsWith('skip: ')).map(r => r.slice(6))],
-    disagreements: engine && compare ? plan.probes.flatMap(({ probe }, i) => disagreement(probe, observed[i]!, engine) ?? []) : [],
+    disagreements: engine && compare ? plan.probes.flatMap(({ probe }, i) => (results[i]!.startsWith('skip: ') ? [] : disagreement(probe, observed[i]!, engine) ?? [])) : [],
   };
 }
 
+/** What the datapath does not carry out yet, so that it fails closed. */
+const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: false, names: false };
+
 /** Undefined where the engine cannot be asked. */
 function engineOf(testCase: ConformanceCase): EngineSays | undefined {
-  const model = modelOf(testCase);
-  return model instanceof ClusterModel ? { verdict: probe => model.connect(probe).verdict, result: probe => runProbe(model, probe) } : undefined;
+  const whole = modelOf(testCase);
+  const built = modelOf(testCase, datapathLacks);
+  if (!(whole instanceof ClusterModel) || !(built instanceof ClusterModel)) return undefined;
+  return {
+    verdict: probe => whole.connect(probe).verdict,
+    notBuilt: probe => {
+      const { verdict, rules } = built.connect(probe);
+      if (verdict !== 'deny' || whole.connect(probe).verdict === 'deny') return undefined;
+      return `not enforced yet, fails closed: ${rules.find(r => r.notEnforced)?.notEnforced ?? built.missing[0] ?? 'names and labels of nodes'}`;
+    },
+  };
 }
 
 function outsideAddresses(plan: CasePlan): ReadonlySet<string> {
