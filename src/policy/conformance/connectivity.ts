@@ -121,8 +121,9 @@ export class ClusterModel {
     for (const pod of cluster.pods) this.#addPod(pod);
     for (const { id, labels, ports } of this.#identities.values()) this.#engine.upsertIdentity(id, labels, [...ports.values()]);
     for (const [i, node] of (cluster.nodes ?? []).entries()) {
-      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels('remote-node', node.labels ?? {}, cluster.name ?? 'default'));
-      this.#engine.upsertIdentity(firstHostIdentity + i, nodeLabels('host', node.labels ?? {}, cluster.name ?? 'default'));
+      const labels = carriedOut.nodeLabels ? node.labels ?? {} : {};
+      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels('remote-node', labels, cluster.name ?? 'default'));
+      this.#engine.upsertIdentity(firstHostIdentity + i, nodeLabels('host', labels, cluster.name ?? 'default'));
     }
     const prefixes = this.#engine.cidrPrefixes();
     for (const [i, prefix] of prefixes.entries()) {
