@@ -1,4 +1,3 @@
-import { policyAddress } from '../../policy/policy.ts';
 import type { KubernetesObject } from '../../policy/conformance/case.ts';
 import { Discovery } from '../../cluster/discovery.ts';
 import { KubeError } from '../../kube/errors.ts';
@@ -10,7 +9,7 @@ import { CirriError } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
 import { localPod, type LocalPod, type PodObject } from '../pods.ts';
 import { followAddresses, type MovedAddress } from './addresses.ts';
-import { waitUntilInForce, type Wanted } from './in-force.ts';
+import { waitUntilInForce, type Wanted, type WantedPolicy } from './in-force.ts';
 import { podShape, type CasePlan, type PlannedPod } from './plan.ts';
 
 /** The case as it stands in the rig; or why it cannot stand there. */
@@ -142,7 +141,7 @@ export class Arranger {
 
   /** What was made before a refusal goes with the next case. */
   async #makePolicies(policies: readonly KubernetesObject[]): Promise<{ readonly policies: Wanted['policies'] } | Extract<Arranged, { refused: string }>> {
-    const wanted: { address: string; uid: string; generation: number }[] = [];
+    const wanted: WantedPolicy[] = [];
     for (const policy of policies as readonly (KubernetesObject & { readonly apiVersion?: string })[]) {
       const resource = await this.#discovery.forKind(policy.apiVersion ?? '', policy.kind ?? '');
       if (!resource) return { refused: `the API does not know ${policy.kind} (${policy.apiVersion})`, unknown: true };
@@ -151,7 +150,7 @@ export class Arranger {
       try {
         const object = await this.#context.client.create(resource, { ...policy, metadata: { ...metadata, ...(namespace !== undefined && { namespace }) } } as KubeObject);
         this.#policies = [...this.#policies, { resource, name: metadata.name, ...(namespace !== undefined && { namespace }) }];
-        wanted.push({ address: policyAddress({ kind: policy.kind ?? '', name: metadata.name, ...(namespace !== undefined && { namespace }) }), uid: object.metadata.uid ?? '', generation: object.metadata.generation ?? 0 });
+        wanted.push({ kind: policy.kind ?? '', name: metadata.name, ...(namespace !== undefined && { namespace }), uid: object.metadata.uid ?? '', generation: object.metadata.generation ?? 0 });
       } catch (error) {
         if (error instanceof KubeError && error.status >= 400 && error.status < 500) return { refused: error.message, unknown: false };
         throw error;

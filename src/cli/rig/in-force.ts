@@ -1,15 +1,25 @@
 import { callLocal } from '../../cluster/local-api.ts';
+import type { PolicyReport } from '../../agent/policy-inputs.ts';
 import type { AddressRow } from '../../features/addresses/book.ts';
 import type { Endpoint } from '../../features/endpoints/endpoint.ts';
 import type { AgentStatus } from '../../model/status.ts';
+import { policyAddress } from '../../policy/policy.ts';
 import { delay } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
 
 /** What every agent must have in its kernel before a case is tried. */
 export interface Wanted {
-  readonly policies: readonly { readonly address: string; readonly uid: string; readonly generation: number }[];
+  readonly policies: readonly WantedPolicy[];
   readonly pods: readonly WantedPod[];
+}
+
+export interface WantedPolicy {
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number;
 }
 
 export interface WantedPod {
@@ -17,13 +27,6 @@ export interface WantedPod {
   readonly node: string;
   /** Of its identity, canonical and sorted. */
   readonly labels: readonly string[];
-}
-
-interface AgentPolicy {
-  readonly address: string;
-  readonly uid?: string;
-  readonly generation?: number;
-  readonly errors: readonly { readonly message: string }[];
 }
 
 const patienceMs = 30_000;
@@ -56,7 +59,8 @@ async function troubleOf(context: Context, wanted: Wanted): Promise<string | und
 
 interface AgentState {
   readonly node: string;
-  readonly policies: readonly AgentPolicy[];
+  readonly policies: readonly PolicyReport[];
+  readonly groups: readonly { readonly name: string; readonly uid?: string; readonly generation?: number }[];
   readonly endpoints: readonly Endpoint[];
   readonly addresses: ReadonlyMap<string, number>;
   /** Rows that the kernel does not hold yet. */
@@ -70,24 +74,28 @@ interface TableAnswer<T> {
 
 async function stateOf(context: Context, node: string): Promise<AgentState | string> {
   const socket = context.paths.node(node).agentSocket;
-  const policies = await callLocal<readonly AgentPolicy[]>(socket, '/v1/policies');
+  const [policies, groups] = await Promise.all([callLocal<AgentState['policies']>(socket, '/v1/policies'), callLocal<AgentState['groups']>(socket, '/v1/cidr-groups')]);
   const [endpoints, addresses, rows] = await Promise.all([
     callLocal<readonly Endpoint[]>(socket, '/v1/endpoints'), callLocal<TableAnswer<AddressRow>>(socket, '/v1/tables/addresses'), callLocal<TableAnswer<unknown>>(socket, '/v1/tables/endpoint-rows'),
   ]);
-  if (!policies || !endpoints || !addresses || !rows) return `the agent of ${node} does not answer`;
-  return { node, policies, endpoints, pending: addresses.notDone.length + rows.notDone.length, addresses: new Map(addresses.rows.map(row => [row.prefix, row.identity])) };
+  if (!policies || !groups || !endpoints || !addresses || !rows) return `the agent of ${node} does not answer`;
+  return { node, policies, groups, endpoints, pending: addresses.notDone.length + rows.notDone.length, addresses: new Map(addresses.rows.map(row => [row.prefix, row.identity])) };
 }
 
-function policyTrouble({ node, policies }: AgentState, wanted: Wanted): string | undefined {
-  const have = new Map(policies.map(policy => [policy.address, policy]));
-  for (const { address, uid, generation } of wanted.policies) {
-    const policy = have.get(address);
-    if (policy?.uid !== uid || (policy.generation ?? 0) < generation) return `${node} has not taken ${address}`;
-    if (policy.errors.length > 0) throw new CirriError('ERR_RIG', `the agent of ${node} refuses ${address}, which the API has taken: ${policy.errors[0]!.message}`);
+function policyTrouble({ node, policies, groups }: AgentState, wanted: Wanted): string | undefined {
+  const taken = (group: AgentState['groups'][number]): PolicyReport => ({ ...group, address: policyAddress({ kind: 'CiliumCIDRGroup', name: group.name }), enforced: true, errors: [], conditions: [] });
+  const have = new Map([...policies, ...groups.map(taken)].map(report => [report.address, report]));
+  for (const policy of wanted.policies) {
+    const address = policyAddress(policy);
+    const report = have.get(address);
+    if (report?.uid !== policy.uid || (report.generation ?? 0) < policy.generation) return `${node} has not taken ${address}`;
+    const [error] = report.errors;
+    if (error) throw new CirriError('ERR_RIG', `the agent of ${node} refuses ${address}, which the API has taken: ${error.message}`);
+    if (!report.enforced) return `${node} does not enforce ${address}: ${report.error ?? 'not yet'}`;
+    have.delete(address);
   }
-  const known = new Set(wanted.policies.map(policy => policy.address));
-  const stray = policies.find(policy => !known.has(policy.address));
-  return stray && `${node} still has ${stray.address}`;
+  const [stray] = have.keys();
+  return stray === undefined ? undefined : `${node} still has ${stray}`;
 }
 
 function podTrouble({ node, endpoints }: AgentState, wanted: Wanted): string | undefined {
