@@ -2,6 +2,7 @@
 import type { CaseFile, Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Probe } from '../../policy/conformance/case.ts';
 import { probesOf } from '../../policy/conformance/connectivity.ts';
 import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import { admissible } from './admissible.ts';
 
 export type ConformanceCases = CaseFile['cases'];
 
@@ -62,19 +63,6 @@ export function planCase(testCase: ConformanceCase, facts: RigFacts): CasePlan {
     pods, policies: (testCase.policies ?? []).map(admissible), probes, skipped, addresses,
     nodeLabels: new Map((cluster.nodes ?? []).flatMap(node => (nodeOf.has(node.name) ? [[nodeOf.get(node.name)!, node.labels ?? {}] as const] : []))),
   };
-}
-
-/**
- * Sources that never met an API server write what none takes: names in capitals, ends of ranges beyond the last port. Neither means
- * anything that its nearest admissible form does not.
- */
-export function admissible(policy: KubernetesObject): KubernetesObject {
-  const clamp = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(clamp);
-    if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, field === 'endPort' && typeof inner === 'number' ? Math.min(inner, 65_535) : clamp(inner)]));
-  };
-  return { ...(clamp(policy) as KubernetesObject), metadata: { ...policy.metadata, name: policy.metadata.name.toLowerCase() } };
 }
 
 /** What pods must share to be the same pods: all that cannot be changed in place. */

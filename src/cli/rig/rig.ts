@@ -99,7 +99,7 @@ function judgeAll(plan: CasePlan, observed: readonly Observed[], engine: EngineS
     passed: results.filter(r => r === 'pass').length,
     failures: results.filter(r => r !== 'pass' && !r.startsWith('skip: ')),
     skipped: [...plan.skipped, ...results.filter(r => r.startsWith('skip: ')).map(r => r.slice(6))],
-    disagreements: engine && compare ? plan.probes.flatMap(({ probe }, i) => (results[i]!.startsWith('skip: ') ? [] : disagreement(probe, observed[i]!, engine) ?? [])) : [],
+    disagreements: engine && compare ? plan.probes.flatMap(({ probe }, i) => disagreement(probe, observed[i]!, engine) ?? []) : [],
   };
 }
 
