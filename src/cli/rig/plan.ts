@@ -3,6 +3,7 @@ import type { CaseFile, Cluster, ClusterPod, ConformanceCase, End, KubernetesObj
 import { probesOf } from '../../policy/conformance/connectivity.ts';
 import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { admissible } from './admissible.ts';
+import { isMartian, standInFor } from './stand-in.ts';
 
 export type ConformanceCases = CaseFile['cases'];
 
@@ -51,10 +52,11 @@ export function planCase(testCase: ConformanceCase, facts: RigFacts): CasePlan {
   const nodeOf = nodeMapping(cluster, facts.nodes);
   const pods = cluster.pods.filter(p => !p.host_network).map((pod, i): PlannedPod => ({ ...pod, key: `${pod.namespace}/${pod.name}`, node: nodeOf.get(pod.node ?? '') ?? facts.nodes[i % facts.nodes.length]! }));
   const addresses = caseAddresses(cluster, nodeOf);
+  const context: ProbeContext = { cluster, nodeOf, addresses, facts, policies: testCase.policies ?? [], standIns: new Map() };
   const probes: PlannedProbe[] = [];
   const skipped: string[] = [];
   for (const probe of probesOf(testCase)) {
-    const planned = planProbe(probe, { cluster, nodeOf, addresses, facts });
+    const planned = planProbe(probe, context);
     if (typeof planned === 'string') skipped.push(planned);
     else probes.push(planned);
   }
@@ -90,6 +92,8 @@ interface ProbeContext {
   readonly nodeOf: ReadonlyMap<string, string>;
   readonly addresses: ReadonlyMap<string, Place>;
   readonly facts: RigFacts;
+  readonly policies: readonly KubernetesObject[];
+  readonly standIns: Map<string, string | undefined>;
 }
 
 /** A string says why it cannot be tried. */
@@ -105,7 +109,7 @@ function planProbe(probe: Probe, context: ProbeContext): PlannedProbe | string {
 }
 
 function placesOf(end: End, context: ProbeContext): readonly Place[] | string {
-  const { cluster, nodeOf, addresses, facts } = context;
+  const { cluster, nodeOf, facts } = context;
   if (end.pod !== undefined) {
     const pod = cluster.pods.find(p => `${p.namespace}/${p.name}` === end.pod);
     if (!pod) throw new Error(`no pod ${end.pod}`);
@@ -116,21 +120,25 @@ function placesOf(end: End, context: ProbeContext): readonly Place[] | string {
     if (name === undefined) throw new Error(`no node ${end.node}`);
     return [{ kind: 'node', name }];
   }
-  if (end.fqdn !== undefined) return all((cluster.dns?.[end.fqdn] ?? []).filter(a => isIPv4(parseAddr(a))).map(a => outsideOr(a, addresses, facts)));
+  if (end.fqdn !== undefined) return all((cluster.dns?.[end.fqdn] ?? []).filter(a => isIPv4(parseAddr(a))).map(a => placeOfAddress(a, context)));
   if (end.ip === undefined || !isAddr(end.ip)) throw new Error(`not an address: ${end.ip}`);
-  return all([outsideOr(end.ip, addresses, facts)]);
+  return all([placeOfAddress(end.ip, context)]);
 }
 
 function all(places: readonly (Place | string)[]): readonly Place[] | string {
   return places.find(p => typeof p === 'string') ?? (places as readonly Place[]);
 }
 
-function outsideOr(address: string, addresses: ReadonlyMap<string, Place>, facts: RigFacts): Place | string {
+function placeOfAddress(address: string, { addresses, facts, policies, standIns }: ProbeContext): Place | string {
   const known = addresses.get(address);
   if (known) return known;
-  const own = facts.prefixes.find(prefix => prefixHas(parsePrefix(prefix), parseAddr(address)));
+  const ownPrefix = (text: string) => facts.prefixes.find(prefix => prefixHas(parsePrefix(prefix), parseAddr(text)));
+  const own = ownPrefix(address);
   if (own !== undefined) return `${address} lies in ${own}, which the rig uses itself`;
-  return { kind: 'outside', address };
+  if (!isMartian(address)) return { kind: 'outside', address };
+  if (!standIns.has(address)) standIns.set(address, standInFor(address, policies, text => addresses.has(text) || ownPrefix(text) !== undefined));
+  const standIn = standIns.get(address);
+  return standIn === undefined ? `no packet can bear ${address}, and the policies tell it from every address that one can` : { kind: 'outside', address: standIn };
 }
 
 /** The case's nodes in their order onto the rig's. */
