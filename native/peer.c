@@ -14,9 +14,12 @@
  *   synced WORD
  *   failed MESSAGE                    an order could not be carried out
  *
- * TCP is connect(2). A datagram and an echo request want an answer and are sent again while there is none, for a queue may
- * overflow. SCTP is made by hand, because few kernels have it: an INIT with its checksum (RFC 9260), answered by INIT ACK where
- * the port is listened to and by ABORT where not; a policy sees no more of it than that.
+ * and first of all `sctp kernel` or `sctp raw`: where the kernel has no SCTP, it is made by hand on raw sockets: an INIT with its
+ * checksum (RFC 9260), answered by INIT ACK where the port is listened to and by ABORT where not. A policy sees no more of an
+ * association than that.
+ *
+ * TCP, and the kernel's SCTP, are connect(2). A datagram and an echo request want an answer and are sent again while there is none,
+ * for a queue may overflow.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -60,6 +63,7 @@ static struct end *by_sctp_port[65536], *by_echo_id[65536];
 static bool tcp_listens[65536], udp_listens[65536], sctp_listens[65536];
 static int epoll_fd, sctp_fd[2], echo_fd[2];
 static uint16_t next_sctp_port, next_echo_id;
+static bool kernel_sctp;
 
 static int64_t now_ms(void)
 {
@@ -116,10 +120,15 @@ static void drop_end(struct end *e)
 	garbage = e;
 }
 
+static bool is_stream(enum protocol protocol)
+{
+	return protocol == TCP || (protocol == SCTP && kernel_sctp);
+}
+
 static void finish(struct end *e, const char *outcome, const char *reason)
 {
 	printf("done %u %s%s%s\n", e->id, outcome, reason ? " " : "", reason ? reason : "");
-	if (e->protocol == SCTP) by_sctp_port[e->own_port] = NULL;
+	if (e->protocol == SCTP && !kernel_sctp) by_sctp_port[e->own_port] = NULL;
 	if (e->protocol == ICMP) by_echo_id[e->own_port] = NULL;
 	drop_end(e);
 }
@@ -187,11 +196,11 @@ static void say_source(const struct end *e)
 }
 
 /* A socket of the destination's family, bound to the probe's source where one is asked for. */
-static int client_socket(const struct end *e, int type)
+static int client_socket(const struct end *e, int type, int protocol)
 {
 	struct sockaddr_storage from;
 	bool v4 = is_ipv4(&e->destination);
-	int fd = socket(v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 	if (fd < 0) return -1;
 	if (e->source.sin6_family && bind(fd, (struct sockaddr *)&from, native(&e->source, &from)) < 0) {
 		int error = errno;
@@ -208,14 +217,14 @@ static void take_own_end(struct end *e, int fd)
 	socklen_t length = sizeof own;
 	if (getsockname(fd, (struct sockaddr *)&own, &length) < 0) return;
 	from_native(&own, &e->source);
-	if (e->protocol == TCP || e->protocol == UDP) e->own_port = ntohs(e->source.sin6_port);
+	if (e->protocol == TCP || e->protocol == UDP || (e->protocol == SCTP && kernel_sctp)) e->own_port = ntohs(e->source.sin6_port);
 }
 
 /* Which address of ours the kernel would use: a datagram socket connects without a packet. */
 static bool find_source(struct end *e)
 {
 	struct sockaddr_storage to;
-	int fd = client_socket(e, SOCK_DGRAM);
+	int fd = client_socket(e, SOCK_DGRAM, 0);
 	if (fd < 0) return false;
 	bool found = connect(fd, (struct sockaddr *)&to, native(&e->destination, &to)) == 0;
 	int error = errno;
@@ -387,12 +396,12 @@ static int send_once(struct end *e)
 	return send_sctp(&e->source, &e->destination, e->own_port, ntohs(e->destination.sin6_port), CHUNK_INIT, 0, htonl(e->id + 1));
 }
 
-static void start_tcp(struct end *e)
+static void start_stream(struct end *e)
 {
 	struct linger at_once = { 1, 0 };
 	struct sockaddr_storage to;
 	socklen_t length = native(&e->destination, &to);
-	e->fd = client_socket(e, SOCK_STREAM);
+	e->fd = client_socket(e, SOCK_STREAM, e->protocol == SCTP ? IPPROTO_SCTP : 0);
 	if (e->fd < 0) return finish_errno(e, errno);
 	/* No TIME_WAIT: thousands of probes, and the next case may use the same ports. */
 	setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -407,7 +416,7 @@ static void start_udp(struct end *e)
 {
 	struct sockaddr_storage to;
 	socklen_t length = native(&e->destination, &to);
-	e->fd = client_socket(e, SOCK_DGRAM);
+	e->fd = client_socket(e, SOCK_DGRAM, 0);
 	if (e->fd < 0 || connect(e->fd, (struct sockaddr *)&to, length) < 0) return finish_errno(e, errno);
 	take_own_end(e, e->fd);
 	say_source(e);
@@ -451,7 +460,7 @@ static void order_probe(const char *line)
 	bool ok = known >= 0 && parse_address(destination, port, &e->destination);
 	if (ok && strcmp(source, "-")) ok = parse_address(source, 0, &e->source);
 	if (!ok) return finish(e, "unreachable", "the order is not understood");
-	if (e->protocol == TCP) start_tcp(e);
+	if (is_stream(e->protocol)) start_stream(e);
 	else if (e->protocol == UDP) start_udp(e);
 	else start_raw(e);
 }
@@ -462,7 +471,7 @@ static void on_probe(struct end *e)
 	socklen_t length = sizeof error;
 	char byte;
 	if (e->fd < 0) return;
-	if (e->protocol == TCP) {
+	if (is_stream(e->protocol)) {
 		getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &error, &length);
 		if (error) finish_errno(e, error);
 		else finish(e, "allow", NULL);
@@ -480,7 +489,7 @@ static void tick(void)
 		next = e->next;
 		if (now >= e->until_ms) {
 			finish(e, "silent", NULL);
-		} else if (e->protocol != TCP && now >= e->resend_ms) {
+		} else if (!is_stream(e->protocol) && now >= e->resend_ms) {
 			e->resend_ms = now + RESEND_MS;
 			send_once(e);
 		}
@@ -499,24 +508,24 @@ static void order_listen(const char *line)
 	unsigned port;
 	if (sscanf(line, "listen %7s %u", word, &port) != 2 || port > 65535 || protocol_of(word) < 0) return failed("not understood: %s", line);
 	int protocol = protocol_of(word), on = 1, off = 0;
-	if (protocol == SCTP) {
+	bool *listens = protocol == TCP ? tcp_listens : protocol == UDP ? udp_listens : sctp_listens;
+	if (protocol == ICMP || listens[port]) return;
+	if (protocol == SCTP && !kernel_sctp) {
 		sctp_listens[port] = true;
 		return;
 	}
-	bool *listens = protocol == TCP ? tcp_listens : udp_listens;
-	if (protocol == ICMP || listens[port]) return;
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	int fd = socket(AF_INET6, (protocol == TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET6, (is_stream(protocol) ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol == SCTP ? IPPROTO_SCTP : 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 	if (protocol == UDP) setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&any, sizeof any) < 0 || (protocol == TCP && listen(fd, 4096) < 0)) {
+	if (bind(fd, (struct sockaddr *)&any, sizeof any) < 0 || (is_stream(protocol) && listen(fd, 4096) < 0)) {
 		failed("listen %s %u: %s", word, port, strerror(errno));
 		close(fd);
 		return;
 	}
 	listens[port] = true;
-	new_end(protocol == TCP ? LISTENER : DATAGRAMS, fd, EPOLLIN);
+	new_end(is_stream(protocol) ? LISTENER : DATAGRAMS, fd, EPOLLIN);
 }
 
 /* Kept until the client ends it: ended here first, its reset could overtake the client's look at the handshake. */
@@ -602,14 +611,16 @@ static void open_raw(void)
 	struct icmp6_filter only6;
 	ICMP6_FILTER_SETBLOCKALL(&only6);
 	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &only6);
-	sctp_fd[0] = raw_socket(AF_INET, IPPROTO_SCTP);
-	sctp_fd[1] = raw_socket(AF_INET6, IPPROTO_SCTP);
+	if (!kernel_sctp) {
+		sctp_fd[0] = raw_socket(AF_INET, IPPROTO_SCTP);
+		sctp_fd[1] = raw_socket(AF_INET6, IPPROTO_SCTP);
+	}
 	echo_fd[0] = raw_socket(AF_INET, IPPROTO_ICMP);
 	echo_fd[1] = raw_socket(AF_INET6, IPPROTO_ICMPV6);
 	setsockopt(echo_fd[0], SOL_RAW, 1, &only4, sizeof only4);
 	setsockopt(echo_fd[1], IPPROTO_ICMPV6, ICMP6_FILTER, &only6, sizeof only6);
 	for (int i = 0; i < 2; i++) {
-		new_end(SCTP4 + i, sctp_fd[i], EPOLLIN);
+		if (!kernel_sctp) new_end(SCTP4 + i, sctp_fd[i], EPOLLIN);
 		new_end(ECHO4 + i, echo_fd[i], EPOLLIN);
 	}
 }
@@ -637,6 +648,12 @@ int main(void)
 	setvbuf(stdout, out, _IOFBF, sizeof out);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	next_sctp_port = 32768;
+	/* A kernel that has it would answer our INIT itself, beside us. */
+	int sctp = socket(AF_INET6, SOCK_STREAM, IPPROTO_SCTP);
+	kernel_sctp = sctp >= 0;
+	if (kernel_sctp) close(sctp);
+	printf("sctp %s\n", kernel_sctp ? "kernel" : "raw");
+	fflush(stdout);
 	open_raw();
 	new_end(INPUT, 0, EPOLLIN);
 	for (;;) {

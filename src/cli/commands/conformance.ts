@@ -62,18 +62,18 @@ async function run(paths: readonly string[], flags: Flags): Promise<void> {
   const forRig = flags.both ? files.map(f => ({ ...f, cases: f.cases.filter(c => c.kind === 'connectivity') })).filter(f => f.cases.length > 0) : files;
   const rig = throughRig ? await runThroughRig(forRig, { keep: flags.keep === true, compare: flags.both === true }) : undefined;
   const datapath = (rig?.files ?? []).map((f): FileResults => ({ ...f, by: 'datapath' }));
-  print([...engine, ...datapath].sort((a, b) => files.findIndex(f => f.file === a.file) - files.findIndex(f => f.file === b.file)), flags);
-  if (rig?.kept !== undefined) process.stderr.write(`${rig.kept}\n`);
+  print([...engine, ...datapath].sort((a, b) => files.findIndex(f => f.file === a.file) - files.findIndex(f => f.file === b.file)), rig?.notes ?? [], flags);
 }
 
-function print(runs: readonly FileResults[], flags: Flags): void {
+function print(runs: readonly FileResults[], notes: readonly string[], flags: Flags): void {
   const tallies = runs.map(({ results }) => tally(results));
   const total = sum(tallies);
   if (total.failed > 0) process.exitCode = 1;
   const files = runs.map(({ file, by, results }, i) => ({ file, by, ...tallies[i]!, skipReasons: Object.fromEntries(skipReasons(results)), notPassed: results.filter(r => r.result === 'fail' || r.result === 'deviation') }));
-  if (printStructured(flags.output, { files, total })) return;
+  if (printStructured(flags.output, { files, total, notes })) return;
   for (const [i, one] of runs.entries()) printFile(flags.both ? `${one.file} (${one.by})` : one.file, tallies[i]!, one.results, flags);
   for (const by of flags.both ? (['engine', 'datapath'] as const) : []) line(`${stdoutPaint().strong(by)}: ${countsText(sum(tallies.filter((_, i) => runs[i]!.by === by)))}`);
+  for (const note of notes) line(stdoutPaint().faint(note));
   if (!flags.both) line(`${stdoutPaint().strong('in all')}: ${countsText(total)}`);
 }
 

@@ -35,6 +35,8 @@ interface Pending {
 /** One end of the rig (native/peer.c): a server and a client in a namespace and group, until it is closed. */
 export class Peer {
   readonly label: string;
+  /** `raw`: the kernel has no SCTP, and INIT packets stand for it. */
+  sctp: 'kernel' | 'raw' = 'kernel';
   readonly #child: ChildProcess;
   readonly #probes = new Map<number, Pending>();
   readonly #syncs = new Map<string, { readonly resolve: () => void; readonly reject: (error: Error) => void }>();
@@ -100,6 +102,7 @@ export class Peer {
     const [word, id = '', ...rest] = line.split(' ');
     if (word === 'source') this.#probes.get(Number(id))?.onSource({ ip: rest[0]!, port: Number(rest[1]) });
     else if (word === 'done') this.#finish(Number(id), rest);
+    else if (word === 'sctp') this.sctp = id as Peer['sctp'];
     else if (word === 'synced') this.#synced(id);
     else this.#complaints.push(line);
   }

@@ -32,6 +32,8 @@ export class RigProber {
   readonly #peers = new Map<string, Peer>();
   #pods: ReadonlyMap<string, LocalPod> = new Map();
   #sctpPorts = 0;
+  /** SCTP probes were INIT packets on raw sockets. */
+  rawSctp = false;
 
   constructor(context: Context, outside: Outside) {
     this.#context = context;
@@ -77,6 +79,7 @@ export class RigProber {
       for (const place of to) this.#peer(place).listen(protocolOf(probe.protocol), probe.port ?? 0);
     }
     await Promise.all([...this.#peers.values()].map(peer => peer.sync()));
+    this.rawSctp ||= plan.probes.some(({ probe, from }) => probe.protocol === 'SCTP' && this.#peer(from).sctp === 'raw');
   }
 
   async #try(planned: PlannedProbe): Promise<Observed> {

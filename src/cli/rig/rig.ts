@@ -75,6 +75,11 @@ export class Rig {
     return judgeAll(plan, observed, engineOf(testCase), compare);
   }
 
+  /** What a reader of the results has to know. */
+  get notes(): readonly string[] {
+    return this.#prober?.rawSctp ? ['SCTP: this kernel has none; the probes were its INIT packets on raw sockets, answered by INIT ACK'] : [];
+  }
+
   /** What can be said from the outside about a rig that is left up. */
   get keptText(): string {
     return `the rig is left up: CIRRI_INSTANCE=${this.instance} ./cirri status; it goes with CIRRI_INSTANCE=${this.instance} ./cirri down`;

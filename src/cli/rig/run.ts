@@ -12,7 +12,7 @@ export interface RigFile {
 
 export interface RigRun {
   readonly files: readonly { readonly file: string; readonly results: readonly CaseResult[] }[];
-  readonly kept?: string;
+  readonly notes: readonly string[];
 }
 
 export interface RigRunOptions {
@@ -27,7 +27,7 @@ export interface RigRunOptions {
  */
 export async function runThroughRig(files: readonly RigFile[], options: RigRunOptions): Promise<RigRun> {
   const asked = files.flatMap(f => f.cases).filter(isConnectivity);
-  if (asked.length === 0) return { files: files.map(f => ({ file: f.file, results: f.cases.map(notForTheDatapath) })) };
+  if (asked.length === 0) return { files: files.map(f => ({ file: f.file, results: f.cases.map(notForTheDatapath) })), notes: [] };
   const interrupt = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => interrupt.abort(new Error(`ended by ${signal}`));
   for (const signal of signals) process.on(signal, onSignal);
@@ -38,10 +38,15 @@ export async function runThroughRig(files: readonly RigFile[], options: RigRunOp
     await rig.up(nodesNeeded(asked));
     const done: { file: string; results: CaseResult[] }[] = [];
     for (const { file, cases } of files) done.push({ file, results: await runFile(rig, cases, progress, options.compare) });
-    return { files: done, ...(options.keep && { kept: rig.keptText }) };
+    return { files: done, notes: rig.notes };
+  } catch (error) {
+    // A terminal's Ctrl-C ends the rig's processes too: what they say of it is not the reason.
+    interrupt.signal.throwIfAborted();
+    throw error;
   } finally {
     progress.end();
     await rig.down();
+    if (options.keep) progress.say(rig.keptText);
     for (const signal of signals) process.off(signal, onSignal);
   }
 }
