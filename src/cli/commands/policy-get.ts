@@ -10,6 +10,7 @@ import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
+import { policiesNamed } from './policy-names.ts';
 import { readable } from './policy-print.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
@@ -36,7 +37,7 @@ Examples:
       if (name === undefined && !flags.filename?.length) return printRows(await agentRows(), flags);
       const world = new World(await loadScenario(flags, name === undefined));
       if (name === undefined) return printRows(world.scenario.policies.map(p => rowOf(world, p)), flags);
-      const policies = policiesNamed(world, name, flags.namespace);
+      const policies = policiesNamed(world.scenario, name, flags.namespace);
       const pods = distinctPods(world, podsNamed(world, name, flags.namespace));
       if (policies.length + pods.length === 0) throw new CirriError('ERR_NO_POLICY', `there is neither a policy nor a pod ${name}`, { mend: 'cirri policy get lists the policies; pods are NS/POD or NS/WORKLOAD' });
       const shown = { policies: policies.map(p => policyJson(world, p)), pods: pods.map(pod => podJson(world, pod)) };
@@ -77,11 +78,6 @@ function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
 }
 
 // ---- one policy ----
-
-function policiesNamed(world: World, name: string, namespace: string): readonly ScenarioPolicy[] {
-  const wanted = name.includes('/') ? name : `${namespace}/${name}`;
-  return world.scenario.policies.filter(({ address }) => address === name || address.endsWith(`/${wanted}`) || address === `CiliumClusterwideNetworkPolicy//${name}`);
-}
 
 function policyJson(world: World, source: ScenarioPolicy): object {
   return {
