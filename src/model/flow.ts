@@ -55,7 +55,7 @@ export interface FlowRule {
   readonly name: string;
   /** Where in the object: `spec.ingress[0]`. */
   readonly path: string;
-  readonly effect: 'allow' | 'deny' | 'default-deny' | 'default-allow';
+  readonly effect: 'allow' | 'deny' | 'pass' | 'default-deny' | 'default-allow';
   readonly because: string;
 }
 

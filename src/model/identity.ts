@@ -236,9 +236,25 @@ export function cidrLabeller(allPrefixes: Iterable<string>): (prefix: string) =>
 }
 
 function cidrLabel(prefix: Prefix): Label {
+  return { source: 'cidr', key: prefixKey(prefix), value: '' };
+}
+
+function prefixKey(prefix: Prefix): string {
   const [addr, bits] = formatPrefix(prefix).split('/') as [string, string];
-  const key = addr.replace(/^:/, '0:').replace(/:$/, ':0').replaceAll(':', '-');
-  return { source: 'cidr', key: `${key}/${bits}`, value: '' };
+  return `${addr.replace(/^:/, '0:').replace(/:$/, ':0').replaceAll(':', '-')}/${bits}`;
+}
+
+/**
+ * A pod's labels and the network that its address lies in: its identity as a destination, on one node, where `networks` of
+ * AdminNetworkPolicies tell pods apart by their addresses.
+ */
+export function networkIdentityLabels(pod: LabelSet, network: string): LabelSet {
+  return LabelSet.fromLabels([...pod.labels(), { source: 'network', key: prefixKey(parsePrefix(network)), value: '' }]);
+}
+
+export function identityNetwork(labels: LabelSet): Prefix | undefined {
+  const [key] = labels.keysOf('network');
+  return key === undefined ? undefined : parsePrefix(key.replaceAll('-', ':'));
 }
 
 /** The longest prefix among an identity's `cidr:` labels: the one that it stands for. */

@@ -13,16 +13,17 @@ import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
-import type { Candidate, Span } from './flatten.ts';
+import { levels } from './flatten.ts';
+import type { Candidate, Fallbacks, Level, Span, Verdict } from './flatten.ts';
 import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText, resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher, NamedPorts } from './matchers.ts';
-import { policyAddress } from './policy.ts';
-import type { Direction, Effect, Policy, PolicySpec, PortMatch, Rule } from './policy.ts';
+import { policyAddress, tierOrder } from './policy.ts';
+import type { Direction, Effect, Policy, PolicySpec, PortMatch, Rule, Tier } from './policy.ts';
 import { PrefixOrder } from './prefix-order.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 import { resolvePeers } from './resolve.ts';
-import type { CidrGroup, ResolvedPeers, Service } from './resolve.ts';
+import type { CidrGroup, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
 import { defaultInfo, localhostAddress, localhostInfo, RuleIds, ruleInfo } from './rule-info.ts';
 import type { RuleInfo } from './rule-info.ts';
 
@@ -45,16 +46,21 @@ export interface EngineOptions {
   readonly allowLocalhost?: 'always' | 'policy';
   /** What identity 2 stands for where there is one family only. */
   readonly worldFamily?: 'ipv4' | 'ipv6';
+  /** What there is to carry out conditions beyond addresses and ports. Without it, what only such a rule would allow is denied. */
+  readonly provides?: { readonly proxy?: boolean; readonly authentication?: boolean };
 }
 
-/** Strength of an effect: the strongest rule decides. 0 is the default verdict. */
-export const strengths: Readonly<Record<Effect | 'localhost', number>> = { localhost: 5, deny: 4, unauthenticated: 3, allow: 2, pass: 2, unproxied: 1 };
+/** Strength of an effect within the tier normal: the strongest rule decides. */
+export const strengths: Readonly<Record<Effect, number>> = { deny: 4, unauthenticated: 3, allow: 2, pass: 2, unproxied: 1 };
+
+const levelOf: Readonly<Record<Tier, Level>> = { admin: levels.admin, normal: levels.normal, baseline: levels.baseline };
 
 const reservedLabels: ReadonlyMap<number, LabelSet> = new Map(reservedIdentities.map(r => [r.id, r.labels] as const));
 
 const maxRememberedRules = 100_000;
 
 interface PreparedRule {
+  readonly policy: Policy;
   readonly rule: Rule;
   readonly info: RuleInfo;
   readonly peers: ResolvedPeers;
@@ -85,7 +91,7 @@ export class PolicyEngine {
   #prefixOrder: PrefixOrder<IdentityRecord> | undefined;
 
   constructor(options: EngineOptions = {}) {
-    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', ...options };
+    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: {}, ...options };
     for (const { id, labels } of reservedIdentities) this.upsertIdentity(id, labels);
   }
 
@@ -93,7 +99,7 @@ export class PolicyEngine {
 
   /** All policies that are in force; of two with the same kind, namespace and name the last counts. */
   setPolicies(policies: Iterable<Policy>): void {
-    this.#policies = [...new Map([...policies].map(p => [policyAddress(p), p] as const))].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, p]) => p);
+    this.#policies = [...new Map([...policies].map(p => [policyAddress(p), p] as const)).values()].sort(tierOrder);
     this.#invalidate();
   }
 
@@ -125,7 +131,7 @@ export class PolicyEngine {
     const record = identityRecord(id, labels, namedPorts, this.#options.worldFamily);
     if (previous && previous.labels.equals(labels) && previous.namedPortsText === record.namedPortsText) return [];
     this.#identities.set(id, record);
-    if (record.prefix || previous?.prefix) this.#prefixOrder = undefined;
+    if (record.prefix || record.network || previous?.prefix || previous?.network) this.#prefixOrder = undefined;
     const before = previous ? this.#matchers.matching(previous) : [];
     const after = this.#matchers.matching(record);
     for (const matcher of before) matcher.identities.delete(id);
@@ -142,7 +148,7 @@ export class PolicyEngine {
     const record = this.#identities.get(id);
     if (!record) return [];
     this.#identities.delete(id);
-    if (record.prefix) this.#prefixOrder = undefined;
+    if (record.prefix || record.network) this.#prefixOrder = undefined;
     const matchers = this.#matchers.matching(record);
     for (const matcher of matchers) matcher.identities.delete(id);
     return present([...rulesBySet(matchers).keys()].map(set => set.remove(id)));
@@ -152,15 +158,18 @@ export class PolicyEngine {
 
   /** Prefixes that need an identity of their own, sorted. The two default routes have theirs already. */
   cidrPrefixes(): string[] {
-    const prefixes = new Set<string>();
-    for (const { rules } of this.#prepare()) {
-      for (const { peers } of rules) {
-        for (const { cidr, except } of peers === 'any' ? [] : peers.cidrs) for (const text of [cidr, ...except]) prefixes.add(formatPrefix(parsePrefix(text)));
-      }
-    }
+    const prefixes = this.#prefixesOf(() => true);
     prefixes.delete(formatPrefix(allIPv4));
     prefixes.delete(formatPrefix(allIPv6));
     return [...prefixes].sort();
+  }
+
+  /**
+   * Prefixes that also select pods by their addresses (`networks`), sorted. A pod whose address lies in one needs, as a
+   * destination, an identity that says so: its own labels and `networkLabel` of the longest.
+   */
+  networkPrefixes(): string[] {
+    return [...this.#prefixesOf(cidr => cidr.pods)].sort();
   }
 
   /** Those of `cidrPrefixes()` that no identity stands for yet. While there are any, sets with CIDRs must not be loaded. */
@@ -238,12 +247,22 @@ export class PolicyEngine {
     }))));
   }
 
+  #prefixesOf(wanted: (cidr: ResolvedCidr) => boolean): Set<string> {
+    const prefixes = new Set<string>();
+    for (const { rules } of this.#prepare()) {
+      for (const { peers } of rules) {
+        for (const cidr of peers === 'any' ? [] : peers.cidrs.filter(wanted)) for (const text of [cidr.cidr, ...cidr.except]) prefixes.add(formatPrefix(parsePrefix(text)));
+      }
+    }
+    return prefixes;
+  }
+
   #prepareRule(policy: Policy, rule: Rule): PreparedRule {
     const peers = resolvePeers(rule.peers, this.#services, this.#groups);
     const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
-    const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
-    return { rule, info, peers, fingerprint, bound: undefined };
+    const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
+    const fingerprint = hashText(`${rule.effect} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
+    return { policy, rule, info, peers, fingerprint, bound: undefined };
   }
 
   #specsFor(subject: Subject): readonly PreparedSpec[] {
@@ -253,27 +272,46 @@ export class PolicyEngine {
   #setFor(subject: Subject, direction: Direction): PolicySet {
     const { mode } = this.#options;
     const specs = mode === 'never' ? [] : this.#specsFor(subject);
-    const denying = [...new Set(specs.filter(s => s.spec.defaultDeny[direction]).map(s => s.policy))];
-    const fallbackInfo = defaultInfo(direction, mode, denying, address => this.#ids.idOf(address));
+    const defaults = this.#defaults(specs, direction);
+    const { info: fallbackInfo } = defaults.enforced;
     const rules = specs.flatMap(s => s.rules.filter(r => r.rule.direction === direction));
     const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || fallbackInfo.effect === 'default-deny');
     const spansOf = (rule: PreparedRule) => resolveSpans(rule.rule, direction, subject);
-    const key = hashText([direction, fallbackInfo.id, fallbackInfo.because, withLocalhost, ...rules.map(r => `${r.info.id} ${r.fingerprint} ${spansKey(r, spansOf(r))}`)].join('\n'));
+    const defaultsText = Object.values(defaults).map(d => `${d.info.id} ${d.info.because} ${d.candidate.keepEstablished}`);
+    const key = hashText([direction, ...defaultsText, withLocalhost, ...rules.map(r => `${r.info.id} ${r.fingerprint} ${spansKey(r, spansOf(r))}`)].join('\n'));
     const known = this.#sets.get(key);
     if (known) return known;
     const bound = rules.flatMap((rule, i) => this.#bind(rule, spansOf(rule), i + 1));
-    const infos = new Map([fallbackInfo, ...rules.map(r => r.info)].map(info => [info.id, info] as const));
+    const infos = new Map([...Object.values(defaults).map(d => d.info), ...rules.map(r => r.info)].map(info => [info.id, info] as const));
     if (withLocalhost) {
       const info = localhostInfo(this.#ids.idOf(localhostAddress));
       infos.set(info.id, info);
       bound.unshift(this.#localhostRule(info));
     }
     this.#remember(infos.values());
-    const fallback: Candidate = { rule: fallbackInfo.id, verdict: fallbackInfo.effect === 'default-deny' ? 'deny' : 'allow', strength: 0, order: Infinity, specific: false, spans: 'any' };
-    const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallback, infos);
+    const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
+    const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallbacks, infos);
     set.fill(id => this.#identities.get(id)!);
     this.#sets.set(key, set);
     return set;
+  }
+
+  /** Default deny or allow, in each view of the policies. */
+  #defaults(specs: readonly PreparedSpec[], direction: Direction): Readonly<Record<keyof Fallbacks, { readonly info: RuleInfo; readonly candidate: Candidate }>> {
+    const of = (modes: readonly Policy['mode'][]) => {
+      const denying = [...new Set(specs.filter(s => s.spec.defaultDeny[direction] && modes.includes(s.policy.mode)).map(s => s.policy))];
+      const info = defaultInfo(direction, this.#options.mode, denying, address => this.#ids.idOf(address));
+      return { info, candidate: defaultCandidate(info, denying.length > 0 && denying.every(p => p.keepEstablished)) };
+    };
+    return { enforced: of(['enforce']), audit: of(['enforce', 'audit']), shadow: of(['enforce', 'shadow']) };
+  }
+
+  /** What an effect comes to with what there is to carry it out. */
+  #verdictOf(effect: Effect): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+    const { proxy, authentication } = this.#options.provides;
+    if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
+    if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
+    return { verdict: effect, strength: strengths[effect] };
   }
 
   /** Keeps the newest; the oldest of very many go. */
@@ -289,8 +327,10 @@ export class PolicyEngine {
   }
 
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
-    const { rule, info } = prepared;
-    const candidate = { rule: info.id, verdict: rule.effect === 'allow' ? 'allow' as const : 'deny' as const, strength: strengths[rule.effect], order, specific: rule.peers !== 'any' };
+    const { rule, info, policy } = prepared;
+    const candidate = {
+      rule: info.id, ...this.#verdictOf(rule.effect), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+    };
     const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];
     // A named port at egress is the peer's: where any peer is meant, the name concerns those that have it.
@@ -302,21 +342,29 @@ export class PolicyEngine {
     if (peers === 'any') return 'any';
     const matchers = [
       ...peers.selectors.map(s => this.#matchers.selector(s, this.#identities.values())),
-      ...peers.cidrs.map(c => this.#matchers.cidr(c.cidr, c.except, outer => this.#prefixes().within(outer))),
+      ...peers.cidrs.map(c => this.#matchers.cidr(c, outer => this.#prefixes().within(outer))),
     ];
     return [...new Set(matchers)];
   }
 
   /** Identities outside the cluster by prefix; made anew when one of them has come or gone. */
   #prefixes(): PrefixOrder<IdentityRecord> {
-    return (this.#prefixOrder ??= new PrefixOrder([...this.#identities.values()].flatMap(i => (i.prefix ? [[i.prefix, i] as const] : []))));
+    return (this.#prefixOrder ??= new PrefixOrder([...this.#identities.values()].flatMap(i => (i.prefix ?? i.network ? [[(i.prefix ?? i.network)!, i] as const] : []))));
   }
 
   #localhostRule(info: RuleInfo): BoundRule {
     const host = EndpointSelector.of([{ source: 'reserved', key: 'host', operator: 'Exists', values: [] }]);
     const matcher = this.#matchers.selector(host, this.#identities.values());
-    return { candidate: { rule: info.id, verdict: 'allow', strength: strengths.localhost, order: 0, specific: true }, matchers: [matcher], spans: 'any', names: [] };
+    return { candidate: { rule: info.id, verdict: 'allow', level: levels.localhost, strength: 0, order: 0, specific: true, mode: 'enforce', keepEstablished: false }, matchers: [matcher], spans: 'any', names: [] };
   }
+}
+
+function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
+  const denies = info.effect === 'default-deny';
+  return {
+    rule: info.id, verdict: denies ? 'deny' : 'allow', level: denies ? levels.defaultDeny : levels.defaultAllow,
+    strength: 0, order: Infinity, specific: false, mode: 'enforce', keepEstablished, spans: 'any',
+  };
 }
 
 interface ResolvedSpans {

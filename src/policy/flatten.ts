@@ -1,15 +1,17 @@
 /**
  * From the rules that concern one class of peers to the rows of its table.
  *
- *     rules of the class ──► per protocol: a function port → strongest rule ──► fewest longest-prefix rows
+ *     rules of the class ──► per protocol and view: a function port → deciding rule ──► fewest longest-prefix rows
  *
- * Which rule decides where several apply: the stronger effect; then the narrower range of ports; then the rule that names
- * the peer; then the first in the order of policies. Only the first of these can change a verdict, the others decide whose
- * name and counter a verdict bears.
+ * Levels are asked in turn, and `pass` hands a point over to the next: allow-localhost, tier admin, tier normal (default deny
+ * is its last word), tier baseline, default allow. In the tiers admin and baseline the first rule decides. In the tier normal
+ * the stronger effect does; then the narrower range of ports, the rule that names the peer and the order of policies say
+ * whose name and counter the verdict bears. Levels and strengths are compared, never added up: nothing can overflow.
  */
 import { optimalPrefixes } from './prefixes.ts';
 import type { Interval } from './prefixes.ts';
 import { maxPort } from './policy.ts';
+import type { PolicyMode } from './policy.ts';
 
 export type Verdict = 'allow' | 'deny' | 'redirect' | 'audit';
 
@@ -23,17 +25,31 @@ export interface Span {
   readonly end: number;
 }
 
+/** Asked in this order. */
+export const levels = { localhost: 0, admin: 1, normal: 2, defaultDeny: 3, baseline: 4, defaultAllow: 5 } as const;
+export type Level = (typeof levels)[keyof typeof levels];
+
 /** A rule as it applies to one class of peers, names resolved. */
 export interface Candidate {
   readonly rule: number;
-  readonly verdict: Verdict;
-  /** Greater is stronger; 0 is the default verdict. */
+  readonly verdict: Verdict | 'pass';
+  readonly level: Level;
+  /** Within the tier normal; greater is stronger. */
   readonly strength: number;
-  /** Position: by kind, namespace and name of the policy, then as written. */
+  /** Position: by priority, kind, namespace and name of the policy, then as written. */
   readonly order: number;
   /** The rule names peers and this class is among them. */
   readonly specific: boolean;
+  readonly mode: PolicyMode;
+  readonly keepEstablished: boolean;
   readonly spans: 'any' | readonly Span[];
+}
+
+/** What is said where no rule says anything: with the enforced policies, with those in audit too, with those in shadow instead. */
+export interface Fallbacks {
+  readonly enforced: Candidate;
+  readonly audit: Candidate;
+  readonly shadow: Candidate;
 }
 
 export interface Row {
@@ -51,26 +67,31 @@ export interface Row {
   readonly keepEstablished?: true;
 }
 
-/** The rows of a class, by protocol and port; the first is always the one for any protocol. `fallback` applies to all. */
-export function flatten(candidates: readonly Candidate[], fallback: Candidate): readonly Row[] {
-  let base: Claim = claimAll(fallback);
-  const spans = new Map<number, Claim[]>();
-  for (const candidate of candidates) {
-    if (candidate.spans === 'any') {
-      const claim = claimAll(candidate);
-      if (stronger(claim, base)) base = claim;
-      continue;
-    }
-    for (const span of candidate.spans) {
-      const claims = spans.get(span.protocol);
-      const claim = { candidate, ...span, size: span.end - span.start + 1 };
-      if (claims) claims.push(claim);
-      else spans.set(span.protocol, [claim]);
-    }
-  }
-  const rows: Row[] = [{ protocol: null, port: 0, portBits: 0, ...outcome(base) }];
-  for (const protocol of [...spans.keys()].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, spans.get(protocol)!, base));
+type View = keyof Fallbacks;
+
+/** Who takes part: a policy in audit allows as others do, and only the view `audit` hears its denials. */
+const takesPart: Readonly<Record<View, (candidate: Candidate) => boolean>> = {
+  enforced: ({ mode, verdict }) => mode === 'enforce' || (mode === 'audit' && verdict !== 'deny'),
+  audit: ({ mode }) => mode !== 'shadow',
+  shadow: ({ mode, verdict }) => mode !== 'audit' || verdict !== 'deny',
+};
+
+/** The rows of a class, by protocol and port; the first is always the one for any protocol. */
+export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks): readonly Row[] {
+  const rulings = viewsNeeded(candidates, fallbacks).map(view => new Ruling(candidates.filter(takesPart[view]), fallbacks[view], view));
+  const base = outcome(rulings.map(r => [r.view, r.base] as const));
+  const protocolsNamed = new Set(rulings.flatMap(r => r.protocols));
+  const rows: Row[] = [{ protocol: null, port: 0, portBits: 0, ...base }];
+  for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base));
   return rows;
+}
+
+/** Nearly always one. */
+function viewsNeeded(candidates: readonly Candidate[], fallbacks: Fallbacks): readonly View[] {
+  const views: View[] = ['enforced'];
+  if (fallbacks.audit.rule !== fallbacks.enforced.rule || candidates.some(c => c.mode === 'audit')) views.push('audit');
+  if (fallbacks.shadow.rule !== fallbacks.enforced.rule || candidates.some(c => c.mode === 'shadow')) views.push('shadow');
+  return views;
 }
 
 interface Claim extends Span {
@@ -83,19 +104,97 @@ function claimAll(candidate: Candidate): Claim {
   return { candidate, protocol: -1, start: 0, end: maxPort, size: maxPort + 2 };
 }
 
+/** Who decides in one view. What can pass a point on, and what comes after it, are kept apart. */
+class Ruling {
+  readonly view: View;
+  readonly #first: Stage;
+  readonly #second: Stage;
+
+  constructor(candidates: readonly Candidate[], fallback: Candidate, view: View) {
+    this.view = view;
+    this.#first = new Stage(candidates.filter(c => c.level <= levels.admin));
+    this.#second = new Stage([...candidates.filter(c => c.level > levels.admin), fallback]);
+  }
+
+  /** For protocols that no rule names. */
+  get base(): Claim {
+    return decisive(this.#first.all, this.#second.all!);
+  }
+
+  get protocols(): readonly number[] {
+    return [...this.#first.spans.keys(), ...this.#second.spans.keys()];
+  }
+
+  /** The deciding claim from each boundary on, ascending. */
+  *over(protocol: number): Generator<{ start: number; claim: Claim }> {
+    const first = [...this.#first.sweep(protocol)];
+    const second = [...this.#second.sweep(protocol)];
+    for (let i = 0, j = 0, start = 0; start <= maxPort; ) {
+      yield { start, claim: decisive(first[i]!.claim, second[j]!.claim!) };
+      const next = Math.min(first[i + 1]?.start ?? maxPort + 1, second[j + 1]?.start ?? maxPort + 1);
+      if (first[i + 1]?.start === next) i++;
+      if (second[j + 1]?.start === next) j++;
+      start = next;
+    }
+  }
+}
+
+function decisive(first: Claim | undefined, second: Claim): Claim {
+  return first && first.candidate.verdict !== 'pass' ? first : second;
+}
+
+/** Candidates of which the strongest decides at each point: the strongest for all protocols, and claims by protocol. */
+class Stage {
+  readonly all: Claim | undefined;
+  readonly spans = new Map<number, Claim[]>();
+
+  constructor(candidates: readonly Candidate[]) {
+    let all: Claim | undefined;
+    for (const candidate of candidates) {
+      if (candidate.spans === 'any') {
+        const claim = claimAll(candidate);
+        if (!all || stronger(claim, all)) all = claim;
+        continue;
+      }
+      for (const span of candidate.spans) {
+        const claims = this.spans.get(span.protocol);
+        const claim = { candidate, ...span, size: span.end - span.start + 1 };
+        if (claims) claims.push(claim);
+        else this.spans.set(span.protocol, [claim]);
+      }
+    }
+    this.all = all;
+  }
+
+  /** The strongest claim from each boundary on, ascending; undefined where there is none. */
+  *sweep(protocol: number): Generator<{ start: number; claim: Claim | undefined }> {
+    const starts = [...(this.spans.get(protocol) ?? [])].sort((a, b) => a.start - b.start);
+    const boundaries = [...new Set([0, ...starts.flatMap(c => [c.start, c.end + 1])])].filter(p => p <= maxPort).sort((a, b) => a - b);
+    const heap = new ClaimHeap();
+    let next = 0;
+    for (const start of boundaries) {
+      while (next < starts.length && starts[next]!.start <= start) heap.push(starts[next++]!);
+      while (heap.top && heap.top.end < start) heap.pop();
+      yield { start, claim: heap.top && (!this.all || stronger(heap.top, this.all)) ? heap.top : this.all };
+    }
+  }
+}
+
 function stronger(a: Claim, b: Claim): boolean {
+  if (a.candidate.level !== b.candidate.level) return a.candidate.level < b.candidate.level;
+  if (a.candidate.level === levels.admin || a.candidate.level === levels.baseline) return a.candidate.order < b.candidate.order;
   if (a.candidate.strength !== b.candidate.strength) return a.candidate.strength > b.candidate.strength;
   if (a.size !== b.size) return a.size < b.size;
   if (a.candidate.specific !== b.candidate.specific) return a.candidate.specific;
   return a.candidate.order < b.candidate.order;
 }
 
-function protocolRows(protocol: number, claims: readonly Claim[], base: Claim): Row[] {
-  const outcomes: Outcome[] = [outcome(base)];
-  const indexes = new Map([[outcomeText(outcomes[0]!), 0]]);
+function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcome): Row[] {
+  const outcomes: Outcome[] = [base];
+  const indexes = new Map([[outcomeText(base), 0]]);
   const intervals: Interval[] = [];
-  for (const { start, claim } of sweep(claims, base)) {
-    const result = outcome(claim);
+  for (const { start, claims } of together(protocol, rulings)) {
+    const result = outcome(claims);
     const text = outcomeText(result);
     let value = indexes.get(text);
     if (value === undefined) {
@@ -107,17 +206,17 @@ function protocolRows(protocol: number, claims: readonly Claim[], base: Claim): 
   return optimalPrefixes(intervals, 0).map(row => ({ protocol, port: row.port, portBits: row.bits, ...outcomes[row.value]! }));
 }
 
-/** The winning claim from each boundary on, ascending. */
-function* sweep(claims: readonly Claim[], base: Claim): Generator<{ start: number; claim: Claim }> {
-  const starts = [...claims].sort((a, b) => a.start - b.start);
-  const boundaries = [...new Set([0, ...claims.flatMap(c => [c.start, c.end + 1])])].filter(p => p <= maxPort).sort((a, b) => a - b);
-  const heap = new ClaimHeap();
-  let next = 0;
-  for (const start of boundaries) {
-    while (next < starts.length && starts[next]!.start <= start) heap.push(starts[next++]!);
-    while (heap.top && heap.top.end < start) heap.pop();
-    const top = heap.top;
-    yield { start, claim: top && stronger(top, base) ? top : base };
+/** What each view says, from each boundary of any of them on. */
+function* together(protocol: number, rulings: readonly Ruling[]): Generator<{ start: number; claims: readonly (readonly [View, Claim])[] }> {
+  const steps = rulings.map(r => [...r.over(protocol)]);
+  const at = steps.map(() => 0);
+  for (let start = 0; start <= maxPort; ) {
+    yield { start, claims: rulings.map((r, i) => [r.view, steps[i]![at[i]!]!.claim] as const) };
+    const next = Math.min(...steps.map((s, i) => s[at[i]! + 1]?.start ?? maxPort + 1));
+    steps.forEach((s, i) => {
+      if (s[at[i]! + 1]?.start === next) at[i]!++;
+    });
+    start = next;
   }
 }
 
@@ -155,21 +254,33 @@ class ClaimHeap {
   }
 }
 
-type Outcome = Pick<Row, 'verdict' | 'rule' | 'match'>;
+type Outcome = Omit<Row, 'protocol' | 'port' | 'portBits'>;
 
-function outcome(claim: Claim): Outcome {
-  const { candidate } = claim;
-  return { verdict: candidate.verdict, rule: candidate.rule, match: claimMatch(claim) };
+function outcome(views: readonly (readonly [View, Claim])[]): Outcome {
+  const enforced = views[0]![1];
+  const of = (view: View) => views.find(([v]) => v === view)?.[1];
+  const audited = enforced.candidate.verdict !== 'deny' && of('audit')?.candidate.verdict === 'deny' ? of('audit') : undefined;
+  const shadow = of('shadow');
+  const differs = shadow !== undefined && (shadow.candidate.verdict === 'deny') !== (enforced.candidate.verdict === 'deny');
+  return {
+    ...ruled(audited ?? enforced, audited ? 'audit' : enforced.candidate.verdict as Verdict),
+    ...(differs && { shadow: { verdict: shadow.candidate.verdict === 'deny' ? 'deny' : 'allow', rule: shadow.candidate.rule } }),
+    ...(enforced.candidate.verdict === 'deny' && enforced.candidate.keepEstablished && { keepEstablished: true }),
+  };
+}
+
+function ruled(claim: Claim, verdict: Verdict): Pick<Row, 'verdict' | 'rule' | 'match'> {
+  return { verdict, rule: claim.candidate.rule, match: claimMatch(claim) };
 }
 
 function claimMatch(claim: Claim): MatchType {
-  if (claim.candidate.strength === 0) return matchType.none;
-  const { specific } = claim.candidate;
+  const { level, specific } = claim.candidate;
+  if (level === levels.defaultDeny || level === levels.defaultAllow) return matchType.none;
   if (claim.size > maxPort + 1) return specific ? matchType.l3Only : matchType.all;
   if (claim.size === maxPort + 1) return specific ? matchType.l3Proto : matchType.protoOnly;
   return specific ? matchType.l3L4 : matchType.l4Only;
 }
 
-function outcomeText(o: Outcome): string {
-  return `${o.verdict} ${o.rule} ${o.match}`;
+export function outcomeText(o: Outcome): string {
+  return `${o.verdict} ${o.rule} ${o.match}${o.shadow ? ` shadow ${o.shadow.verdict} ${o.shadow.rule}` : ''}${o.keepEstablished ? ' keep' : ''}`;
 }

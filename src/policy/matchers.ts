@@ -5,12 +5,13 @@
  *
  * so that a new identity is compared with the few selectors that name one of its labels, not with all.
  */
-import { cidrContains, identityPrefix, isWorld, prefixFamily, reserved } from '../model/identity.ts';
+import { cidrContains, identityNetwork, identityPrefix, isWorld, prefixFamily, reserved } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import type { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, maskPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { protocols } from './policy.ts';
+import type { ResolvedCidr } from './resolve.ts';
 
 /** A named container port; the protocol as a pod's spec writes it, or its number. */
 export interface NamedPort {
@@ -25,6 +26,8 @@ export interface IdentityRecord {
   readonly labels: LabelSet;
   /** What the identity stands for outside the cluster. */
   readonly prefix: Prefix | undefined;
+  /** The longest of the `networks` that a pod's address lies in. */
+  readonly network: Prefix | undefined;
   /** Named ports of its pods, one map for each distinct pod template. */
   readonly namedPorts: readonly NamedPorts[];
   readonly namedPortsText: string;
@@ -57,12 +60,13 @@ export class MatcherIndex<User> {
     });
   }
 
-  /** `within` gives the identities whose prefix lies in a prefix (and perhaps others). */
-  cidr(cidr: string, except: readonly string[], within: (outer: Prefix) => Iterable<IdentityRecord>): Matcher<User> {
+  /** `within` gives the identities whose prefix or network lies in a prefix (and perhaps others). */
+  cidr({ cidr, except, pods }: ResolvedCidr, within: (outer: Prefix) => Iterable<IdentityRecord>): Matcher<User> {
     const outer = parsePrefix(cidr);
     const holes = except.map(parsePrefix);
-    const matches = ({ prefix }: IdentityRecord) => prefix !== undefined && cidrContains(outer, prefix) && !holes.some(hole => cidrContains(hole, prefix));
-    return this.#intern(`cidr ${formatPrefix(outer)} except ${[...except].sort().join(' ')}`, matches, () => within(outer), matcher => {
+    const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.some(hole => cidrContains(hole, prefix));
+    const matches = ({ prefix, network }: IdentityRecord) => selects(prefix) || (pods && selects(network));
+    return this.#intern(`cidr ${formatPrefix(outer)}${pods ? ' with pods' : ''} except ${[...except].sort().join(' ')}`, matches, () => within(outer), matcher => {
       append(this.#byPrefix, formatPrefix(outer), matcher);
       this.#prefixLengths[prefixFamily(outer)].add(outer.bits);
     });
@@ -82,6 +86,7 @@ export class MatcherIndex<User> {
     };
     for (const { key, value } of identity.labels.labels()) consider(this.#byLabel.get(`${key}=${value}`));
     if (identity.prefix) this.#considerPrefixes(identity.prefix, consider);
+    if (identity.network) this.#considerPrefixes(identity.network, consider);
     const ports = new Set(identity.namedPorts.flatMap(pod => [...pod].map(([name, port]) => `${name.toLowerCase()}/${protocolNumber(port.protocol)}`)));
     for (const port of ports) consider(this.#byPort.get(port));
     consider(this.#others);
@@ -121,7 +126,7 @@ export class MatcherIndex<User> {
 }
 
 export function identityRecord(id: number, labels: LabelSet, namedPorts: readonly NamedPorts[], worldFamily: 'ipv4' | 'ipv6'): IdentityRecord {
-  return { id, labels, prefix: worldPrefix(id, labels, worldFamily), namedPorts, namedPortsText: namedPortsText(namedPorts) };
+  return { id, labels, prefix: worldPrefix(id, labels, worldFamily), network: identityNetwork(labels), namedPorts, namedPortsText: namedPortsText(namedPorts) };
 }
 
 /** Only what lies outside the cluster has a prefix: CIDR peers never select pods or nodes. */

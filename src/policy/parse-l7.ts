@@ -2,46 +2,68 @@
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { matchNameFault, matchPatternFault } from './fqdn.ts';
+import type { HeaderRule, HttpRule } from './http.ts';
 
 export type L7Type = 'http' | 'dns' | 'kafka' | 'l7proto';
 
-/** The type of an L7Rules object that restricts something, or undefined (`rules: {}`, `http: []`). */
-export function parseL7Rules(reader: FieldReader, value: unknown, path: string): L7Type | undefined {
+export interface L7Rules {
+  readonly type: L7Type;
+  readonly http?: readonly HttpRule[];
+}
+
+/** An L7Rules object that restricts something, or undefined (`rules: {}`, `http: []`). */
+export function parseL7Rules(reader: FieldReader, value: unknown, path: string): L7Rules | undefined {
   const fields = reader.object(value, path, ['http', 'dns', 'kafka', 'l7proto', 'l7']);
   if (!fields) return undefined;
-  const http = parseEach(reader, fields, path, 'http', parseHttpRule);
+  const httpRules: HttpRule[] = [];
+  const http = parseEach(reader, fields, path, 'http', (r, item, at) => httpRules.push(...parseHttpRule(r, item, at)));
   const dns = parseEach(reader, fields, path, 'dns', parseDnsRule);
   const kafka = parseEach(reader, fields, path, 'kafka', parseKafkaRule);
   const generic = parseGenericRules(reader, fields, path);
   const types = [http && 'http', dns && 'dns', kafka && 'kafka', generic && 'l7proto'].filter(Boolean) as L7Type[];
   if (types.length > 1) reader.fail(path, `multiple L7 protocol rule types specified in single rule: ${types.join(', ')}`, 'write one toPorts entry for each type');
-  return types[0];
+  const [type] = types;
+  return type && { type, ...(type === 'http' && { http: httpRules }) };
 }
 
-function parseEach(reader: FieldReader, fields: Fields, path: string, key: string, parse: (reader: FieldReader, value: unknown, path: string) => void): boolean {
+function parseEach(reader: FieldReader, fields: Fields, path: string, key: string, parse: (reader: FieldReader, value: unknown, path: string) => unknown): boolean {
   const list = reader.list(fields[key], join(path, key)) ?? [];
   list.forEach((item, i) => parse(reader, item, `${join(path, key)}[${i}]`));
   return list.length > 0;
 }
 
-function parseHttpRule(reader: FieldReader, value: unknown, path: string): void {
+function parseHttpRule(reader: FieldReader, value: unknown, path: string): readonly HttpRule[] {
   const fields = reader.object(value, path, ['path', 'method', 'host', 'headers', 'headerMatches']);
-  if (!fields) return;
+  if (!fields) return [{ headers: [] }];
   for (const key of ['path', 'method'] as const) checkExpression(reader, fields[key], join(path, key));
-  reader.string(fields['host'], join(path, 'host'));
-  for (const [i, header] of (reader.strings(fields['headers'], join(path, 'headers')) ?? []).entries()) {
+  const host = reader.string(fields['host'], join(path, 'host'));
+  const headers = (reader.strings(fields['headers'], join(path, 'headers')) ?? []).map((header, i) => {
     if (header.trim() === '') reader.fail(`${path}.headers[${i}]`, 'empty header', 'write "Name: value", or "Name" for its presence');
-  }
-  parseEach(reader, fields, path, 'headerMatches', parseHeaderMatch);
+    return headerOf(header);
+  });
+  const matches: HeaderRule[] = [];
+  parseEach(reader, fields, path, 'headerMatches', (r, item, at) => matches.push(...parseHeaderMatch(r, item, at)));
+  const text = (key: 'path' | 'method') => (typeof fields[key] === 'string' && fields[key] !== '' ? { [key]: fields[key] } : {});
+  return [{ ...text('path'), ...text('method'), ...(host && { host }), headers: [...headers, ...matches] }];
 }
 
-function parseHeaderMatch(reader: FieldReader, value: unknown, path: string): void {
+/** `Name: value` is that value exactly, `Name` is presence; the first space parts them (upstream). */
+function headerOf(text: string): HeaderRule {
+  const space = text.indexOf(' ');
+  return space < 0 ? { name: text } : { name: text.slice(0, space).replace(/:$/, ''), value: text.slice(space + 1) };
+}
+
+/** A mismatch other than a drop rewrites and logs, and lets the request pass: it is no condition. */
+function parseHeaderMatch(reader: FieldReader, value: unknown, path: string): readonly HeaderRule[] {
   const fields = reader.object(value, path, ['name', 'value', 'secret', 'mismatch']);
-  if (!fields) return;
-  if (!reader.string(fields['name'], join(path, 'name'))) reader.fail(join(path, 'name'), 'header name is missing', 'name the header');
-  reader.string(fields['value'], join(path, 'value'));
-  reader.oneOf(fields['mismatch'], join(path, 'mismatch'), ['', 'LOG', 'ADD', 'DELETE', 'REPLACE']);
-  parseSecret(reader, fields['secret'], join(path, 'secret'));
+  if (!fields) return [];
+  const name = reader.string(fields['name'], join(path, 'name'));
+  if (!name) reader.fail(join(path, 'name'), 'header name is missing', 'name the header');
+  const text = reader.string(fields['value'], join(path, 'value'));
+  const mismatch = reader.oneOf(fields['mismatch'], join(path, 'mismatch'), ['', 'LOG', 'ADD', 'DELETE', 'REPLACE']);
+  const secret = parseSecret(reader, fields['secret'], join(path, 'secret'));
+  if (!name || mismatch) return [];
+  return [{ name, ...(text ? { value: text } : {}), ...(secret && { secret: true as const }) }];
 }
 
 /** Go's RE2 as far as it can be judged here: what RE2 lacks is refused, what only RE2 has is rewritten before the try. */
@@ -58,16 +80,17 @@ function checkExpression(reader: FieldReader, value: unknown, path: string): voi
   }
 }
 
-/** One of matchName and matchPattern: a DNS rule and a toFQDNs entry alike. */
-export function parseDnsRule(reader: FieldReader, value: unknown, path: string): void {
+/** One of matchName and matchPattern: a DNS rule and a toFQDNs entry alike. Gives it in lower case, without a final dot. */
+export function parseDnsRule(reader: FieldReader, value: unknown, path: string): string | undefined {
   const fields = reader.object(value, path, ['matchName', 'matchPattern']);
-  if (!fields) return void reader.fail(path, 'must be an object', 'give matchName or matchPattern');
+  if (!fields) return reader.fail(path, 'must be an object', 'give matchName or matchPattern');
   const name = reader.string(fields['matchName'], join(path, 'matchName')) || undefined;
   const pattern = reader.string(fields['matchPattern'], join(path, 'matchPattern')) || undefined;
-  if (name !== undefined && pattern !== undefined) return void reader.fail(path, 'only one of MatchName or MatchPattern is allowed', 'write two entries');
-  if (name === undefined && pattern === undefined) return void reader.fail(path, 'one of MatchName or MatchPattern must be specified', 'give matchName: "example.com" or matchPattern: "*.example.com"');
+  if (name !== undefined && pattern !== undefined) return reader.fail(path, 'only one of MatchName or MatchPattern is allowed', 'write two entries');
+  if (name === undefined && pattern === undefined) return reader.fail(path, 'one of MatchName or MatchPattern must be specified', 'give matchName: "example.com" or matchPattern: "*.example.com"');
   const fault = name !== undefined ? matchNameFault(name) : matchPatternFault(pattern!);
-  if (fault) reader.fail(join(path, name !== undefined ? 'matchName' : 'matchPattern'), `invalid characters in "${name ?? pattern}": ${fault}`, 'write a DNS name without scheme, port or path');
+  if (fault) return reader.fail(join(path, name !== undefined ? 'matchName' : 'matchPattern'), `invalid characters in "${name ?? pattern}": ${fault}`, 'write a DNS name without scheme, port or path');
+  return (name ?? pattern!).toLowerCase().replace(/(.)\.$/, '$1');
 }
 
 const kafkaApiKeys: readonly string[] = [

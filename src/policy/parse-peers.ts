@@ -79,10 +79,10 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
   });
   if (direction === 'egress' && !options.deny) {
     eachIfAny('FQDNs', (value, p) => {
-      parseDnsRule(reader, value, p);
+      const name = parseDnsRule(reader, value, p);
       notEnforced = 'toFQDNs needs names learned from DNS';
       condition(options, 'FQDNNotEnforced', p, 'names are not learned from DNS yet: this name matches no address');
-      return [];
+      return name === undefined ? [] : [fqdnPeer(name)];
     });
   }
   return { peers: any ? 'any' : present ? peers : 'absent', ...(notEnforced && { notEnforced }) };
@@ -228,6 +228,13 @@ function parseExcept(reader: FieldReader, value: unknown, path: string, outer: P
     return reader.fail(path, `allow CIDR prefix ${formatPrefix(outer)} does not contain exclude CIDR prefix ${formatPrefix(prefix)}`, 'an exception must lie inside cidr') ?? [];
   }
   return [formatPrefix(prefix)];
+}
+
+// ---- names ----
+
+/** Addresses whose identity says that they were given for the name, or for a name that the pattern takes. */
+export function fqdnPeer(name: string): SelectorPeer {
+  return { type: 'selector', selector: EndpointSelector.of([{ source: 'fqdn', key: name, operator: 'Exists', values: [] }]), written: `name ${name}` };
 }
 
 // ---- services, groups ----

@@ -3,7 +3,7 @@ import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { icmpTypeNumber } from './icmp.ts';
 import { parseL7Rules, parseListener, parseServerNames, parseTls } from './parse-l7.ts';
-import type { L7Type } from './parse-l7.ts';
+import type { L7Rules, L7Type } from './parse-l7.ts';
 import { maxPort, protocols } from './policy.ts';
 import type { ConditionType, Direction, PortMatch } from './policy.ts';
 
@@ -16,7 +16,7 @@ export interface PortBlock {
   readonly ports: 'any' | readonly PortMatch[];
   /** What only a proxy could check, with the field that asks for it. */
   readonly needsProxy?: { readonly type: ConditionType; readonly path: string; readonly what: string };
-  readonly l7?: L7Type;
+  readonly l7?: L7Rules;
 }
 
 export interface PortOptions {
@@ -40,8 +40,8 @@ function parsePortRule(reader: FieldReader, value: unknown, path: string, option
   if (options.deny) return { path, ports };
 
   const l7 = parseL7Rules(reader, fields['rules'], join(path, 'rules'));
-  if (l7) checkL7Ports(reader, l7, parsed.filter(p => p !== undefined), path, options);
-  const needsProxy = proxyNeed(reader, fields, path, l7, options);
+  if (l7) checkL7Ports(reader, l7.type, parsed.filter(p => p !== undefined), path, options);
+  const needsProxy = proxyNeed(reader, fields, path, l7?.type, options);
   return { path, ports, ...(needsProxy && { needsProxy }), ...(l7 && { l7 }) };
 }
 

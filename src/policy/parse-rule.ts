@@ -138,7 +138,7 @@ function proxyRule(context: RuleContext, block: PortBlock, base: { direction: Di
     type: need.type, severity: 'degraded', path: need.path,
     message: `not enforced yet: ${need.what}; what only this rule would allow is denied`,
   });
-  return covered ? [] : [makeRule(context, block.path, base, block.ports, 'unproxied', need.what)];
+  return covered ? [] : [{ ...makeRule(context, block.path, base, block.ports, 'unproxied', need.what), ...(block.l7?.http && { http: block.l7.http }) }];
 }
 
 function makeRule(context: RuleContext, path: string, base: { direction: Direction; peers: 'any' | readonly Peer[] }, ports: 'any' | readonly PortMatch[], effect: Effect, notEnforced: string | undefined): Rule {

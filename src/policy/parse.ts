@@ -1,5 +1,6 @@
 /** From a Kubernetes object to a Policy, with every error at once and with what will not be enforced as written. */
 import { FieldReader } from './fields.ts';
+import { clusterPolicyKinds, parseClusterPolicy } from './parse-cluster.ts';
 import { parseNetworkPolicySpec } from './parse-networkpolicy.ts';
 import { parseSpec } from './parse-rule.ts';
 import type { RuleContext } from './parse-rule.ts';
@@ -25,29 +26,41 @@ export type ParseResult =
   | { readonly policy: Policy; readonly errors?: undefined; readonly conditions: readonly Condition[] }
   | { readonly policy?: undefined; readonly errors: readonly PolicyError[]; readonly conditions: readonly Condition[] };
 
-const kinds: readonly PolicyKind[] = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'];
+export const policyKinds: readonly PolicyKind[] = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy', ...clusterPolicyKinds];
+
+export function isNamespaced(kind: PolicyKind): boolean {
+  return kind === 'NetworkPolicy' || kind === 'CiliumNetworkPolicy';
+}
 
 /** Parses and validates. A policy with errors must not be applied; an earlier version of it stays in force. */
 export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): ParseResult {
   const reader = new FieldReader();
   const conditions: Condition[] = [];
-  const kind = reader.oneOf(object.kind, 'kind', kinds);
+  const kind = reader.oneOf(object.kind, 'kind', policyKinds);
   const name = reader.string(object.metadata?.name, 'metadata.name');
-  if (object.kind === undefined || object.kind === null) reader.fail('kind', 'kind is missing', `one of: ${kinds.join(', ')}`);
+  if (object.kind === undefined || object.kind === null) reader.fail('kind', 'kind is missing', `one of: ${policyKinds.join(', ')}`);
   if (!name) reader.fail('metadata.name', 'name is missing', 'name the policy');
   if (!kind || !name) return { errors: reader.errors, conditions };
   // Kubernetes puts an object without a namespace into "default".
-  const namespace = kind === 'CiliumClusterwideNetworkPolicy' ? undefined : reader.string(object.metadata?.namespace, 'metadata.namespace') || 'default';
+  const namespace = !isNamespaced(kind) ? undefined : reader.string(object.metadata?.namespace, 'metadata.namespace') || 'default';
   const identity = { kind, name, ...(namespace !== undefined && { namespace }) };
   const context: RuleContext = {
     reader, conditions, address: policyAddress(identity), nodeLabels: options.nodeLabels ?? false,
     scope: { ...(namespace !== undefined && { namespace }), ...(options.clusterName !== undefined && { clusterName: options.clusterName }) },
   };
-  const specs = kind === 'NetworkPolicy' ? parseKubernetes(context, object) : parseCilium(context, object);
+  const { specs, order } = parseBody(context, kind, name, object);
   const ways = parseAnnotations(reader, object.metadata?.annotations);
   if (reader.errors.length > 0) return { errors: reader.errors, conditions };
   const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
-  return { policy: { ...identity, ...(uid !== undefined && { uid }), tier: 'normal', priority: 0, ...ways, specs, conditions }, conditions };
+  return { policy: { ...identity, ...(uid !== undefined && { uid }), ...order, ...ways, specs, conditions }, conditions };
+}
+
+function parseBody(context: RuleContext, kind: PolicyKind, name: string, object: PolicyObject): { specs: readonly PolicySpec[]; order: Pick<Policy, 'tier' | 'priority'> } {
+  const normal = { tier: 'normal', priority: 0 } as const;
+  if (kind === 'NetworkPolicy') return { specs: parseKubernetes(context, object), order: normal };
+  if (kind === 'CiliumNetworkPolicy' || kind === 'CiliumClusterwideNetworkPolicy') return { specs: parseCilium(context, object), order: normal };
+  const { spec, order } = parseClusterPolicy(context, kind, name, object.spec);
+  return { specs: present(spec), order };
 }
 
 /** How the policy is meant to act. Other people's annotations are none of our business; a mistyped value of ours is an error. */

@@ -8,8 +8,8 @@
  */
 import { fnv1a } from '../model/identity.ts';
 import { ContentHash } from './content-hash.ts';
-import { flatten } from './flatten.ts';
-import type { Candidate, Row, Span } from './flatten.ts';
+import { flatten, outcomeText } from './flatten.ts';
+import type { Candidate, Fallbacks, Row, Span } from './flatten.ts';
 import { resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher } from './matchers.ts';
 import type { Direction, PortMatch } from './policy.ts';
@@ -78,7 +78,7 @@ export class PolicySet {
   readonly direction: Direction;
   readonly enforced: boolean;
   readonly #rules: readonly BoundRule[];
-  readonly #fallback: Candidate;
+  readonly #fallbacks: Fallbacks;
   readonly #infos: ReadonlyMap<number, RuleInfo>;
   readonly #everyone: readonly Candidate[];
   readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
@@ -89,15 +89,15 @@ export class PolicySet {
   #snapshot: CompiledSet | undefined;
 
   /** `rules` in the order of `candidate.order`. */
-  constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallback: Candidate, infos: ReadonlyMap<number, RuleInfo>) {
+  constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallbacks: Fallbacks, infos: ReadonlyMap<number, RuleInfo>) {
     this.key = key;
     this.direction = direction;
     this.enforced = enforced;
     this.#rules = rules;
-    this.#fallback = fallback;
+    this.#fallbacks = fallbacks;
     this.#infos = infos;
     this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
-    const rows = flatten(this.#everyone, fallback);
+    const rows = flatten(this.#everyone, fallbacks);
     this.#baseText = rowsText(rows);
     this.#addClass(0, rows, this.#baseText);
     for (const [i, rule] of rules.entries()) for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) this.#use(matcher, i);
@@ -173,7 +173,7 @@ export class PolicySet {
   #rowsOf(node: TreeNode): readonly Row[] {
     const candidates = [...this.#everyone];
     for (let n: TreeNode | undefined = node; n?.parent; n = n.parent) candidates.push({ ...this.#rules[n.rule]!.candidate, spans: n.spans });
-    return flatten(candidates, this.#fallback);
+    return flatten(candidates, this.#fallbacks);
   }
 
   /** The class number: 0 when the rows are those of class 0. */
@@ -243,7 +243,7 @@ function withNamedPorts(rule: BoundRule, identity: IdentityRecord): Candidate['s
   const spans: Span[] = rule.spans === 'any' ? [] : [...rule.spans];
   for (const { name, protocol } of rule.names) {
     const ports = resolvePorts(identity.namedPorts, name, protocol);
-    if (ports.length > 1 && rule.candidate.verdict === 'allow') continue;
+    if (ports.length > 1 && rule.candidate.verdict !== 'deny') continue;
     for (const port of ports) spans.push({ protocol, start: port, end: port });
   }
   return spans;
@@ -254,7 +254,7 @@ function spansText(spans: Candidate['spans']): string {
 }
 
 export function rowsText(rows: readonly Row[]): string {
-  return rows.map(r => `${r.protocol ?? '*'} ${r.port}/${r.portBits} ${r.verdict} ${r.rule} ${r.match}`).join('\n');
+  return rows.map(r => `${r.protocol ?? '*'} ${r.port}/${r.portBits} ${outcomeText(r)}`).join('\n');
 }
 
 function withClass(number: number, rows: readonly Row[]): readonly VerdictRow[] {

@@ -3,6 +3,7 @@
  * its subjects into default deny, and has rules; a rule is peers × ports with an effect.
  */
 import type { EndpointSelector } from '../model/selector.ts';
+import type { HttpRule } from './http.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -81,6 +82,8 @@ export interface Rule {
   readonly peers: 'any' | readonly Peer[];
   /** OR; 'any' is every protocol and port; an empty list is none. */
   readonly ports: 'any' | readonly PortMatch[];
+  /** Of an allow rule that waits for the proxy: requests that it lets through. */
+  readonly http?: readonly HttpRule[];
   /** Why the effect is not what was written: "L7 http needs the proxy". */
   readonly notEnforced?: string;
 }
@@ -99,6 +102,8 @@ export interface CidrPeer {
   readonly type: 'cidr';
   readonly cidr: string;
   readonly except: readonly string[];
+  /** `networks`: pods by their addresses too, which Cilium's CIDR rules never select. */
+  readonly pods?: true;
 }
 
 /** The prefixes of CiliumCIDRGroups, by name or by their labels. */
@@ -162,6 +167,14 @@ export const maxPort = 65535;
 /** `CiliumNetworkPolicy shop/web`. */
 export function policyText(policy: { readonly kind: string; readonly namespace?: string; readonly name: string }): string {
   return `${policy.kind} ${policy.namespace === undefined ? '' : `${policy.namespace}/`}${policy.name}`;
+}
+
+const tierRank: Readonly<Record<Tier, number>> = { admin: 0, normal: 1, baseline: 2 };
+
+/** In the order in which they are asked; of equal priorities (which the API forbids or leaves open) the address settles. */
+export function tierOrder(a: Policy, b: Policy): number {
+  const [x, y] = [policyAddress(a), policyAddress(b)];
+  return tierRank[a.tier] - tierRank[b.tier] || a.priority - b.priority || (x < y ? -1 : x > y ? 1 : 0);
 }
 
 /** `CiliumNetworkPolicy/shop/web`: sorts and identifies. */

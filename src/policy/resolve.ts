@@ -4,7 +4,7 @@ import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
-import type { CidrGroupPeer, CidrPeer, Rule, ServicePeer } from './policy.ts';
+import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -22,21 +22,28 @@ export interface CidrGroup {
   readonly cidrs: readonly string[];
 }
 
+export interface ResolvedCidr {
+  readonly cidr: string;
+  readonly except: readonly string[];
+  /** Pods by their addresses too. */
+  readonly pods: boolean;
+}
+
 /** OR of both lists; two empty lists are nobody. */
-export type ResolvedPeers = 'any' | { readonly selectors: readonly EndpointSelector[]; readonly cidrs: readonly Pick<CidrPeer, 'cidr' | 'except'>[] };
+export type ResolvedPeers = 'any' | { readonly selectors: readonly EndpointSelector[]; readonly cidrs: readonly ResolvedCidr[] };
 
 export function resolvePeers(peers: Rule['peers'], services: readonly Service[], groups: readonly CidrGroup[]): ResolvedPeers {
   if (peers === 'any') return 'any';
   const selectors: EndpointSelector[] = [];
-  const cidrs: Pick<CidrPeer, 'cidr' | 'except'>[] = [];
+  const cidrs: ResolvedCidr[] = [];
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
-    else if (peer.type === 'cidr') cidrs.push(peer);
+    else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
     else if (peer.type === 'cidr-group') cidrs.push(...groupPrefixes(peer, groups));
     else {
       for (const service of services.filter(s => selectsService(peer, s))) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
-        else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [] })));
+        else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [], pods: false })));
       }
     }
   }
@@ -55,8 +62,8 @@ function servicePods(service: Service): EndpointSelector {
 }
 
 /** Exceptions count where they lie inside one of the group's prefixes. */
-function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly Pick<CidrPeer, 'cidr' | 'except'>[] {
+function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
   return groups
     .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
+    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
 }

@@ -13,7 +13,9 @@ export interface RuleInfo {
   /** `spec.ingress[0]`; empty for defaults. */
   readonly path: string;
   readonly direction: Direction;
-  readonly effect: 'allow' | 'deny' | 'default-deny' | 'default-allow';
+  readonly effect: 'allow' | 'deny' | 'pass' | 'default-deny' | 'default-allow';
+  /** When not enforced. */
+  readonly mode?: 'audit' | 'shadow';
   /** Why an allow rule denies: "L7 http needs the proxy". */
   readonly notEnforced?: string;
   /** One sentence. */
@@ -42,7 +44,7 @@ export class RuleIds {
 export function ruleInfo(policy: Policy, rule: Rule, id: number): RuleInfo {
   return {
     id, address: rule.address, kind: policy.kind, ...(policy.namespace !== undefined && { namespace: policy.namespace }), name: policy.name, path: rule.path,
-    direction: rule.direction, effect: rule.effect === 'allow' ? 'allow' : 'deny', ...(rule.notEnforced !== undefined && { notEnforced: rule.notEnforced }),
+    direction: rule.direction, effect: rule.effect === 'allow' || rule.effect === 'pass' ? rule.effect : 'deny', ...(policy.mode !== 'enforce' && { mode: policy.mode }), ...(rule.notEnforced !== undefined && { notEnforced: rule.notEnforced }),
     because: ruleSentence(policy, rule),
   };
 }
@@ -95,7 +97,7 @@ export function describePeers(peers: Rule['peers']): string {
 function describePeer(peer: Peer): string {
   switch (peer.type) {
     case 'selector': return peer.written ?? `endpoints ${peer.selector.describe()}`;
-    case 'cidr': return peer.cidr + describeExcept(peer.except);
+    case 'cidr': return `${peer.pods ? 'network ' : ''}${peer.cidr}${describeExcept(peer.except)}`;
     case 'cidr-group': return `CIDR group ${peer.name ?? peer.selector?.describe() ?? ''}${describeExcept(peer.except)}`;
     case 'service': return `service ${peer.namespace === undefined ? '' : `${peer.namespace}/`}${peer.name ?? peer.selector?.describe() ?? ''}`;
   }

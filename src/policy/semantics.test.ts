@@ -33,7 +33,7 @@ function ask(policies: readonly Policy[], options: { direction?: Direction; subj
   const identities = identitiesFor(engine, Object.values(pods));
   engine.setIdentities(identities.map(i => [i.id, i.labels, i.namedPorts] as const));
   const set = engine.compile(one, direction);
-  return (peerName: string, protocol = TCP, port = 80): 'allow' | 'deny' => {
+  return (peerName: string, protocol = TCP, port = 80): string => {
     const peer = peerName === 'unknown' ? undefined : pods[peerName] ?? identities.find(i => i.labels.has('reserved', peerName) && i.labels.size <= 2) ?? identities.find(i => i.labels.has('cidr', peerName));
     if (peerName !== 'unknown' && !peer) throw new Error(`no peer ${peerName}`);
     const row = lookup(set, peer?.id ?? 4242, protocol, port)!;

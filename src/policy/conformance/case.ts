@@ -50,7 +50,7 @@ export interface Probe {
   readonly to: End;
   readonly port?: number;
   readonly protocol: string;
-  readonly http?: unknown;
+  readonly http?: { readonly method: string; readonly path: string; readonly headers?: Readonly<Record<string, string>> };
   readonly expect: 'allow' | 'deny' | 'reject' | 'http-403';
 }
 

@@ -1,22 +1,24 @@
 /** Connectivity cases: a cluster's objects through the compiler, probes through the model of the kernel's lookup. */
-import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
+import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, networkIdentityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
 import { LabelSet } from '../../model/labels.ts';
 import { PolicyEngine } from '../compile.ts';
 import type { NamedPorts, RuleInfo, Subject } from '../compile.ts';
-import { evaluate, lookup } from '../evaluate.ts';
-import { parsePolicy } from '../parse.ts';
-import type { Policy } from '../policy.ts';
-import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import { evaluate, lookup, portsMatched, selectsPeer } from '../evaluate.ts';
+import type { PeerView, World } from '../evaluate.ts';
+import { patternToRegExp, qualifyName } from '../fqdn.ts';
+import { httpRuleMatches } from '../http.ts';
+import { parsePolicy, policyKinds } from '../parse.ts';
+import type { Direction, Policy, Rule } from '../policy.ts';
+import { formatPrefix, isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Matrix, Outcome, Probe } from './case.ts';
 
-const built = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy', 'CiliumCIDRGroup'];
 const protocolNumbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132, ICMP: 1, ICMPv6: 58 };
 
 export function runConnectivity(testCase: ConformanceCase): Outcome {
   const objects = testCase.policies ?? [];
-  const missing = objects.find(o => !built.includes(o.kind ?? ''));
-  if (missing) return outcome(0, [], [`${missing.kind} is not built yet`]);
+  const missing = objects.find(o => o.kind !== 'CiliumCIDRGroup' && !(policyKinds as readonly (string | undefined)[]).includes(o.kind));
+  if (missing) return outcome(0, [], [`${missing.kind} is no kind of policy that is known here`]);
   const policies: Policy[] = [];
   for (const object of objects.filter(o => o.kind !== 'CiliumCIDRGroup')) {
     const result = parsePolicy(object, { nodeLabels: true, clusterName: testCase.cluster!.name ?? 'default' });
@@ -49,14 +51,10 @@ function* matrixProbes(matrix: Matrix): Generator<Probe> {
 
 function runProbe(model: ClusterModel, probe: Probe): string {
   const text = `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
-  if (probe.expect === 'http-403') return 'skip: http rules need the proxy';
   const verdict = model.connect(probe);
   if (verdict.disagreement) return `${text}: ${verdict.disagreement}`;
-  const expected = probe.expect === 'allow' ? 'allow' : 'deny';
+  const expected = probe.expect === 'reject' ? 'deny' : probe.expect;
   if (verdict.verdict === expected) return 'pass';
-  const pending = verdict.rules.find(r => r.notEnforced);
-  if (expected === 'allow' && pending) return `skip: not enforced yet, fails closed: ${pending.notEnforced!.split(' ').slice(0, 2).join(' ')}`;
-  if (expected === 'allow' && probe.to.fqdn && model.usesNames) return 'skip: not enforced yet, fails closed: toFQDNs';
   return `${text}: expected ${probe.expect}, got ${verdict.verdict} (${verdict.rules.map(r => r.because).join(' / ')})`;
 }
 
@@ -64,16 +62,25 @@ function endText(end: End): string {
   return end.pod ?? end.ip ?? end.fqdn ?? `node ${end.node}`;
 }
 
-interface Located { readonly identity: number; readonly pod?: ClusterPod; readonly addr: string }
+/** In one model of all nodes each is the host to its own pods: numbers that no agent uses. */
+const firstHostIdentity = 3 << 24;
+/** Of pods by the network that their address lies in, and of addresses by their names. */
+const firstDestinationIdentity = 4 << 24;
+
+interface Located { readonly identity: number; readonly pod?: ClusterPod; readonly addr: string; readonly name?: string }
+
+/** The whole language is asked for: what the proxy and authentication would carry out counts as carried out. */
+const provides = { proxy: true, authentication: true } as const;
 
 /** A cluster as the agents together would see it. */
 class ClusterModel {
   readonly #cluster: Cluster;
-  readonly #engine = new PolicyEngine();
+  readonly #engine = new PolicyEngine({ provides });
   readonly #policies: readonly Policy[];
   readonly #identities = new Map<string, { id: number; labels: LabelSet; ports: Map<string, NamedPorts> }>();
   readonly #prefixes = new Map<string, number>();
   readonly #groups;
+  readonly #destinations = new Map<string, number>();
 
   constructor(cluster: Cluster, policies: readonly Policy[], groups: readonly KubernetesObject[]) {
     this.#cluster = cluster;
@@ -84,7 +91,10 @@ class ClusterModel {
     for (const { id, labels } of reservedIdentities) this.#engine.upsertIdentity(id, labels);
     for (const pod of cluster.pods) this.#addPod(pod);
     for (const { id, labels, ports } of this.#identities.values()) this.#engine.upsertIdentity(id, labels, [...ports.values()]);
-    for (const [i, node] of (cluster.nodes ?? []).entries()) this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels(node.labels ?? {}, cluster.name ?? 'default'));
+    for (const [i, node] of (cluster.nodes ?? []).entries()) {
+      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels('remote-node', node.labels ?? {}, cluster.name ?? 'default'));
+      this.#engine.upsertIdentity(firstHostIdentity + i, nodeLabels('host', node.labels ?? {}, cluster.name ?? 'default'));
+    }
     const prefixes = this.#engine.cidrPrefixes();
     for (const [i, prefix] of prefixes.entries()) {
       this.#prefixes.set(prefix, firstPrefixIdentity + i);
@@ -92,46 +102,68 @@ class ClusterModel {
     }
   }
 
-  get usesNames(): boolean {
-    return this.#policies.some(p => p.conditions.some(c => c.type === 'FQDNNotEnforced'));
-  }
-
   /** Egress of the source, then ingress of the destination; both engines must agree. */
-  connect(probe: Probe): { verdict: 'allow' | 'deny'; rules: readonly RuleInfo[]; disagreement?: string } {
+  connect(probe: Probe): { verdict: 'allow' | 'deny' | 'http-403'; rules: readonly RuleInfo[]; disagreement?: string } {
     const source = this.#locate(probe.from, undefined);
     const protocol = protocolNumbers[probe.protocol]!;
     const rules: RuleInfo[] = [];
-    let verdict: 'allow' | 'deny' = 'allow';
+    let verdict: 'allow' | 'deny' | 'http-403' = 'allow';
     for (const target of this.#targets(probe.to, source)) {
       // A node is the local host to its own pods and a remote node to others.
       const from = target.pod ? this.#locate(probe.from, target.pod) : source;
       const icmp = protocol === 1 ? (isIPv4(parseAddr(target.addr)) ? [1, 8] : [58, 128]) : [protocol, probe.port ?? 0];
       const judged = [
-        ...(from.pod && !from.pod.host_network ? [this.#judge(from.pod, 'egress', target.identity, icmp[0]!, icmp[1]!)] : []),
-        ...(target.pod && !target.pod.host_network ? [this.#judge(target.pod, 'ingress', from.identity, icmp[0]!, icmp[1]!)] : []),
+        ...(from.pod && !from.pod.host_network ? [this.#judge(probe, from.pod, 'egress', this.#destination(target), icmp[0]!, icmp[1]!)] : []),
+        ...(target.pod && !target.pod.host_network ? [this.#judge(probe, target.pod, 'ingress', from.identity, icmp[0]!, icmp[1]!)] : []),
       ];
       for (const one of judged) {
         rules.push(one.rule);
         if (one.disagreement) return { verdict, rules, disagreement: one.disagreement };
-        if (one.verdict === 'deny') verdict = 'deny';
+        if (one.verdict === 'deny' || (one.verdict === 'http-403' && verdict === 'allow')) verdict = one.verdict;
       }
     }
     return { verdict, rules };
   }
 
-  #judge(pod: ClusterPod, direction: 'ingress' | 'egress', peer: number, protocol: number, port: number) {
+  #judge(probe: Probe, pod: ClusterPod, direction: 'ingress' | 'egress', peer: number, protocol: number, port: number) {
     const subject: Subject = { labels: this.#labels(pod), namedPorts: podPorts(pod) };
     const set = this.#engine.compile(subject, direction);
     const row = lookup(set, peer, protocol, port)!;
     const rule = set.rules.get(row.rule)!;
+    const world = { policies: this.#policies, cidrGroups: this.#groups, options: { provides } };
     const view = this.#engine.identities.get(peer);
-    const plain = evaluate({ policies: this.#policies, cidrGroups: this.#groups }, subject, direction, view, protocol, port);
+    const plain = evaluate(world, subject, direction, view, protocol, port);
     const agree = plain.verdict === row.verdict && plain.rule === rule.address;
-    return { verdict: row.verdict, rule, ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }) };
+    const passes = row.verdict !== 'redirect' || !probe.http || httpAllows(httpRulesAt(world, subject, direction, view, protocol, port), probe.http);
+    return {
+      verdict: row.verdict === 'deny' ? 'deny' as const : passes ? 'allow' as const : 'http-403' as const, rule,
+      ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }),
+    };
+  }
+
+  /** Who a destination is to egress policy: a pod also by its address, an address also by its names. */
+  #destination(target: Located): number {
+    const own = this.#engine.identities.get(target.identity)?.labels;
+    if (!own || !isAddr(target.addr)) return target.identity;
+    const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), target.addr) : undefined;
+    const names = target.name === undefined ? [] : this.#names().filter(selector => patternToRegExp(selector).test(qualifyName(target.name!)));
+    if (network === undefined && names.length === 0) return target.identity;
+    const labels = LabelSet.fromLabels([...(network === undefined ? own : networkIdentityLabels(own, network)).labels(), ...names.map(key => ({ source: 'fqdn', key, value: '' }))]);
+    const key = labels.toString();
+    const id = this.#destinations.get(key) ?? firstDestinationIdentity + this.#destinations.size;
+    this.#destinations.set(key, id);
+    this.#engine.upsertIdentity(id, labels, this.#engine.identities.get(target.identity)?.namedPorts);
+    return id;
+  }
+
+  /** Names and patterns that some policy selects. */
+  #names(): readonly string[] {
+    const peers = this.#policies.flatMap(p => p.specs).flatMap(s => s.rules).flatMap(r => (r.peers === 'any' ? [] : r.peers));
+    return [...new Set(peers.flatMap(p => (p.type === 'selector' ? p.selector.requirements.filter(r => r.source === 'fqdn').map(r => r.key) : [])))];
   }
 
   #targets(end: End, source: Located): readonly Located[] {
-    if (end.fqdn) return (this.#cluster.dns?.[end.fqdn] ?? []).filter(a => isIPv4(parseAddr(a))).map(ip => this.#locateAddr(ip, source.pod));
+    if (end.fqdn) return (this.#cluster.dns?.[end.fqdn] ?? []).filter(a => isIPv4(parseAddr(a))).map(ip => ({ ...this.#locateAddr(ip, source.pod), name: end.fqdn! }));
     return [this.#locate(end, source.pod)];
   }
 
@@ -161,7 +193,9 @@ class ClusterModel {
 
   #nodeIdentity(name: string | undefined, seenFrom: ClusterPod | undefined): number {
     const index = (this.#cluster.nodes ?? []).findIndex(n => n.name === name);
-    return seenFrom && seenFrom.node === name ? reserved.host : index < 0 ? reserved.remoteNode : firstRemoteNodeIdentity + index;
+    const local = seenFrom && seenFrom.node === name;
+    if (index < 0) return local ? reserved.host : reserved.remoteNode;
+    return index + (local ? firstHostIdentity : firstRemoteNodeIdentity);
   }
 
   #labels(pod: ClusterPod): LabelSet {
@@ -181,13 +215,30 @@ class ClusterModel {
   }
 }
 
+function longestNetwork(prefixes: readonly string[], text: string): string | undefined {
+  const addr = parseAddr(text);
+  const containing = prefixes.map(p => parsePrefix(p)).filter(p => cidrContains(p, { addr, bits: 128 }));
+  const [longest] = containing.sort((a, b) => b.bits - a.bits);
+  return longest && formatPrefix(longest);
+}
+
+/** Rules at this point that wait for the proxy; any of them may let a request pass. */
+function httpRulesAt(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): readonly Rule[] {
+  const specs = world.policies.flatMap(p => p.specs).filter(s => !s.selectsNodes && s.subject.matches(subject.labels));
+  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && r.effect === 'unproxied' && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
+}
+
+function httpAllows(rules: readonly Rule[], request: NonNullable<Probe['http']>): boolean {
+  return rules.some(r => r.http?.some(h => httpRuleMatches(h, request)));
+}
+
 function podPorts(pod: ClusterPod): NamedPorts {
   return new Map((pod.ports ?? []).flatMap(p => (p.name ? [[p.name, { protocol: p.protocol, port: p.port }] as const] : [])));
 }
 
-function nodeLabels(labels: Readonly<Record<string, string>>, clusterName: string): LabelSet {
+function nodeLabels(entity: 'host' | 'remote-node', labels: Readonly<Record<string, string>>, clusterName: string): LabelSet {
   return LabelSet.fromLabels([
-    { source: 'reserved', key: 'remote-node', value: '' }, { source: 'k8s', key: 'io.cilium.k8s.policy.cluster', value: clusterName },
+    { source: 'reserved', key: entity, value: '' }, { source: 'k8s', key: 'io.cilium.k8s.policy.cluster', value: clusterName },
     ...Object.entries(labels).map(([key, value]) => ({ source: 'node', key, value })),
   ]);
 }
