@@ -53,10 +53,10 @@ export class AccessTable {
   #side(end: Extract<End, { type: 'pod' }>, direction: Direction, peer: End) {
     const { subject } = this.#world.memberOf(end.pod)!;
     const identity = identityOf(this.#world, peer, end.pod);
-    const { set, rows } = this.#world.indexed(subject, direction);
+    const { set, audit, rows } = this.#world.indexed(subject, direction);
     const number = set.classes.get(identity) ?? 0;
     return {
-      key: `${set.key}/${number}`,
+      key: `${set.key}/${number}${audit ? ' audit' : ''}`,
       cuts: () => (rows.get(number) ?? []).map(row => ({ protocol: row.protocol, start: row.port, end: row.port | (0xffff >>> row.portBits) })),
       allows: (protocol: number, port: number) => this.#world.decide(subject, direction, identity, protocol, port).verdict === 'allow',
     };

@@ -7,9 +7,7 @@ import { leg } from './connection.ts';
 import type { Leg, Step } from './connection.ts';
 import { identityEnd, podEnd } from './ends.ts';
 import type { End } from './ends.ts';
-import { closingPolicies } from './near-miss.ts';
-import { policyAddress, protocols } from './policy.ts';
-import { policiesOfRule } from './usage.ts';
+import { protocols } from './policy.ts';
 import type { World } from './world.ts';
 
 /** A row of `GET /v1/conntrack`. The source is who opened it; addresses are those after a service was resolved. */
@@ -59,7 +57,7 @@ export function previewEstablished(before: World, after: World, rows: readonly C
     const next = legOf(after, is, row);
     const denying = next.steps.filter(step => step.verdict === 'deny');
     if (denying.length === 0) continue;
-    const final = denying.find(step => !keepsEstablished(after, step));
+    const final = denying.find(step => !step.keepEstablished);
     (final ? ends : kept).push({ row, from: next.from.text, to: next.to.text, step: final ?? denying[0]! });
   }
   return { ends, kept, total: open.length };
@@ -96,11 +94,4 @@ function legOf(world: World, endOf: ReturnType<typeof endsOf>, row: ConntrackRow
   // What the table has as the port of an echo is its number: policies ask for the type.
   const port = protocol === protocols.ICMP ? 8 : protocol === protocols.ICMPV6 ? 128 : row.destinationPort;
   return leg(world, endOf(row.sourceEndpoint, row.source), endOf(row.destinationEndpoint, row.destination), protocol, port);
-}
-
-/** By the policy of the rule that decides; a default denial is kept when every policy that causes it says so. */
-function keepsEstablished(world: World, step: Step): boolean {
-  const addresses = new Set(step.rule.kind === 'default' ? closingPolicies(world, step).map(({ policy }) => policyAddress(policy)) : policiesOfRule(step.rule));
-  const causes = world.policies.filter(policy => addresses.has(policyAddress(policy)));
-  return causes.length > 0 && causes.every(policy => policy.keepEstablished);
 }

@@ -1,4 +1,5 @@
 /** What rules did: the kernel's counters of all nodes, joined with the rules that the policies have. */
+import { policyAddress } from './policy.ts';
 import type { PolicyMode } from './policy.ts';
 import type { RuleInfo } from './rule-info.ts';
 import type { World } from './world.ts';
@@ -27,21 +28,25 @@ export interface RuleUse {
   readonly lastHit?: string;
 }
 
-/** All rules that select some pod, and the defaults that hold for some. */
+/** All rules that select some pod, and the defaults that some row of theirs names. */
 export function rulesOf(world: World): ReadonlyMap<number, RuleInfo> {
   const rules = new Map<number, RuleInfo>();
   for (const pod of world.scenario.pods) {
     const member = world.memberOf(pod);
     if (!member) continue;
-    for (const direction of ['ingress', 'egress'] as const) for (const [id, info] of world.indexed(member.subject, direction).set.rules) rules.set(id, info);
+    for (const direction of ['ingress', 'egress'] as const) {
+      const { set } = world.indexed(member.subject, direction);
+      const deciding = new Set(set.verdicts.map(row => row.rule));
+      for (const [id, info] of set.rules) if (info.kind !== 'default' || deciding.has(id)) rules.set(id, info);
+    }
   }
   return rules;
 }
 
 /** Counters of all nodes added up, also of rules without any. */
 export function useOf(world: World, counts: readonly RuleCount[]): readonly RuleUse[] {
-  const modes = new Map(world.scenario.policies.flatMap(({ address, policy }) => (policy ? [[address, policy.mode] as const] : [])));
-  const modeOf = (info: RuleInfo) => policiesOfRule(info).map(address => modes.get(address)).find(mode => mode === 'shadow' || mode === 'audit');
+  const audited = new Set(world.policies.filter(p => p.mode === 'audit').map(policyAddress));
+  const modeOf = (info: RuleInfo) => info.mode ?? (policiesOfRule(info).some(address => audited.has(address)) ? 'audit' as const : undefined);
   const uses = new Map<number, RuleUse>([...rulesOf(world)].map(([rule, info]) => {
     const mode = modeOf(info);
     return [rule, { rule, info, address: info.address, ...(mode && { mode }), packets: 0, bytes: 0, connections: 0 }] as const;

@@ -27,12 +27,24 @@ export interface Member {
 export interface Decision {
   readonly verdict: 'allow' | 'deny';
   readonly rule: RuleInfo;
+  /** Passes though the rule denies, and is reported: the rule's policy or the subject is in audit mode. */
+  readonly audit?: true;
+  /** Where the policies in shadow would say otherwise. */
+  readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: RuleInfo };
+  /** A denial that does not end connections which were allowed before. */
+  readonly keepEstablished?: true;
+}
+
+interface DecidedRow extends VerdictRow {
+  readonly decision: Decision;
 }
 
 interface Indexed {
   readonly set: CompiledSet;
+  /** The subject is in audit mode. */
+  readonly audit: boolean;
   /** By class, the longest prefix first. */
-  readonly rows: ReadonlyMap<number, readonly VerdictRow[]>;
+  readonly rows: ReadonlyMap<number, readonly DecidedRow[]>;
 }
 
 export class World {
@@ -41,13 +53,14 @@ export class World {
   readonly policies: readonly Policy[];
   readonly #members = new Map<ScenarioPod, Member>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
+  readonly #audited = new Set<Subject>();
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
 
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
-    this.engine = new PolicyEngine(options);
+    this.engine = new PolicyEngine({ mode: scenario.policyMode, ...options });
     for (const policy of scenario.policies) this.#sources.set(policy.address, policy);
     // Of policies with one address the last counts.
     this.policies = [...this.#sources.values()].flatMap(p => (p.policy ? [p.policy] : []));
@@ -85,7 +98,7 @@ export class World {
     const { set, rows } = this.indexed(subject, direction);
     for (const row of rows.get(set.classes.get(peer) ?? 0) ?? []) {
       if (row.protocol !== null && (row.protocol !== protocol || (row.port ^ port) >>> (16 - row.portBits) !== 0)) continue;
-      return { verdict: row.verdict === 'deny' ? 'deny' : 'allow', rule: set.rules.get(row.rule)! };
+      return row.decision;
     }
     throw new Error(`set ${set.key} has no row for identity ${peer}`);
   }
@@ -106,14 +119,16 @@ export class World {
     const found = known[direction];
     if (found) return found;
     const set = this.engine.compile(subject, direction);
-    const rows = new Map<number, VerdictRow[]>();
+    const audit = this.#audited.has(subject);
+    const rows = new Map<number, DecidedRow[]>();
     for (const row of set.verdicts) {
+      const decided = { ...row, decision: decisionOf(set, row, audit) };
       const list = rows.get(row.class);
-      if (list) list.push(row);
-      else rows.set(row.class, [row]);
+      if (list) list.push(decided);
+      else rows.set(row.class, [decided]);
     }
     for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
-    const indexed = { set, rows };
+    const indexed = { set, audit, rows };
     this.#sets.set(subject, { ...known, [direction]: indexed });
     return indexed;
   }
@@ -139,13 +154,23 @@ export class World {
       byIdentity.set(key, identity);
       const portsText = namedPortsText([pod.namedPorts]);
       identity.ports.set(portsText, pod.namedPorts);
-      const memberKey = `${identity.id} ${portsText}`;
+      const memberKey = `${identity.id} ${pod.audit} ${portsText}`;
       const member = members.get(memberKey) ?? { identity: identity.id, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts } };
       members.set(memberKey, member);
+      if (pod.audit) this.#audited.add(member.subject);
       this.#members.set(pod, member);
     }
     for (const { id, labels, ports } of byIdentity.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
   }
+}
+
+function decisionOf(set: CompiledSet, row: VerdictRow, auditSubject: boolean): Decision {
+  const audit = row.verdict === 'audit' || (auditSubject && row.verdict === 'deny');
+  return {
+    verdict: row.verdict === 'deny' && !audit ? 'deny' : 'allow', rule: set.rules.get(row.rule)!, ...(audit && { audit }),
+    ...(row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)! } }),
+    ...(row.keepEstablished && { keepEstablished: row.keepEstablished }),
+  };
 }
 
 function rowBits(row: VerdictRow): number {

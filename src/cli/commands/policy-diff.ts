@@ -65,8 +65,7 @@ async function worldsOf(old: string | undefined, now: string | undefined, flags:
   const live = flags.live || !hasPods ? await liveObjects() : undefined;
   // Without --live only what runs is taken from the cluster: the policies are those of the files.
   const below = (live?.objects ?? []).filter(({ object }) => flags.live || !String(object.kind).endsWith('Policy'));
-  const clusterName = flags.clusterName ?? live?.clusterName;
-  const read = (objects: readonly SourcedObject[]) => readScenario(over(below, objects, flags.namespace), { ...options, ...(clusterName !== undefined && { clusterName }) });
+  const read = (objects: readonly SourcedObject[]) => readScenario(over(below, objects, flags.namespace), { ...live?.options, ...options });
   const [before, after] = [read(a), without(read(b), flags)];
   for (const [name, scenario] of [[old ?? 'the cluster', before], [now ?? 'the new', after]] as const) {
     for (const p of scenario.policies) for (const e of p.errors) throw new CirriError('ERR_POLICY', `${name}: ${p.address} is invalid: ${e.path}: ${e.message}`, { where: p.place(e.path), mend: e.mend });
