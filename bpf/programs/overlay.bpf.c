@@ -37,7 +37,11 @@ static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct pack
 		return -DROP_INVALID_SOURCE_IP;
 	if (packet->source_identity == IDENTITY_REMOTE_NODE) {
 		sender = ipcache_find(&packet->reporter);
-		return sender && sender->flags & IPCACHE_NODE ? CONTINUE : -DROP_INVALID_SOURCE_IP;
+		if (!sender || !(sender->flags & IPCACHE_NODE))
+			return -DROP_INVALID_SOURCE_IP;
+		/* Which node: numbers of nodes by their labels are each node's own, and too long for the network identifier. */
+		packet->source_identity = sender->identity;
+		return CONTINUE;
 	}
 	/* "Host" is always the receiving node, and 0 is nobody. */
 	return packet->source_identity <= IDENTITY_HOST ? -DROP_INVALID_IDENTITY : CONTINUE;

@@ -25,6 +25,8 @@ export interface RegenerateDependencies {
   readonly audit: boolean;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
   readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
+  /** After each pass: what the sets in the kernel and the endpoints were brought to. */
+  readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
 }
@@ -88,6 +90,7 @@ export class Regenerator {
     this.addressReconciler.settle();
     if (this.#changed || stale) this.#bumpGeneration();
     this.#retireSets();
+    this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
     return waits.length > 0 ? Math.min(...waits) : undefined;
   }

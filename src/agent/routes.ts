@@ -2,6 +2,8 @@ import { release } from 'node:os';
 import type { NodeDevices } from '../datapath/node-devices.ts';
 import type { OpenedMaps } from '../datapath/maps.ts';
 import type { Programs } from '../datapath/programs.ts';
+import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
+import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
@@ -9,11 +11,13 @@ import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { identityScope } from '../model/identity.ts';
 import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { reflectors, type Inputs } from './inputs.ts';
-import type { PolicyInputs } from './policy-inputs.ts';
+import type { Enforcement } from './enforcement.ts';
+import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import { answered, type Routes } from './server.ts';
 import type { Services } from '../features/services/start.ts';
@@ -31,10 +35,13 @@ export interface AgentParts {
   readonly endpoints: Table<Endpoint>;
   readonly regenerator: Regenerator;
   readonly policies: PolicyInputs;
+  readonly enforcement: Enforcement;
   readonly services: Services;
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
+  readonly nodeIdentities: NodeIdentities;
+  readonly networkIdentities: NetworkIdentities;
   readonly isSynced: () => boolean;
 }
 
@@ -56,13 +63,14 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),
       ...[...prefixes.entries()].map(([prefix, id]) => ({ id, labels: prefixes.labels(id)?.array ?? [], prefix })),
+      ...[...parts.nodeIdentities.entries(), ...parts.networkIdentities.entries()].filter(([id]) => identityScope(id) !== 'reserved').map(([id, labels]) => ({ id, labels: labels.array })),
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(opened.maps.ruleStats),
-    '/v1/policies': () => parts.policies.describe(),
+    '/v1/policies': () => policyReports(parts),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
       const found = tables.find(({ table }) => table.name === rest);
@@ -73,6 +81,11 @@ export function agentRoutes(parts: AgentParts): Routes {
       return map && firstEntries(map.entries(), Number(url.searchParams.get('limit') ?? 1000));
     },
   };
+}
+
+export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
+  const versions = policies.versions();
+  return policies.report(version => enforcement.of(version, versions));
 }
 
 function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {

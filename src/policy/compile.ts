@@ -275,7 +275,7 @@ export class PolicyEngine {
     const defaults = this.#defaults(specs, direction);
     const { info: fallbackInfo } = defaults.enforced;
     const rules = specs.flatMap(s => s.rules.filter(r => r.rule.direction === direction));
-    const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || fallbackInfo.effect === 'default-deny');
+    const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || Object.values(defaults).some(d => d.info.effect === 'default-deny'));
     const spansOf = (rule: PreparedRule) => resolveSpans(rule.rule, direction, subject);
     const defaultsText = Object.values(defaults).map(d => `${d.info.id} ${d.info.because} ${d.candidate.keepEstablished}`);
     const key = hashText([direction, ...defaultsText, withLocalhost, ...rules.map(r => `${r.info.id} ${r.fingerprint} ${spansKey(r, spansOf(r))}`)].join('\n'));

@@ -326,6 +326,20 @@ after(() => {
       assert.deepEqual(await told('n2', 0, c, 106), [171]);
       assert.deepEqual(await told('u', 1003, c, 107), [224], 'the underlay is no node');
     });
+    test('a node that has a number by its labels is judged by it, though the tunnel says only that it is a node', () => {
+      const router = i ? 'fd00:10:244:1::1' : '10.244.1.1';
+      const row = (identity: number) => nodes[1]!.address(router, { identity, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr('172.30.0.11') });
+      const labelled = (2 << 24) + 5;
+      row(labelled);
+      nodes[1]!.maps.policyClasses.update({ set: 103, identity: labelled }, { class: 7 });
+      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, proxyPort: 0, verdict: 2, match: 4 });
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), 'failed TimeoutError');
+      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'a pod of that node is not the node');
+      row(6);
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), `${router} 10 ${c}`);
+    });
     test("the receiver's policy holds across nodes", () => {
       nodes[1]!.policy(103, 2);
       nodes[1]!.commit();

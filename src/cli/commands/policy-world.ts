@@ -79,6 +79,7 @@ function isClusterWide(kind: unknown): boolean {
 const liveKinds: readonly Resource[] = [
   resources.namespaces, resources.nodes, resources.pods, resources.services, resources.endpointSlices, resources.ciliumCidrGroups,
   resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
+  resources.adminNetworkPolicies, resources.baselineAdminNetworkPolicies, resources.clusterNetworkPolicies,
 ];
 
 export interface LiveObjects {
