@@ -30,6 +30,7 @@ import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
+import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
@@ -121,9 +122,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     recorder: createEventRecorder({ client, component: 'cirri-agent', host: node.name, signal, log }),
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
   });
+  const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
   const regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
-    maps: opened.maps, endpoints, log, audit: record.audit,
+    maps: opened.maps, endpoints, log,
+    audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
+    policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
@@ -188,7 +192,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Loops: each marks and does its work in its own time.
   const loops = [
     policyStatus.run(),
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table], signal, log }),
+    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -209,7 +213,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }, { log, signal }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, isSynced });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

@@ -2,6 +2,7 @@ import type { PrefixIdentities } from '../features/addresses/prefix-identities.t
 import type { Endpoint } from '../features/endpoints/endpoint.ts';
 import type { CiliumEndpoint } from '../features/endpoints/objects.ts';
 import type { Identity } from '../features/identities/allocate.ts';
+import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPort, NamedPorts, PolicyEngine, Service, Subject } from '../policy/compile.ts';
@@ -9,6 +10,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Condition, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
 import type { Enforced, PolicyVersion } from './enforcement.ts';
+import { NamedPortBook } from './named-ports.ts';
 import type { LocalIdentities } from './local-identities.ts';
 import { policySources, type Inputs } from './inputs.ts';
 
@@ -60,7 +62,7 @@ export class PolicyInputs {
   readonly #groupChanges: Changes<KubeObject>;
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
-  readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
+  readonly #namedPorts = new NamedPortBook();
   readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
   #serviceUsers = false;
   #localPolicies = -1;
@@ -70,7 +72,7 @@ export class PolicyInputs {
     this.#deps = dependencies;
     const { inputs } = dependencies;
     this.#sources = policySources(inputs).map(({ resource, table }) => ({ kind: resource.kind, changes: table.changes() }));
-    this.#local = dependencies.local?.(identity => this.#namedPortsOf(identity));
+    this.#local = dependencies.local?.(identity => this.#namedPorts.of(identity));
     this.#identityChanges = dependencies.identities.changes();
     this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
     this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
@@ -177,34 +179,23 @@ export class PolicyInputs {
     if (!this.#identityChanges.pending && renamed.size === 0) return false;
     const { changed, deleted } = this.#identityChanges.take();
     const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
-    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, this.#namedPortsOf(identity.id));
-    for (const key of deleted) {
-      this.#deps.engine.removeIdentity(Number(key));
-      this.#namedPorts.delete(Number(key));
-    }
+    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, this.#namedPorts.of(identity.id));
+    for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
     return true;
   }
 
-  /** Port names of the pods behind each identity: egress rules with a named port ask for them. Returns whose changed. */
+  /** Port names of the pods behind each identity. Returns whose changed. */
   #takeNamedPorts(): Set<number> {
-    const renamed = new Set<number>();
-    if (!this.#endpointChanges.pending) return renamed;
-    for (const object of this.#endpointChanges.take().changed as readonly CiliumEndpoint[]) {
-      const ports = object.status?.['named-ports'];
-      if (!ports || ports.length === 0 || !object.status) continue;
-      const text = JSON.stringify(ports);
-      const identity = object.status.identity.id;
-      const known = this.#namedPorts.get(identity) ?? new Map<string, NamedPorts>();
-      if (known.has(text)) continue;
-      this.#namedPorts.set(identity, known.set(text, namedPortMap(ports)));
-      renamed.add(identity);
-      this.#renamed.add(identity);
+    if (!this.#endpointChanges.pending) return new Set();
+    const { changed, deleted } = this.#endpointChanges.take();
+    const renamed = new Set(deleted.flatMap(key => this.#namedPorts.remove(key)));
+    for (const object of changed as readonly CiliumEndpoint[]) {
+      const ports = object.status?.['named-ports'] ?? [];
+      const identity = object.status?.identity.id ?? 0;
+      for (const id of this.#namedPorts.set(objectKey(object), identity, JSON.stringify(ports), namedPortMap(ports))) renamed.add(id);
     }
+    for (const id of renamed) this.#renamed.add(id);
     return renamed;
-  }
-
-  #namedPortsOf(identity: number): readonly NamedPorts[] {
-    return [...(this.#namedPorts.get(identity)?.values() ?? [])];
   }
 
   #takeLocal(): boolean {

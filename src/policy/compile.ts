@@ -307,11 +307,12 @@ export class PolicyEngine {
   }
 
   /** What an effect comes to with what there is to carry it out. */
-  #verdictOf(effect: Effect): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  #verdictOf(effect: Effect, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
     const { proxy, authentication } = this.#options.provides;
     if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
     if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
-    return { verdict: effect, strength: strengths[effect] };
+    // After the last tier comes the default, which allows.
+    return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
   }
 
   /** Keeps the newest; the oldest of very many go. */
@@ -329,7 +330,7 @@ export class PolicyEngine {
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const { rule, info, policy } = prepared;
     const candidate = {
-      rule: info.id, ...this.#verdictOf(rule.effect), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+      rule: info.id, ...this.#verdictOf(rule.effect, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
     };
     const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];

@@ -82,7 +82,9 @@ function answer(question: Question, takesPart: (mode: PolicyMode, verdict: Answe
   if (normal) return normal;
   const names = [...new Set(denying.map(policyText))].join(',');
   if (denying.length > 0 || mode === 'always') return { verdict: 'deny', rule: names === '' ? `default/always/${direction}` : `default/deny/${direction}/${names}` };
-  return firstRule(question, rules('baseline')) ?? { verdict: 'allow', rule: `default/allow/${direction}` };
+  const last = firstRule(question, rules('baseline'));
+  // Nobody comes after the tier baseline: what it passes on is allowed.
+  return last ? { ...last, verdict: last.verdict === 'pass' ? 'allow' : last.verdict } : { verdict: 'allow', rule: `default/allow/${direction}` };
 }
 
 /** Tiers admin and baseline: the first that applies. */

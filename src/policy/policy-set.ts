@@ -48,6 +48,9 @@ export interface SetDelta {
   readonly class: number;
   /** …then delete the rows of this class, which nobody has any more. */
   readonly droppedClass?: number;
+  /** Hash of the set's content before and after. */
+  readonly before: string;
+  readonly after: string;
 }
 
 export interface BoundRule {
@@ -199,10 +202,11 @@ export class PolicySet {
     const previous = this.#classes.get(id) ?? 0;
     if (previous === next) return undefined;
     const isNew = next !== 0 && !this.#states.has(next);
+    const before = this.#hash.toString();
     this.#setClass(id, next);
     return {
       key: this.key, identity: id, class: next, rows: isNew ? this.#states.get(next)!.rows : [],
-      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }),
+      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }), before, after: this.#hash.toString(),
     };
   }
 

@@ -3,6 +3,7 @@ import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
+import type { Prefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
 
@@ -61,9 +62,13 @@ function servicePods(service: Service): EndpointSelector {
   return EndpointSelector.of([...requirements.filter(r => r.key !== labelKeys.namespace), inNamespace(service.namespace)]);
 }
 
-/** Exceptions count where they lie inside one of the group's prefixes. */
+/** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
   return groups
     .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
+    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => overlap(parsePrefix(cidr), parsePrefix(hole))) })));
+}
+
+function overlap(a: Prefix, b: Prefix): boolean {
+  return cidrContains(a, b) || cidrContains(b, a);
 }
