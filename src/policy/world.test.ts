@@ -32,3 +32,12 @@ test('a policy in audit passes with its rule, one in shadow decides nothing and 
   const shadowed = asked([...cluster, closed('p', 'shadow')], 'x/a');
   assert.deepEqual([shadowed.verdict, shadowed.audit, shadowed.rule.effect, shadowed.shadow?.verdict, shadowed.shadow?.rule.effect], ['allow', undefined, 'default-allow', 'deny', 'default-deny']);
 });
+
+test('networks of an AdminNetworkPolicy hold pods by their addresses, as destinations only', () => {
+  const at = (name: string, ip: string) => ({ ...pod(name, 'x'), status: { podIP: ip } });
+  const anp = { kind: 'AdminNetworkPolicy', metadata: { name: 'net' }, spec: { priority: 1, subject: { namespaces: {} }, egress: [{ action: 'Deny', to: [{ networks: ['10.1.0.0/16'] }] }] } };
+  const world = new World(readScenario([at('a', '10.1.0.1'), at('b', '10.2.0.1'), anp].map(object => ({ object: object as ScenarioObject, place: () => '' }))));
+  assert.deepEqual(world.scenario.policies[0]!.errors, []);
+  const verdict = (from: string, to: string) => connect(world, resolveEnd(world, from), resolveEnd(world, to), { protocol: 6, port: 80 }).verdict;
+  assert.deepEqual([verdict('x/b', 'x/a'), verdict('x/a', 'x/b'), verdict('x/b', '10.1.2.3'), verdict('x/b', '10.3.2.3')], ['deny', 'allow', 'deny', 'allow']);
+});

@@ -6,9 +6,9 @@
  * The answer is that of the tables the agent would load. Sets and rows are found once and kept: a decision is three map
  * lookups, a million of them take less than a second.
  */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
+import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
-import { parsePrefix } from '../std/ip.ts';
+import { formatPrefix, parseAddr, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { PolicyEngine } from './compile.ts';
 import type { CompiledSet, EngineOptions, NamedPorts, RuleInfo, Subject, VerdictRow } from './compile.ts';
@@ -20,6 +20,8 @@ import type { Scenario, ScenarioPod, ScenarioPolicy } from './scenario.ts';
 /** One pod's side of the engine; pods that the engine cannot tell apart share one. */
 export interface Member {
   readonly identity: number;
+  /** As a destination, in the eyes of egress policy: another one where policies name a network that holds the pod's address. */
+  readonly destination: number;
   readonly labels: LabelSet;
   readonly subject: Subject;
 }
@@ -34,6 +36,9 @@ export interface Decision {
   /** A denial that does not end connections which were allowed before. */
   readonly keepEstablished?: true;
 }
+
+/** Numbers that no agent uses. */
+const firstDestinationIdentity = 4 << 24;
 
 interface DecidedRow extends VerdictRow {
   readonly decision: Decision;
@@ -53,6 +58,9 @@ export class World {
   readonly policies: readonly Policy[];
   readonly #members = new Map<ScenarioPod, Member>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
+  /** By identity and network. */
+  readonly #destinations = new Map<number, Map<string, number>>();
+  #nextDestination = firstDestinationIdentity;
   readonly #audited = new Set<Subject>();
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
   readonly #sources = new Map<string, ScenarioPolicy>();
@@ -67,7 +75,7 @@ export class World {
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
     this.engine.setPolicies(this.policies);
-    this.#addPods();
+    this.#addPods(this.engine.networkPrefixes().map(text => parsePrefix(text)).sort((a, b) => b.bits - a.bits));
     const prefixes = this.engine.cidrPrefixes();
     this.#prefixes = prefixes.map((text, i) => ({ prefix: parsePrefix(text), text, id: firstPrefixIdentity + i }))
       .sort((a, b) => b.prefix.bits - a.prefix.bits);
@@ -144,7 +152,7 @@ export class World {
     return this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) || undefined;
   }
 
-  #addPods(): void {
+  #addPods(networks: readonly Prefix[]): void {
     const byIdentity = new Map<string, { id: number; ports: Map<string, NamedPorts>; labels: LabelSet }>();
     const members = new Map<string, Member>();
     for (const pod of this.scenario.pods) {
@@ -154,14 +162,36 @@ export class World {
       byIdentity.set(key, identity);
       const portsText = namedPortsText([pod.namedPorts]);
       identity.ports.set(portsText, pod.namedPorts);
-      const memberKey = `${identity.id} ${pod.audit} ${portsText}`;
-      const member = members.get(memberKey) ?? { identity: identity.id, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts } };
+      const network = networkOf(pod, networks);
+      const memberKey = `${identity.id} ${pod.audit} ${network ?? ''} ${portsText}`;
+      const destination = network === undefined ? identity.id : this.#destination(identity.id, network);
+      const member = members.get(memberKey) ?? { identity: identity.id, destination, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts } };
       members.set(memberKey, member);
       if (pod.audit) this.#audited.add(member.subject);
       this.#members.set(pod, member);
     }
-    for (const { id, labels, ports } of byIdentity.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
+    for (const { id, labels, ports } of byIdentity.values()) {
+      this.engine.upsertIdentity(id, labels, [...ports.values()]);
+      for (const [network, destination] of this.#destinations.get(id) ?? []) this.engine.upsertIdentity(destination, networkIdentityLabels(labels, network), [...ports.values()]);
+    }
   }
+
+  #destination(identity: number, network: string): number {
+    const own = this.#destinations.get(identity) ?? new Map<string, number>();
+    this.#destinations.set(identity, own);
+    const known = own.get(network);
+    if (known !== undefined) return known;
+    own.set(network, this.#nextDestination);
+    return this.#nextDestination++;
+  }
+}
+
+/** The longest network that holds the pod's address. */
+function networkOf(pod: ScenarioPod, networks: readonly Prefix[]): string | undefined {
+  if (networks.length === 0) return undefined;
+  const addresses = pod.addresses.map(parseAddr);
+  const found = networks.find(prefix => addresses.some(addr => cidrContains(prefix, { addr, bits: 128 })));
+  return found && formatPrefix(found);
 }
 
 function decisionOf(set: CompiledSet, row: VerdictRow, auditSubject: boolean): Decision {

@@ -21,7 +21,7 @@ interface Flags {
 export function register(policy: Command): void {
   policy.command('test')
     .summary('run unit tests of policies')
-    .description('Runs files of policy tests: a cluster, policies, and who may talk to whom (docs/policy-testing.md describes the format). Needs no cluster. Exit code 1 when a test fails.')
+    .description('Runs files of policy tests: a cluster, policies, and who may talk to whom (docs/policy/test.md describes the format). Needs no cluster. Exit code 1 when a test fails.')
     .argument('<files...>', 'files of tests')
     .option('--tap', 'print TAP')
     .option('--junit <file>', 'write a JUnit report too')
