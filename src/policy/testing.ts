@@ -156,7 +156,7 @@ const clusterProtocol = fc.oneof(
 );
 function orderedRules(field: 'from' | 'to', actions: readonly string[], ports: object): fc.Arbitrary<object[]> {
   return fc.array(fc.tuple(fc.constantFrom(...actions), fc.array(clusterPeer(field), { minLength: 1, maxLength: 2 }), ports as fc.Arbitrary<object>)
-    .map(([action, peer, more]) => ({ action, [field]: peer, ...more })), { maxLength: 3 });
+    .map(([action, peer, more]) => ({ action, [field]: peer, ...(/"(networks|nodes)"/.test(JSON.stringify(peer)) && /amedPort"/.test(JSON.stringify(more)) ? {} : more) })), { maxLength: 3 });
 }
 function ordered(kind: string, names: readonly string[], actions: readonly string[], field: 'ports' | 'protocols', port: fc.Arbitrary<object>, more: fc.Arbitrary<object>): fc.Arbitrary<object> {
   const ports = fc.array(port, { maxLength: 2 }).map(list => (list.length === 0 ? {} : { [field]: list }));
