@@ -39,7 +39,7 @@ export function refreshed(text: string, print: (command: string) => string): str
   });
 }
 
-/** Where a page shows `…`, anything may stand. */
+/** Where a page shows `…`, any lines may stand, at least one. */
 export function matches(shown: string, printed: string): boolean {
   const pattern = shown.split('\n').map(line => (line === '…' ? '(?:.*\\n)*?.*' : line.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))).join('\\n');
   return new RegExp(`^${pattern}$`).test(printed);
