@@ -10,7 +10,7 @@ import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
-import { bytes, line, printStructured, stdoutPaint } from '../output.ts';
+import { bytes, counted, line, printStructured, stdoutPaint } from '../output.ts';
 import { knownPolicies } from './policy-names.ts';
 import { readable } from './policy-print.ts';
 import { addSourceOptions, liveObjects, over, sourcedFiles, type SourceFlags } from './policy-world.ts';
@@ -108,9 +108,9 @@ function cutJson({ row, from, to, step }: CutConnection): object {
 
 function printEstablished({ ends, kept, total }: EstablishedPreview, paint: Paint): void {
   if (ends.length === 0) line(paint.good(`no established connection would end, of ${total} that are open now`));
-  else line(paint.bad(`${ends.length} established connections would end, of ${total} that are open now:`));
+  else line(paint.bad(`${counted(ends.length, 'established connection')} would end, of ${total} that are open now:`));
   printCuts(ends, paint);
-  if (kept.length > 0) line(`${kept.length} established connections would be kept (policy.cirri.io/established: keep), and no new ones like them allowed:`);
+  if (kept.length > 0) line(`${counted(kept.length, 'established connection')} would be kept (policy.cirri.io/established: keep), though new ones like it would be denied:`);
   printCuts(kept, paint);
   line(paint.faint('new connections:'));
 }

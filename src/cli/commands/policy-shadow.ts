@@ -8,7 +8,7 @@ import { delay } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
-import { ago, line, printStructured, printTable, stdoutPaint } from '../output.ts';
+import { ago, counted, line, printStructured, printTable, stdoutPaint } from '../output.ts';
 import { knownPolicies, shownAddress } from './policy-names.ts';
 import { readable } from './policy-print.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
@@ -144,7 +144,7 @@ function totalsRow({ policy, since, pods, differences }: Shadow): readonly strin
   const last = [deny.lastHit, allow.lastHit].filter(time => time !== undefined).sort().at(-1);
   return [
     safe(shownAddress(policy)), since === undefined ? 'not any more' : `${ago(since)} ago`, String(pods),
-    `${deny.connections} connections`, `${allow.connections} connections`, last === undefined ? '-' : `${ago(last)} ago`,
+    counted(deny.connections, 'connection'), counted(allow.connections, 'connection'), last === undefined ? '-' : `${ago(last)} ago`,
   ];
 }
 
@@ -153,7 +153,7 @@ function printShadow({ policy, since, pods, differences }: Shadow, source: Repor
   line(`${paint.strong(safe(shownAddress(policy)))}${watched}`);
   if (pods === 0) return line(`  ${paint.careful('it selects no pod')}: nothing was compared`);
   if (differences.length === 0) {
-    return line(source === 'kernel' ? `  ${paint.good('nothing differed')}: every connection of its ${pods} pods since then was decided as it would be with this policy in force` : `  ${paint.good('nothing would change')} for the pods that were read`);
+    return line(source === 'kernel' ? `  ${paint.good('nothing differed')}: every connection of the ${counted(pods, 'pod')} that it selects was decided since then as it would be with the policy in force` : `  ${paint.good('nothing would change')} for the pods that were read`);
   }
   const ofKernel = source === 'kernel';
   printTable(
@@ -200,5 +200,5 @@ function printGrown(policy: string, difference: ShadowDifference, known: Readonl
   const grown = (difference.counts?.packets ?? 0) - (known.get(keyOf(policy, difference)) ?? 0);
   if (grown <= 0) return;
   const { verdict, direction, endpoint, peer, ports, rule } = difference;
-  line(`${difference.counts?.lastHit ?? ''} ${safe(shownAddress(policy))} would ${verdict} ${direction} of ${safe(endpoint)} ${direction === 'ingress' ? 'from' : 'to'} ${safe(peer)} ${ports.join(', ')}: ${grown} packets more${rule.because === undefined ? '' : ` (${safe(readable(rule.because))})`}`);
+  line(`${difference.counts?.lastHit ?? ''} ${safe(shownAddress(policy))} would ${verdict} ${direction} of ${safe(endpoint)} ${direction === 'ingress' ? 'from' : 'to'} ${safe(peer)} ${ports.join(', ')}: ${counted(grown, 'packet')} more${rule.because === undefined ? '' : ` (${safe(readable(rule.because))})`}`);
 }

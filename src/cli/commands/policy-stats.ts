@@ -48,7 +48,9 @@ async function run(name: string | undefined, flags: Flags): Promise<void> {
     .filter(use => (asked === undefined || (use.info !== undefined && policiesOfRule(use.info).some(address => asked.has(address)))) && (!flags.unused || isUnused(use)))
     .sort(order);
   if (printStructured(flags.output, uses.map(useJson))) return;
-  if (uses.length > 0) printTable(['packets', 'bytes', 'connections', 'last hit', 'rule'], uses.map(row));
+  // A default that never decided is nobody's to mend.
+  const shown = uses.filter(use => use.packets > 0 || use.info?.kind !== 'default');
+  if (shown.length > 0) printTable(['packets', 'bytes', 'connections', 'last hit', 'rule'], shown.map(row));
   else line(flags.unused ? 'every rule has decided something' : 'no rule has decided anything yet');
   if (flags.unused) printWithoutPods(world, asked);
 }
