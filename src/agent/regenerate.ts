@@ -139,14 +139,12 @@ export class Regenerator {
     for (const [key, endpoint] of work) this.#loadSubject(key, endpoint);
   }
 
-  /** Policies that are too large are refused in the compilation or where they would be loaded; those of other pods are loaded all the same. */
+  /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
   #loadSubject(key: string, endpoint: Endpoint): void {
     this.#attempt(key, endpoint, () => {
       const subject = this.#deps.subjectOf(endpoint);
-      const [forIngress, forEgress] = [this.#deps.compile(subject, 'ingress'), this.#deps.compile(subject, 'egress')];
-      const ingress = this.sets.ensure(forIngress);
-      const egress = this.sets.ensure(forEgress);
-      this.#bySubject.set(key, { ingress, egress });
+      const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+      this.#bySubject.set(key, { ingress: this.sets.ensure(compiled.ingress), egress: this.sets.ensure(compiled.egress) });
     });
   }
 
