@@ -10,7 +10,8 @@ import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
-import { identityOf, peerIdentity, podEnd } from '../../src/policy/ends.ts';
+import { identityEnd, peerIdentity, podEnd } from '../../src/policy/ends.ts';
+import type { End } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
@@ -217,16 +218,26 @@ export class Engine {
     return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
   }
 
-  /** Undefined for nodes: the tools decide for pods. */
-  byWorld(q: Question): 'allow' | 'deny' | undefined {
+  /**
+   * Undefined where the tools cannot be asked: they decide for pods, know no labels of nodes, and take a pod's addresses for one,
+   * while networks may hold that of one family only.
+   */
+  byWorld(q: Question): Answer | undefined {
+    const { peer } = q;
     if ('node' in q.subject || this.settings.nodeLabels) return undefined;
+    if ('pod' in peer && !this.#hasOneDestination(peer.pod)) return undefined;
     const world = (this.#world ??= new World(this.#scenario, this.settings));
     const pod = this.#pods.get(q.subject.pod)!;
-    const { peer } = q;
-    const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? peerIdentity(world, q.direction, podEnd(this.#pods.get(peer.pod)!), pod)
-      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
-    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
+    const end: End = 'outside' in peer ? identityEnd(peer.outside, 0, formatPrefix(parsePrefix(peer.outside)))
+      : 'pod' in peer ? podEnd(this.#pods.get(peer.pod)!)
+      : 'node' in peer ? { type: 'node', text: peer.node, node: peer.node } : identityEnd(peer.reserved, this.identity(peer, q.subject));
+    const { verdict, audit, shadow } = world.decide(world.memberOf(pod)!.subject, q.direction, peerIdentity(world, q.direction, end, pod), q.protocol, q.port);
+    return { verdict: audit ? 'audit' : verdict, ...(shadow && { shadow: shadow.verdict }) };
+  }
+
+  /** In no network: two of them, one of each family, are two destinations. */
+  #hasOneDestination(key: string): boolean {
+    return this.destination(key, false) === this.destination(key, true);
   }
 }
 
