@@ -200,7 +200,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Loops: each marks and does its work in its own time.
   const loops = [
     policyStatus.run(),
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
+    regenerateLoop({
+      regenerator, signal, log,
+      onFailed: message => {
+        enforcement.failed(message);
+        policyStatus.mark();
+      },
+      inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table],
+    }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -246,10 +253,11 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 async function regenerateLoop(options: {
   readonly regenerator: Regenerator;
   readonly inputs: readonly { watch(onMark: () => void): () => void }[];
+  readonly onFailed: (message: string) => void;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }): Promise<void> {
-  const { regenerator, inputs, signal, log } = options;
+  const { regenerator, inputs, onFailed, signal, log } = options;
   const mark = new Signal();
   for (const input of inputs) input.watch(() => mark.mark());
   let nextMs: number | undefined = 0;
@@ -261,6 +269,7 @@ async function regenerateLoop(options: {
     try {
       nextMs = regenerator.run();
     } catch (error) {
+      onFailed(errorText(error));
       log.error('a pass failed; what was in force stays', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
       nextMs = 1_000;
     }
