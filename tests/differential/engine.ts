@@ -10,7 +10,7 @@ import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
-import { identityOf, podEnd } from '../../src/policy/ends.ts';
+import { identityOf, peerIdentity, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
@@ -217,14 +217,14 @@ export class Engine {
     return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
   }
 
-  /** Undefined for nodes, and for policies that the tools do not read: they decide for pods. */
+  /** Undefined for nodes: the tools decide for pods. */
   byWorld(q: Question): 'allow' | 'deny' | undefined {
-    if ('node' in q.subject || this.settings.nodeLabels || this.#scenario.unknownPolicies.length > 0) return undefined;
+    if ('node' in q.subject || this.settings.nodeLabels) return undefined;
     const world = (this.#world ??= new World(this.#scenario, this.settings));
     const pod = this.#pods.get(q.subject.pod)!;
     const { peer } = q;
     const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? identityOf(world, podEnd(this.#pods.get(peer.pod)!), pod)
+      : 'pod' in peer ? peerIdentity(world, q.direction, podEnd(this.#pods.get(peer.pod)!), pod)
       : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
     return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
   }
