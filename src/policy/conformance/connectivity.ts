@@ -5,7 +5,7 @@ import { PolicyEngine } from '../compile.ts';
 import type { NamedPorts, RuleInfo, Subject } from '../compile.ts';
 import { evaluate, lookup, portsMatched, selectsPeer } from '../evaluate.ts';
 import type { PeerView, World } from '../evaluate.ts';
-import { patternToRegExp, qualifyName } from '../fqdn.ts';
+import { namePattern, qualifyName } from '../fqdn.ts';
 import { httpRuleMatches } from '../http.ts';
 import { parsePolicy, policyKinds } from '../parse.ts';
 import type { Direction, Policy, Rule } from '../policy.ts';
@@ -181,7 +181,7 @@ export class ClusterModel {
     const own = this.#engine.identities.get(target.identity)?.labels;
     if (!own || !isAddr(target.addr)) return target.identity;
     const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), target.addr) : undefined;
-    const names = target.name === undefined ? [] : this.#names().filter(selector => patternToRegExp(selector).test(qualifyName(target.name!)));
+    const names = target.name === undefined ? [] : this.#names().filter(selector => namePattern(selector).test(qualifyName(target.name!)));
     if (network === undefined && names.length === 0) return target.identity;
     const labels = LabelSet.fromLabels([...(network === undefined ? own : networkIdentityLabels(own, network)).labels(), ...names.map(key => ({ source: 'fqdn', key, value: '' }))]);
     const key = labels.toString();
