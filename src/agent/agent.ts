@@ -149,6 +149,10 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     failures: () => regenerator.failures,
     rowErrors: () => regenerator.endpointReconciler.statuses(),
     hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
+    host: () => {
+      const subject = hostSubject(inputs.nodes.table.get(node.name));
+      return subject && { labels: subject.labels, hasSets: regenerator.host.isLoaded };
+    },
   });
   const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
     client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),

@@ -6,7 +6,9 @@ import type { Identity } from '../features/identities/allocate.ts';
 import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { PolicyEngine } from '../policy/compile.ts';
+import { LabelSet } from '../model/labels.ts';
 import { Table } from '../table/table.ts';
+import { hostKey } from './host-policy.ts';
 import { Enforcement } from './enforcement.ts';
 import type { Inputs } from './inputs.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -36,12 +38,15 @@ function world() {
   const rowErrors: { key: string; state: string; error: string }[] = [];
   const loaded = new Set<string>();
   let synced = true;
-  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced });
+  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced,
+    host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:role=edge']), hasSets: loaded.has(hostKey) }) });
   return {
     endpoints, failures, rowErrors, loaded, policies, enforcement,
     compiles: () => compiled,
     setSynced: (value: boolean) => { synced = value; },
     apply: (object: KubeObject) => inputs.ciliumNetworkPolicies.table.upsert(object),
+    applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
+    ofClusterwide: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumClusterwideNetworkPolicy/${name}`),
     pass() {
       policies.refresh();
       for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
@@ -104,6 +109,24 @@ test('a pod without any sets, or whose row the kernel refused, is said of every 
   w.rowErrors.push({ key: '10.244.1.1', state: 'error', error: 'full at 1' });
   w.pass();
   assert.match(w.of('p')?.error ?? '', /10\.244\.1\.1 could not be written: full at 1/);
+});
+
+test('policies of the node that did not fit are said of those that select it, and of no other', () => {
+  const w = world();
+  const ccnp = (name: string, spec: object): KubeObject => ({
+    apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy', metadata: { name, uid: `u-${name}`, generation: 1, resourceVersion: '100' }, spec: { ingress: [{}], ...spec },
+  });
+  w.endpoints.upsert(endpoint(1, 'web'));
+  w.applyClusterwide(ccnp('edge', { nodeSelector: { matchLabels: { role: 'edge' } } }));
+  w.applyClusterwide(ccnp('core', { nodeSelector: { matchLabels: { role: 'core' } } }));
+  w.applyClusterwide(ccnp('pods', { endpointSelector: {} }));
+  w.failures.set(hostKey, { message: 'full' });
+  w.pass();
+  assert.deepEqual(['edge', 'core', 'pods'].map(name => w.ofClusterwide(name)?.enforced), [false, true, true]);
+  assert.equal(w.ofClusterwide('edge')?.error, 'full');
+  w.failures.clear();
+  w.pass();
+  assert.equal(w.ofClusterwide('edge')?.enforced, true);
 });
 
 test('an invalid update leaves the version before it in force and says so', () => {
