@@ -46,7 +46,7 @@ function world() {
     setSynced: (value: boolean) => { synced = value; },
     apply: (object: KubeObject) => inputs.ciliumNetworkPolicies.table.upsert(object),
     applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
-    ofClusterwide: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumClusterwideNetworkPolicy/${name}`),
+    ofClusterwide: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumClusterwideNetworkPolicy//${name}`),
     pass() {
       policies.refresh();
       for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
