@@ -5,7 +5,6 @@ import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
-import { policyIdentities } from '../features/addresses/layout.ts';
 import { NetworkIdentities } from '../features/addresses/network-identities.ts';
 import { NodeIdentities } from '../features/addresses/node-identities.ts';
 import { AddressSources } from '../features/addresses/sources.ts';
@@ -98,7 +97,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
-  networkIdentities.adopt(policyIdentities(opened.maps));
+  networkIdentities.adopt(opened.maps.ipcache.entries());
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);

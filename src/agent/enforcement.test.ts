@@ -5,10 +5,9 @@ import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { PolicyEngine } from '../policy/compile.ts';
 import { LabelSet } from '../model/labels.ts';
+import { PolicyEngine } from '../policy/compile.ts';
 import { Table } from '../table/table.ts';
-import { hostKey } from './host-policy.ts';
 import { Enforcement } from './enforcement.ts';
 import type { Inputs } from './inputs.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -38,20 +37,19 @@ function world() {
   const rowErrors: { key: string; state: string; error: string }[] = [];
   const loaded = new Set<string>();
   let synced = true;
-  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced,
-    host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:role=edge']), hasSets: loaded.has(hostKey) }) });
+  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:zone=a']), hasSets: true }), isSynced: () => synced });
   return {
     endpoints, failures, rowErrors, loaded, policies, enforcement,
     compiles: () => compiled,
     setSynced: (value: boolean) => { synced = value; },
     apply: (object: KubeObject) => inputs.ciliumNetworkPolicies.table.upsert(object),
-    applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
-    ofClusterwide: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumClusterwideNetworkPolicy//${name}`),
     pass() {
       policies.refresh();
       for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
       enforcement.passed(policies.revision);
     },
+    applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
+    ofAddress: (address: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === address),
     of: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumNetworkPolicy/shop/${name}`),
   };
 }
@@ -111,22 +109,13 @@ test('a pod without any sets, or whose row the kernel refused, is said of every 
   assert.match(w.of('p')?.error ?? '', /10\.244\.1\.1 could not be written: full at 1/);
 });
 
-test('policies of the node that did not fit are said of those that select it, and of no other', () => {
+test('what the node itself could not load is said of the policies for nodes, not of those for pods', () => {
   const w = world();
-  const ccnp = (name: string, spec: object): KubeObject => ({
-    apiVersion: 'cilium.io/v2', kind: 'CiliumClusterwideNetworkPolicy', metadata: { name, uid: `u-${name}`, generation: 1, resourceVersion: '100' }, spec: { ingress: [{}], ...spec },
-  });
-  w.endpoints.upsert(endpoint(1, 'web'));
-  w.applyClusterwide(ccnp('edge', { nodeSelector: { matchLabels: { role: 'edge' } } }));
-  w.applyClusterwide(ccnp('core', { nodeSelector: { matchLabels: { role: 'core' } } }));
-  w.applyClusterwide(ccnp('pods', { endpointSelector: {} }));
-  w.failures.set(hostKey, { message: 'full' });
+  w.failures.set('host', { message: 'full' });
+  w.apply(cnp('pods', 1, 'web'));
+  w.applyClusterwide({ ...cnp('nodes', 1, 'x'), metadata: { name: 'nodes', uid: 'n', generation: 1 }, spec: { nodeSelector: { matchLabels: { zone: 'a' } }, ingress: [{ fromEntities: ['cluster'] }] } });
   w.pass();
-  assert.deepEqual(['edge', 'core', 'pods'].map(name => w.ofClusterwide(name)?.enforced), [false, true, true]);
-  assert.equal(w.ofClusterwide('edge')?.error, 'full');
-  w.failures.clear();
-  w.pass();
-  assert.equal(w.ofClusterwide('edge')?.enforced, true);
+  assert.deepEqual([w.of('pods')?.enforced, w.ofAddress('CiliumClusterwideNetworkPolicy//nodes')?.error], [true, 'full']);
 });
 
 test('an invalid update leaves the version before it in force and says so', () => {

@@ -24,16 +24,13 @@ export interface EnforcementDependencies {
   readonly failures: () => ReadonlyMap<string, { readonly message: string }>;
   readonly rowErrors: () => Iterable<{ readonly key: string; readonly state: string; readonly error?: string }>;
   readonly hasSets: (endpoint: Endpoint) => boolean;
-  /** The node itself, as policies with a nodeSelector see it. */
-  readonly host?: () => { readonly labels: LabelSet; readonly hasSets: boolean } | undefined;
+  /** The node itself, which policies with a nodeSelector select; its failure stands under its own key. */
+  readonly host: () => { readonly labels: LabelSet; readonly hasSets: boolean } | undefined;
   readonly isSynced: () => boolean;
 }
 
 /** A subject whose sets in the kernel are older than the policies. */
-interface Behind {
-  readonly labels: LabelSet;
-  readonly isHost: boolean;
-  readonly message: string;
+interface Behind extends Failing {
   /** The last revision that its sets were loaded at; -1 when never. */
   readonly revision: number;
 }
@@ -69,10 +66,7 @@ export class Enforcement {
     if (!this.#deps.isSynced()) return;
     const failing = this.#failing();
     for (const key of this.#behind.keys()) if (!failing.has(key)) this.#behind.delete(key);
-    for (const [key, { labels, isHost, hasSets, message }] of failing) {
-      const known = this.#behind.get(key)?.revision ?? (hasSets ? this.#revision : -1);
-      this.#behind.set(key, { labels, isHost, message, revision: known });
-    }
+    for (const [key, subject] of failing) this.#behind.set(key, { ...subject, revision: this.#behind.get(key)?.revision ?? (subject.hasSets ? this.#revision : -1) });
     this.#revision = revision;
   }
 
@@ -91,14 +85,13 @@ export class Enforcement {
     const failures = this.#deps.failures();
     const rows = new Map([...this.#deps.rowErrors()].filter(row => row.state === 'error').map(row => [row.key, row.error ?? 'the kernel refused it'] as const));
     if (failures.size === 0 && rows.size === 0) return failing;
+    const host = failures.get(hostKey) && this.#deps.host();
+    if (host) failing.set(hostKey, { ...host, isHost: true, message: failures.get(hostKey)!.message });
     for (const endpoint of this.#deps.endpoints.rows()) {
       const row = endpointAddresses(endpoint).find(address => rows.has(address));
       const message = failures.get(subjectKey(endpoint))?.message ?? (row === undefined ? undefined : `the map entry of ${row} could not be written: ${rows.get(row)}`);
       if (message !== undefined) failing.set(subjectKey(endpoint), { labels: LabelSet.of(endpoint.labels), isHost: false, hasSets: this.#deps.hasSets(endpoint), message });
     }
-    const host = failures.get(hostKey);
-    const node = host && this.#deps.host?.();
-    if (node) failing.set(hostKey, { ...node, isHost: true, message: host.message });
     return failing;
   }
 }
@@ -108,6 +101,6 @@ function anyNewer(all: Iterable<PolicyVersion>, behind: Behind): boolean {
   return false;
 }
 
-function selects(policy: Policy, { labels, isHost }: Pick<Behind, 'labels' | 'isHost'>): boolean {
+function selects(policy: Policy, { labels, isHost }: Failing): boolean {
   return policy.specs.some(spec => spec.selectsNodes === isHost && spec.subject.matches(labels));
 }

@@ -136,18 +136,15 @@ export class Regenerator {
     if (stale || this.host.isBehind || this.failures.has(hostKey)) this.#attempt(hostKey, undefined, () => this.host.load());
     const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
     if (work.length === 0) return;
-    const compiled = work.map(([key, endpoint]) => {
-      const subject = this.#deps.subjectOf(endpoint);
-      return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
-    });
-    for (const item of compiled) this.#loadSubject(item, subjects.get(item.key));
+    for (const [key, endpoint] of work) this.#loadSubject(key, endpoint);
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, endpoint: Endpoint | undefined): void {
-    this.#attempt(item.key, endpoint, () => {
-      const ingress = this.sets.ensure(item.ingress);
-      const egress = this.sets.ensure(item.egress);
-      this.#bySubject.set(item.key, { ingress, egress });
+  /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
+  #loadSubject(key: string, endpoint: Endpoint): void {
+    this.#attempt(key, endpoint, () => {
+      const subject = this.#deps.subjectOf(endpoint);
+      const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+      this.#bySubject.set(key, { ingress: this.sets.ensure(compiled.ingress), egress: this.sets.ensure(compiled.egress) });
     });
   }
 

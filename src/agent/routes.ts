@@ -81,6 +81,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/policy/shadow': () => shadowStats(kernelReports(parts)),
     '/v1/conntrack': () => conntrackRows(kernelReports(parts)),
     '/v1/policies': () => policyReports(parts),
+    '/v1/cidr-groups': () => parts.policies.groups(),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
       const found = tables.find(({ table }) => table.name === rest);

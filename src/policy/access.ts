@@ -2,7 +2,7 @@
  * All ports at once: what one party may reach at another, exactly. The rows of the two classes that meet cut the ports of
  * a protocol into ranges within which nothing changes; each is asked once.
  */
-import { identityOf } from './ends.ts';
+import { peerIdentity } from './ends.ts';
 import type { End } from './ends.ts';
 import { maxPort, protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
@@ -52,11 +52,11 @@ export class AccessTable {
 
   #side(end: Extract<End, { type: 'pod' }>, direction: Direction, peer: End) {
     const { subject } = this.#world.memberOf(end.pod)!;
-    const identity = identityOf(this.#world, peer, end.pod);
-    const { set, rows } = this.#world.indexed(subject, direction);
+    const identity = peerIdentity(this.#world, direction, peer, end.pod);
+    const { set, audit, rows } = this.#world.indexed(subject, direction);
     const number = set.classes.get(identity) ?? 0;
     return {
-      key: `${set.key}/${number}`,
+      key: `${set.key}/${number}${audit ? ' audit' : ''}`,
       cuts: () => (rows.get(number) ?? []).map(row => ({ protocol: row.protocol, start: row.port, end: row.port | (0xffff >>> row.portBits) })),
       allows: (protocol: number, port: number) => this.#world.decide(subject, direction, identity, protocol, port).verdict === 'allow',
     };

@@ -4,7 +4,7 @@
  */
 import { CirriError } from '../std/errors.ts';
 import type { Subject } from './compile.ts';
-import { identityOf, portText, targetPort } from './ends.ts';
+import { peerIdentity, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
 import { protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
@@ -66,7 +66,7 @@ export function leg(world: World, from: End, to: End, protocol: number, port: nu
 
 export function step(world: World, pod: ScenarioPod, direction: Direction, peer: End, protocol: number, port: number): Step {
   const { subject } = world.memberOf(pod)!;
-  const identity = identityOf(world, peer, pod);
+  const identity = peerIdentity(world, direction, peer, pod);
   const decision = world.decide(subject, direction, identity, protocol, port);
   const place = world.placeOf(decision.rule);
   return { direction, pod, subject, peer, identity, protocol, port, ...decision, ...(place !== undefined && { place }) };

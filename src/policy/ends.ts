@@ -6,6 +6,7 @@ import { formatPrefix, isAddr, parseAddr, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { protocolNumber } from './matchers.ts';
 import { protocolName } from './policy.ts';
+import type { Direction } from './policy.ts';
 import type { ScenarioPod, ScenarioService } from './scenario.ts';
 import { kubernetesLabels } from './scenario.ts';
 import { entityIdentities } from './world.ts';
@@ -60,6 +61,11 @@ export function identityOf(world: World, end: End, seenFrom?: ScenarioPod): numb
     // Policies decide which prefixes have identities of their own: another world may give it another one.
     case 'identity': return end.prefix === undefined ? end.identity : world.identityOfPrefix(end.prefix);
   }
+}
+
+/** The identity by which a policy of `subject` knows a peer: at egress, a pod may be known by its address too. */
+export function peerIdentity(world: World, direction: Direction, peer: End, subject: ScenarioPod): number {
+  return direction === 'egress' && peer.type === 'pod' ? world.memberOf(peer.pod)!.destination : identityOf(world, peer, subject);
 }
 
 /** `ns/name` of a pod, else of a workload; without a namespace, of the one given. */

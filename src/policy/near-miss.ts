@@ -28,7 +28,7 @@ export interface NearMiss {
 
 /** The policies that put the step's pod into default deny, and where they say so. */
 export function closingPolicies(world: World, step: Step): readonly { readonly policy: Policy; readonly field: string; readonly place: string | undefined }[] {
-  return world.policies.flatMap(policy => policy.specs.filter(s => !s.selectsNodes && s.defaultDeny[step.direction] && s.subject.matches(step.subject.labels)).map(spec => {
+  return world.policies.filter(policy => policy.mode === 'enforce').flatMap(policy => policy.specs.filter(s => !s.selectsNodes && s.defaultDeny[step.direction] && s.subject.matches(step.subject.labels)).map(spec => {
     const source = world.sourceOf(policyAddress(policy));
     // A NetworkPolicy closes a direction that it does not mention, so the nearest field above may be all there is.
     const field = `${spec.path}.${step.direction}`;
@@ -43,7 +43,7 @@ export function nearMisses(world: World, step: Step): readonly NearMiss[] {
   const view = world.viewOf(step.identity);
   const around = { services: world.scenario.services, cidrGroups: world.scenario.groups };
   return world.engine.rulesFor(step.subject, step.direction)
-    .filter(({ rule }) => (rule.effect === 'allow' || rule.effect === 'unproxied') && (rule.peers === 'any' || rule.peers.length > 0))
+    .filter(({ policy, rule }) => policy.mode !== 'shadow' && (rule.effect === 'allow' || rule.effect === 'unproxied') && (rule.peers === 'any' || rule.peers.length > 0))
     .map(({ policy, rule }) => {
       const source = world.sourceOf(policyAddress(policy));
       const peer = selectsPeer(rule, view, around) ? undefined : peerMiss(world, step, rule, view?.labels, source?.object);

@@ -6,10 +6,10 @@
 import { identityLabels } from '../model/identity.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPorts, Service } from './compile.ts';
-import { parsePolicy } from './parse.ts';
+import { isNamespaced, parsePolicy, policyKinds } from './parse.ts';
 import type { PolicyObject } from './parse.ts';
 import { policyAddress } from './policy.ts';
-import type { Condition, Policy, PolicyError } from './policy.ts';
+import type { Condition, Policy, PolicyError, PolicyKind } from './policy.ts';
 
 /** A Kubernetes object as far as it is read here; the rest stays unknown. */
 export interface ScenarioObject {
@@ -45,6 +45,8 @@ export interface ScenarioPod {
   readonly addresses: readonly string[];
   readonly node?: string;
   readonly hostNetwork: boolean;
+  /** In audit mode: by itself, its namespace or the cluster. */
+  readonly audit: boolean;
   place(field: string): string;
 }
 
@@ -77,18 +79,21 @@ export interface Scenario {
   readonly groups: readonly CidrGroup[];
   readonly nodes: readonly ScenarioNode[];
   readonly policies: readonly ScenarioPolicy[];
-  /** Policies of kinds that the engine does not know: verdicts are given without them, which has to be said. */
-  readonly unknownPolicies: readonly SourcedObject[];
+  /** As the cluster was made: `cirri up --policy-mode`. */
+  readonly policyMode: 'default' | 'always' | 'never';
 }
 
 export interface ScenarioOptions {
   /** Of objects that name none. */
   readonly namespace?: string;
   readonly clusterName?: string;
+  readonly policyMode?: Scenario['policyMode'];
+  /** Denials of every pod pass and are reported. */
+  readonly audit?: boolean;
 }
 
-const policyKinds = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'];
-const laterKinds = ['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy'];
+/** On a pod or its namespace, "true": what policies deny to the pod passes and is reported. */
+export const auditAnnotation = 'policy.cirri.io/audit';
 
 export function readScenario(sources: readonly SourcedObject[], options: ScenarioOptions = {}): Scenario {
   const fallback = options.namespace ?? 'default';
@@ -96,7 +101,9 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
   const ofKind = (...kinds: readonly string[]) => sources.filter(({ object }) => kinds.includes(String(object.kind)));
   const namespaces = new Map(ofKind('Namespace').map(({ object }) => [nameOf(object), stringsOf(object.metadata?.labels)] as const));
   const slices = ofKind('EndpointSlice').map(({ object }) => object);
-  const pods = sources.flatMap(source => podsOf(source, fallback, namespaces, clusterName));
+  const audited = new Set(ofKind('Namespace').filter(({ object }) => inAudit(object.metadata)).map(({ object }) => nameOf(object)));
+  const pods = sources.flatMap(source => podsOf(source, fallback, namespaces, clusterName))
+    .map(pod => (options.audit || audited.has(pod.namespace) ? { ...pod, audit: true } : pod));
   for (const { namespace } of pods) if (!namespaces.has(namespace)) namespaces.set(namespace, {});
   return {
     clusterName, namespaces, pods,
@@ -109,13 +116,12 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
     })),
     policies: ofKind(...policyKinds).map(source => readPolicy(source, { namespace: fallback, clusterName })),
-    unknownPolicies: ofKind(...laterKinds),
+    policyMode: options.policyMode ?? 'default',
   };
 }
 
-export function readPolicy({ object, place }: SourcedObject, options: Required<ScenarioOptions>): ScenarioPolicy {
-  const namespaced = object.kind !== 'CiliumClusterwideNetworkPolicy';
-  const namespace = namespaced ? namespaceOf(object, options.namespace) : undefined;
+export function readPolicy({ object, place }: SourcedObject, options: { readonly namespace: string; readonly clusterName: string }): ScenarioPolicy {
+  const namespace = isNamespaced(object.kind as PolicyKind) ? namespaceOf(object, options.namespace) : undefined;
   const whole = { ...object, metadata: { ...object.metadata, ...(namespace !== undefined && { namespace }) } };
   const result = parsePolicy(whole as PolicyObject, { clusterName: options.clusterName });
   const address = policyAddress({ kind: String(object.kind), name: nameOf(object), ...(namespace !== undefined && { namespace }) });
@@ -158,9 +164,13 @@ function podsOf(source: SourcedObject, fallback: string, namespaces: ReadonlyMap
     labels: identityLabels({ namespace, labels: ownLabels, ...(serviceAccount !== undefined && { serviceAccount }) }, namespaces.get(namespace) ?? {}, clusterName),
     ownLabels, ports,
     namedPorts: new Map(ports.flatMap(p => (p.name === undefined ? [] : [[p.name, { protocol: p.protocol, port: p.port }] as const]))),
-    addresses: [...new Set(addresses)], ...(node !== undefined && { node }), hostNetwork: spec['hostNetwork'] === true,
+    addresses: [...new Set(addresses)], ...(node !== undefined && { node }), hostNetwork: spec['hostNetwork'] === true, audit: inAudit(template['metadata']),
     place: field => source.place(prefix + field),
   }];
+}
+
+function inAudit(metadata: unknown): boolean {
+  return fieldsOf(fieldsOf(metadata)['annotations'])[auditAnnotation] === 'true';
 }
 
 /** A ReplicaSet's name is its Deployment's with the hash of the template; a Job of a CronJob ends with its time. */

@@ -20,8 +20,9 @@ export function printLeg(leg: Leg, paint: Paint): void {
 }
 
 export function printStep(step: Step, paint: Paint): void {
-  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
+  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)}${step.audit ? ` ${paint.careful('in audit')}` : ''} — ${safe(readable(step.rule.because))}`);
   if (step.place !== undefined) line(`      ${paint.faint(`at ${safe(step.place)}`)}`);
+  if (step.shadow) line(`      ${paint.careful('in shadow')}: ${verdictWord(step.shadow.verdict, paint)} — ${safe(readable(step.shadow.rule.because))}`);
 }
 
 /** What scope adds to every selector, in fewer words: the cluster is left out, the namespace is `in demo`. */
@@ -50,6 +51,7 @@ export function stepJson(step: Step): object {
   const { id, address, kind, namespace, name, path, effect, because, notEnforced } = step.rule;
   return {
     direction: step.direction, pod: `${step.pod.namespace}/${step.pod.name}`, verdict: step.verdict,
-    rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place,
+    rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place, audit: step.audit, keepEstablished: step.keepEstablished,
+    ...(step.shadow && { shadow: { verdict: step.shadow.verdict, rule: { id: step.shadow.rule.id, address: step.shadow.rule.address, because: step.shadow.rule.because } } }),
   };
 }

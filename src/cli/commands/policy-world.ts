@@ -5,7 +5,9 @@ import type { Command } from 'commander';
 import { readManifests } from '../../cluster/manifest.ts';
 import { resources, type Resource } from '../../kube/resources.ts';
 import type { KubeObject } from '../../kube/types.ts';
-import { readScenario, type Scenario, type SourcedObject } from '../../policy/scenario.ts';
+import { isNamespaced, policyKinds } from '../../policy/parse.ts';
+import type { PolicyKind } from '../../policy/policy.ts';
+import { readScenario, type Scenario, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
@@ -31,9 +33,8 @@ export function addSourceOptions(command: Command): Command {
 export async function loadScenario(flags: SourceFlags, quiet = false): Promise<Scenario> {
   const fromFiles = flags.filename?.length ? sourcedFiles(flags.filename) : undefined;
   const live = fromFiles === undefined || flags.live ? await liveObjects() : undefined;
-  const clusterName = flags.clusterName ?? live?.clusterName;
   const objects = over(live?.objects ?? [], fromFiles ?? [], flags.namespace);
-  const scenario = readScenario(objects, { namespace: flags.namespace, ...(clusterName !== undefined && { clusterName }) });
+  const scenario = readScenario(objects, { namespace: flags.namespace, ...live?.options, ...(flags.clusterName !== undefined && { clusterName: flags.clusterName }) });
   if (!quiet) warn(scenario);
   return scenario;
 }
@@ -66,21 +67,32 @@ function isTest(name: string): boolean {
 
 /** A file's object takes the place of the cluster's of the same name. */
 export function over(below: readonly SourcedObject[], above: readonly SourcedObject[], namespace: string): readonly SourcedObject[] {
-  const key = ({ object }: SourcedObject) => `${String(object.kind)}/${String(object.metadata?.namespace ?? (String(object.kind).includes('Cluster') || object.kind === 'Namespace' || object.kind === 'Node' ? '' : namespace))}/${String(object.metadata?.name)}`;
+  const key = ({ object }: SourcedObject) => `${String(object.kind)}/${isClusterWide(object.kind) ? '' : String(object.metadata?.namespace ?? namespace)}/${String(object.metadata?.name)}`;
   const replaced = new Set(above.map(key));
   return [...below.filter(source => !replaced.has(key(source))), ...above];
+}
+
+function isClusterWide(kind: unknown): boolean {
+  return ['Namespace', 'Node', 'CiliumCIDRGroup'].includes(String(kind)) || (policyKinds.includes(kind as PolicyKind) && !isNamespaced(kind as PolicyKind));
 }
 
 const liveKinds: readonly Resource[] = [
   resources.namespaces, resources.nodes, resources.pods, resources.services, resources.endpointSlices, resources.ciliumCidrGroups,
   resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
+  resources.adminNetworkPolicies, resources.baselineAdminNetworkPolicies, resources.clusterNetworkPolicies,
 ];
 
-export async function liveObjects(): Promise<{ readonly objects: readonly SourcedObject[]; readonly clusterName: string }> {
+export interface LiveObjects {
+  readonly objects: readonly SourcedObject[];
+  /** As the cluster was made. */
+  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit'>>;
+}
+
+export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
   try {
     const lists = await Promise.all(liveKinds.map(async resource => (await client.list<KubeObject>(resource)).items.map(object => ({ ...object, kind: resource.kind }))));
-    return { objects: lists.flat().map(object => ({ object, place: () => '' })), clusterName: record.clusterName };
+    return { objects: lists.flat().map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
   } finally {
     client.close();
   }
@@ -91,7 +103,6 @@ function warn(scenario: Scenario): void {
   for (const policy of scenario.policies) {
     for (const error of policy.errors) say(policy.place(error.path), `${policy.address} is invalid and not counted: ${error.path}: ${error.message} → ${error.mend}`);
   }
-  for (const { object, place } of scenario.unknownPolicies) say(place('kind'), `${String(object.kind)} ${String(object.metadata?.name)} is of a kind that is not known yet and not counted`);
   const seen = new Map<string, number>();
   for (const { address } of scenario.policies) seen.set(address, (seen.get(address) ?? 0) + 1);
   for (const [address, count] of seen) if (count > 1) say('', `${address} is there ${count} times; the last one counts`);

@@ -1,7 +1,7 @@
 import { IpcacheFlag } from '../../datapath/generated/enums.ts';
-import type { Endpoint, EndpointKey, IpcacheEntry, IpcacheKey } from '../../datapath/generated/structs.ts';
+import type { IpcacheEntry, IpcacheKey } from '../../datapath/generated/structs.ts';
 import type { RowLayout } from '../../datapath/map-target.ts';
-import { formatAddr, formatPrefix, parseAddr, parsePrefix } from '../../std/ip.ts';
+import { formatPrefix, parseAddr, parsePrefix } from '../../std/ip.ts';
 import type { AddressRow } from './book.ts';
 
 const nowhere = new Uint8Array(16);
@@ -21,13 +21,4 @@ export const addressLayout: RowLayout<AddressRow, IpcacheKey, IpcacheEntry> = {
 function addressKeyFromText(text: string): IpcacheKey {
   const { addr, bits } = parsePrefix(text);
   return { prefixBits: bits, addr };
-}
-
-/** Which pods an earlier agent took for somebody else as destinations. */
-export function* policyIdentities(maps: {
-  readonly ipcache: { entries(): Iterable<readonly [IpcacheKey, IpcacheEntry]> };
-  readonly endpoints: { entries(): Iterable<readonly [EndpointKey, Endpoint]> };
-}): Generator<{ readonly address: string; readonly identity: number; readonly policyIdentity: number }> {
-  for (const [key, { identity, policyIdentity }] of maps.ipcache.entries()) if (policyIdentity !== 0 && key.prefixBits === 128) yield { address: formatAddr(key.addr), identity, policyIdentity };
-  for (const [key, { identity, policyIdentity }] of maps.endpoints.entries()) if (policyIdentity !== 0) yield { address: formatAddr(key.addr), identity, policyIdentity };
 }
