@@ -55,6 +55,10 @@ export const resources = {
   ingressClasses: clusterWide('networking.k8s.io', 'v1', 'ingressclasses', 'IngressClass'),
   leases: namespaced('coordination.k8s.io', 'v1', 'leases', 'Lease'),
   customResourceDefinitions: clusterWide('apiextensions.k8s.io', 'v1', 'customresourcedefinitions', 'CustomResourceDefinition'),
+  // policy.networking.k8s.io
+  adminNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha1', 'adminnetworkpolicies', 'AdminNetworkPolicy'),
+  baselineAdminNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha1', 'baselineadminnetworkpolicies', 'BaselineAdminNetworkPolicy'),
+  clusterNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha2', 'clusternetworkpolicies', 'ClusterNetworkPolicy'),
   // cilium.io
   ciliumNetworkPolicies: namespaced('cilium.io', 'v2', 'ciliumnetworkpolicies', 'CiliumNetworkPolicy'),
   ciliumClusterwideNetworkPolicies: clusterWide('cilium.io', 'v2', 'ciliumclusterwidenetworkpolicies', 'CiliumClusterwideNetworkPolicy'),

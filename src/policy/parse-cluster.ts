@@ -24,6 +24,10 @@ export type ClusterPolicyKind = Extract<PolicyKind, 'AdminNetworkPolicy' | 'Base
 
 export const clusterPolicyKinds: readonly ClusterPolicyKind[] = ['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy'];
 
+export function isClusterPolicy(kind: PolicyKind): kind is ClusterPolicyKind {
+  return (clusterPolicyKinds as readonly PolicyKind[]).includes(kind);
+}
+
 interface Dialect {
   readonly fields: readonly string[];
   readonly actions: Readonly<Record<string, Effect>>;
@@ -133,7 +137,7 @@ function parseRule(context: RuleContext, dialect: Dialect, value: unknown, path:
   checkLength(context, peerList, join(path, peerField), limits.peers, 'peers', 'write several rules');
   const peers = peerList.flatMap((item, i) => parsePeer(context, item, `${path}.${peerField}[${i}]`, direction, effect));
   const notEnforced = peers.some(isName) ? { notEnforced: 'domainNames need names learned from DNS' } : {};
-  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports: parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports)), ...notEnforced };
+  return { address: `${context.address}/${path}`, path, ...(name && { name }), direction, effect, peers, ports: parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports)), ...notEnforced };
 }
 
 function isName(peer: Peer): boolean {
