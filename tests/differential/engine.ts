@@ -8,7 +8,7 @@ import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
-import { identityOf, peerIdentity, podEnd } from '../../src/policy/ends.ts';
+import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
@@ -196,9 +196,9 @@ export class Engine {
     const pod = this.#pods.get(q.subject.pod)!;
     const { peer } = q;
     const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? peerIdentity(world, q.direction, podEnd(this.#pods.get(peer.pod)!), pod)
-      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
-    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
+      : 'pod' in peer ? identityOf(world, podEnd(this.#pods.get(peer.pod)!), q.direction, pod.node)
+      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, q.direction, pod.node) : this.identity(peer, q.subject);
+    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict === 'deny' ? 'deny' : 'allow';
   }
 }
 
