@@ -33,10 +33,12 @@ import { Table } from '../table/table.ts';
 import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
+import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
+import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
@@ -95,6 +97,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
+  networkIdentities.adopt(opened.maps.ipcache.entries());
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
@@ -131,7 +134,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
-    hostRows: () => hostRows(node, devices),
+    hostRows: () => hostRows(node, devices, record.audit),
+    hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
     onPass: () => {
@@ -144,6 +148,10 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     failures: () => regenerator.failures,
     rowErrors: () => regenerator.endpointReconciler.statuses(),
     hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
+    host: () => {
+      const subject = hostSubject(inputs.nodes.table.get(node.name));
+      return subject && { labels: subject.labels, hasSets: regenerator.host.isLoaded };
+    },
   });
   const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
     client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
@@ -213,7 +221,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }, { log, signal }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced });
+  const policyAudit = new PolicyAudit({ entriesPerStep: 500 }, {
+    sets: regenerator.sets, log, isReady: isSynced, onDifference: text => trouble.onPolicyDifference(text),
+  });
+  policyAudit.start(1_000, signal);
+
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -271,13 +284,10 @@ function identityTable(objects: Table<Parameters<typeof identityFromObject>[0]>,
   return table;
 }
 
-/** The node itself as an end of connections: never a pod's id, never 0 (which is "not on this node"). */
-const hostEndpointId = 2 ** 31 - 1;
-
-function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }): EndpointRow[] {
+function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }, audit: boolean): EndpointRow[] {
   return [node.underlay4, node.underlay6, node.routerIp4, node.routerIp6].map(address => ({
     address, ifindex: devices.uplinkIndex, id: hostEndpointId, identity: reserved.host, ingressSet: 0, egressSet: 0,
-    mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit: false,
+    mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit,
   }));
 }
 

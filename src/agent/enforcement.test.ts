@@ -5,6 +5,7 @@ import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
 import { Table } from '../table/table.ts';
 import { Enforcement } from './enforcement.ts';
@@ -36,7 +37,7 @@ function world() {
   const rowErrors: { key: string; state: string; error: string }[] = [];
   const loaded = new Set<string>();
   let synced = true;
-  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced });
+  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:zone=a']), hasSets: true }), isSynced: () => synced });
   return {
     endpoints, failures, rowErrors, loaded, policies, enforcement,
     compiles: () => compiled,
@@ -47,6 +48,8 @@ function world() {
       for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
       enforcement.passed(policies.revision);
     },
+    applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
+    ofAddress: (address: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === address),
     of: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumNetworkPolicy/shop/${name}`),
   };
 }
@@ -104,6 +107,15 @@ test('a pod without any sets, or whose row the kernel refused, is said of every 
   w.rowErrors.push({ key: '10.244.1.1', state: 'error', error: 'full at 1' });
   w.pass();
   assert.match(w.of('p')?.error ?? '', /10\.244\.1\.1 could not be written: full at 1/);
+});
+
+test('what the node itself could not load is said of the policies for nodes, not of those for pods', () => {
+  const w = world();
+  w.failures.set('host', { message: 'full' });
+  w.apply(cnp('pods', 1, 'web'));
+  w.applyClusterwide({ ...cnp('nodes', 1, 'x'), metadata: { name: 'nodes', uid: 'n', generation: 1 }, spec: { nodeSelector: { matchLabels: { zone: 'a' } }, ingress: [{ fromEntities: ['cluster'] }] } });
+  w.pass();
+  assert.deepEqual([w.of('pods')?.enforced, w.ofAddress('CiliumClusterwideNetworkPolicy//nodes')?.error], [true, 'full']);
 });
 
 test('an invalid update leaves the version before it in force and says so', () => {

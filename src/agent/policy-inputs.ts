@@ -65,6 +65,7 @@ export class PolicyInputs {
   readonly #namedPorts = new NamedPortBook();
   readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
   #serviceUsers = false;
+  #groups: readonly KubeObject[] = [];
   #localPolicies = -1;
   readonly #renamed = new Set<number>();
 
@@ -113,6 +114,11 @@ export class PolicyInputs {
       address, ...seen, errors, conditions: version?.policy.conditions ?? [],
       ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : enforced(version!)),
     }));
+  }
+
+  /** The groups that the sets in force were compiled with. */
+  groups(): (ObjectVersion & { readonly name: string })[] {
+    return this.#groups.map(({ metadata: { name, uid, generation } }) => ({ name, ...(uid !== undefined && { uid }), ...(generation !== undefined && { generation }) }));
   }
 
   /** Brings the engine level with the tables; true when sets have to be compiled anew. */
@@ -210,7 +216,8 @@ export class PolicyInputs {
   #takeGroups(): boolean {
     if (!this.#groupChanges.pending) return false;
     this.#groupChanges.take();
-    this.#deps.engine.setCidrGroups([...this.#deps.inputs.ciliumCidrGroups.table.rows()].map((group): CidrGroup => ({
+    this.#groups = [...this.#deps.inputs.ciliumCidrGroups.table.rows()];
+    this.#deps.engine.setCidrGroups(this.#groups.map((group): CidrGroup => ({
       name: group.metadata.name,
       labels: kubernetesLabels(group.metadata.labels),
       cidrs: (group.spec as { readonly externalCIDRs?: readonly string[] } | undefined)?.externalCIDRs ?? [],

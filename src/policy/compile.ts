@@ -291,7 +291,12 @@ export class PolicyEngine {
     this.#remember(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
     const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallbacks, infos);
-    set.fill(id => this.#identities.get(id)!);
+    try {
+      set.fill(id => this.#identities.get(id)!);
+    } catch (error) {
+      set.release();
+      throw error;
+    }
     this.#sets.set(key, set);
     return set;
   }

@@ -145,7 +145,7 @@ export interface Condition {
 
 export type ConditionType =
   | 'L7NotEnforced' | 'FQDNNotEnforced' | 'TLSNotEnforced' | 'ServerNamesNotEnforced' | 'ListenerNotEnforced'
-  | 'AuthenticationNotEnforced' | 'GroupsNotEnforced' | 'HostPolicyNotEnforced'
+  | 'AuthenticationNotEnforced' | 'GroupsNotEnforced'
   | 'PeerCannotAuthenticate' | 'NoDNSRule' | 'NamespaceOverridden' | 'SelectsNothing' | 'EmptyMeansAny' | 'EndPortTooLarge' | 'RequiresIsDeny';
 
 export interface PolicyError {

@@ -2,10 +2,11 @@
 import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { parsePrefix } from '../std/ip.ts';
-import type { Prefix } from '../std/ip.ts';
+import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { PrefixOrder } from './prefix-order.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -64,11 +65,11 @@ function servicePods(service: Service): EndpointSelector {
 
 /** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
+  const holes = peer.except.map(parsePrefix);
+  const [cover, order] = [new PrefixCover(holes), new PrefixOrder(holes.map(hole => [hole, hole] as const))];
   return groups
     .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => overlap(parsePrefix(cidr), parsePrefix(hole))) })));
-}
-
-function overlap(a: Prefix, b: Prefix): boolean {
-  return cidrContains(a, b) || cidrContains(b, a);
+    .flatMap(group => group.cidrs.map(text => ({ text, cidr: parsePrefix(text) })))
+    .filter(({ cidr }) => !cover.covers(cidr))
+    .map(({ text, cidr }) => ({ cidr: text, pods: false, except: [...order.within(cidr)].filter(hole => cidrContains(cidr, hole)).map(formatPrefix) }));
 }

@@ -220,9 +220,24 @@ test('V5 forgery: a pod\'s own labels cannot make it a reserved or a CIDR identi
 });
 
 test('V5 forgery: negative namespace selectors of allow rules hold for pods only, never for the world', () => {
+  for (const operator of ['NotIn', 'DoesNotExist']) for (const key of ['k8s:io.kubernetes.pod.namespace', 'io.kubernetes.pod.namespace']) {
+    const selector = { matchExpressions: [{ key, operator, ...(operator === 'NotIn' && { values: ['y'] }) }] };
+    for (const peer of ['world', 'remote-node', 'host', 'y/web']) assert.equal(ask([ingress({ fromEndpoints: [selector] })], { engine: { allowLocalhost: 'policy' } })(peer), 'deny', `${operator} ${peer}`);
+  }
   const nobody = { matchExpressions: [{ key: 'team', operator: 'DoesNotExist' }] };
   assert.equal(ask([knp('p', 'x', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: nobody }] }] })])('world'), 'deny');
   assert.equal(ask([ingress({ fromEndpoints: [{ matchExpressions: [{ key: 'k8s:io.cilium.k8s.namespace.labels.team', operator: 'NotIn', values: ['red'] }] }] })])('world'), 'deny');
+});
+
+test('V5 forgery: that some policy names a label of nodes changes no other policy', () => {
+  const labelledNode = LabelSet.of(['reserved:remote-node', 'k8s:io.cilium.k8s.policy.cluster=home', 'node:zone=east']);
+  const bareNode = LabelSet.of(['reserved:remote-node']);
+  const [kind, metadata, negative] = ['CiliumNetworkPolicy', { name: 'p', namespace: 'x' }, { matchExpressions: [{ key: 'io.kubernetes.pod.namespace', operator: 'NotIn', values: ['y'] }] }];
+  for (const spec of [{ ingress: [{ fromEndpoints: [negative] }] }, { ingressDeny: [{ fromEndpoints: [negative] }], enableDefaultDeny: { ingress: false } }]) {
+    const { policy: parsed } = parsePolicy({ kind, metadata, spec: { endpointSelector: web, ...spec } }, { clusterName: 'home' });
+    const [bare, labelled] = [bareNode, labelledNode].map(labels => evaluate({ policies: [parsed!] }, subject(pods['x/web']!.labels), 'ingress', { labels }, TCP, 80));
+    assert.deepEqual(labelled, bare);
+  }
 });
 
 // ---- peers ----

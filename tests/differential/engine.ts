@@ -3,6 +3,8 @@
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
  * (for pods) the world of the command-line tools.
  */
+import { nodeLabelKeys } from '../../src/agent/local-identities.ts';
+import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
 import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
@@ -16,6 +18,7 @@ import { readScenario } from '../../src/policy/scenario.ts';
 import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
 import { World } from '../../src/policy/world.ts';
 import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
+import { here } from './generate.ts';
 import { clusterName, ofKind, policiesOf } from './objects.ts';
 import type { Answer, Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
 
@@ -35,6 +38,7 @@ export class Engine {
   /** Numbers that stay while their labels or prefix do. */
   readonly #identities = new Map<string, number>();
   readonly #prefixes = new Map<string, number>();
+  readonly #nodes = new NodeIdentities();
   #next = 300;
   #nextPrefix = firstPrefixIdentity;
 
@@ -60,7 +64,7 @@ export class Engine {
   load(objects: readonly KubeObject[]): void {
     const scenario = readScenario(objects.map(object => ({ object: object as never, place: (field: string) => field })), { clusterName });
     this.#policies = policiesOf(objects).map(object => {
-      const result = parsePolicy(object, { clusterName });
+      const result = parsePolicy(object, { clusterName, nodeLabels: this.settings.nodeLabels });
       if (result.errors) throw new Refused(`${object.kind} ${object.metadata.name}: ${result.errors.map(e => `${e.path}: ${e.message}`).join('; ')}`);
       return result.policy;
     });
@@ -75,6 +79,20 @@ export class Engine {
     this.engine.setPolicies(this.#policies);
     this.#loadIdentities();
     this.#loadPrefixes();
+    this.#loadNodes();
+  }
+
+  #loadNodes(): void {
+    if (!this.settings.nodeLabels) return;
+    const { added, removed } = this.#nodes.set(this.#labelledNodes(), nodeLabelKeys(this.#policies), clusterName);
+    for (const [id, labels] of added) this.engine.upsertIdentity(id, labels);
+    for (const id of removed) this.engine.removeIdentity(id);
+  }
+
+  #labelledNodes() {
+    return ofKind(this.#objects, 'Node').map(({ metadata, status }) => ({
+      name: metadata.name, local: metadata.name === here, labels: metadata.labels ?? {}, addresses: status.addresses.map(a => a.address),
+    }));
   }
 
   #loadIdentities(): void {
@@ -129,6 +147,10 @@ export class Engine {
     const fresh = new Engine(this.settings);
     for (const [text, id] of this.#identities) fresh.#identities.set(text, id);
     for (const [prefix, id] of this.#prefixes) fresh.#prefixes.set(prefix, id);
+    fresh.#nodes.adopt(this.#labelledNodes().filter(n => !n.local).flatMap(n => n.addresses.map(text => {
+      const { addr, bits } = parsePrefix(text);
+      return [{ addr, prefixBits: bits }, { identity: this.#nodes.of(n) }] as const;
+    })));
     fresh.load(this.#objects);
     return fresh;
   }
@@ -152,14 +174,20 @@ export class Engine {
   /** The number under which the subject's policy sees the peer. */
   peerOf(q: Question): number {
     if (!('pod' in q.peer) || q.direction === 'ingress') return this.identity(q.peer, q.subject);
-    const pod = this.#pods.get(q.peer.pod)!;
-    return this.#identities.get(this.#asDestination(pod, pod.addresses[q.v6 ? 1 : 0]!).toString())!;
+    return this.destination(q.peer.pod, q.v6);
+  }
+
+  /** The number under which egress policy sees a pod at one of its addresses. */
+  destination(key: string, v6: boolean): number {
+    const pod = this.#pods.get(key)!;
+    return this.#identities.get(this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!).toString())!;
   }
 
   /** The number under which the kernel would know the peer. */
   identity(peer: Peer, subject: Question['subject']): number {
     if ('pod' in peer) return this.#identities.get(this.#pods.get(peer.pod)!.labels.toString())!;
-    if ('node' in peer) return peer.node === this.#nodeOf(subject) ? 1 : 6;
+    if ('node' in peer && peer.node === this.#nodeOf(subject)) return 1;
+    if ('node' in peer) return this.settings.nodeLabels ? this.#nodes.of(this.#labelledNodes().find(n => n.name === peer.node)!) : 6;
     if ('reserved' in peer) return reservedIdentities.find(r => r.name === peer.reserved)!.id;
     return this.outsideIdentity(peer.outside);
   }
@@ -191,7 +219,7 @@ export class Engine {
 
   /** Undefined for nodes: the tools decide for pods. */
   byWorld(q: Question): 'allow' | 'deny' | undefined {
-    if ('node' in q.subject) return undefined;
+    if ('node' in q.subject || this.settings.nodeLabels) return undefined;
     const world = (this.#world ??= new World(this.#scenario, this.settings));
     const pod = this.#pods.get(q.subject.pod)!;
     const { peer } = q;

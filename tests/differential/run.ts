@@ -111,8 +111,7 @@ export function answersTo(engine: Engine, kernel: Kernel | undefined, question: 
     const wrong: string[] = [];
     for (const { question: asked, answer } of kernel?.ask(engine, question) ?? []) {
       told++;
-      const wanted = answerText(naive(engine.objects, asked, engine.settings));
-      const given = answerText(answer);
+      const [wanted, given] = [answerText(naive(engine.objects, asked, engine.settings)), answerText(answer)];
       if (given !== wanted) wrong.push(`${asked.direction}: ${given}, not ${wanted}`);
     }
     return told === 0 ? undefined : wrong.length === 0 ? answers['naive'] : wrong.join('; ');

@@ -30,7 +30,7 @@ export const fieldNotes: readonly FieldNote[] = [
 
   // Cilium
   { at: ['Cilium spec.endpointSelector'], absent: 'an error, unless `nodeSelector` is given', empty: 'every pod of the namespace; cluster-wide: every pod. Never a node' },
-  { at: ['CiliumClusterwideNetworkPolicy spec.nodeSelector'], empty: 'every node', condition: 'HostPolicyNotEnforced' },
+  { at: ['CiliumClusterwideNetworkPolicy spec.nodeSelector'], empty: 'every node', note: 'restricts the node itself; what keeps it in the cluster always passes' },
   { at: ['Cilium spec.ingress', 'Cilium spec.egress'], absent: 'the direction is untouched', empty: 'untouched; `[{}]` allows nothing and turns on default deny (**in a NetworkPolicy it allows everything**)' },
   { at: ['Cilium spec.ingressDeny', 'Cilium spec.egressDeny'], absent: 'denies nothing', empty: 'denies nothing; `[{}]` denies nothing by itself and turns on default deny' },
   { at: ['Cilium spec.enableDefaultDeny'], absent: 'each direction that has entries', note: 'with `false` the rules count, and the rest stays open unless another policy closes it' },
@@ -79,7 +79,6 @@ export const conditionNotes: Readonly<Record<ConditionType, ConditionNote>> = {
   ListenerNotEnforced: { severity: 'degraded', meaning: 'there is no listener yet: as for L7 rules' },
   AuthenticationNotEnforced: { severity: 'degraded', meaning: 'nobody can authenticate yet: what the rule covers is denied, also against plain allows' },
   GroupsNotEnforced: { severity: 'degraded', meaning: 'no cloud provider tells the addresses: an allow rule matches nobody, a deny rule the whole world' },
-  HostPolicyNotEnforced: { severity: 'degraded', meaning: 'a policy for nodes that is not enforced' },
   PeerCannotAuthenticate: { severity: 'warning', meaning: 'only pods of the cluster have certificates: this peer never could' },
   NoDNSRule: { severity: 'warning', meaning: '`toFQDNs` without a rule to the resolver with `rules.dns`: nobody would teach the names' },
   NamespaceOverridden: { severity: 'warning', meaning: 'the subject names another namespace than the policy\'s: the policy\'s counts' },
