@@ -1,3 +1,4 @@
+import { EndpointFlag } from '../datapath/generated/enums.ts';
 import type { NodeMaps } from '../datapath/maps.ts';
 import { mapTarget } from '../datapath/map-target.ts';
 import { addressKey, type AddressRow } from '../features/addresses/book.ts';
@@ -5,11 +6,13 @@ import { addressLayout } from '../features/addresses/layout.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
 import { PolicySets, type LoadedSet } from '../features/policy/sets.ts';
+import { RuntimeFlag } from '../datapath/generated/enums.ts';
 import type { CompiledSet, Subject } from '../policy/compile.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { Reconciler } from '../table/reconcile.ts';
 import { Table } from '../table/table.ts';
+import { hostKey, HostPolicy } from './host-policy.ts';
 
 export interface RegenerateDependencies {
   readonly maps: NodeMaps;
@@ -21,10 +24,18 @@ export interface RegenerateDependencies {
   readonly subjectOf: (endpoint: Endpoint) => Subject;
   /** What changed of the ipcache's rows since the last call. */
   readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
+  /** The node's own addresses, without policy sets. */
   readonly hostRows: () => readonly EndpointRow[];
-  readonly audit: boolean;
+  /** The node as policies with a nodeSelector see it. */
+  readonly hostSubject?: () => Subject | undefined;
+  /** Whether what policies deny this endpoint passes. Asked as soon as the first lists are there. */
+  readonly audit: (endpoint: Endpoint) => boolean;
+  /** Who a local pod is as a destination at an address, where that is another number than its identity. */
+  readonly policyIdentity?: (endpoint: Endpoint, address: string) => number | undefined;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
   readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
+  /** After each pass: what the sets in the kernel and the endpoints were brought to. */
+  readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
 }
@@ -50,6 +61,7 @@ interface SubjectSets {
 export class Regenerator {
   readonly #deps: RegenerateDependencies;
   readonly sets: PolicySets;
+  readonly host: HostPolicy;
   readonly addresses = new Table<AddressRow>('addresses', addressKey);
   readonly endpointRows = new Table<EndpointRow>('endpoint-rows', endpointRowKey);
   readonly addressReconciler: Reconciler<AddressRow>;
@@ -65,6 +77,7 @@ export class Regenerator {
     this.#deps = dependencies;
     const { maps, log } = dependencies;
     this.sets = new PolicySets({ classes: maps.policyClasses, verdicts: maps.policyVerdicts });
+    this.host = new HostPolicy({ sets: this.sets, compile: dependencies.compile, subject: () => dependencies.hostSubject?.() });
     this.#firstLists = [this.addresses.producer('first lists'), this.endpointRows.producer('first lists')];
     const onApplied = () => { this.#changed = true; };
     const onFailed = (address: string, _: string, error: Error) => dependencies.onTrouble?.({ address }, errorText(error));
@@ -81,13 +94,18 @@ export class Regenerator {
     // A call takes only so many arguments.
     for (let i = 0; i < rows.length; i += 10_000) this.addresses.upsert(...rows.slice(i, i + 10_000));
     this.addressReconciler.settle();
-    this.endpointRows.replaceAll([...this.#deps.hostRows(), ...this.#podRows()]);
+    const hostRows = this.#hostRows();
+    const hostPolicy = hostRows.some(row => row.ingressSet !== 0 || row.egressSet !== 0);
+    if (hostPolicy) this.#flagHostPolicy(true);
+    this.endpointRows.replaceAll([...hostRows, ...this.#podRows()]);
     if (synced()) for (const first of this.#firstLists.splice(0)) first.synced();
     this.endpointReconciler.settle();
+    if (!hostPolicy) this.#flagHostPolicy(false);
     this.addresses.delete(...gone);
     this.addressReconciler.settle();
     if (this.#changed || stale) this.#bumpGeneration();
     this.#retireSets();
+    this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
     return waits.length > 0 ? Math.min(...waits) : undefined;
   }
@@ -112,33 +130,45 @@ export class Regenerator {
     const subjects = new Map<string, Endpoint>();
     for (const endpoint of this.#deps.endpoints.rows()) subjects.set(subjectKey(endpoint), endpoint);
     for (const key of this.#bySubject.keys()) if (!subjects.has(key)) this.#bySubject.delete(key);
-    for (const key of this.failures.keys()) if (!subjects.has(key)) this.failures.delete(key);
+    for (const key of this.failures.keys()) if (!subjects.has(key) && key !== hostKey) this.failures.delete(key);
     // Before the first lists policies are missing: what an earlier agent put in place knows more.
     if (!this.#deps.synced()) return;
+    if (stale || this.host.isBehind || this.failures.has(hostKey)) this.#attempt(hostKey, undefined, () => this.host.load());
     const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
     if (work.length === 0) return;
-    const compiled = work.map(([key, endpoint]) => {
-      const subject = this.#deps.subjectOf(endpoint);
-      return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
-    });
-    for (const item of compiled) this.#loadSubject(item, subjects.get(item.key));
+    for (const [key, endpoint] of work) this.#loadSubject(key, endpoint);
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, endpoint: Endpoint | undefined): void {
+  /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
+  #loadSubject(key: string, endpoint: Endpoint): void {
+    this.#attempt(key, endpoint, () => {
+      const subject = this.#deps.subjectOf(endpoint);
+      const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+      this.#bySubject.set(key, { ingress: this.sets.ensure(compiled.ingress), egress: this.sets.ensure(compiled.egress) });
+    });
+  }
+
+  #attempt(key: string, endpoint: Endpoint | undefined, load: () => void): void {
     try {
-      const ingress = this.sets.ensure(item.ingress);
-      const egress = this.sets.ensure(item.egress);
-      this.#bySubject.set(item.key, { ingress, egress });
-      this.failures.delete(item.key);
+      load();
+      this.failures.delete(key);
     } catch (error) {
       const message = errorText(error);
-      const before = this.failures.get(item.key);
+      const before = this.failures.get(key);
       if (before?.message !== message) {
-        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
-        if (endpoint) this.#deps.onTrouble?.({ endpoint }, message);
+        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: key, error: message });
+        if (endpoint || key === hostKey) this.#deps.onTrouble?.(endpoint ? { endpoint } : {}, message);
       }
-      this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
+      this.failures.set(key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
+  }
+
+  #hostRows(): EndpointRow[] {
+    return this.#deps.hostRows().map(row => {
+      const kept = this.host.isLoaded ? undefined : this.#adopted(row.address, row);
+      const { ingressSet, egressSet } = kept ?? this.host.ids;
+      return { ...row, ingressSet, egressSet };
+    });
   }
 
   #podRows(): EndpointRow[] {
@@ -146,13 +176,18 @@ export class Regenerator {
     for (const endpoint of this.#deps.endpoints.rows()) {
       const sets = this.#bySubject.get(subjectKey(endpoint));
       for (const address of endpointAddresses(endpoint)) {
-        const kept = sets ? undefined : this.#adoptedSets(address, endpoint);
+        const present = sets && this.#deps.synced() ? undefined : this.#adopted(address, endpoint);
+        const kept = sets ? undefined : present;
+        const policyIdentity = this.#deps.policyIdentity?.(endpoint, address);
         rows.push({
           address, ifindex: endpoint.ifindex, id: endpoint.id, identity: endpoint.identity,
           ingressSet: sets?.ingress.id ?? kept?.ingressSet ?? 0,
           egressSet: sets?.egress.id ?? kept?.egressSet ?? 0,
           mac: endpoint.mac, hostMac: endpoint.hostMac,
-          ready: sets !== undefined || kept !== undefined, host: false, audit: this.#deps.audit,
+          ready: sets !== undefined || kept !== undefined, host: false,
+          // Until the annotations have been read, what an earlier agent has read of them holds.
+          audit: this.#deps.synced() ? this.#deps.audit(endpoint) : ((present?.flags ?? 0) & EndpointFlag.Audit) !== 0,
+          ...(policyIdentity === undefined ? {} : { policyIdentity }),
         });
       }
     }
@@ -160,9 +195,9 @@ export class Regenerator {
   }
 
   /** What the kernel enforces for this very endpoint since before this agent started. */
-  #adoptedSets(address: string, endpoint: Endpoint): { ingressSet: number; egressSet: number } | undefined {
+  #adopted(address: string, endpoint: { readonly id: number }): { ingressSet: number; egressSet: number; flags: number } | undefined {
     const present = this.#deps.maps.endpoints.lookup(endpointLayout.keyFromText(address));
-    return present && present.id === endpoint.id && present.ingressSet !== 0 ? present : undefined;
+    return present && present.id === endpoint.id && (present.ingressSet | present.egressSet) !== 0 ? present : undefined;
   }
 
   #bumpGeneration(): void {
@@ -171,10 +206,17 @@ export class Regenerator {
     this.#changed = false;
   }
 
+  /** Set before the node's rows get sets and cleared after they have lost them: a program that looks in between looks too often. */
+  #flagHostPolicy(present: boolean): void {
+    const row = this.#deps.maps.runtime.lookup(0) ?? { policyGeneration: 0, flags: 0 };
+    const flags = present ? row.flags | RuntimeFlag.HostPolicy : row.flags & ~RuntimeFlag.HostPolicy;
+    if (flags !== row.flags) this.#deps.maps.runtime.update(0, { ...row, flags });
+  }
+
   /** Only when no row of the kernel can still point to them. */
   #retireSets(): void {
     if (!this.#deps.synced() || !this.endpointReconciler.settled) return;
-    const inUse = new Set<string>();
+    const inUse = new Set<string>(this.host.keys);
     for (const sets of this.#bySubject.values()) inUse.add(sets.ingress.key).add(sets.egress.key);
     this.sets.retain(inUse);
     if (this.#swept || this.failures.size > 0) return;

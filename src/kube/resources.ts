@@ -23,9 +23,11 @@ export function pathOf(resource: Resource, name?: string, namespace?: string, su
   return parts.join('/');
 }
 
-const namespaced = (group: string, version: string, plural: string, kind: string): Resource =>
+type KindOf<K extends string> = Resource & { readonly kind: K };
+
+const namespaced = <K extends string>(group: string, version: string, plural: string, kind: K): KindOf<K> =>
   ({ group, version, plural, kind, namespaced: true });
-const clusterWide = (group: string, version: string, plural: string, kind: string): Resource =>
+const clusterWide = <K extends string>(group: string, version: string, plural: string, kind: K): KindOf<K> =>
   ({ group, version, plural, kind, namespaced: false });
 
 /** Every kind that this project reads or writes. */

@@ -15,13 +15,32 @@ export interface AgentStatus {
   readonly endpoints: { readonly total: number; readonly ready: number };
   readonly identities: number;
   readonly services: number;
-  readonly policies: { readonly total: number; readonly invalid: number; readonly degraded: number; readonly sets: number };
+  readonly policies: { readonly total: number; readonly invalid: number; readonly degraded: number; readonly sets: number;
+    /** Valid, and not in force on this node: why, by address. At most 20. */
+    readonly notEnforced: readonly { readonly address: string; readonly error: string }[];
+  };
+  /** Where denials pass: everywhere, or in these namespaces and for these pods of the node. */
+  readonly audit: { readonly cluster: boolean; readonly namespaces: readonly string[]; readonly pods: readonly string[] };
   readonly kubernetes: { readonly connected: boolean; readonly lastContact?: string; readonly error?: string };
   readonly tables: readonly TableStatus[];
   /** Rows in error and other present trouble, worst first. */
   readonly errors: readonly { readonly where: string; readonly message: string; readonly since: string; readonly attempts: number }[];
   readonly events: { readonly flows: number; readonly drops: number; readonly lostFlows: number; readonly lostDrops: number };
   readonly addresses: { readonly ipv4: AddressUse; readonly ipv6: AddressUse };
+  readonly policyAudit: PolicyAuditStatus;
+}
+
+/** The slow comparison of the kernel's policy tables with what was meant. */
+export interface PolicyAuditStatus {
+  readonly rounds: number;
+  /** Entries. */
+  readonly compared: number;
+  /** Found and mended since the agent started. */
+  readonly differences: number;
+  /** Newest first. */
+  readonly last: readonly { readonly time: string; readonly text: string }[];
+  /** Why the last step compared nothing. */
+  readonly failure?: string;
 }
 
 export interface FeatureStatus {

@@ -5,7 +5,7 @@ import { PolicyEngine } from './compile.ts';
 import type { CompiledSet, EngineOptions, SetDelta, VerdictRow } from './compile.ts';
 import { evaluate, lookup } from './evaluate.ts';
 import type { Policy } from './policy.ts';
-import { identitiesFor, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
+import { cnp, identitiesFor, pod, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
 import type { TestIdentity } from './testing.ts';
 
 const directions = ['ingress', 'egress'] as const;
@@ -31,7 +31,7 @@ function content(set: CompiledSet): unknown {
 const runs = Number(process.env['CIRRI_PROPERTY_RUNS'] ?? 150);
 
 test('the kernel\'s lookup in a compiled set gives the verdict and the rule of the plain evaluation, for every peer, protocol and port', () => {
-  const modes = fc.constantFrom<EngineOptions>({}, {}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' });
+  const modes = fc.constantFrom<EngineOptions>({}, {}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' }, { provides: { proxy: true, authentication: true } });
   fc.assert(fc.property(policies, modes, (list, options) => {
     const engine = engineOf(list, options);
     const identities = identitiesFor(engine, testPods);
@@ -44,7 +44,8 @@ test('the kernel\'s lookup in a compiled set gives the verdict and the rule of t
         const expected = evaluate(world, one, direction, peer, protocol, port);
         const row = lookup(set, peer?.id ?? 4242, protocol, port);
         assert.ok(row, 'no row');
-        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
+        const shadow = row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)?.address } };
+        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address, ...shadow }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
       }
     }
   }), { numRuns: runs });
@@ -146,4 +147,17 @@ test('a change of policies and back gives the same tables as before', () => {
     engine.setPolicies([...a, ...b]);
     assert.deepEqual(subjects.flatMap(s => directions.map(d => content(engine.compile(s, d)))), before);
   }), { numRuns: runs / 3 });
+});
+
+test('a set that grows too large as identities come is refused as a whole; with fewer rules all is well again', () => {
+  const ranges = Array.from({ length: 500 }, (_, i) => ({ ports: Array.from({ length: 40 }, (_, j) => ({ port: String(1 + (i * 40 + j) * 3), endPort: 2 + (i * 40 + j) * 3, protocol: 'ANY' })) }));
+  const apps = Array.from({ length: 9 }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: `a${i}` } }], toPorts: [{ ports: [{ port: String(60_001 + i), protocol: 'TCP' }] }] }));
+  const engine = engineOf([cnp('p', 'x', { endpointSelector: {}, ingress: [{ toPorts: ranges }, ...apps] })]);
+  const [one] = [subject(pod('x'))];
+  assert.ok(engine.compile(one, 'ingress').verdicts.length > 60_000);
+  for (let i = 0; i < 9; i++) engine.upsertIdentity(500 + i, pod('x', { app: `a${i}` }));
+  assert.throws(() => engine.compile(one, 'ingress'), /need more than 262144 rows/);
+  assert.equal(engine.compile(one, 'egress').verdicts.length, 1, 'the other direction is not concerned');
+  engine.setPolicies([cnp('p', 'x', { endpointSelector: {}, ingress: apps })]);
+  assert.equal(engine.compile(one, 'ingress').classes.size, 10, 'nine peers and the node');
 });

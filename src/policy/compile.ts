@@ -275,7 +275,7 @@ export class PolicyEngine {
     const defaults = this.#defaults(specs, direction);
     const { info: fallbackInfo } = defaults.enforced;
     const rules = specs.flatMap(s => s.rules.filter(r => r.rule.direction === direction));
-    const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || fallbackInfo.effect === 'default-deny');
+    const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || Object.values(defaults).some(d => d.info.effect === 'default-deny'));
     const spansOf = (rule: PreparedRule) => resolveSpans(rule.rule, direction, subject);
     const defaultsText = Object.values(defaults).map(d => `${d.info.id} ${d.info.because} ${d.candidate.keepEstablished}`);
     const key = hashText([direction, ...defaultsText, withLocalhost, ...rules.map(r => `${r.info.id} ${r.fingerprint} ${spansKey(r, spansOf(r))}`)].join('\n'));
@@ -291,7 +291,12 @@ export class PolicyEngine {
     this.#remember(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
     const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallbacks, infos);
-    set.fill(id => this.#identities.get(id)!);
+    try {
+      set.fill(id => this.#identities.get(id)!);
+    } catch (error) {
+      set.release();
+      throw error;
+    }
     this.#sets.set(key, set);
     return set;
   }
@@ -307,11 +312,12 @@ export class PolicyEngine {
   }
 
   /** What an effect comes to with what there is to carry it out. */
-  #verdictOf(effect: Effect): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  #verdictOf(effect: Effect, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
     const { proxy, authentication } = this.#options.provides;
     if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
     if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
-    return { verdict: effect, strength: strengths[effect] };
+    // After the last tier comes the default, which allows.
+    return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
   }
 
   /** Keeps the newest; the oldest of very many go. */
@@ -329,7 +335,7 @@ export class PolicyEngine {
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const { rule, info, policy } = prepared;
     const candidate = {
-      rule: info.id, ...this.#verdictOf(rule.effect), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+      rule: info.id, ...this.#verdictOf(rule.effect, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
     };
     const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];

@@ -11,6 +11,7 @@ import type { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, maskPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { protocols } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
 import type { ResolvedCidr } from './resolve.ts';
 
 /** A named container port; the protocol as a pod's spec writes it, or its number. */
@@ -63,8 +64,8 @@ export class MatcherIndex<User> {
   /** `within` gives the identities whose prefix or network lies in a prefix (and perhaps others). */
   cidr({ cidr, except, pods }: ResolvedCidr, within: (outer: Prefix) => Iterable<IdentityRecord>): Matcher<User> {
     const outer = parsePrefix(cidr);
-    const holes = except.map(parsePrefix);
-    const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.some(hole => cidrContains(hole, prefix));
+    const holes = new PrefixCover(except.map(parsePrefix));
+    const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.covers(prefix);
     const matches = ({ prefix, network }: IdentityRecord) => selects(prefix) || (pods && selects(network));
     return this.#intern(`cidr ${formatPrefix(outer)}${pods ? ' with pods' : ''} except ${[...except].sort().join(' ')}`, matches, () => within(outer), matcher => {
       append(this.#byPrefix, formatPrefix(outer), matcher);

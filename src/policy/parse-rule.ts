@@ -43,7 +43,6 @@ export function parseSpec(context: RuleContext, value: unknown, path: string): P
     entries.forEach((entry, i) => rules.push(...parseEntry(context, entry, `${join(path, field)}[${i}]`, { direction, deny, selectsNodes, subjectIsInit })));
   }
   if (!used.ingress && !used.egress) reader.fail(path, 'rule must have at least one of Ingress, IngressDeny, Egress, EgressDeny', 'add "ingress: [{}]" for default deny, or a rule');
-  if (selectsNodes) conditions.push({ type: 'HostPolicyNotEnforced', severity: 'degraded', path: join(path, 'nodeSelector'), message: 'policies for nodes are not enforced yet: traffic of nodes is not restricted' });
   warnUnlearnedNames(context, fields, path);
   const extra = parseExtras(reader, fields, path);
   const defaultDeny = parseDefaultDeny(reader, fields, path, used);

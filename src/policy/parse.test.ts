@@ -95,9 +95,10 @@ test('what is accepted but not enforced yet is said, with its field, and has a r
   ]);
 });
 
-test('a cluster-wide policy may select nodes; that this is not enforced is said', () => {
+test('a cluster-wide policy may select nodes, without conditions', () => {
   const result = parsePolicy({ kind: 'CiliumClusterwideNetworkPolicy', metadata: { name: 'p' }, spec: { nodeSelector: {}, ingress: [{ fromEntities: ['cluster'] }] } });
-  assert.deepEqual(result.conditions.map(c => c.type), ['HostPolicyNotEnforced']);
+  assert.deepEqual(result.conditions, []);
+  assert.equal(result.policy?.specs[0]?.selectsNodes, true);
 });
 
 test('with a cluster name, selectors that name no cluster mean this one', () => {

@@ -7,6 +7,7 @@
  * a class is a hash of its rows, so that it does not depend on who came first.
  */
 import { fnv1a } from '../model/identity.ts';
+import { CirriError } from '../std/errors.ts';
 import { ContentHash } from './content-hash.ts';
 import { flatten, outcomeText } from './flatten.ts';
 import type { Candidate, Fallbacks, Row, Span } from './flatten.ts';
@@ -48,6 +49,9 @@ export interface SetDelta {
   readonly class: number;
   /** …then delete the rows of this class, which nobody has any more. */
   readonly droppedClass?: number;
+  /** Hash of the set's content before and after. */
+  readonly before: string;
+  readonly after: string;
 }
 
 export interface BoundRule {
@@ -73,6 +77,9 @@ interface ClassState {
   identities: number;
 }
 
+/** A quarter of what the kernel holds for a whole node. A set beyond it is refused before it fills the memory. */
+const maxRows = 1 << 18;
+
 export class PolicySet {
   readonly key: string;
   readonly direction: Direction;
@@ -87,6 +94,9 @@ export class PolicySet {
   readonly #baseText: string;
   readonly #hash = new ContentHash();
   #snapshot: CompiledSet | undefined;
+  #rows = 0;
+  /** Nothing more is known of a set that became too large while identities came: it is refused as a whole. */
+  #tooLarge: CirriError | undefined;
 
   /** `rules` in the order of `candidate.order`. */
   constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallbacks: Fallbacks, infos: ReadonlyMap<number, RuleInfo>) {
@@ -119,7 +129,14 @@ export class PolicySet {
 
   /** The identity is now selected by these rules (indexes, any order). Returns the change, if there is one. */
   assign(identity: IdentityRecord, rules: readonly number[]): SetDelta | undefined {
-    return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
+    if (this.#tooLarge) return undefined;
+    try {
+      return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
+    } catch (error) {
+      if (!(error instanceof CirriError)) throw error;
+      this.#tooLarge = error;
+      return undefined;
+    }
   }
 
   remove(id: number): SetDelta | undefined {
@@ -138,7 +155,9 @@ export class PolicySet {
     for (const rule of this.#rules) if (rule.matchers !== 'any') for (const matcher of rule.matchers) matcher.users.delete(this);
   }
 
+  /** Throws for a set that is too large. */
   snapshot(): CompiledSet {
+    if (this.#tooLarge) throw this.#tooLarge;
     return (this.#snapshot ??= {
       key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: new Map(this.#classes),
       verdicts: [...this.#states].sort(([a], [b]) => a - b).flatMap(([, state]) => state.rows), rules: this.#infos,
@@ -179,11 +198,19 @@ export class PolicySet {
   /** The class number: 0 when the rows are those of class 0. */
   #classOf(node: TreeNode): number {
     if (node.class !== undefined) return node.class;
+    if (this.#rows > maxRows) throw this.#tooLargeError();
     const rows = this.#rowsOf(node);
+    this.#rows += rows.length;
     const text = rowsText(rows);
     node.class = text === this.#baseText ? 0 : this.#numberFor(text);
     this.#pending.set(node.class, { rows, text });
     return node.class;
+  }
+
+  #tooLargeError(): CirriError {
+    return new CirriError('ERR_POLICY_SIZE', `the policies of one subject at ${this.direction} need more than ${maxRows} rows for the peers that they tell apart: ${this.#rules.length} rules, ${this.#pending.size} kinds of peers`, {
+      mend: 'write fewer ports and ranges into rules for any peer, or fewer rules that select one peer each',
+    });
   }
 
   /** Rows of classes that a tree node has led to; a class enters the set with its first identity. */
@@ -199,10 +226,11 @@ export class PolicySet {
     const previous = this.#classes.get(id) ?? 0;
     if (previous === next) return undefined;
     const isNew = next !== 0 && !this.#states.has(next);
+    const before = this.#hash.toString();
     this.#setClass(id, next);
     return {
       key: this.key, identity: id, class: next, rows: isNew ? this.#states.get(next)!.rows : [],
-      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }),
+      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }), before, after: this.#hash.toString(),
     };
   }
 

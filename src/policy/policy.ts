@@ -69,7 +69,7 @@ export interface PolicySpec {
  * - `unauthenticated`: an allow rule that requires authentication, which nobody provides yet: denies what it covers, also
  *   against plain allows, as upstream drops until the peers have authenticated.
  * - `unproxied`: an allow rule with a condition that only a proxy could check: denies what no plain allow covers.
- * - `pass` (tier admin): the next tier decides.
+ * - `pass`: the next tier decides; after the tier baseline that is the default, which allows.
  */
 export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'unproxied' | 'pass';
 
@@ -145,7 +145,7 @@ export interface Condition {
 
 export type ConditionType =
   | 'L7NotEnforced' | 'FQDNNotEnforced' | 'TLSNotEnforced' | 'ServerNamesNotEnforced' | 'ListenerNotEnforced'
-  | 'AuthenticationNotEnforced' | 'GroupsNotEnforced' | 'HostPolicyNotEnforced'
+  | 'AuthenticationNotEnforced' | 'GroupsNotEnforced'
   | 'PeerCannotAuthenticate' | 'NoDNSRule' | 'NamespaceOverridden' | 'SelectsNothing' | 'EmptyMeansAny' | 'EndPortTooLarge' | 'RequiresIsDeny';
 
 export interface PolicyError {

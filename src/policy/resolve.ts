@@ -2,9 +2,11 @@
 import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { parsePrefix } from '../std/ip.ts';
+import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { PrefixOrder } from './prefix-order.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -61,9 +63,13 @@ function servicePods(service: Service): EndpointSelector {
   return EndpointSelector.of([...requirements.filter(r => r.key !== labelKeys.namespace), inNamespace(service.namespace)]);
 }
 
-/** Exceptions count where they lie inside one of the group's prefixes. */
+/** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
+  const holes = peer.except.map(parsePrefix);
+  const [cover, order] = [new PrefixCover(holes), new PrefixOrder(holes.map(hole => [hole, hole] as const))];
   return groups
     .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
+    .flatMap(group => group.cidrs.map(text => ({ text, cidr: parsePrefix(text) })))
+    .filter(({ cidr }) => !cover.covers(cidr))
+    .map(({ text, cidr }) => ({ cidr: text, pods: false, except: [...order.within(cidr)].filter(hole => cidrContains(cidr, hole)).map(formatPrefix) }));
 }

@@ -115,5 +115,10 @@ test('conformance: counts, differences and exit code', () => {
   const { status, stdout } = cirri('conformance', cases);
   assert.equal(status, 1);
   assert.match(stdout, /cases\.json: 1 passed, 1 failed, 1 skipped \(1 assertions\)\n +bad\n +expected "k8s:a=c", got "k8s:a=b"\nin all: 1 passed, 1 failed, 1 skipped/);
-  assert.match(cirri('conformance', '--datapath', cases).stderr, /not built yet/);
+  assert.match(cirri('conformance', '--only', 'g*', '--only', 'o?her', cases).stdout, /cases\.json: 1 passed, 0 failed, 1 skipped/);
+  assert.match(cirri('conformance', '--limit', '1', cases).stdout, /cases\.json: 1 passed, 0 failed, 0 skipped/);
+  assert.match(cirri('conformance', '--only', 'goo', cases).stderr, /no case matches goo/);
+  assert.match(cirri('conformance', '--engine', '--both', cases).stderr, /--engine goes with neither/);
+  // Nothing in the file is about connections: no cluster is made.
+  assert.match(cirri('conformance', '--datapath', cases).stdout, /cases\.json: 0 passed, 0 failed, 3 skipped/);
 });

@@ -51,7 +51,7 @@ export function typeText(flow: Flow): string {
   switch (flow.type) {
     case 'drop': return safe(flow.dropReason ?? 'Unknown reason');
     case 'trace': return safe(flow.observationPoint ?? 'trace');
-    case 'policy-verdict': return `policy-verdict:${flow.policyMatch ?? 'none'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
+    case 'policy-verdict': return `policy-verdict:${flow.shadow === undefined ? flow.policyMatch ?? 'none' : 'shadow'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
     case 'l7': return 'l7';
   }
 }
@@ -63,10 +63,17 @@ export function verdictText(flow: Flow, options: FieldOptions): string {
     const colour = flow.verdict === 'DROPPED' || flow.verdict === 'ERROR' ? paint.bad : flow.verdict === 'AUDIT' ? paint.careful : paint.good;
     return colour(flow.verdict);
   }
+  if (flow.shadow !== undefined) return paint.careful(`${flow.shadow === 'deny' ? 'DENIED' : 'ALLOWED'} by shadow policy ${shadowPolicy(flow)}`);
   const by = options.policyNames ? policyBy(flow) : '';
   if (flow.verdict === 'DROPPED') return paint.bad('DENIED') + by;
   if (flow.verdict === 'AUDIT') return paint.careful('AUDITED') + by;
   return paint.good('ALLOWED') + by;
+}
+
+/** A difference without its policy's name would be of no use, so it is there without `--print-policy-names` too. */
+function shadowPolicy({ rule }: Flow): string {
+  if (!rule) return '(gone)';
+  return safe(rule.namespace === undefined ? rule.name : `${rule.namespace}/${rule.name}`);
 }
 
 function policyBy(flow: Flow): string {
