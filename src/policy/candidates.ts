@@ -83,7 +83,9 @@ function newPolicy(world: World, step: Step, open: boolean): readonly Candidate[
   const [entry] = entriesFor(world, step, { kind: 'CiliumNetworkPolicy', namespace: pod.namespace });
   if (!entry) return [];
   const who = step.peer.text.split('/').at(-1)!.replaceAll(/[^a-z0-9-]+/g, '-');
-  const name = `allow-${direction === 'ingress' ? `${who}-to-${pod.workload.name}` : `${pod.workload.name}-to-${who}`}-${step.port}`.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-').slice(0, 63).replace(/-+$/, '');
+  const plain = `allow-${direction === 'ingress' ? `${who}-to-${pod.workload.name}` : `${pod.workload.name}-to-${who}`}-${step.port}`.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-').slice(0, 63).replace(/-+$/, '');
+  // The other end of the connection may have taken the name a change ago.
+  const name = world.sourceOf(`CiliumNetworkPolicy/${pod.namespace}/${plain}`) ? `${plain.slice(0, 55)}-${direction}` : plain;
   return [{
     kind: 'new', text: `a new policy`,
     object: {

@@ -23,9 +23,9 @@ export function valueAt(object: unknown, path: string): unknown {
   return pathSteps(path).reduce<unknown>((at, step) => (typeof at === 'object' && at !== null ? (at as Record<string | number, unknown>)[step] : undefined), object);
 }
 
-/** A changed copy. What is missing on the way is made. */
+/** A changed copy. What is missing on the way is made. Parts that were one object (anchors of YAML) are copies of their own. */
 export function applyEdits<T>(object: T, edits: readonly Edit[]): T {
-  const copy = structuredClone(object);
+  const copy = JSON.parse(JSON.stringify(object)) as T;
   for (const edit of edits) applyEdit(copy as Record<string, unknown>, edit);
   return copy;
 }

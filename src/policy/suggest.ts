@@ -3,7 +3,7 @@
  * parsed again, and the whole world is decided again: what is suggested has been tried, and what else it would open or
  * close is part of the suggestion.
  */
-import { AccessTable, accessWords, sameAccess, subtract } from './access.ts';
+import { AccessTable, accessWords, newlyAudited, sameAccess, subtract } from './access.ts';
 import type { Access } from './access.ts';
 import { candidates } from './candidates.ts';
 import type { Candidate } from './candidates.ts';
@@ -31,7 +31,14 @@ export interface Change {
   readonly object: ScenarioObject;
 }
 
-export interface SideEffect { readonly from: string; readonly to: string; readonly gained: readonly string[]; readonly lost: readonly string[] }
+export interface SideEffect {
+  readonly from: string;
+  readonly to: string;
+  readonly gained: readonly string[];
+  readonly lost: readonly string[];
+  /** Passes on, but only because its new denial is in audit. */
+  readonly audited: readonly string[];
+}
 
 export interface Suggestion {
   /** One for each end that denies; two ends of one policy may need two. */
@@ -162,8 +169,8 @@ function sideEffects(before: World, after: World, asked: Leg): readonly SideEffe
       if (sameAccess(was, is)) continue;
       const isThis = isParty(before, from, asked.from, asked.to) && isParty(before, to, asked.to, asked.from);
       const gained = subtract(is, was).filter(s => !(isThis && isOnly([s], asked)));
-      const lost = subtract(was, is);
-      if (gained.length + lost.length > 0) effects.push({ from: from.name, to: to.name, gained: accessWords(gained), lost: accessWords(lost) });
+      const [lost, audited] = [subtract(was, is), newlyAudited(is, was)];
+      if (gained.length + lost.length + audited.length > 0) effects.push({ from: from.name, to: to.name, gained: accessWords(gained), lost: accessWords(lost), audited: accessWords(audited) });
     }
   }
   return effects;

@@ -182,8 +182,8 @@ export function changeYaml(change: Change): string {
 function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
   if (sideEffects.length === 0) return line(`  ${paint.good('it changes nothing else')}`);
   line(`  ${paint.careful('it also changes')}:`);
-  for (const { from, to, gained, lost } of sideEffects.slice(0, shownEffects)) {
-    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}`);
+  for (const { from, to, gained, lost, audited } of sideEffects.slice(0, shownEffects)) {
+    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}${audited.length > 0 ? `: puts into audit ${audited.join(', ')}` : ''}`);
   }
   if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
 }
