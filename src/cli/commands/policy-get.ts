@@ -183,8 +183,7 @@ function printPod(world: World, pod: ScenarioPod, paint: Paint): void {
 
 const modeTexts = { audit: 'audit: what it denies passes and is reported', shadow: 'shadow: decides nothing' } as const;
 
-function printRule({ info, place, mode, priority }: AppliedRule, paint: Paint): void {
-  const marks = [...(priority === undefined ? [] : [`priority ${priority}`]), ...(mode ? [modeTexts[mode]] : [])];
-  line(`       ${safe(readable(info.because))}${marks.length === 0 ? '' : ` ${paint.careful(`[${marks.join('; ')}]`)}`}`);
+function printRule({ info, place, mode }: AppliedRule, paint: Paint): void {
+  line(`       ${safe(readable(info.because))}${mode ? ` ${paint.careful(`[${modeTexts[mode]}]`)}` : ''}`);
   if (place !== undefined) line(`           ${paint.faint(`at ${safe(place)}`)}`);
 }
