@@ -30,6 +30,8 @@ export const policyAnnotations = {
   mode: 'policy.cirri.io/mode',
   /** recheck (connections that the policy does not allow any more end) or keep. */
   established: 'policy.cirri.io/established',
+  /** Of namespaces and pods: "true" is audit for what they hold. */
+  audit: 'policy.cirri.io/audit',
 } as const;
 
 export interface Policy {
@@ -76,6 +78,8 @@ export interface Rule {
   readonly address: string;
   /** Where in the object. */
   readonly path: string;
+  /** As its author called it, where the kind has names of rules. */
+  readonly name?: string;
   readonly direction: Direction;
   readonly effect: Effect;
   /** OR; 'any' is everyone, also peers that nothing is known of; an empty list is nobody. */
