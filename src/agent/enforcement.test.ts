@@ -156,3 +156,11 @@ test('a change of an object\'s status compiles nothing; one of its annotations d
   w.pass();
   assert.equal(w.compiles(), before + 1);
 });
+
+test('a report says in which way a policy acts, where it is not simply in force', () => {
+  const w = world();
+  const object = cnp('p', 1, 'web');
+  w.apply({ ...object, metadata: { ...object.metadata, annotations: { 'policy.cirri.io/mode': 'shadow', 'policy.cirri.io/established': 'keep' } } });
+  w.pass();
+  assert.deepEqual([w.of('p')?.mode, w.of('p')?.keepEstablished, w.of('p')?.tier], ['shadow', true, undefined]);
+});
