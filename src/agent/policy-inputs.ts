@@ -20,7 +20,7 @@ export interface PolicyInputsDependencies {
   readonly engine: PolicyEngine;
   readonly prefixes: PrefixIdentities;
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
-  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh'>;
+  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -68,7 +68,7 @@ export class PolicyInputs {
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new NamedPortBook();
-  readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
+  readonly #local: Pick<LocalIdentities, 'refresh' | 'settling'> | undefined;
   #serviceUsers = false;
   #groups: readonly KubeObject[] = [];
   #localPolicies = -1;
@@ -108,6 +108,11 @@ export class PolicyInputs {
   /** Counts changes of the policies that the engine was given. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Another pass is needed though nothing has changed. */
+  get settling(): boolean {
+    return this.#local?.settling ?? false;
   }
 
   versions(): PolicyVersion[] {

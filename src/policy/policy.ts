@@ -3,7 +3,7 @@
  * its subjects into default deny, and has rules; a rule is peers × ports with an effect.
  */
 import type { EndpointSelector } from '../model/selector.ts';
-import type { HttpRule } from './http.ts';
+import type { HttpRule, L7Type } from './http.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -88,6 +88,10 @@ export interface Rule {
   readonly ports: 'any' | readonly PortMatch[];
   /** Of an allow rule that waits for the proxy: requests that it lets through. */
   readonly http?: readonly HttpRule[];
+  /** How the proxy would read what passes; rules of two parsers cannot hold for one port and peer. */
+  readonly parser?: L7Type;
+  /** Of an `unauthenticated` rule: it waits for the proxy too, so with authentication it is `unproxied`. */
+  readonly proxied?: true;
   /** Why the effect is not what was written: "L7 http needs the proxy". */
   readonly notEnforced?: string;
 }

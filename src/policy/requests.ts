@@ -13,5 +13,5 @@ export function requestPasses(world: World, subject: Subject, direction: Directi
 
 function rulesAt(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): readonly Rule[] {
   const specs = world.policies.filter(p => p.mode !== 'shadow').flatMap(p => p.specs).filter(s => s.selectsNodes === (subject.isHost ?? false) && s.subject.matches(subject.labels));
-  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && r.effect === 'unproxied' && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
+  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && (r.effect === 'unproxied' || r.proxied) && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
 }

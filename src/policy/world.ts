@@ -6,8 +6,9 @@
  * The answer is that of the tables the agent would load. Sets and rows are found once and kept: a decision is three map
  * lookups, a million of them take less than a second.
  */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
+import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, labelKeys, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
+import type { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { PolicyEngine } from './compile.ts';
@@ -95,7 +96,7 @@ export class World {
   /** Some policy is for nodes or tells them apart by their labels: `node` is more than `host` or `remote-node`. */
   get tellsNodesApart(): boolean {
     return this.restrictsNodes || this.policies.flatMap(p => p.specs).flatMap(s => s.rules)
-      .some(({ peers }) => peers !== 'any' && peers.some(p => p.type === 'selector' && p.selector.requirements.some(r => r.source === 'node')));
+      .some(({ peers }) => peers !== 'any' && peers.some(p => p.type === 'selector' && isForSomeNodes(p.selector)));
   }
 
   labelsOf(identity: number): LabelSet | undefined {
@@ -201,6 +202,12 @@ export class World {
     }
     for (const { id, labels, ports } of identities.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
   }
+}
+
+/** Nodes, and not all of them. */
+function isForSomeNodes({ requirements }: EndpointSelector): boolean {
+  return requirements.some(r => r.source === 'node')
+    || (requirements.some(r => r.source === 'reserved' && (r.key === 'host' || r.key === 'remote-node')) && requirements.some(r => r.source !== 'reserved' && r.key !== labelKeys.cluster));
 }
 
 const firstPodIdentity = 256;
