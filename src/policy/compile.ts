@@ -263,7 +263,7 @@ export class PolicyEngine {
     const peers = resolvePeers(rule.peers, this.#services, this.#groups);
     const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
     const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
+    const fingerprint = hashText(`${rule.effect} ${rule.proxied ?? false} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
     return { policy, rule, info, peers, fingerprint, bound: undefined };
   }
 
@@ -314,9 +314,9 @@ export class PolicyEngine {
   }
 
   /** What an effect comes to with what there is to carry it out. */
-  #verdictOf(effect: Effect, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  #verdictOf({ effect, proxied }: Rule, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
     const { proxy, authentication } = this.#options.provides;
-    if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
+    if (effect === 'unproxied' || (proxied && authentication)) return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
     if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
     // After the last tier comes the default, which allows.
     return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
@@ -337,7 +337,7 @@ export class PolicyEngine {
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const { rule, info, policy } = prepared;
     const candidate = {
-      rule: info.id, ...this.#verdictOf(rule.effect, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+      rule: info.id, ...this.#verdictOf(rule, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
     };
     const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];

@@ -199,6 +199,15 @@ test('V3 precedence: required authentication is not undone by a plain allow besi
   assert.equal(ask([ingress({ fromEndpoints: [{}], authentication: { mode: 'disabled' } })])('x/db'), 'allow');
 });
 
+test('V3 precedence: authentication and L7 in one rule must both be met', () => {
+  const rule = { fromEndpoints: [{}], authentication: { mode: 'required' }, toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }, { ports: [{ port: '81', protocol: 'TCP' }] }] };
+  const verdicts = (provides: EngineOptions['provides'], ...more: object[]) => [80, 81].map(port => ask([ingress(rule, ...more)], { engine: { provides: provides! } })('x/db', TCP, port));
+  assert.deepEqual(verdicts({}, { fromEndpoints: [{}] }), ['deny', 'deny']);
+  assert.deepEqual(verdicts({ proxy: true }, { fromEndpoints: [{}] }), ['deny', 'deny']);
+  assert.deepEqual(verdicts({ authentication: true }), ['deny', 'allow']);
+  assert.deepEqual(verdicts({ proxy: true, authentication: true }), ['redirect', 'allow']);
+});
+
 // ---- forgery ----
 
 test('V5 forgery: a namespaced policy cannot take subjects of another namespace', () => {

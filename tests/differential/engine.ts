@@ -10,8 +10,7 @@ import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
-import { identityEnd, peerIdentity, podEnd } from '../../src/policy/ends.ts';
-import type { End } from '../../src/policy/ends.ts';
+import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
@@ -219,25 +218,25 @@ export class Engine {
   }
 
   /**
-   * Undefined where the tools cannot be asked: they decide for pods, know no labels of nodes, and take a pod's addresses for one,
-   * while networks may hold that of one family only.
+   * What the tools say. Undefined where they know more than the agents that are asked here (labels of nodes), and for a
+   * destination by another of its addresses than the one that they compare with networks.
    */
   byWorld(q: Question): Answer | undefined {
-    const { peer } = q;
-    if ('node' in q.subject || this.settings.nodeLabels) return undefined;
-    if ('pod' in peer && !this.#hasOneDestination(peer.pod)) return undefined;
     const world = (this.#world ??= new World(this.#scenario, this.settings));
-    const pod = this.#pods.get(q.subject.pod)!;
-    const end: End = 'outside' in peer ? identityEnd(peer.outside, 0, formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? podEnd(this.#pods.get(peer.pod)!)
-      : 'node' in peer ? { type: 'node', text: peer.node, node: peer.node } : identityEnd(peer.reserved, this.identity(peer, q.subject));
-    const { verdict, audit, shadow } = world.decide(world.memberOf(pod)!.subject, q.direction, peerIdentity(world, q.direction, end, pod), q.protocol, q.port);
-    return { verdict: audit ? 'audit' : verdict, ...(shadow && { shadow: shadow.verdict }) };
+    if (!this.settings.nodeLabels && world.tellsNodesApart) return undefined;
+    const member = 'node' in q.subject ? world.nodeMember(q.subject.node)! : world.memberOf(this.#pods.get(q.subject.pod)!)!;
+    const identity = this.#worldIdentity(world, q);
+    return identity === undefined ? undefined : answerOf(world.decide(member.subject, q.direction, identity, q.protocol, q.port));
   }
 
-  /** In no network: two of them, one of each family, are two destinations. */
-  #hasOneDestination(key: string): boolean {
-    return this.destination(key, false) === this.destination(key, true);
+  #worldIdentity(world: World, { subject, direction, peer, v6 }: Question): number | undefined {
+    if ('outside' in peer) return world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)));
+    if ('reserved' in peer) return this.identity(peer, subject);
+    if ('node' in peer) return identityOf(world, { type: 'node', text: peer.node, node: peer.node }, direction, this.#nodeOf(subject));
+    const pod = this.#pods.get(peer.pod)!;
+    const identity = identityOf(world, podEnd(pod), direction);
+    const sees = direction === 'ingress' ? pod.labels : this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!);
+    return world.labelsOf(identity)!.equals(sees) ? identity : undefined;
   }
 }
 
