@@ -70,6 +70,18 @@ test('a version is enforced after the pass that loaded it, not before', () => {
   assert.deepEqual(w.of('p'), { address: 'CiliumNetworkPolicy/shop/p', uid: 'u-p', generation: 1, resourceVersion: '101', errors: [], conditions: w.policies.versions()[0]?.policy.conditions, enforced: true });
 });
 
+test('a pass that failed is said of what it was to load, until one succeeds', () => {
+  const w = world();
+  w.apply(cnp('old', 1, 'web'));
+  w.pass();
+  w.apply(cnp('new', 1, 'web'));
+  w.policies.refresh();
+  w.enforcement.failed('no memory');
+  assert.deepEqual([w.of('old')?.enforced, w.of('new')?.enforced, w.of('new')?.pending, w.of('new')?.error], [true, false, undefined, 'a pass of the agent failed: no memory']);
+  w.pass();
+  assert.equal(w.of('new')?.enforced, true);
+});
+
 test('before the first lists nothing is said to be enforced', () => {
   const w = world();
   w.setSynced(false);
@@ -143,4 +155,12 @@ test('a change of an object\'s status compiles nothing; one of its annotations d
   w.apply({ ...object, metadata: { ...object.metadata, resourceVersion: '901', annotations: { 'policy.cirri.io/mode': 'audit' } } });
   w.pass();
   assert.equal(w.compiles(), before + 1);
+});
+
+test('a report says in which way a policy acts, where it is not simply in force', () => {
+  const w = world();
+  const object = cnp('p', 1, 'web');
+  w.apply({ ...object, metadata: { ...object.metadata, annotations: { 'policy.cirri.io/mode': 'shadow', 'policy.cirri.io/established': 'keep' } } });
+  w.pass();
+  assert.deepEqual([w.of('p')?.mode, w.of('p')?.keepEstablished, w.of('p')?.tier], ['shadow', true, undefined]);
 });

@@ -10,6 +10,7 @@ import type { LabelSet } from '../model/labels.ts';
 import type { NamedPorts, PolicyEngine } from '../policy/compile.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
+import { Overlap } from './overlap.ts';
 
 export interface LocalIdentitiesOptions {
   readonly nodes: readonly Omit<LabelledNode, 'labels'>[];
@@ -26,6 +27,8 @@ export interface LocalIdentitiesDependencies {
   readonly nodeIdentities: NodeIdentities;
   readonly networkIdentities: NetworkIdentities;
   readonly namedPorts: (identity: number) => readonly NamedPorts[];
+  /** Whether every endpoint has the sets of the pass before. */
+  readonly allFlipped: () => boolean;
 }
 
 /**
@@ -39,7 +42,9 @@ export class LocalIdentities {
   readonly #endpointChanges: Changes<Endpoint>;
   readonly #remoteChanges: Changes<CiliumEndpoint>;
   readonly #identityChanges: Changes<Identity>;
-  #nodeKeys: ReadonlySet<string> = new Set();
+  readonly #nodeKeys = new Overlap();
+  readonly #networks = new Overlap();
+  #askedKeys: ReadonlySet<string> = new Set();
 
   constructor(options: LocalIdentitiesOptions, dependencies: LocalIdentitiesDependencies) {
     this.#options = options;
@@ -58,6 +63,11 @@ export class LocalIdentities {
     return nodes || networks;
   }
 
+  /** True while numbers tell more apart than the policies ask for, for the sake of sets that were in force before: one pass more is needed. */
+  get settling(): boolean {
+    return this.#nodeKeys.settling || this.#networks.settling;
+  }
+
   /** Labels of a number of either kind. */
   labels(id: number): LabelSet | undefined {
     return this.#deps.nodeIdentities.labels(id) ?? this.#deps.networkIdentities.labels(id);
@@ -69,11 +79,11 @@ export class LocalIdentities {
   }
 
   #takeNodes(policies: readonly Policy[] | undefined): boolean {
-    if (policies) this.#nodeKeys = nodeLabelKeys(policies);
-    if (!policies && !this.#nodeChanges.pending) return false;
+    if (policies) this.#askedKeys = nodeLabelKeys(policies);
+    if (!policies && !this.#nodeChanges.pending && !this.#nodeKeys.settling) return false;
     this.#nodeChanges.take();
     const nodes = this.#options.nodes.map((node): LabelledNode => ({ ...node, labels: this.#deps.nodes.get(node.name)?.metadata.labels ?? {} }));
-    const { changed, added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys, this.#options.clusterName);
+    const { changed, added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys.take(this.#askedKeys, this.#deps.allFlipped()), this.#options.clusterName);
     for (const id of removed) this.#deps.engine.removeIdentity(id);
     for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
     return changed;
@@ -84,7 +94,7 @@ export class LocalIdentities {
     const local = this.#endpointChanges.take();
     const remote = this.#remoteChanges.take();
     this.#identityChanges.take();
-    const { added, removed } = networkIdentities.refresh(engine.networkPrefixes(), {
+    const { added, removed } = networkIdentities.refresh([...this.#networks.take(engine.networkPrefixes(), this.#deps.allFlipped())], {
       all: () => [...[...endpoints.rows()].map(localNetworkPod), ...[...ciliumEndpoints.rows()].flatMap(row => this.#remoteNetworkPod(row))],
       changed: [...local.changed.map(localNetworkPod), ...remote.changed.flatMap(row => this.#remoteNetworkPod(row))],
       gone: [...local.deleted.map(localKey), ...remote.deleted.map(remoteKey)],

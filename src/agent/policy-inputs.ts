@@ -20,7 +20,7 @@ export interface PolicyInputsDependencies {
   readonly engine: PolicyEngine;
   readonly prefixes: PrefixIdentities;
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
-  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh'>;
+  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -43,6 +43,11 @@ interface ObjectVersion {
 /** A row of the agent's `/v1/policies`: which version of the object is known, and whether this node enforces that very version. */
 export interface PolicyReport extends ObjectVersion, Enforced {
   readonly address: string;
+  /** Of the version in force. */
+  readonly tier?: Policy['tier'];
+  readonly priority?: number;
+  readonly mode?: Policy['mode'];
+  readonly keepEstablished?: boolean;
   readonly errors: readonly PolicyError[];
   readonly conditions: readonly Condition[];
 }
@@ -63,7 +68,7 @@ export class PolicyInputs {
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new NamedPortBook();
-  readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
+  readonly #local: Pick<LocalIdentities, 'refresh' | 'settling'> | undefined;
   #serviceUsers = false;
   #groups: readonly KubeObject[] = [];
   #localPolicies = -1;
@@ -105,13 +110,18 @@ export class PolicyInputs {
     return this.#revision;
   }
 
+  /** Another pass is needed though nothing has changed. */
+  get settling(): boolean {
+    return this.#local?.settling ?? false;
+  }
+
   versions(): PolicyVersion[] {
     return [...this.#entries.values()].map(entry => entry.version).filter(version => version !== undefined);
   }
 
   report(enforced: (version: PolicyVersion) => Enforced): PolicyReport[] {
     return [...this.#entries].map(([address, { seen, version, errors }]) => ({
-      address, ...seen, errors, conditions: version?.policy.conditions ?? [],
+      address, ...(version && waysOf(version.policy)), ...seen, errors, conditions: version?.policy.conditions ?? [],
       ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : enforced(version!)),
     }));
   }
@@ -281,4 +291,9 @@ function invalidText(errors: readonly PolicyError[], earlierInForce: boolean): s
 
 function usesServices(policy: Policy): boolean {
   return policy.specs.some(spec => spec.rules.some(rule => rule.peers !== 'any' && rule.peers.some(peer => peer.type === 'service')));
+}
+
+/** What sets a policy apart from one that is simply in force. */
+function waysOf({ tier, priority, mode, keepEstablished }: Policy): Pick<PolicyReport, 'tier' | 'priority' | 'mode' | 'keepEstablished'> {
+  return { ...(tier !== 'normal' && { tier, priority }), ...(mode !== 'enforce' && { mode }), ...(keepEstablished && { keepEstablished }) };
 }

@@ -14,16 +14,18 @@ import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
 import { levels } from './flatten.ts';
-import type { Candidate, Fallbacks, Level, Span, Verdict } from './flatten.ts';
-import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText, resolvePorts } from './matchers.ts';
+import type { Candidate, Fallbacks, Level, Verdict } from './flatten.ts';
+import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText } from './matchers.ts';
 import type { IdentityRecord, Matcher, NamedPorts } from './matchers.ts';
 import { policyAddress, tierOrder } from './policy.ts';
-import type { Direction, Effect, Policy, PolicySpec, PortMatch, Rule, Tier } from './policy.ts';
+import type { Direction, Effect, Policy, PolicySpec, Rule, Tier } from './policy.ts';
 import { PrefixOrder } from './prefix-order.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 import { resolvePeers } from './resolve.ts';
 import type { CidrGroup, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
+import { resolveSpans } from './resolve-spans.ts';
+import type { ResolvedSpans } from './resolve-spans.ts';
 import { defaultInfo, localhostAddress, localhostInfo, RuleIds, ruleInfo } from './rule-info.ts';
 import type { RuleInfo } from './rule-info.ts';
 
@@ -261,7 +263,7 @@ export class PolicyEngine {
     const peers = resolvePeers(rule.peers, this.#services, this.#groups);
     const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
     const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
+    const fingerprint = hashText(`${rule.effect} ${rule.proxied ?? false} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
     return { policy, rule, info, peers, fingerprint, bound: undefined };
   }
 
@@ -312,9 +314,9 @@ export class PolicyEngine {
   }
 
   /** What an effect comes to with what there is to carry it out. */
-  #verdictOf(effect: Effect, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  #verdictOf({ effect, proxied }: Rule, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
     const { proxy, authentication } = this.#options.provides;
-    if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
+    if (effect === 'unproxied' || (proxied && authentication)) return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
     if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
     // After the last tier comes the default, which allows.
     return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
@@ -335,7 +337,7 @@ export class PolicyEngine {
   #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const { rule, info, policy } = prepared;
     const candidate = {
-      rule: info.id, ...this.#verdictOf(rule.effect, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+      rule: info.id, ...this.#verdictOf(rule, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
     };
     const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];
@@ -373,24 +375,6 @@ function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
   };
 }
 
-interface ResolvedSpans {
-  readonly spans: 'any' | readonly Span[];
-  readonly names: readonly Extract<PortMatch, { name: string }>[];
-}
-
-/** Numbers as they are; names from the subject at ingress, left for the peer at egress. */
-function resolveSpans(rule: Rule, direction: Direction, subject: Subject): ResolvedSpans {
-  if (rule.ports === 'any') return { spans: 'any', names: [] };
-  const spans: Span[] = [];
-  const names: Extract<PortMatch, { name: string }>[] = [];
-  for (const port of rule.ports) {
-    if (!('name' in port)) spans.push(port);
-    else if (direction === 'egress') names.push(port);
-    else for (const number of resolvePorts([subject.namedPorts], port.name, port.protocol)) spans.push({ protocol: port.protocol, start: number, end: number });
-  }
-  return { spans, names };
-}
-
 function spansKey(rule: PreparedRule, { spans }: ResolvedSpans): string {
   return rule.rule.ports !== 'any' && rule.rule.ports.some(p => 'name' in p) ? JSON.stringify(spans) : '';
 }
@@ -400,7 +384,8 @@ function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, num
   for (const matcher of matchers) {
     for (const [set, indexes] of matcher.users) {
       const list = rules.get(set);
-      if (list) list.push(...indexes);
+      // One by one: there may be more of them than a call may have arguments.
+      if (list) for (const index of indexes) list.push(index);
       else rules.set(set, [...indexes]);
     }
   }

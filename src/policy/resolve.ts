@@ -41,11 +41,11 @@ export function resolvePeers(peers: Rule['peers'], services: readonly Service[],
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
     else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
-    else if (peer.type === 'cidr-group') cidrs.push(...groupPrefixes(peer, groups));
+    else if (peer.type === 'cidr-group') for (const cidr of groupPrefixes(peer, groups)) cidrs.push(cidr);
     else {
       for (const service of services.filter(s => selectsService(peer, s))) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
-        else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [], pods: false })));
+        else for (const cidr of service.addresses ?? []) cidrs.push({ cidr, except: [], pods: false });
       }
     }
   }

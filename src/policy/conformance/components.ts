@@ -16,7 +16,7 @@ import { resolvePeers, selectsService } from '../resolve.ts';
 import { parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { ConformanceCase, Outcome } from './case.ts';
-import { kubernetesLabels } from './connectivity.ts';
+import { kubernetesLabels } from '../scenario.ts';
 
 /** A checker gives undefined when the case holds, or what differs; `skip: …` when it cannot be asked. */
 type Checker = (input: never, expected: never) => string | undefined;
