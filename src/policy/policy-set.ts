@@ -14,6 +14,7 @@ import { resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher } from './matchers.ts';
 import type { Direction, PortMatch } from './policy.ts';
 import type { RuleInfo } from './rule-info.ts';
+import type { Work } from './work.ts';
 
 /** A row of the kernel's `policy_verdicts`; `portBits` 0 is any port, `protocol` null any protocol. */
 export interface VerdictRow extends Row {
@@ -48,6 +49,9 @@ export interface SetDelta {
   readonly class: number;
   /** …then delete the rows of this class, which nobody has any more. */
   readonly droppedClass?: number;
+  /** Hash of the set's content before and after. */
+  readonly before: string;
+  readonly after: string;
 }
 
 export interface BoundRule {
@@ -67,6 +71,16 @@ interface TreeNode {
   class: number | undefined;
 }
 
+export interface PolicySetOptions {
+  readonly key: string;
+  readonly direction: Direction;
+  readonly enforced: boolean;
+  /** In the order of `candidate.order`. */
+  readonly rules: readonly BoundRule[];
+  readonly fallbacks: Fallbacks;
+  readonly infos: ReadonlyMap<number, RuleInfo>;
+}
+
 interface ClassState {
   readonly rows: readonly VerdictRow[];
   readonly text: string;
@@ -82,20 +96,25 @@ export class PolicySet {
   readonly #infos: ReadonlyMap<number, RuleInfo>;
   readonly #everyone: readonly Candidate[];
   readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
-  readonly #classes = new Map<number, number>();
+  readonly #work: Work;
+  /** How many subjects have this set. */
+  subjects = 0;
+  #classes = new Map<number, number>();
+  /** Somebody holds `#classes` as it is. */
+  #isShared = false;
   readonly #states = new Map<number, ClassState>();
   readonly #baseText: string;
   readonly #hash = new ContentHash();
   #snapshot: CompiledSet | undefined;
 
-  /** `rules` in the order of `candidate.order`. */
-  constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallbacks: Fallbacks, infos: ReadonlyMap<number, RuleInfo>) {
+  constructor({ key, direction, enforced, rules, fallbacks, infos }: PolicySetOptions, work: Work) {
     this.key = key;
     this.direction = direction;
     this.enforced = enforced;
     this.#rules = rules;
     this.#fallbacks = fallbacks;
     this.#infos = infos;
+    this.#work = work;
     this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
     const rows = flatten(this.#everyone, fallbacks);
     this.#baseText = rowsText(rows);
@@ -105,6 +124,7 @@ export class PolicySet {
 
   /** Classifies every identity that some rule selects. */
   fill(identity: (id: number) => IdentityRecord): void {
+    this.#work.setsBuilt++;
     const nodes = new Map<number, TreeNode>();
     for (const [i, rule] of this.#rules.entries()) {
       for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) {
@@ -133,14 +153,16 @@ export class PolicySet {
     return { class: number, rows: this.#states.has(number) ? [] : withClass(number, this.#rowsOf(node)) };
   }
 
-  /** Lets go of the matchers. */
-  release(): void {
-    for (const rule of this.#rules) if (rule.matchers !== 'any') for (const matcher of rule.matchers) matcher.users.delete(this);
+  /** Those that the set uses, each once. */
+  matchers(): ReadonlySet<Matcher<PolicySet>> {
+    return new Set(this.#rules.flatMap(rule => (rule.matchers === 'any' ? [] : rule.matchers)));
   }
 
+  /** Shares the classes until the next one changes: a set that is not asked for is never copied. */
   snapshot(): CompiledSet {
+    this.#isShared = true;
     return (this.#snapshot ??= {
-      key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: new Map(this.#classes),
+      key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: this.#classes,
       verdicts: [...this.#states].sort(([a], [b]) => a - b).flatMap(([, state]) => state.rows), rules: this.#infos,
     });
   }
@@ -199,17 +221,19 @@ export class PolicySet {
     const previous = this.#classes.get(id) ?? 0;
     if (previous === next) return undefined;
     const isNew = next !== 0 && !this.#states.has(next);
+    const before = this.#hash.toString();
     this.#setClass(id, next);
     return {
       key: this.key, identity: id, class: next, rows: isNew ? this.#states.get(next)!.rows : [],
-      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }),
+      ...(previous !== 0 && !this.#states.has(previous) && { droppedClass: previous }), before, after: this.#hash.toString(),
     };
   }
 
   #setClass(id: number, next: number): void {
     const previous = this.#classes.get(id) ?? 0;
     if (previous === next) return;
-    this.#snapshot = undefined;
+    this.#work.classesChanged++;
+    this.#ownClasses();
     if (next !== 0) {
       if (!this.#states.has(next)) this.#addClass(next, this.#pending.get(next)!.rows, this.#pending.get(next)!.text);
       this.#states.get(next)!.identities++;
@@ -222,6 +246,14 @@ export class PolicySet {
       this.#hash.remove(`identity ${id} ${previous}`);
       if (--this.#states.get(previous)!.identities === 0) this.#dropClass(previous);
     }
+  }
+
+  #ownClasses(): void {
+    this.#snapshot = undefined;
+    if (!this.#isShared) return;
+    this.#work.classesCopied += this.#classes.size;
+    this.#classes = new Map(this.#classes);
+    this.#isShared = false;
   }
 
   #addClass(number: number, rows: readonly Row[], text: string): void {

@@ -32,16 +32,22 @@ export interface ResolvedCidr {
 /** OR of both lists; two empty lists are nobody. */
 export type ResolvedPeers = 'any' | { readonly selectors: readonly EndpointSelector[]; readonly cidrs: readonly ResolvedCidr[] };
 
-export function resolvePeers(peers: Rule['peers'], services: readonly Service[], groups: readonly CidrGroup[]): ResolvedPeers {
+/** Where the services and groups that peers name are found. */
+export interface NamedObjects {
+  services(peer: ServicePeer): readonly Service[];
+  groups(peer: CidrGroupPeer): readonly CidrGroup[];
+}
+
+export function resolvePeers(peers: Rule['peers'], objects: NamedObjects): ResolvedPeers {
   if (peers === 'any') return 'any';
   const selectors: EndpointSelector[] = [];
   const cidrs: ResolvedCidr[] = [];
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
     else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
-    else if (peer.type === 'cidr-group') cidrs.push(...groupPrefixes(peer, groups));
+    else if (peer.type === 'cidr-group') cidrs.push(...objects.groups(peer).flatMap(group => groupPrefixes(peer, group)));
     else {
-      for (const service of services.filter(s => selectsService(peer, s))) {
+      for (const service of objects.services(peer)) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
         else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [], pods: false })));
       }
@@ -61,9 +67,11 @@ function servicePods(service: Service): EndpointSelector {
   return EndpointSelector.of([...requirements.filter(r => r.key !== labelKeys.namespace), inNamespace(service.namespace)]);
 }
 
+export function selectsGroup(peer: Pick<CidrGroupPeer, 'name' | 'selector'>, group: CidrGroup): boolean {
+  return peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels);
+}
+
 /** Exceptions count where they lie inside one of the group's prefixes. */
-function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
-  return groups
-    .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
-    .flatMap(group => group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) })));
+function groupPrefixes(peer: CidrGroupPeer, group: CidrGroup): readonly ResolvedCidr[] {
+  return group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) }));
 }
