@@ -65,3 +65,11 @@ static __always_inline bool addr_is_multicast(const struct addr *addr)
 		return addr->bytes[0] == 0xff;
 	return (addr->words[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || addr->words[3] == 0xffffffff;
 }
+
+/* What nobody on a network can be: unspecified (0.0.0.0/8, ::), loopback (127.0.0.0/8, ::1), multicast. */
+static __always_inline bool addr_is_martian(const struct addr *addr)
+{
+	if (addr_is_v4(addr))
+		return addr->bytes[12] == 0 || addr->bytes[12] == 127 || addr_is_multicast(addr);
+	return addr_is_multicast(addr) || !(addr->words[0] | addr->words[1] | addr->words[2] | (addr->words[3] & ~bpf_htonl(1)));
+}

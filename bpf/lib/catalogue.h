@@ -9,6 +9,7 @@
 #include "ipcache.h"
 #include "nat.h"
 #include "policy.h"
+#include "runtime.h"
 #include "service.h"
 
 struct catalogue {
@@ -18,6 +19,8 @@ struct catalogue {
 	enum ipcache_flag ipcache_flag;
 	enum policy_verdict_kind policy_verdict_kind;
 	enum policy_match policy_match;
+	enum policy_verdict_flag policy_verdict_flag;
+	enum runtime_flag runtime_flag;
 	enum conntrack_kind conntrack_kind;
 	enum conntrack_flag conntrack_flag;
 	enum conntrack_state conntrack_state;

@@ -4,19 +4,10 @@
 
 #include "config.h"
 #include "conntrack.h"
+#include "host.h"
 #include "policy.h"
 #include "runtime.h"
 #include "service_step.h"
-
-static __always_inline bool endpoint_is_pod(const struct endpoint *endpoint)
-{
-	return endpoint && !(endpoint->flags & ENDPOINT_HOST);
-}
-
-static __always_inline bool endpoint_is_host(const struct endpoint *endpoint)
-{
-	return endpoint && endpoint->flags & ENDPOINT_HOST;
-}
 
 /* Nothing goes to a pod whose policy is not in place. */
 static __always_inline int endpoint_ready(const struct endpoint *endpoint)
@@ -34,6 +25,11 @@ static __always_inline int ipcache_identity(const struct ipcache_entry *entry, _
 	return entry->flags & IPCACHE_CLUSTER ? -DROP_UNKNOWN_CLUSTER_ADDRESS : -DROP_INVALID_IDENTITY;
 }
 
+static __always_inline __u32 either(__u32 first, __u32 second)
+{
+	return first ? first : second;
+}
+
 /* Who the two ends are now. A source identity that the tunnel told is kept. */
 static __noinline int identify(struct packet *packet)
 {
@@ -47,75 +43,139 @@ static __noinline int identify(struct packet *packet)
 		return verdict;
 	if (packet->to) {
 		packet->destination_identity = packet->to->identity;
-	} else if (!packet->destination_identity) {
-		packet->remote = ipcache_find(&packet->destination);
-		verdict = ipcache_identity(packet->remote, &packet->destination_identity);
+		packet->destination_policy_identity = either(packet->to->policy_identity, packet->to->identity);
+		return CONTINUE;
 	}
+	packet->remote = ipcache_find(&packet->destination);
+	verdict = ipcache_identity(packet->remote, &packet->destination_identity);
+	if (verdict == CONTINUE && packet->remote)
+		packet->destination_policy_identity = either(packet->remote->policy_identity, packet->remote->identity);
 	return verdict;
 }
 
-/* The "port" of ICMP is its type, and that of the connection is the type of the packet that opened it. */
-static __always_inline __be16 policy_port(const struct headers *packet, bool reply)
+/* The "port" of ICMP is its type; that of an error about an echo is the request's. */
+static __always_inline __be16 policy_port(const struct headers *packet)
 {
-	bool v6 = packet_is_v6(packet);
-	__u8 type = packet->icmp_type;
-
 	if (protocol_has_ports(packet->protocol))
-		return reply ? packet->source_port : packet->destination_port;
+		return packet->destination_port;
 	if (!packet_is_icmp(packet))
 		return 0;
 	if (packet->flags & PACKET_ICMP_ERROR)
-		type = v6 ? ICMP6_ECHO : ICMP4_ECHO;
-	else if (reply && icmp_is_echo(type, v6))
-		type = v6 ? type ^ ICMP6_ECHO ^ ICMP6_ECHO_REPLY : type ^ ICMP4_ECHO ^ ICMP4_ECHO_REPLY;
-	return bpf_htons(type);
+		return bpf_htons(packet_is_v6(packet) ? ICMP6_ECHO : ICMP4_ECHO);
+	return bpf_htons(packet->icmp_type);
 }
 
-static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint, bool reply, int direction)
+/* Tells what the shadow policies would have said: of new connections, and once of each that was established when they came. */
+static __noinline int shadow_tell(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint, const struct conntrack_entry *known)
 {
-	struct policy_question question = {
+	__u32 told = packet->direction == DIRECTION_EGRESS ? CONNTRACK_SHADOW_EGRESS : CONNTRACK_SHADOW_INGRESS;
+	struct shadow_key key = {
+		.rule = packet->shadow_rule,
+		.endpoint = endpoint_id(endpoint),
+		.identity = packet->direction == DIRECTION_EGRESS ? packet->destination_identity : packet->source_identity,
+		.port = policy_port(&packet->headers),
 		.protocol = packet->protocol,
-		.port = policy_port(&packet->headers, reply),
-		.direction = direction,
-		.audit = config.audit || endpoint->flags & ENDPOINT_AUDIT,
+		.direction = packet->direction,
+		.verdict = packet->shadow_verdict,
 	};
 
-	question.set = direction == DIRECTION_EGRESS ? endpoint->egress_set : endpoint->ingress_set;
-	question.identity = (direction == DIRECTION_EGRESS) != reply ? packet->destination_identity : packet->source_identity;
-	return policy_ask(skb, &packet->headers, &question);
+	packet->ct_flags |= told;
+	if (known && known->flags & told)
+		return 0;
+	shadow_count(&key, skb->len, !(packet->flags & PACKET_UNRELATED));
+	return event_shadow(skb, packet);
 }
 
 /*
- * Asks policy about the connection that this packet belongs to: the egress set of the end that opened it, then the ingress set of the
- * other, as far as they are pods here. What the node itself sends always passes. `reply`: this packet goes against that direction.
+ * May this denial be overlooked? Only for a connection that was allowed when it was opened, between the same two as then: not for one
+ * that is opened again under the same ports, nor for one that was revoked before.
  */
-static __noinline int judge(struct __sk_buff *skb, struct packet *packet, bool reply, bool announce)
+static __always_inline bool connection_is_kept(const struct packet *packet, const struct conntrack_entry *known)
 {
-	const struct endpoint *from = reply ? packet->to : packet->from, *to = reply ? packet->from : packet->to;
+	return known && packet->verdict_flags & POLICY_KEEP_ESTABLISHED && !(known->flags & CONNTRACK_REVOKED) &&
+	       !packet_opens_tcp(&packet->headers) &&
+	       packet->source_identity == known->source_identity && packet->destination_identity == known->destination_identity;
+}
+
+/* `known`: the entry of a connection that was allowed before, or NULL for a new one, which is told and counted. */
+static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint, const struct conntrack_entry *known, int direction)
+{
+	struct policy_question question = {
+		.protocol = packet->protocol,
+		.port = policy_port(&packet->headers),
+		.direction = direction,
+		.audit = config.audit || endpoint->flags & ENDPOINT_AUDIT,
+	};
+	__u32 before = known ? direction == DIRECTION_EGRESS ? known->egress_rule : known->ingress_rule : 0;
+	int verdict;
+
+	question.set = direction == DIRECTION_EGRESS ? endpoint->egress_set : endpoint->ingress_set;
+	question.identity = direction == DIRECTION_EGRESS ? packet->destination_policy_identity : packet->source_identity;
+	verdict = policy_ask(&packet->headers, &question);
+	if (packet->shadow_verdict)
+		shadow_tell(skb, packet, endpoint, known);
+	if (verdict == -DROP_POLICY_DENIED && connection_is_kept(packet, known)) {
+		packet->ct_flags |= CONNTRACK_KEPT;
+		packet->verdict = VERDICT_ALLOW;
+		packet->rule = before;
+		verdict = CONTINUE;
+	}
+	if (direction == DIRECTION_EGRESS)
+		packet->egress_rule = packet->rule;
+	else
+		packet->ingress_rule = packet->rule;
+	if (!known)
+		rule_count(packet->rule, 1, skb->len, !(packet->flags & PACKET_UNRELATED));
+	else if (verdict != CONTINUE)
+		rule_count(packet->rule, 1, skb->len, 0);
+	else if (packet->rule != before)
+		rule_count(packet->rule, 0, 0, 1);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (packet->verdict == VERDICT_AUDIT)
+		packet->ct_flags |= CONNTRACK_AUDITED;
+	if (!known)
+		event_verdict(skb, packet);
+	return CONTINUE;
+}
+
+/* Pods' own policy, and that of the node where it has one: not towards its own pods, and not towards API servers (see host.h). */
+static __always_inline bool egress_is_judged(const struct packet *packet)
+{
+	if (!endpoint_is_host(packet->from))
+		return packet->from;
+	return packet->from->egress_set && !endpoint_is_pod(packet->to) && !host_may_send(&packet->headers);
+}
+
+/* What the node itself sends always reaches its pods. */
+static __always_inline bool ingress_is_judged(const struct packet *packet)
+{
+	if (!endpoint_is_host(packet->to))
+		return packet->to && !endpoint_is_host(packet->from);
+	return packet->to->ingress_set && !host_may_receive(&packet->headers);
+}
+
+/* Asks policy about the connection that this packet opens, or goes forward in: at the end that opened it, then at the other. */
+static __noinline int judge(struct __sk_buff *skb, struct packet *packet, const struct conntrack_entry *known)
+{
 	__u8 direction = packet->direction;
 	int verdict;
 
-	if (endpoint_is_pod(from)) {
-		verdict = judge_end(skb, packet, from, reply, DIRECTION_EGRESS);
+	packet->egress_rule = 0;
+	packet->ingress_rule = 0;
+	if (packet->from && egress_is_judged(packet)) {
+		verdict = judge_end(skb, packet, packet->from, known, DIRECTION_EGRESS);
 		if (verdict != CONTINUE)
 			return verdict;
-		if (packet->verdict == VERDICT_AUDIT)
-			packet->ct_flags |= CONNTRACK_AUDITED;
-		if (announce)
-			event_verdict(skb, packet);
 	}
-	if (endpoint_is_pod(to) && !endpoint_is_host(from)) {
-		verdict = judge_end(skb, packet, to, reply, DIRECTION_INGRESS);
+	if (packet->to && ingress_is_judged(packet)) {
+		verdict = judge_end(skb, packet, packet->to, known, DIRECTION_INGRESS);
 		if (verdict != CONTINUE)
 			return verdict;
-		if (packet->verdict == VERDICT_AUDIT)
-			packet->ct_flags |= CONNTRACK_AUDITED;
-		if (announce)
-			event_verdict(skb, packet);
-	} else if (endpoint_is_host(from)) {
+	} else if (endpoint_is_host(packet->from)) {
 		packet->ct_flags |= CONNTRACK_HOST;
 		packet->verdict = VERDICT_ALLOW;
-		if (announce)
+		if (!known && endpoint_is_pod(packet->to))
 			event_verdict(skb, packet);
 	}
 	packet->direction = direction;
@@ -135,11 +195,10 @@ static __always_inline bool needs_masquerade(const struct packet *packet)
 	return !(flags & IPCACHE_CLUSTER);
 }
 
-static __noinline int connection_new(struct __sk_buff *skb, struct packet *packet)
+/* `key` is the packet's, and whether its sender is the low end; they come from the caller because the stack is small. */
+static __noinline int connection_new(struct __sk_buff *skb, struct packet *packet, const struct conntrack_key *key, bool source_is_low)
 {
 	struct conntrack_entry entry = {};
-	struct conntrack_key key;
-	bool source_is_low;
 	int verdict;
 
 	packet->ct_state = STATE_NEW;
@@ -159,16 +218,15 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	} else {
 		verdict = identify(packet);
 		if (verdict == CONTINUE)
-			verdict = judge(skb, packet, false, true);
+			verdict = judge(skb, packet, NULL);
 		if (verdict != CONTINUE)
 			return verdict;
 	}
 	if (packet->flags & PACKET_UNRELATED)
 		return CONTINUE;
 
-	if (needs_masquerade(packet))
+	if (endpoint_is_pod(packet->from) && needs_masquerade(packet))
 		packet->ct_flags |= CONNTRACK_MASQUERADED;
-	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 	entry.flags = conntrack_flags_after(&packet->headers, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
 	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
 	entry.forward_packets = 1;
@@ -179,41 +237,88 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	entry.destination_endpoint = endpoint_id(packet->to);
 	entry.service = packet->service;
 	entry.backend = packet->backend;
-	return bpf_map_update_elem(&conntrack, &key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+	/* The rules have been credited with this packet when they decided. */
+	entry.egress_rule = packet->egress_rule;
+	entry.ingress_rule = packet->ingress_rule;
+	entry.credited_packets = 1;
+	entry.credited_bytes = skb->len;
+	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+}
+
+/* Denied: dead in both directions. It lives, so that answers do not open it again, as long as either end goes on sending. */
+static __always_inline void connection_revoke(const struct packet *packet, struct conntrack_entry *entry)
+{
+	entry->egress_rule = packet->egress_rule;
+	entry->ingress_rule = packet->ingress_rule;
+	if (packet->ingress_rule)
+		entry->egress_rule = 0;
+	entry->expires_ns = conntrack_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
+	__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_JUDGED);
+	__sync_fetch_and_or(&entry->flags, CONNTRACK_REVOKED);
+}
+
+/* An answer in a connection that is no longer allowed: nobody is asked about answers, the rule that revoked it is still known. */
+static __noinline int connection_revoked(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry)
+{
+	packet->source_identity = entry->destination_identity;
+	packet->destination_identity = entry->source_identity;
+	packet->direction = entry->ingress_rule ? DIRECTION_INGRESS : DIRECTION_EGRESS;
+	packet->rule = either(entry->ingress_rule, entry->egress_rule);
+	packet->verdict = VERDICT_DENY;
+	rule_count(packet->rule, 1, skb->len, 0);
+	if (!(packet->flags & PACKET_ICMP_ERROR))
+		entry->expires_ns = conntrack_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
+	return -DROP_POLICY_DENIED;
 }
 
 /* Policy, identities or addresses have changed since the connection was allowed: what was allowed then is asked again now. */
-static __noinline int connection_judge_again(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply)
+static __noinline int connection_judge_again(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry)
 {
 	__u32 generation = policy_generation();
 	int verdict;
 
-	/* A source behind the tunnel is who the tunnel said it is; only its own packets can say otherwise. */
-	if (reply && entry->flags & CONNTRACK_OVERLAY)
-		packet->destination_identity = entry->source_identity;
+	packet->ct_flags &= ~(__u32)CONNTRACK_JUDGED;
 	verdict = identify(packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	verdict = judge(skb, packet, reply, false);
+	verdict = judge(skb, packet, entry);
+	if (verdict == CONTINUE || verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
+		conntrack_credit(entry);
+	if (verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
+		connection_revoke(packet, entry);
 	if (verdict != CONTINUE)
 		return verdict;
-	entry->source_identity = reply ? packet->destination_identity : packet->source_identity;
-	entry->destination_identity = reply ? packet->source_identity : packet->destination_identity;
+	entry->source_identity = packet->source_identity;
+	entry->destination_identity = packet->destination_identity;
+	entry->egress_rule = packet->egress_rule;
+	entry->ingress_rule = packet->ingress_rule;
+	__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_JUDGED | packet->ct_flags);
+	__sync_fetch_and_or(&entry->flags, packet->ct_flags & CONNTRACK_JUDGED);
 	entry->generation = generation;
 	return CONTINUE;
 }
 
-static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply, __u64 now)
+/* Answers are not judged: what lets them pass is that the other direction was allowed. */
+static __always_inline bool connection_is_stale(const struct packet *packet, const struct conntrack_entry *entry)
 {
 	__u32 told = packet->source_identity;
+
+	if (entry->flags & CONNTRACK_HAIRPIN)
+		return false;
+	return entry->generation != policy_generation() || entry->flags & CONNTRACK_REVOKED || (told && told != entry->source_identity);
+}
+
+static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply, __u64 now)
+{
 	int verdict;
 
 	packet->ct_state = packet->flags & PACKET_ICMP_ERROR ? STATE_RELATED : reply ? STATE_REPLY : STATE_ESTABLISHED;
 	packet->service = entry->service;
 	packet->ct_flags = entry->flags;
-	if (unlikely((entry->generation != policy_generation() && !(entry->flags & CONNTRACK_HAIRPIN)) ||
-		     (!reply && told && told != entry->source_identity))) {
-		verdict = connection_judge_again(skb, packet, entry, reply);
+	if (reply && unlikely(entry->flags & CONNTRACK_REVOKED))
+		return connection_revoked(skb, packet, entry);
+	if (!reply && unlikely(connection_is_stale(packet, entry))) {
+		verdict = connection_judge_again(skb, packet, entry);
 		if (verdict != CONTINUE)
 			return verdict;
 	} else {
@@ -266,9 +371,39 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 		}
 	}
 	if (unlikely(!entry))
-		return connection_new(skb, packet);
+		return connection_new(skb, packet, &key, source_is_low);
 	reply = conntrack_is_reply(entry, source_is_low);
 	if (reply)
 		packet->flags |= PACKET_REPLY;
 	return connection_known(skb, packet, entry, reply, now);
+}
+
+/*
+ * Who sends, from outside of the node. Routers report about packets that passed them: an error about a connection between two ends here
+ * is not part of it, whoever claims so.
+ */
+static __always_inline void sender_outside(struct packet *packet)
+{
+	packet->from = endpoint_find(&packet->source);
+	if (unlikely(packet->from && packet->flags & PACKET_ICMP_ERROR)) {
+		packet_make_unrelated(&packet->headers);
+		packet->from = NULL;
+	}
+}
+
+/* From the node itself. CONTINUE where it may leave. */
+static __always_inline int host_send(struct __sk_buff *skb, struct packet *packet)
+{
+	__u8 direction = packet->direction;
+	int verdict = fragment_learn(packet);
+
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->direction = DIRECTION_EGRESS;
+	packet->from = host_find(&packet->source);
+	packet->to = endpoint_find(&packet->destination);
+	verdict = connection_step(skb, packet, false);
+	if (verdict == CONTINUE)
+		packet->direction = direction;
+	return verdict;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "packet.h"
+#include "rules.h"
 
 enum conntrack_kind {
 	CONNTRACK_FLOW = 0,
@@ -16,10 +17,14 @@ enum conntrack_flag {
 	CONNTRACK_FORWARD_CLOSING = 8,
 	CONNTRACK_REPLY_CLOSING = 16,
 	CONNTRACK_MASQUERADED = 32,
-	CONNTRACK_HOST = 64,		/* opened by the node's own stack: no policy */
+	CONNTRACK_HOST = 64,		/* opened by the node's own stack */
 	CONNTRACK_OVERLAY = 128,	/* opened from the tunnel: the source identity is the tunnel's word */
 	CONNTRACK_AUDITED = 256,	/* would have been denied */
 	CONNTRACK_HAIRPIN = 512,	/* a pod with itself by way of a service: no policy, and the service's address at the client's end */
+	CONNTRACK_REVOKED = 1024,	/* denied since it was opened: nothing passes either way until its next packet forward is allowed */
+	CONNTRACK_KEPT = 2048,		/* goes on under a denial that keeps what was established */
+	CONNTRACK_SHADOW_EGRESS = 4096,	/* shadow policies differ, which has been told */
+	CONNTRACK_SHADOW_INGRESS = 8192,
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */
@@ -48,8 +53,15 @@ struct conntrack_entry {
 	__u32 destination_endpoint;
 	__u32 service;			/* key of service_addresses; 0 = not translated */
 	__u32 backend;
+	__u32 egress_rule;		/* what decided at either end; 0 = policy was not asked there */
+	__u32 ingress_rule;
+	__u32 credited_packets;		/* low bits of the totals that the two rules have been credited with */
+	__u32 credited_bytes;
 };
-_Static_assert(sizeof(struct conntrack_entry) == 72, "conntrack_entry");
+_Static_assert(sizeof(struct conntrack_entry) == 88, "conntrack_entry");
+
+/* What judging an established connection again decides anew. */
+#define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS)
 
 /* Packets write and read, the agent lists and deletes; as many as Cilium's default for TCP. LRU: under pressure the idle go first. */
 struct {
@@ -113,23 +125,51 @@ static __always_inline __u32 endpoint_id(const struct endpoint *endpoint)
 }
 
 /*
- * The living entry of this packet's connection. An entry is dead when its time is over, when a SYN comes after FIN or RST (the port is
- * used again), and when an address of it has another owner now: an address that changes hands never inherits.
+ * Adds to a connection's rules what they have not been credited with. Totals are exchanged, so whoever comes second adds the difference
+ * only. Between two credits lie far fewer than 2^31 bytes.
  */
+static __noinline int conntrack_credit(struct conntrack_entry *entry)
+{
+	__u32 packets, bytes;
+
+	if (!entry)
+		return 0;
+	packets = entry->forward_packets + entry->reply_packets;
+	bytes = entry->forward_bytes + entry->reply_bytes;
+	packets -= __sync_lock_test_and_set(&entry->credited_packets, packets);
+	bytes -= __sync_lock_test_and_set(&entry->credited_bytes, bytes);
+	if (!packets)
+		return 0;
+	rule_count(entry->egress_rule, packets, bytes, 0);
+	return rule_count(entry->ingress_rule, packets, bytes, 0);
+}
+
+/*
+ * An entry is dead when its time is over, when a SYN comes after FIN or RST (the port is used again) or to a connection that policy would
+ * not open again, and when an address of it has another owner now: an address that changes hands never inherits.
+ */
+static __always_inline bool conntrack_lives(const struct packet *packet, const struct conntrack_entry *entry, bool source_is_low, __u64 now)
+{
+	const __u32 ended = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_REVOKED | CONNTRACK_KEPT;
+	bool reply = conntrack_is_reply(entry, source_is_low);
+
+	if (entry->expires_ns < now)
+		return false;
+	if (entry->source_endpoint != endpoint_id(reply ? packet->to : packet->from) ||
+	    entry->destination_endpoint != endpoint_id(reply ? packet->from : packet->to))
+		return false;
+	return likely(!packet_opens_tcp(&packet->headers) || !(entry->flags & ended));
+}
+
+/* The living entry of this packet's connection. A dead one is about to be replaced: its rules get what is theirs. */
 static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u64 now)
 {
 	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
-	bool reply;
 
-	if (!entry || entry->expires_ns < now)
-		return NULL;
-	reply = conntrack_is_reply(entry, source_is_low);
-	if (entry->source_endpoint != endpoint_id(reply ? packet->to : packet->from) ||
-	    entry->destination_endpoint != endpoint_id(reply ? packet->from : packet->to))
-		return NULL;
-	if (unlikely(packet_opens_tcp(&packet->headers) && entry->flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
-		return NULL;
-	return entry;
+	if (!entry || likely(conntrack_lives(packet, entry, source_is_low, now)))
+		return entry;
+	conntrack_credit(entry);
+	return NULL;
 }
 
 static __always_inline __u32 conntrack_flags_after(const struct headers *packet, __u32 flags, bool reply)
@@ -158,10 +198,24 @@ static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags, __u64 
 	return now + seconds * NANOSECONDS;
 }
 
+/* Most packets that an LRU eviction can take from a rule's count, for one connection. */
+#define CREDIT_MAX 1024
+
 /*
- * Notes a packet. Two processors that see both directions at once may lose one's flag: a lost closing flag keeps the entry for its
- * established time (LRU takes it earlier under pressure), a lost seen flag comes back with the next packet.
+ * A connection's rules are credited when its packets have doubled since, at the latest every CREDIT_MAX packets, and at each packet after
+ * a FIN or RST: short connections are exact, and long ones pay for two look-ups a thousand packets. What is not credited yet, at most as
+ * much again, the agent adds from the entries when it is asked. LRU takes an entry without a word: then that is lost.
  */
+static __always_inline void conntrack_credit_step(struct conntrack_entry *entry, __u32 flags)
+{
+	__u32 credited = entry->credited_packets;
+	__u32 open = (__u32)(entry->forward_packets + entry->reply_packets) - credited;
+
+	if (unlikely(open >= CREDIT_MAX || open >= credited || flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
+		conntrack_credit(entry);
+}
+
+/* Notes a packet. */
 static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
 {
 	__u32 flags;
@@ -170,8 +224,9 @@ static __always_inline void conntrack_touch(struct conntrack_entry *entry, const
 	if (packet->flags & PACKET_ICMP_ERROR)
 		return;
 	flags = conntrack_flags_after(packet, entry->flags, reply);
-	if (flags != entry->flags)
-		entry->flags = flags;
+	/* Flags are only added here, and not as a whole: another processor may add one at the same time. */
+	if (flags & ~entry->flags)
+		__sync_fetch_and_or(&entry->flags, flags & ~entry->flags);
 	entry->expires_ns = conntrack_expiry(packet->protocol, flags, now);
 	if (reply) {
 		entry->reply_packets++;
@@ -180,4 +235,5 @@ static __always_inline void conntrack_touch(struct conntrack_entry *entry, const
 		entry->forward_packets++;
 		entry->forward_bytes += bytes;
 	}
+	conntrack_credit_step(entry, flags);
 }

@@ -19,13 +19,14 @@ struct endpoint {
 	__u32 ifindex;		/* host side of the pod's veth */
 	__u32 id;
 	__u32 identity;
-	__u32 ingress_set;	/* policy sets; 0 = none, not ready */
+	__u32 policy_identity;	/* as a destination of egress policy; 0 = identity */
+	__u32 ingress_set;	/* policy sets; 0 = none: pods are not ready, the node's own addresses are not restricted */
 	__u32 egress_set;
 	__u8 mac[6];		/* the pod's */
 	__u8 host_mac[6];	/* the host side's, which answers for every address */
 	__u32 flags;
 };
-_Static_assert(sizeof(struct endpoint) == 36, "endpoint");
+_Static_assert(sizeof(struct endpoint) == 40, "endpoint");
 
 /* The agent writes, every packet reads (twice); room for every address a node can hold (110–256 pods, two families, generously). */
 struct {
@@ -38,4 +39,14 @@ struct {
 static __always_inline const struct endpoint *endpoint_find(const struct addr *addr)
 {
 	return bpf_map_lookup_elem(&endpoints, addr);
+}
+
+static __always_inline bool endpoint_is_pod(const struct endpoint *endpoint)
+{
+	return endpoint && !(endpoint->flags & ENDPOINT_HOST);
+}
+
+static __always_inline bool endpoint_is_host(const struct endpoint *endpoint)
+{
+	return endpoint && endpoint->flags & ENDPOINT_HOST;
 }

@@ -29,6 +29,7 @@ enum event_flag {
 	EVENT_V6 = 2,
 	EVENT_ENCRYPTED = 4,
 	EVENT_AUDIT = 8,
+	EVENT_SHADOW = 16,	/* rule and verdict are what they would be with the shadow policies; nothing was done to the packet */
 };
 
 enum conntrack_state {
@@ -142,6 +143,25 @@ static __noinline int event_verdict(struct __sk_buff *skb, struct packet *packet
 	}
 	event_fill(event, skb, packet);
 	event->type = EVENT_POLICY_VERDICT;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* Beside the verdict's own event: what the shadow policies would have said. */
+static __noinline int event_shadow(struct __sk_buff *skb, struct packet *packet)
+{
+	struct flow_event *event = bpf_ringbuf_reserve(&flow_events, sizeof(*event), 0);
+
+	if (!event) {
+		event_lost(LOST_FLOW_EVENTS);
+		return 0;
+	}
+	event_fill(event, skb, packet);
+	event->type = EVENT_POLICY_VERDICT;
+	event->rule = packet->shadow_rule;
+	event->verdict = packet->shadow_verdict;
+	event->match = 0;
+	event->flags = (event->flags & ~EVENT_AUDIT) | EVENT_SHADOW;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }

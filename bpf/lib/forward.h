@@ -7,9 +7,6 @@
 
 #define TUNNEL_TTL 64
 
-#define IDENTITY_HOST        1
-#define IDENTITY_REMOTE_NODE 6
-
 static __always_inline void mac_write(void *at, const __u8 *mac)
 {
 	__builtin_memcpy(at, mac, ETH_ALEN);

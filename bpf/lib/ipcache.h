@@ -10,6 +10,11 @@ enum ipcache_flag {
 	IPCACHE_NODE = 4,	/* a node's own or router address */
 };
 
+/* Identities that the programs know by number. */
+#define IDENTITY_HOST           1
+#define IDENTITY_REMOTE_NODE    6
+#define IDENTITY_KUBE_APISERVER 7
+
 /* Prefix length first, as the kernel wants it; the address in network order, so 96 + n bits for IPv4. */
 struct ipcache_key {
 	__u32 prefix_bits;
@@ -19,10 +24,11 @@ _Static_assert(sizeof(struct ipcache_key) == 20, "ipcache_key");
 
 struct ipcache_entry {
 	__u32 identity;
+	__u32 policy_identity;	/* as a destination of egress policy; 0 = identity */
 	__u32 flags;
 	struct addr tunnel;
 };
-_Static_assert(sizeof(struct ipcache_entry) == 24, "ipcache_entry");
+_Static_assert(sizeof(struct ipcache_entry) == 28, "ipcache_entry");
 
 /* The agent writes, new connections and packets that leave the node read; as many as Cilium's, as it must hold a whole cluster. */
 struct {

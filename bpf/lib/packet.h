@@ -68,11 +68,18 @@ struct headers {
 	__u32 destination_identity;
 	__u32 service;				/* id of the service that the client asked for, if translated here */
 	__u32 backend;
+	__u32 destination_policy_identity;	/* who the destination is for egress policy */
 	__u32 rule;				/* of the last verdict */
+	__u32 shadow_rule;			/* of the last verdict, where shadow policies differ */
+	__u32 egress_rule;			/* what decided at either end; 0 = policy was not asked there */
+	__u32 ingress_rule;
 	__u8 verdict;
 	__u8 match;
 	__u8 direction;
 	__u8 ct_state;
+	__u8 shadow_verdict;			/* 0 = the same */
+	__u8 verdict_flags;			/* enum policy_verdict_flag */
+	__u16 pad;
 	__u32 ct_flags;				/* of the connection's entry, or to be set in it */
 };
 

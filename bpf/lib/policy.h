@@ -4,6 +4,7 @@
 
 #include "events.h"
 #include "packet.h"
+#include "rules.h"
 
 enum policy_match {	/* Hubble's numbers */
 	MATCH_NONE = 0,
@@ -46,13 +47,21 @@ struct policy_verdict_key {
 };
 _Static_assert(sizeof(struct policy_verdict_key) == 16, "policy_verdict_key");
 
+enum policy_verdict_flag {
+	POLICY_KEEP_ESTABLISHED = 1,	/* a denial that lets connections go on that were allowed before */
+};
+
 struct policy_verdict {
 	__u32 rule;
+	__u32 shadow_rule;
 	__u16 proxy_port;
 	__u8 verdict;
 	__u8 match;
+	__u8 shadow_verdict;	/* what it would be with the shadow policies; 0 = the same */
+	__u8 flags;		/* enum policy_verdict_flag */
+	__u16 pad;
 };
-_Static_assert(sizeof(struct policy_verdict) == 8, "policy_verdict");
+_Static_assert(sizeof(struct policy_verdict) == 16, "policy_verdict");
 
 /* The agent writes, verdicts read; a million rows is a thousand sets of a thousand rows. */
 struct {
@@ -62,36 +71,6 @@ struct {
 	__type(key, struct policy_verdict_key);
 	__type(value, struct policy_verdict);
 } policy_verdicts SEC(".maps");
-
-struct rule_stat {
-	__u64 packets;
-	__u64 bytes;
-	__u64 last_hit_ns;
-};
-_Static_assert(sizeof(struct rule_stat) == 24, "rule_stat");
-
-/* Verdicts write (each processor its own), the agent reads; LRU because deleted rules are never asked for again. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u32);
-	__type(value, struct rule_stat);
-} rule_stats SEC(".maps");
-
-static __always_inline void rule_count(__u32 rule, __u32 bytes)
-{
-	struct rule_stat *stat = bpf_map_lookup_elem(&rule_stats, &rule);
-
-	if (stat) {
-		stat->packets++;
-		stat->bytes += bytes;
-		stat->last_hit_ns = bpf_ktime_get_coarse_ns();
-	} else {
-		struct rule_stat first = { .packets = 1, .bytes = bytes, .last_hit_ns = bpf_ktime_get_coarse_ns() };
-
-		bpf_map_update_elem(&rule_stats, &rule, &first, BPF_NOEXIST);
-	}
-}
 
 /* What policy is asked: always from the end that opened the connection to the other, whichever way this packet goes. */
 struct policy_question {
@@ -104,8 +83,11 @@ struct policy_question {
 	__u8 pad[3];
 };
 
-/* The answer is left in the packet (rule, verdict, match, direction) for its event; audit turns a denial into a remark. */
-__noinline int policy_ask(struct __sk_buff *skb, struct headers *packet, const struct policy_question *question)
+/*
+ * The answer is left in the packet (rule, verdict, match, direction, and what the shadow policies would say) for its events; audit turns
+ * a denial into a remark. Two look-ups, whatever the policies are.
+ */
+__noinline int policy_ask(struct headers *packet, const struct policy_question *question)
 {
 	struct policy_verdict_key key = { .prefix_bits = 96 };
 	struct policy_class_key class_key;
@@ -120,6 +102,9 @@ __noinline int policy_ask(struct __sk_buff *skb, struct headers *packet, const s
 	packet->rule = 0;
 	packet->verdict = 0;
 	packet->match = 0;
+	packet->shadow_rule = 0;
+	packet->shadow_verdict = 0;
+	packet->verdict_flags = 0;
 	if (!question->set)
 		return -DROP_POLICY_NOT_READY;
 	class = bpf_map_lookup_elem(&policy_classes, &class_key);
@@ -134,7 +119,9 @@ __noinline int policy_ask(struct __sk_buff *skb, struct headers *packet, const s
 	packet->rule = row->rule;
 	packet->match = row->match;
 	packet->verdict = row->verdict;
-	rule_count(row->rule, skb->len);
+	packet->shadow_rule = row->shadow_rule;
+	packet->shadow_verdict = row->shadow_verdict;
+	packet->verdict_flags = row->flags;
 	switch (row->verdict) {
 	case VERDICT_ALLOW:
 	case VERDICT_AUDIT:

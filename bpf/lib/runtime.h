@@ -4,9 +4,13 @@
 
 #include "base.h"
 
+enum runtime_flag {
+	RUNTIME_HOST_POLICY = 1,	/* some of the node's own addresses have policy sets: set before they get them, cleared after */
+};
+
 struct runtime {
 	__u32 policy_generation;	/* bumped after every commit of policy, identities or addresses */
-	__u32 flags;			/* none yet */
+	__u32 flags;			/* enum runtime_flag */
 };
 _Static_assert(sizeof(struct runtime) == 8, "runtime");
 
@@ -24,4 +28,13 @@ static __always_inline __u32 policy_generation(void)
 	const struct runtime *row = bpf_map_lookup_elem(&runtime, &zero);
 
 	return row ? row->policy_generation : 0;
+}
+
+/* Is the node itself under policy? */
+static __always_inline bool host_policy_exists(void)
+{
+	__u32 zero = 0;
+	const struct runtime *row = bpf_map_lookup_elem(&runtime, &zero);
+
+	return row && row->flags & RUNTIME_HOST_POLICY;
 }

@@ -33,11 +33,15 @@ static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct pack
 	sender = ipcache_find(&node);
 	if (!sender || !(sender->flags & IPCACHE_NODE) || endpoint_find(&node))
 		return -DROP_SPOOFED_TUNNEL_SOURCE;
-	if (endpoint_find(&packet->reporter))
+	if (addr_is_martian(&packet->reporter) || endpoint_find(&packet->reporter))
 		return -DROP_INVALID_SOURCE_IP;
 	if (packet->source_identity == IDENTITY_REMOTE_NODE) {
 		sender = ipcache_find(&packet->reporter);
-		return sender && sender->flags & IPCACHE_NODE ? CONTINUE : -DROP_INVALID_SOURCE_IP;
+		if (!sender || !(sender->flags & IPCACHE_NODE))
+			return -DROP_INVALID_SOURCE_IP;
+		/* Which node: numbers of nodes by their labels are each node's own, and too long for the network identifier. */
+		packet->source_identity = sender->identity;
+		return CONTINUE;
 	}
 	/* "Host" is always the receiving node, and 0 is nobody. */
 	return packet->source_identity <= IDENTITY_HOST ? -DROP_INVALID_IDENTITY : CONTINUE;
@@ -65,11 +69,13 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 	/* The inner frame is addressed to no device of ours. */
 	if (bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return -DROP_WRITE_ERROR;
-	if (endpoint_is_host(packet->to))
+	if (endpoint_is_host(packet->to) && likely(!host_is_restricted(packet->to)))
 		return TC_ACT_OK;
-	packet->from = endpoint_find(&packet->source);
+	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
-	return verdict == CONTINUE ? forward_local(skb, packet) : verdict;
+	if (verdict != CONTINUE)
+		return verdict;
+	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
 }
 
 /* What other nodes send through the tunnel. */
@@ -81,13 +87,19 @@ int from_overlay(struct __sk_buff *skb)
 	return finish(skb, &packet, walk_from_overlay(skb, &packet));
 }
 
-static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet *packet)
+/* Pods' packets come here with their key. An IPv6 key does not answer to this question, but is there: -EPROTO. */
+static __noinline bool has_tunnel_key(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
+
+	return bpf_skb_get_tunnel_key(skb, &key, member_offset(struct bpf_tunnel_key, local_ipv4), 0) != -EINVAL;
+}
+
+static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet *packet)
+{
 	int verdict;
 
-	/* Pods' packets come here with their key. An IPv6 key does not answer to this question, but is there: -EPROTO. */
-	if (bpf_skb_get_tunnel_key(skb, &key, member_offset(struct bpf_tunnel_key, local_ipv4), 0) != -EINVAL)
+	if (has_tunnel_key(skb))
 		return TC_ACT_OK;
 	if (!skb_is_ip(skb))
 		return -DROP_UNSUPPORTED_L3;
@@ -101,6 +113,12 @@ static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet 
 	packet->from = endpoint_find(&packet->reporter);
 	if (!endpoint_is_host(packet->from))
 		return -DROP_INVALID_SOURCE_IP;
+	if (unlikely(host_is_restricted(packet->from))) {
+		if (verdict == CONTINUE)
+			verdict = host_send(skb, packet);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	packet->source_identity = IDENTITY_HOST;
 	packet->remote = ipcache_find(&packet->destination);
 	if (!packet->remote || !(packet->remote->flags & IPCACHE_HAS_TUNNEL))

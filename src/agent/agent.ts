@@ -5,6 +5,8 @@ import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { NetworkIdentities } from '../features/addresses/network-identities.ts';
+import { NodeIdentities } from '../features/addresses/node-identities.ts';
 import { AddressSources } from '../features/addresses/sources.ts';
 import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
@@ -18,7 +20,7 @@ import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
-import { PolicyEngine } from '../policy/compile.ts';
+import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
@@ -28,13 +30,17 @@ import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
+import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
+import { Enforcement } from './enforcement.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
-import { reflectors, startInputs } from './inputs.ts';
+import { policySources, reflectors, startInputs } from './inputs.ts';
+import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
 import { PolicyInputs } from './policy-inputs.ts';
+import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
-import { agentRoutes } from './routes.ts';
+import { agentRoutes, policyReports } from './routes.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
@@ -86,15 +92,23 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
   const engine = new PolicyEngine({ mode: record.policyMode });
-  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName });
+  const nodeIdentities = new NodeIdentities();
+  nodeIdentities.adopt(opened.maps.ipcache.entries());
+  const networkIdentities = new NetworkIdentities();
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+  const nodes = record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing));
+  const localIdentities = (namedPorts: (identity: number) => readonly NamedPorts[]) => new LocalIdentities(
+    { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
+    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine, nodeIdentities, networkIdentities, namedPorts },
+  );
+  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
   const addresses = new AddressSources({
     // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
     clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],
     apiServers: [record.underlay.host4, record.underlay.host6],
-    nodes: record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing)),
+    nodes,
     dualStack: true,
   }, {
     local: endpoints,
@@ -102,21 +116,37 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     remote: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     remotePod: object => remotePod(object, { ownNodeAddress: node.underlay4, tunnel: record.routing === 'tunnel' }),
     isKnown: id => identityScope(id) !== 'cluster' || identities.has(String(id)),
-    identities, prefixes,
+    identities, prefixes, nodeIdentities, networkIdentities,
   });
   const trouble = createTrouble({ nodeName: node.name }, {
     recorder: createEventRecorder({ client, component: 'cirri-agent', host: node.name, signal, log }),
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
   });
+  const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
   const regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
-    maps: opened.maps, endpoints, log, audit: record.audit,
+    maps: opened.maps, endpoints, log,
+    audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
+    policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
+    onPass: () => {
+      enforcement.passed(policies.revision);
+      policyStatus.mark();
+    },
+  });
+  const enforcement: Enforcement = new Enforcement({
+    endpoints, isSynced,
+    failures: () => regenerator.failures,
+    rowErrors: () => regenerator.endpointReconciler.statuses(),
+    hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
+  });
+  const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
+    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
@@ -148,7 +178,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
-    prefixIdentity: id => prefixes.labels(id),
+    prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
     serviceByAddr: services.byAddress,
     rule: id => engine.ruleInfo(id),
   });
@@ -161,7 +191,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Loops: each marks and does its work in its own time.
   const loops = [
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table], signal, log }),
+    policyStatus.run(),
+    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -182,7 +213,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }, { log, signal }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, services, flows, pool, prefixes, isSynced });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

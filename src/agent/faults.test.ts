@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EndpointFlag } from '../datapath/generated/enums.ts';
 import { maps as specs } from '../datapath/generated/maps.ts';
 import type { NodeMaps } from '../datapath/maps.ts';
 import { BpfMap } from '../ebpf/map.ts';
@@ -18,25 +19,27 @@ import { Regenerator } from './regenerate.ts';
 
 type Sizes = Partial<Record<'endpoints' | 'ipcache' | 'policyClasses' | 'policyVerdicts', number>>;
 
-function world(sizes: Sizes) {
+function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps?: NodeMaps } = {}) {
   const opened = (['endpoints', 'ipcache', 'policyClasses', 'policyVerdicts', 'runtime'] as const).map(name => {
     const spec = { ...specs[name], maxEntries: (sizes as Record<string, number>)[name] ?? specs[name].maxEntries };
     return [name, BpfMap.create(spec as never)] as const;
   });
-  const maps = Object.fromEntries(opened) as unknown as NodeMaps;
+  const maps = options.maps ?? Object.fromEntries(opened) as unknown as NodeMaps;
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const engine = new PolicyEngine();
   const labels = LabelSet.of(['k8s:app=web', 'k8s:io.kubernetes.pod.namespace=shop']);
   engine.upsertIdentity(300, labels);
   const told: string[] = [];
+  const audited = new Set<string>();
   let stale = true;
+  let synced = options.synced ?? true;
   const addresses = new AddressSources({ clusterPrefixes: [], apiServers: [], nodes: [], dualStack: true }, {
     local: endpoints, localPod: e => ({ addresses: endpointAddresses(e), identity: e.identity, since: e.createdAt }),
     remote: new Table<never>('none', () => ''), remotePod: () => undefined, isKnown: () => true,
     identities: new Table<{ readonly id: number }>('identities', i => String(i.id)), prefixes: new PrefixIdentities(),
   });
   const regenerator = new Regenerator({
-    maps, endpoints, log: silentLogger, audit: false, synced: () => true,
+    maps, endpoints, log: silentLogger, audit: e => audited.has(e.podName), synced: () => synced,
     onTrouble: (about, message) => told.push(`${about.endpoint?.podName ?? about.address}: ${message}`),
     refreshEngine: () => { const was = stale; stale = false; return was; },
     compile: (subject, direction) => engine.compile(subject, direction),
@@ -45,7 +48,8 @@ function world(sizes: Sizes) {
     takeAddresses: () => addresses.take(),
   });
   return {
-    maps, endpoints, regenerator, told,
+    maps, endpoints, regenerator, told, audited,
+    setSynced() { synced = true; },
     setPolicies(ports: number) {
       const result = parsePolicy({ kind: 'CiliumNetworkPolicy', metadata: { name: 'many', namespace: 'shop' }, spec: {
         endpointSelector: {}, ingress: Array.from({ length: ports }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: 'web' } }], toPorts: [{ ports: [{ port: String(1000 + 2 * i), protocol: 'TCP' }] }] })),
@@ -103,4 +107,25 @@ test('an ipcache that is full leaves the rest as it is and names each address th
   assert.equal(failed.length, 2);
   assert.ok(failed.every(status => status.state === 'error' && /ipcache.*full at 3/.test(status.error ?? '')));
   assert.equal(w.told.length, 2);
+});
+
+test('an endpoint is in audit from the pass after it was asked for until the pass after it was taken back', () => {
+  using w = world({});
+  const audits = () => ((w.maps.endpoints.lookup({ addr: parseAddr('10.244.1.2') })?.flags ?? 0) & EndpointFlag.Audit) !== 0;
+  w.setPolicies(1);
+  w.endpoints.upsert(pod(1));
+  w.regenerator.run();
+  assert.equal(audits(), false);
+  w.audited.add('web-1');
+  w.regenerator.run();
+  assert.equal(audits(), true);
+  // The next life of the agent knows no annotation before its first lists.
+  using next = world({}, { synced: false, maps: w.maps });
+  next.endpoints.upsert(pod(1));
+  next.regenerator.run();
+  assert.equal(audits(), true, 'what passed goes on passing while an agent starts');
+  next.setPolicies(1);
+  next.setSynced();
+  next.regenerator.run();
+  assert.equal(audits(), false);
 });

@@ -2,7 +2,9 @@ import type { KubeClient } from '../kube/client.ts';
 import { reflect, type Reflector } from '../kube/reflector.ts';
 import { resources, type Resource } from '../kube/resources.ts';
 import type { EndpointSlice, KubeObject, Namespace, Node, Pod, Service } from '../kube/types.ts';
+import type { PolicyKind } from '../policy/policy.ts';
 import type { Logger } from '../std/log.ts';
+import type { Table } from '../table/table.ts';
 
 /** Everything that an agent reads from the API, each collection as a table. */
 export interface Inputs {
@@ -14,6 +16,9 @@ export interface Inputs {
   readonly networkPolicies: Reflector<KubeObject>;
   readonly ciliumNetworkPolicies: Reflector<KubeObject>;
   readonly ciliumClusterwideNetworkPolicies: Reflector<KubeObject>;
+  readonly adminNetworkPolicies: Reflector<KubeObject>;
+  readonly baselineAdminNetworkPolicies: Reflector<KubeObject>;
+  readonly clusterNetworkPolicies: Reflector<KubeObject>;
   readonly ciliumCidrGroups: Reflector<KubeObject>;
   readonly ciliumIdentities: Reflector<KubeObject>;
   readonly ciliumEndpoints: Reflector<KubeObject>;
@@ -24,6 +29,7 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
   const { client, signal, log, nodeName } = dependencies;
   const all = <T extends KubeObject>(resource: Resource, more: { readonly fieldSelector?: string; readonly keep?: (object: KubeObject) => KubeObject } = {}): Reflector<T> =>
     reflect<T>({ client, resource, signal, log, ...more });
+  const policies = (resource: Resource) => all<KubeObject>(resource, { keep: object => keepOwnStatus(object, nodeName) });
   return {
     pods: all<Pod>(resources.pods, { fieldSelector: `spec.nodeName=${nodeName}` }),
     namespaces: all<Namespace>(resources.namespaces),
@@ -31,16 +37,39 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
     services: all<Service>(resources.services, { keep: keepService }),
     endpointSlices: all<EndpointSlice>(resources.endpointSlices, { keep: keepSlice }),
     networkPolicies: all(resources.networkPolicies),
-    ciliumNetworkPolicies: all(resources.ciliumNetworkPolicies),
-    ciliumClusterwideNetworkPolicies: all(resources.ciliumClusterwideNetworkPolicies),
+    ciliumNetworkPolicies: policies(resources.ciliumNetworkPolicies),
+    ciliumClusterwideNetworkPolicies: policies(resources.ciliumClusterwideNetworkPolicies),
+    adminNetworkPolicies: policies(resources.adminNetworkPolicies),
+    baselineAdminNetworkPolicies: policies(resources.baselineAdminNetworkPolicies),
+    clusterNetworkPolicies: policies(resources.clusterNetworkPolicies),
     ciliumCidrGroups: all(resources.ciliumCidrGroups),
     ciliumIdentities: all(resources.ciliumIdentities, { keep: keepIdentity }),
     ciliumEndpoints: all(resources.ciliumEndpoints),
   };
 }
 
+/** The kinds of policies, with their tables. */
+export function policySources(inputs: Inputs): readonly { readonly resource: Resource & { readonly kind: PolicyKind }; readonly table: Table<KubeObject>; readonly hasStatus: boolean }[] {
+  return [
+    // Kubernetes has taken its status away again (1.28).
+    { resource: resources.networkPolicies, table: inputs.networkPolicies.table, hasStatus: false },
+    { resource: resources.ciliumNetworkPolicies, table: inputs.ciliumNetworkPolicies.table, hasStatus: true },
+    { resource: resources.ciliumClusterwideNetworkPolicies, table: inputs.ciliumClusterwideNetworkPolicies.table, hasStatus: true },
+    { resource: resources.adminNetworkPolicies, table: inputs.adminNetworkPolicies.table, hasStatus: true },
+    { resource: resources.baselineAdminNetworkPolicies, table: inputs.baselineAdminNetworkPolicies.table, hasStatus: true },
+    { resource: resources.clusterNetworkPolicies, table: inputs.clusterNetworkPolicies.table, hasStatus: true },
+  ];
+}
+
 export function reflectors(inputs: Inputs): readonly Reflector<KubeObject>[] {
   return Object.values(inputs) as Reflector<KubeObject>[];
+}
+
+/** Of a policy's status a node reads what it said itself: on many nodes the rest is most of the object. */
+export function keepOwnStatus(object: KubeObject, nodeName: string): KubeObject {
+  const { status, ...rest } = object;
+  const own = (status as { readonly nodes?: Readonly<Record<string, unknown>> } | undefined)?.nodes?.[nodeName];
+  return own === undefined ? rest as KubeObject : { ...rest, status: { nodes: { [nodeName]: own } } } as unknown as KubeObject;
 }
 
 /** Of ten thousand services and slices the agent holds what it reads, not what others wrote into them. */

@@ -2,27 +2,49 @@ import type { PrefixIdentities } from '../features/addresses/prefix-identities.t
 import type { Endpoint } from '../features/endpoints/endpoint.ts';
 import type { CiliumEndpoint } from '../features/endpoints/objects.ts';
 import type { Identity } from '../features/identities/allocate.ts';
+import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPort, NamedPorts, PolicyEngine, Service, Subject } from '../policy/compile.ts';
 import { parsePolicy } from '../policy/parse.ts';
-import { policyAddress, type Policy, type PolicyError } from '../policy/policy.ts';
+import { policyAddress, type Condition, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
-import type { Inputs } from './inputs.ts';
+import type { Enforced, PolicyVersion } from './enforcement.ts';
+import { NamedPortBook } from './named-ports.ts';
+import type { LocalIdentities } from './local-identities.ts';
+import { policySources, type Inputs } from './inputs.ts';
 
 export interface PolicyInputsDependencies {
   readonly inputs: Inputs;
   readonly identities: Table<Identity>;
   readonly engine: PolicyEngine;
   readonly prefixes: PrefixIdentities;
+  /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
+  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
 
 /** One object of a policy kind, as this agent understands it. */
 interface Entry {
-  readonly policy?: Policy;
+  /** The object's last version that this agent has seen. */
+  readonly seen: ObjectVersion;
+  /** What is in force: of the last version that was valid. */
+  readonly version?: PolicyVersion;
   readonly errors: readonly PolicyError[];
+}
+
+interface ObjectVersion {
+  readonly uid?: string;
+  readonly generation?: number;
+  readonly resourceVersion?: string;
+}
+
+/** A row of the agent's `/v1/policies`: which version of the object is known, and whether this node enforces that very version. */
+export interface PolicyReport extends ObjectVersion, Enforced {
+  readonly address: string;
+  readonly errors: readonly PolicyError[];
+  readonly conditions: readonly Condition[];
 }
 
 /**
@@ -32,22 +54,25 @@ interface Entry {
 export class PolicyInputs {
   readonly #deps: PolicyInputsDependencies;
   readonly #entries = new Map<string, Entry>();
+  /** What each entry was parsed from, without what does not change a policy: its status, its resource version. */
+  readonly #contents = new Map<string, string>();
+  #revision = 0;
   readonly #sources: { readonly kind: string; readonly changes: Changes<KubeObject> }[];
   readonly #identityChanges: Changes<Identity>;
   readonly #groupChanges: Changes<KubeObject>;
   readonly #serviceChanges: readonly Changes<never>[];
   readonly #endpointChanges: Changes<KubeObject>;
-  readonly #namedPorts = new Map<number, Map<string, NamedPorts>>();
+  readonly #namedPorts = new NamedPortBook();
+  readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
   #serviceUsers = false;
+  #localPolicies = -1;
+  readonly #renamed = new Set<number>();
 
   constructor(dependencies: PolicyInputsDependencies) {
     this.#deps = dependencies;
     const { inputs } = dependencies;
-    this.#sources = [
-      { kind: 'NetworkPolicy', changes: inputs.networkPolicies.table.changes() },
-      { kind: 'CiliumNetworkPolicy', changes: inputs.ciliumNetworkPolicies.table.changes() },
-      { kind: 'CiliumClusterwideNetworkPolicy', changes: inputs.ciliumClusterwideNetworkPolicies.table.changes() },
-    ];
+    this.#sources = policySources(inputs).map(({ resource, table }) => ({ kind: resource.kind, changes: table.changes() }));
+    this.#local = dependencies.local?.(identity => this.#namedPorts.of(identity));
     this.#identityChanges = dependencies.identities.changes();
     this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
     this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
@@ -57,7 +82,7 @@ export class PolicyInputs {
   /** Tables whose change asks for a pass. */
   get watched(): readonly { watch(onMark: () => void): () => void }[] {
     const { inputs } = this.#deps;
-    return [inputs.networkPolicies.table, inputs.ciliumNetworkPolicies.table, inputs.ciliumClusterwideNetworkPolicies.table, inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table];
+    return [...policySources(inputs).map(({ table }) => table), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table, inputs.nodes.table];
   }
 
   get size(): number {
@@ -67,15 +92,27 @@ export class PolicyInputs {
   get counts(): { readonly total: number; readonly invalid: number; readonly degraded: number } {
     let invalid = 0;
     let degraded = 0;
-    for (const { policy, errors } of this.#entries.values()) {
+    for (const { version, errors } of this.#entries.values()) {
       if (errors.length > 0) invalid++;
-      if (policy?.conditions.some(condition => condition.severity === 'degraded')) degraded++;
+      if (version?.policy.conditions.some(condition => condition.severity === 'degraded')) degraded++;
     }
     return { total: this.#entries.size, invalid, degraded };
   }
 
-  describe(): object[] {
-    return [...this.#entries].map(([address, { policy, errors }]) => ({ address, errors, conditions: policy?.conditions ?? [] }));
+  /** Counts changes of the policies that the engine was given. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  versions(): PolicyVersion[] {
+    return [...this.#entries.values()].map(entry => entry.version).filter(version => version !== undefined);
+  }
+
+  report(enforced: (version: PolicyVersion) => Enforced): PolicyReport[] {
+    return [...this.#entries].map(([address, { seen, version, errors }]) => ({
+      address, ...seen, errors, conditions: version?.policy.conditions ?? [],
+      ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : enforced(version!)),
+    }));
   }
 
   /** Brings the engine level with the tables; true when sets have to be compiled anew. */
@@ -84,9 +121,10 @@ export class PolicyInputs {
     const groups = this.#takeGroups();
     const services = this.#takeServices();
     const identities = this.#takeIdentities();
-    // Before the first lists the prefixes of an earlier agent stay: fewer policies would look like fewer prefixes.
+    // Before the first lists the prefixes, nodes and networks of an earlier agent stay: fewer policies would look like fewer of them.
+    const local = this.#deps.isSynced() && this.#takeLocal();
     const prefixes = this.#deps.isSynced() && this.#takePrefixes();
-    return policies || groups || services || identities || prefixes;
+    return policies || groups || services || identities || local || prefixes;
   }
 
   subjectOf(endpoint: Endpoint): Subject {
@@ -99,24 +137,41 @@ export class PolicyInputs {
       if (!changes.pending) continue;
       const { changed: objects, deleted } = changes.take();
       for (const object of objects) changed = this.#parse({ ...object, kind }) || changed;
-      for (const key of deleted) changed = this.#entries.delete(addressOf(kind, key)) || changed;
+      for (const key of deleted) changed = this.#forget(addressOf(kind, key)) || changed;
     }
     if (changed) {
-      const policies = [...this.#entries.values()].map(entry => entry.policy).filter(policy => policy !== undefined);
+      this.#revision++;
+      const policies = this.versions().map(version => version.policy);
       this.#serviceUsers = policies.some(usesServices);
       this.#deps.engine.setPolicies(policies);
     }
     return changed;
   }
 
-  /** An object that became invalid keeps its last valid form in force; the API refuses such objects, but other clients may not ask. */
+  /**
+   * An object that became invalid keeps its last valid form in force; the API refuses such objects, but other clients may not
+   * ask. A change of its status alone changes no policy: every agent writes its own part there.
+   */
   #parse(object: KubeObject): boolean {
-    const result = parsePolicy(object, { clusterName: this.#deps.clusterName });
-    const address = addressOf(object.kind, object.metadata.namespace === undefined ? object.metadata.name : `${object.metadata.namespace}/${object.metadata.name}`);
+    const { uid, generation, resourceVersion, namespace, name, annotations } = object.metadata;
+    const seen: ObjectVersion = { ...(uid === undefined ? {} : { uid }), ...(generation === undefined ? {} : { generation }), ...(resourceVersion === undefined ? {} : { resourceVersion }) };
+    const address = addressOf(object.kind, namespace === undefined ? name : `${namespace}/${name}`);
     const before = this.#entries.get(address);
-    if (result.policy) this.#entries.set(address, { policy: result.policy, errors: [] });
-    else this.#entries.set(address, { ...(before?.policy ? { policy: before.policy } : {}), errors: result.errors });
-    return result.policy !== undefined;
+    const content = JSON.stringify([uid, generation ?? object.spec, generation ?? object['specs'], annotations]);
+    if (before && this.#contents.get(address) === content) {
+      this.#entries.set(address, { ...before, seen });
+      return false;
+    }
+    this.#contents.set(address, content);
+    const { policy, errors } = parsePolicy(object, { clusterName: this.#deps.clusterName, nodeLabels: true });
+    if (policy) this.#entries.set(address, { seen, version: { policy, revision: this.#revision + 1 }, errors: [] });
+    else this.#entries.set(address, { seen, ...(before?.version ? { version: before.version } : {}), errors });
+    return policy !== undefined;
+  }
+
+  #forget(address: string): boolean {
+    this.#contents.delete(address);
+    return this.#entries.delete(address);
   }
 
   #takeIdentities(): boolean {
@@ -124,29 +179,32 @@ export class PolicyInputs {
     if (!this.#identityChanges.pending && renamed.size === 0) return false;
     const { changed, deleted } = this.#identityChanges.take();
     const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
-    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, [...(this.#namedPorts.get(identity.id)?.values() ?? [])]);
-    for (const key of deleted) {
-      this.#deps.engine.removeIdentity(Number(key));
-      this.#namedPorts.delete(Number(key));
-    }
+    for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, this.#namedPorts.of(identity.id));
+    for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
     return true;
   }
 
-  /** Port names of the pods behind each identity: egress rules with a named port ask for them. Returns whose changed. */
+  /** Port names of the pods behind each identity. Returns whose changed. */
   #takeNamedPorts(): Set<number> {
-    const renamed = new Set<number>();
-    if (!this.#endpointChanges.pending) return renamed;
-    for (const object of this.#endpointChanges.take().changed as readonly CiliumEndpoint[]) {
-      const ports = object.status?.['named-ports'];
-      if (!ports || ports.length === 0 || !object.status) continue;
-      const text = JSON.stringify(ports);
-      const identity = object.status.identity.id;
-      const known = this.#namedPorts.get(identity) ?? new Map<string, NamedPorts>();
-      if (known.has(text)) continue;
-      this.#namedPorts.set(identity, known.set(text, namedPortMap(ports)));
-      renamed.add(identity);
+    if (!this.#endpointChanges.pending) return new Set();
+    const { changed, deleted } = this.#endpointChanges.take();
+    const renamed = new Set(deleted.flatMap(key => this.#namedPorts.remove(key)));
+    for (const object of changed as readonly CiliumEndpoint[]) {
+      const ports = object.status?.['named-ports'] ?? [];
+      const identity = object.status?.identity.id ?? 0;
+      for (const id of this.#namedPorts.set(objectKey(object), identity, JSON.stringify(ports), namedPortMap(ports))) renamed.add(id);
     }
+    for (const id of renamed) this.#renamed.add(id);
     return renamed;
+  }
+
+  #takeLocal(): boolean {
+    if (!this.#local) return false;
+    const policies = this.#localPolicies === this.#revision ? undefined : this.versions().map(version => version.policy);
+    this.#localPolicies = this.#revision;
+    const renamed = new Set(this.#renamed);
+    this.#renamed.clear();
+    return this.#local.refresh(policies, renamed);
   }
 
   #takeGroups(): boolean {
@@ -208,6 +266,10 @@ function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined):
 function addressOf(kind: string, key: string): string {
   const [namespace, name] = key.includes('/') ? [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)] : [undefined, key];
   return policyAddress({ kind, name, ...(namespace === undefined ? {} : { namespace }) });
+}
+
+function invalidText(errors: readonly PolicyError[], earlierInForce: boolean): string {
+  return `${errors.map(error => `${error.path}: ${error.message}`).join('; ')}${earlierInForce ? '; the version before it stays in force' : '; it is not in force'}`;
 }
 
 function usesServices(policy: Policy): boolean {

@@ -92,7 +92,7 @@ class World {
       identities: new Table<{ readonly id: number }>('identities', i => String(i.id)), prefixes: new PrefixIdentities(),
     });
     this.regenerator = new Regenerator({
-      maps, endpoints: this.endpoints, log: silentLogger, audit: false, synced: () => true,
+      maps, endpoints: this.endpoints, log: silentLogger, audit: () => false, synced: () => true,
       refreshEngine: () => {
         const was = this.#dirty;
         this.#dirty = false;

@@ -1,3 +1,4 @@
+import { EndpointFlag } from '../datapath/generated/enums.ts';
 import type { NodeMaps } from '../datapath/maps.ts';
 import { mapTarget } from '../datapath/map-target.ts';
 import { addressKey, type AddressRow } from '../features/addresses/book.ts';
@@ -22,9 +23,14 @@ export interface RegenerateDependencies {
   /** What changed of the ipcache's rows since the last call. */
   readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
   readonly hostRows: () => readonly EndpointRow[];
-  readonly audit: boolean;
+  /** Whether what policies deny this endpoint passes. Asked as soon as the first lists are there. */
+  readonly audit: (endpoint: Endpoint) => boolean;
+  /** Who a local pod is as a destination at an address, where that is another number than its identity. */
+  readonly policyIdentity?: (endpoint: Endpoint, address: string) => number | undefined;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
   readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
+  /** After each pass: what the sets in the kernel and the endpoints were brought to. */
+  readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
 }
@@ -88,6 +94,7 @@ export class Regenerator {
     this.addressReconciler.settle();
     if (this.#changed || stale) this.#bumpGeneration();
     this.#retireSets();
+    this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
     return waits.length > 0 ? Math.min(...waits) : undefined;
   }
@@ -146,13 +153,18 @@ export class Regenerator {
     for (const endpoint of this.#deps.endpoints.rows()) {
       const sets = this.#bySubject.get(subjectKey(endpoint));
       for (const address of endpointAddresses(endpoint)) {
-        const kept = sets ? undefined : this.#adoptedSets(address, endpoint);
+        const present = sets && this.#deps.synced() ? undefined : this.#adopted(address, endpoint);
+        const kept = sets ? undefined : present;
+        const policyIdentity = this.#deps.policyIdentity?.(endpoint, address);
         rows.push({
           address, ifindex: endpoint.ifindex, id: endpoint.id, identity: endpoint.identity,
           ingressSet: sets?.ingress.id ?? kept?.ingressSet ?? 0,
           egressSet: sets?.egress.id ?? kept?.egressSet ?? 0,
           mac: endpoint.mac, hostMac: endpoint.hostMac,
-          ready: sets !== undefined || kept !== undefined, host: false, audit: this.#deps.audit,
+          ready: sets !== undefined || kept !== undefined, host: false,
+          // Until the annotations have been read, what an earlier agent has read of them holds.
+          audit: this.#deps.synced() ? this.#deps.audit(endpoint) : ((present?.flags ?? 0) & EndpointFlag.Audit) !== 0,
+          ...(policyIdentity === undefined ? {} : { policyIdentity }),
         });
       }
     }
@@ -160,7 +172,7 @@ export class Regenerator {
   }
 
   /** What the kernel enforces for this very endpoint since before this agent started. */
-  #adoptedSets(address: string, endpoint: Endpoint): { ingressSet: number; egressSet: number } | undefined {
+  #adopted(address: string, endpoint: Endpoint): { ingressSet: number; egressSet: number; flags: number } | undefined {
     const present = this.#deps.maps.endpoints.lookup(endpointLayout.keyFromText(address));
     return present && present.id === endpoint.id && present.ingressSet !== 0 ? present : undefined;
   }

@@ -2,18 +2,23 @@ import { release } from 'node:os';
 import type { NodeDevices } from '../datapath/node-devices.ts';
 import type { OpenedMaps } from '../datapath/maps.ts';
 import type { Programs } from '../datapath/programs.ts';
+import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
+import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
-import type { Endpoint } from '../features/endpoints/endpoint.ts';
+import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { identityScope } from '../model/identity.ts';
 import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { reflectors, type Inputs } from './inputs.ts';
-import type { PolicyInputs } from './policy-inputs.ts';
+import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
+import type { Enforcement } from './enforcement.ts';
+import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import { answered, type Routes } from './server.ts';
 import type { Services } from '../features/services/start.ts';
@@ -31,10 +36,14 @@ export interface AgentParts {
   readonly endpoints: Table<Endpoint>;
   readonly regenerator: Regenerator;
   readonly policies: PolicyInputs;
+  readonly enforcement: Enforcement;
   readonly services: Services;
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
+  readonly nodeIdentities: NodeIdentities;
+  readonly networkIdentities: NetworkIdentities;
+  readonly auditSources: AuditSources;
   readonly isSynced: () => boolean;
 }
 
@@ -52,17 +61,18 @@ export function agentRoutes(parts: AgentParts): Routes {
       await serveFlows(flows, request, response);
       return answered;
     },
-    '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint) })),
+    '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint), ...describeAudit(parts, endpoint) })),
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),
       ...[...prefixes.entries()].map(([prefix, id]) => ({ id, labels: prefixes.labels(id)?.array ?? [], prefix })),
+      ...[...parts.nodeIdentities.entries(), ...parts.networkIdentities.entries()].filter(([id]) => identityScope(id) !== 'reserved').map(([id, labels]) => ({ id, labels: labels.array })),
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(opened.maps.ruleStats),
-    '/v1/policies': () => parts.policies.describe(),
+    '/v1/policies': () => policyReports(parts),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
       const found = tables.find(({ table }) => table.name === rest);
@@ -73,6 +83,16 @@ export function agentRoutes(parts: AgentParts): Routes {
       return map && firstEntries(map.entries(), Number(url.searchParams.get('limit') ?? 1000));
     },
   };
+}
+
+export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
+  const versions = policies.versions();
+  return policies.report(version => enforcement.of(version, versions));
+}
+
+/** Valid policies that the kernel does not hold, with the reason: the invalid ones are counted, and say why on the object. */
+function notEnforced(parts: AgentParts): { readonly address: string; readonly error: string }[] {
+  return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
 }
 
 function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
@@ -105,13 +125,14 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
     endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
     identities: parts.identities.size,
     services: parts.services.table.size,
-    policies: { ...parts.policies.counts, sets: regenerator.sets.size },
+    policies: { ...parts.policies.counts, sets: regenerator.sets.size, notEnforced: notEnforced(parts) },
     kubernetes: {
       connected,
       ...(lastContact > 0 ? { lastContact: new Date(lastContact).toISOString() } : {}),
       ...(error === undefined ? {} : { error }),
     },
     tables: tables.map(({ table, reconciler }): TableStatus => ({ name: table.name, rows: table.size, pending: reconciler.pending - reconciler.failed, failed: reconciler.failed, synced: table.synced })),
+    audit: auditNames(endpoints.rows(), parts.auditSources),
     errors: errors(regenerator, tables),
     events: { flows: stats.flows, drops: stats.drops, lostFlows: stats.lostFlows, lostDrops: stats.lostDrops },
     addresses: {
@@ -172,6 +193,13 @@ function ruleStats(map: OpenedMaps['maps']['ruleStats']): object[] {
 function describeSets(regenerator: Regenerator, endpoint: Endpoint): object | undefined {
   const sets = regenerator.setsOf(endpoint);
   return sets && { ingress: sets.ingress.id, egress: sets.egress.id };
+}
+
+/** Why denials pass there, once the kernel's row says so. */
+function describeAudit({ regenerator, auditSources }: AgentParts, endpoint: Endpoint): { readonly audit?: AuditReason } {
+  const reason = auditReason(endpoint, auditSources);
+  const inKernel = endpointAddresses(endpoint).every(address => regenerator.endpointRows.get(address)?.audit === true);
+  return reason !== undefined && inKernel ? { audit: reason } : {};
 }
 
 function firstEntries(entries: Iterable<readonly [unknown, unknown]>, limit: number): object[] {

@@ -58,7 +58,7 @@ spec:
     test('version and api-resources', async () => {
       assert.match(await ok(['version']), /v1\.33\.0-cirri/);
       const resources = await ok(['api-resources']);
-      for (const line of [/^pods +po +v1 +true +Pod$/m, /^deployments +deploy +apps\/v1 +true +Deployment$/m, /^ciliumnetworkpolicies +cnp,ciliumnp +cilium\.io\/v2 +true +CiliumNetworkPolicy$/m]) assert.match(resources, line);
+      for (const line of [/^pods +po +v1 +true +Pod$/m, /^deployments +deploy +apps\/v1 +true +Deployment$/m, /^ciliumnetworkpolicies +cnp,ciliumnp +cilium\.io\/v2 +true +CiliumNetworkPolicy$/m, /^adminnetworkpolicies +anp +policy\.networking\.k8s\.io\/v1alpha1 +false +AdminNetworkPolicy$/m, /^clusternetworkpolicies +policy\.networking\.k8s\.io\/v1alpha2 +false +ClusterNetworkPolicy$/m]) assert.match(resources, line);
       assert.match(await ok(['api-versions']), /^networking\.k8s\.io\/v1$/m);
     });
 
@@ -150,6 +150,9 @@ spec:
       assert.match(await ok(['explain', 'pod.spec.containers.ports']), /containerPort\s+<integer> -required-/);
       assert.match(await ok(['explain', 'deployment.spec', '--recursive']), /revisionHistoryLimit\s+<integer>/);
       assert.match(await ok(['explain', 'cnp.spec']), /endpointSelector\s+<Object>/);
+      assert.match(await ok(['explain', 'anp.spec.egress.to']), /networks\s+<\[\]string>\s+Ranges of addresses/);
+      assert.match(await ok(['explain', 'banp.spec.ingress', '--recursive']), /action\s+<string> -required-[^]*portRange\s+<Object>/);
+      assert.match(await ok(['explain', 'clusternetworkpolicies.spec']), /tier\s+<string> -required-/);
     });
 
     test('describe', async () => {

@@ -11,7 +11,7 @@ import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
 import { writePrivate } from './secrets.ts';
 import { startApiServer } from './server.ts';
-import { ciliumDefinitions } from './crds/cilium.ts';
+import { clusterDefinitions } from './crds/definitions.ts';
 import { validatePolicyObject } from './policy-admission.ts';
 
 const log = createLogger({ process: 'apiserver' });
@@ -27,7 +27,7 @@ try {
 async function main(): Promise<void> {
   const { paths } = instanceFromEnv(process.env);
   const record = readRecord(paths.clusterJson);
-  const server = await startApiServer({ record, paths, definitions: ciliumDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
+  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
   const pidFile = `${paths.run}/apiserver.pid`;
   writePrivate(pidFile, `${process.pid} ${startTicks()}\n`);
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });

@@ -4,12 +4,13 @@ import type { SemanticValidation } from './verbs/context.ts';
 
 const policyKinds: Readonly<Record<string, string>> = {
   CiliumNetworkPolicy: 'cilium.io/', CiliumClusterwideNetworkPolicy: 'cilium.io/', NetworkPolicy: 'networking.k8s.io/',
+  AdminNetworkPolicy: 'policy.networking.k8s.io/', BaselineAdminNetworkPolicy: 'policy.networking.k8s.io/', ClusterNetworkPolicy: 'policy.networking.k8s.io/',
 };
 
 /** Admission of policies by the engine that will enforce them: what it cannot parse is refused, what it will not enforce as written is said. */
 export function validatePolicyObject(object: KubeObject, clusterName: string): ReturnType<SemanticValidation> {
   const group = policyKinds[object.kind];
   if (group === undefined || !object.apiVersion.startsWith(group)) return { errors: [], warnings: [] };
-  const { errors = [], conditions } = parsePolicy(object, { clusterName });
+  const { errors = [], conditions } = parsePolicy(object, { clusterName, nodeLabels: true });
   return { errors, warnings: conditions.map(c => `${c.path}: ${c.message}`) };
 }

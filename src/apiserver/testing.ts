@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { statePaths } from '../model/cluster.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { silentLogger } from '../std/log.ts';
-import { ciliumDefinitions } from './crds/cilium.ts';
+import { clusterDefinitions } from './crds/definitions.ts';
 import type { JsonObject, KubeObject } from './object.ts';
 import { validatePolicyObject } from './policy-admission.ts';
 import { startApiServer } from './server.ts';
@@ -41,7 +41,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async open(): Promise<void> {
-    this.server = await startApiServer({ record: testRecord, paths: this.paths, definitions: ciliumDefinitions }, { validate: this.#validate, log: silentLogger });
+    this.server = await startApiServer({ record: testRecord, paths: this.paths, definitions: clusterDefinitions }, { validate: this.#validate, log: silentLogger });
   }
 
   async restart(): Promise<void> {

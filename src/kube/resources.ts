@@ -23,9 +23,11 @@ export function pathOf(resource: Resource, name?: string, namespace?: string, su
   return parts.join('/');
 }
 
-const namespaced = (group: string, version: string, plural: string, kind: string): Resource =>
+type KindOf<K extends string> = Resource & { readonly kind: K };
+
+const namespaced = <K extends string>(group: string, version: string, plural: string, kind: K): KindOf<K> =>
   ({ group, version, plural, kind, namespaced: true });
-const clusterWide = (group: string, version: string, plural: string, kind: string): Resource =>
+const clusterWide = <K extends string>(group: string, version: string, plural: string, kind: K): KindOf<K> =>
   ({ group, version, plural, kind, namespaced: false });
 
 /** Every kind that this project reads or writes. */
@@ -55,6 +57,10 @@ export const resources = {
   ingressClasses: clusterWide('networking.k8s.io', 'v1', 'ingressclasses', 'IngressClass'),
   leases: namespaced('coordination.k8s.io', 'v1', 'leases', 'Lease'),
   customResourceDefinitions: clusterWide('apiextensions.k8s.io', 'v1', 'customresourcedefinitions', 'CustomResourceDefinition'),
+  // policy.networking.k8s.io
+  adminNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha1', 'adminnetworkpolicies', 'AdminNetworkPolicy'),
+  baselineAdminNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha1', 'baselineadminnetworkpolicies', 'BaselineAdminNetworkPolicy'),
+  clusterNetworkPolicies: clusterWide('policy.networking.k8s.io', 'v1alpha2', 'clusternetworkpolicies', 'ClusterNetworkPolicy'),
   // cilium.io
   ciliumNetworkPolicies: namespaced('cilium.io', 'v2', 'ciliumnetworkpolicies', 'CiliumNetworkPolicy'),
   ciliumClusterwideNetworkPolicies: clusterWide('cilium.io', 'v2', 'ciliumclusterwidenetworkpolicies', 'CiliumClusterwideNetworkPolicy'),

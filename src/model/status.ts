@@ -15,7 +15,12 @@ export interface AgentStatus {
   readonly endpoints: { readonly total: number; readonly ready: number };
   readonly identities: number;
   readonly services: number;
-  readonly policies: { readonly total: number; readonly invalid: number; readonly degraded: number; readonly sets: number };
+  readonly policies: { readonly total: number; readonly invalid: number; readonly degraded: number; readonly sets: number;
+    /** Valid, and not in force on this node: why, by address. At most 20. */
+    readonly notEnforced: readonly { readonly address: string; readonly error: string }[];
+  };
+  /** Where denials pass: everywhere, or in these namespaces and for these pods of the node. */
+  readonly audit: { readonly cluster: boolean; readonly namespaces: readonly string[]; readonly pods: readonly string[] };
   readonly kubernetes: { readonly connected: boolean; readonly lastContact?: string; readonly error?: string };
   readonly tables: readonly TableStatus[];
   /** Rows in error and other present trouble, worst first. */

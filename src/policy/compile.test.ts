@@ -33,7 +33,7 @@ function content(set: CompiledSet): unknown {
 const runs = Number(process.env['CIRRI_PROPERTY_RUNS'] ?? 150);
 
 test('the kernel\'s lookup in a compiled set gives the verdict and the rule of the plain evaluation, for every peer, protocol and port', () => {
-  const modes = fc.constantFrom<EngineOptions>({}, {}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' });
+  const modes = fc.constantFrom<EngineOptions>({}, {}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' }, { provides: { proxy: true, authentication: true } });
   fc.assert(fc.property(policies, modes, (list, options) => {
     const engine = engineOf(list, options);
     const identities = identitiesFor(engine, testPods);
@@ -46,7 +46,8 @@ test('the kernel\'s lookup in a compiled set gives the verdict and the rule of t
         const expected = evaluate(world, one, direction, peer, protocol, port);
         const row = lookup(set, peer?.id ?? 4242, protocol, port);
         assert.ok(row, 'no row');
-        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
+        const shadow = row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)?.address } };
+        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address, ...shadow }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
       }
     }
   }), { numRuns: runs });

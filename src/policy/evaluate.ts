@@ -51,8 +51,9 @@ type Answer = { readonly verdict: 'allow' | 'deny' | 'redirect' | 'pass'; readon
 export function evaluate(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): Evaluation {
   const question = { world, subject, direction, peer, protocol, port };
   const enforced = answer(question, (mode, verdict) => mode === 'enforce' || (mode === 'audit' && verdict !== 'deny'));
-  const audited = answer(question, mode => mode !== 'shadow');
-  const shadow = answer(question, (mode, verdict) => mode !== 'audit' || verdict !== 'deny');
+  const has = (wanted: PolicyMode) => world.policies.some(p => p.mode === wanted);
+  const audited = has('audit') ? answer(question, mode => mode !== 'shadow') : enforced;
+  const shadow = has('shadow') ? answer(question, (mode, verdict) => mode !== 'audit' || verdict !== 'deny') : enforced;
   const denies = enforced.verdict === 'deny';
   return {
     ...(!denies && audited.verdict === 'deny' ? { verdict: 'audit', rule: audited.rule } : { verdict: enforced.verdict as 'allow', rule: enforced.rule }),
@@ -81,7 +82,9 @@ function answer(question: Question, takesPart: (mode: PolicyMode, verdict: Answe
   if (normal) return normal;
   const names = [...new Set(denying.map(policyText))].join(',');
   if (denying.length > 0 || mode === 'always') return { verdict: 'deny', rule: names === '' ? `default/always/${direction}` : `default/deny/${direction}/${names}` };
-  return firstRule(question, rules('baseline')) ?? { verdict: 'allow', rule: `default/allow/${direction}` };
+  const last = firstRule(question, rules('baseline'));
+  // Nobody comes after the tier baseline: what it passes on is allowed.
+  return last ? { ...last, verdict: last.verdict === 'pass' ? 'allow' : last.verdict } : { verdict: 'allow', rule: `default/allow/${direction}` };
 }
 
 /** Tiers admin and baseline: the first that applies. */

@@ -132,8 +132,18 @@ function parseRule(context: RuleContext, dialect: Dialect, value: unknown, path:
   if (peerList.length === 0) reader.fail(join(path, peerField), `${peerField} must have at least one peer`, 'write "- namespaces: {}" for all pods');
   checkLength(context, peerList, join(path, peerField), limits.peers, 'peers', 'write several rules');
   const peers = peerList.flatMap((item, i) => parsePeer(context, item, `${path}.${peerField}[${i}]`, direction, effect));
+  const ports = parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports));
+  if (ports !== 'any' && ports.some(port => 'name' in port)) refuseNameless(context, peerList, `${path}.${peerField}`);
   const notEnforced = peers.some(isName) ? { notEnforced: 'domainNames need names learned from DNS' } : {};
-  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports: parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports)), ...notEnforced };
+  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports, ...notEnforced };
+}
+
+/** Only pods have ports with names. */
+function refuseNameless({ reader }: RuleContext, peers: readonly unknown[], path: string): void {
+  peers.forEach((peer, i) => {
+    const kind = ['nodes', 'networks', 'domainNames'].find(field => (peer as Fields | null)?.[field] !== undefined);
+    if (kind !== undefined) reader.fail(`${path}[${i}].${kind}`, `${kind} do not go with a port by name: only pods have ports with names`, 'give the port by number, or write another rule');
+  });
 }
 
 function isName(peer: Peer): boolean {
@@ -153,7 +163,7 @@ function parsePeer(context: RuleContext, value: unknown, path: string, direction
   switch (kind) {
     case 'namespaces': return selectorPeer(context, namespacesSelector(context, fields![kind], at));
     case 'pods': return selectorPeer(context, podsSelector(context, fields![kind], at));
-    case 'nodes': return nodePeers(context, fields![kind], at);
+    case 'nodes': return nodePeers(context, fields![kind], at, effect);
     case 'networks': return networkPeers(context, fields![kind], at);
     case 'domainNames': return namePeers(context, fields![kind], at, effect);
   }
@@ -164,11 +174,19 @@ function selectorPeer(context: RuleContext, selector: EndpointSelector | undefin
   return [{ type: 'selector', selector: mentions(selector, r => r.source === 'reserved') ? selector : scopeCluster(selector, context.scope) }];
 }
 
-/** The pod's own node is `host`, the others are remote nodes; both bear the labels of their Node objects. */
-function nodePeers({ reader }: RuleContext, value: unknown, path: string): readonly Peer[] {
+/**
+ * The pod's own node is `host`, the others are remote nodes; both bear the labels of their Node objects, or where they do not, a
+ * selector on labels cannot be told to match: a rule that denies then covers every node, any other none.
+ */
+function nodePeers({ reader, conditions, nodeLabels }: RuleContext, value: unknown, path: string, effect: Effect): readonly Peer[] {
   const selector = parseSelector(reader, value, path, { ...kubernetesSelector, defaultSource: 'node' });
   const at = (key: string): Requirement => ({ source: 'reserved', key, operator: 'Exists', values: [] });
-  return selector ? ['host', 'remote-node'].map(key => ({ type: 'selector', selector: selector.and(at(key)), written: `nodes ${selector.describe()}` })) : [];
+  if (!selector) return [];
+  const isTold = selector.isEverything || nodeLabels;
+  if (!isTold) conditions.push({ type: 'SelectsNothing', severity: 'degraded', path, message: `nodes have no identities of their own yet: ${effect === 'deny' ? 'the deny rule covers every node' : 'a selector on node labels matches nothing'}` });
+  if (!isTold && effect !== 'deny') return [];
+  const wanted = isTold ? selector : EndpointSelector.everything;
+  return ['host', 'remote-node'].map(key => ({ type: 'selector', selector: wanted.and(at(key)), written: `nodes ${selector.describe()}` }));
 }
 
 function networkPeers(context: RuleContext, value: unknown, path: string): readonly Peer[] {

@@ -60,10 +60,14 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
   each('Entities', (value, p) => parseEntity(reader, value, p, options.scope));
   each('CIDR', (value, p) => parseCidrPeer(reader, value, p));
   each('CIDRSet', (value, p) => parseCidrRule(reader, value, p));
-  each('Nodes', (value, p) => parseNodePeer(reader, value, p, options));
+  let notEnforced: string | undefined;
+  each('Nodes', (value, p) => {
+    const nodes = parseNodePeer(reader, value, p, options);
+    if (nodes.length === 0) notEnforced = 'nodes have no identities of their own';
+    return nodes;
+  });
 
   // Unlike the lists above, these three count as absent when empty (upstream).
-  let notEnforced: string | undefined;
   const eachIfAny = (name: string, parse: (value: unknown, path: string) => readonly Peer[]) => {
     const items = list(name);
     if (!items?.length) return void (items && warnEmpty(options, at(name), 'an empty list'));
@@ -138,7 +142,8 @@ function parseNodePeer(reader: FieldReader, value: unknown, path: string, option
   if (!selector) return [];
   if (selector.isEverything || options.nodeLabels) return [nodePeer(scopeNode(selector, options))];
   condition(options, 'SelectsNothing', path, `nodes have no identities of their own yet: ${options.deny ? 'the deny rule covers every remote node' : 'a selector on node labels matches nothing'}`);
-  return [nodePeer(options.deny ? EndpointSelector.of([remoteNode]) : selector.and(remoteNode))];
+  // A negative requirement would hold for every node, as none bears its labels.
+  return options.deny ? [nodePeer(EndpointSelector.of([remoteNode]))] : [];
 }
 
 function scopeNode(selector: EndpointSelector, options: PeerOptions): EndpointSelector {

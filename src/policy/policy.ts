@@ -67,7 +67,7 @@ export interface PolicySpec {
  * - `unauthenticated`: an allow rule that requires authentication, which nobody provides yet: denies what it covers, also
  *   against plain allows, as upstream drops until the peers have authenticated.
  * - `unproxied`: an allow rule with a condition that only a proxy could check: denies what no plain allow covers.
- * - `pass` (tier admin): the next tier decides.
+ * - `pass`: the next tier decides; after the tier baseline that is the default, which allows.
  */
 export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'unproxied' | 'pass';
 

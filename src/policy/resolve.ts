@@ -3,6 +3,7 @@ import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
+import type { Prefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
 
@@ -71,7 +72,11 @@ export function selectsGroup(peer: Pick<CidrGroupPeer, 'name' | 'selector'>, gro
   return peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels);
 }
 
-/** Exceptions count where they lie inside one of the group's prefixes. */
+/** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, group: CidrGroup): readonly ResolvedCidr[] {
-  return group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => cidrContains(parsePrefix(cidr), parsePrefix(hole))) }));
+  return group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => overlap(parsePrefix(cidr), parsePrefix(hole))) }));
+}
+
+function overlap(a: Prefix, b: Prefix): boolean {
+  return cidrContains(a, b) || cidrContains(b, a);
 }

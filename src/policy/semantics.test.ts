@@ -23,12 +23,13 @@ const pods: Readonly<Record<string, TestIdentity>> = {
 };
 
 /** Asks about one subject (x/web unless told) and its peers by name: 'y/web', 'world', 'host', '10.1.2.3', 'unknown'. */
-function ask(policies: readonly Policy[], options: { direction?: Direction; subject?: Subject; engine?: EngineOptions } = {}) {
+function ask(policies: readonly Policy[], options: { direction?: Direction; subject?: Subject; engine?: EngineOptions; groups?: typeof testGroups } = {}) {
+  const groups = options.groups ?? testGroups;
   const direction = options.direction ?? 'ingress';
   const one = options.subject ?? subject(pods['x/web']!.labels);
   const engine = new PolicyEngine(options.engine);
   engine.setServices(testServices);
-  engine.setCidrGroups(testGroups);
+  engine.setCidrGroups(groups);
   engine.setPolicies(policies);
   const identities = identitiesFor(engine, Object.values(pods));
   engine.setIdentities(identities.map(i => [i.id, i.labels, i.namedPorts] as const));
@@ -37,7 +38,7 @@ function ask(policies: readonly Policy[], options: { direction?: Direction; subj
     const peer = peerName === 'unknown' ? undefined : pods[peerName] ?? identities.find(i => i.labels.has('reserved', peerName) && i.labels.size <= 2) ?? identities.find(i => i.labels.has('cidr', peerName));
     if (peerName !== 'unknown' && !peer) throw new Error(`no peer ${peerName}`);
     const row = lookup(set, peer?.id ?? 4242, protocol, port)!;
-    const plain = evaluate({ policies, services: testServices, cidrGroups: testGroups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
+    const plain = evaluate({ policies, services: testServices, cidrGroups: groups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
     assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)!.address }, plain);
     return plain.verdict;
   };
@@ -270,6 +271,22 @@ test('a deny rule that cannot be resolved covers more, never less', () => {
   assert.deepEqual(['world', 'remote-node', 'x/db'].map(p => deny(p)), ['deny', 'deny', 'allow']);
 });
 
+test('V2 empty means nobody: while nodes have no identities, no selector on their labels allows anybody, a negative one neither', () => {
+  for (const selector of [{ matchLabels: { zone: 'east' } }, { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['east'] }] }, { matchExpressions: [{ key: 'zone', operator: 'DoesNotExist' }] }]) {
+    const may = ask([egress({ toNodes: [selector] })], { direction: 'egress' });
+    assert.deepEqual(['remote-node', 'kube-apiserver'].map(p => may(p)), ['deny', 'deny'], JSON.stringify(selector));
+  }
+  assert.equal(ask([egress({ toNodes: [{}] })], { direction: 'egress' })('remote-node'), 'allow');
+});
+
+test('an exception takes a narrower prefix of a CIDR group away, not only a hole in a wider one', () => {
+  for (const [except, verdict] of [['10.1.2.0/24', 'deny'], ['10.1.0.7/32', 'deny'], ['10.3.0.0/16', 'allow']] as const) {
+    const narrow = { name: 'narrow', labels: LabelSet.empty, cidrs: ['10.1.2.3/32', '10.1.0.7/32'] };
+    const may = ask([egress({ toCIDRSet: [{ cidrGroupRef: 'narrow', except: [except] }] })], { direction: 'egress', groups: [narrow] });
+    assert.equal(may(except === '10.1.2.0/24' ? '10.1.2.3/32' : '10.1.0.7/32'), verdict, except);
+  }
+});
+
 test('fromRequires keeps out the pods that lack the labels, whatever else allows them', () => {
   const may = ask([ingress({ fromRequires: [{ matchLabels: { app: 'web' } }] }, { fromEntities: ['all'] })]);
   assert.deepEqual(['x/db', 'y/web', 'world'].map(p => may(p)), ['deny', 'allow', 'allow']);
@@ -308,6 +325,38 @@ test('NetworkPolicy: podSelector and namespaceSelector in one peer are both requ
   const may = ask([knp('p', 'x', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: { matchLabels: { team: 'blue' } }, podSelector: { matchLabels: { app: 'web' } } }] }] })]);
   assert.deepEqual(['y/web', 'x/web', 'x/db', 'world'].map(p => may(p)), ['allow', 'deny', 'deny', 'deny']);
   assert.equal(ask([knp('p', 'x', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: {} }] }] })])('world'), 'deny');
+});
+
+// ---- tiers and modes ----
+
+test('pass hands over to the next tier; after the tier baseline that is the default, which allows', () => {
+  const cluster = (name: string, tier: 'Admin' | 'Baseline', priority: number, ...ingress: object[]) =>
+    policy({ kind: 'ClusterNetworkPolicy', metadata: { name }, spec: { tier, priority, subject: { namespaces: {} }, ingress } });
+  const all = { from: [{ namespaces: {} }] };
+  const baseline = cluster('b', 'Baseline', 5, { action: 'Pass', from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'db' } } } }] }, { action: 'Deny', ...all });
+  const may = ask([baseline]);
+  assert.deepEqual(['x/db', 'x/a', 'world'].map(p => may(p)), ['allow', 'deny', 'allow']);
+  assert.equal(ask([baseline, cluster('a', 'Admin', 1, { action: 'Pass', ...all }, { action: 'Accept', ...all })])('x/a'), 'deny');
+  assert.equal(ask([baseline, cluster('a', 'Admin', 1, { action: 'Accept', ...all })])('x/a'), 'allow');
+});
+
+test('the node reaches its pods in every view: a policy in audit or in shadow has nothing to report of it', () => {
+  for (const mode of ['audit', 'shadow']) {
+    const denying = policy({ kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'x', annotations: { 'policy.cirri.io/mode': mode } }, spec: { podSelector: {} } });
+    const engine = new PolicyEngine();
+    engine.setPolicies([denying]);
+    const row = lookup(engine.compile(subject(pods['x/web']!.labels), 'ingress'), 1, TCP, 80)!;
+    assert.deepEqual([row.verdict, row.shadow], ['allow', undefined], mode);
+  }
+});
+
+test('while nodes have no identities, a deny rule for nodes with labels covers every node, any other rule none', () => {
+  const nodes = [{ nodes: { matchLabels: { zone: 'east' } } }, { nodes: { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['east'] }] } }];
+  for (const to of nodes) for (const [action, verdict] of [['Deny', 'deny'], ['Allow', 'deny'], ['Pass', 'deny']] as const) {
+    const rule = policy({ kind: 'AdminNetworkPolicy', metadata: { name: 'a' }, spec: { priority: 1, subject: { namespaces: {} }, egress: [{ action, to: [to] }, ...(action === 'Deny' ? [] : [{ action: 'Deny', to: [{ nodes: {} }] }])] } });
+    for (const node of ['host', 'remote-node']) assert.equal(ask([rule], { direction: 'egress' })(node), verdict, `${action} ${JSON.stringify(to)}`);
+    assert.equal(rule.conditions.some(c => c.type === 'SelectsNothing' && c.severity === 'degraded'), true);
+  }
 });
 
 test('prefixes need identities: the engine names them, and those that are missing', () => {

@@ -30,7 +30,7 @@ export interface SetRules<User> {
 export function setRules<User>(specs: readonly PreparedSpec<User>[], subject: Subject, direction: Direction, options: Required<EngineOptions>, ids: RuleIds): SetRules<User> {
   const defaults = setDefaults(specs, direction, options, ids);
   const rules = specs.flatMap(s => s.rules.filter(r => r.rule.direction === direction));
-  const restricted = rules.length > 0 || defaults.enforced.info.effect === 'default-deny';
+  const restricted = rules.length > 0 || Object.values(defaults).some(d => d.info.effect === 'default-deny');
   const allowsLocalhost = direction === 'ingress' && !subject.isHost && options.allowLocalhost === 'always' && restricted;
   const defaultsText = Object.values(defaults).map(d => `${d.info.id} ${d.info.because} ${d.candidate.keepEstablished}`);
   const rulesText = rules.map(r => `${r.info.id} ${r.fingerprint} ${namedSpansText(r.rule, direction, subject)}`);
@@ -58,15 +58,16 @@ function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
 /** A rule as it takes part in a set, but for the ports. */
 export function ruleCandidate({ rule, info, policy }: PreparedRule<unknown>, order: number, provides: Required<EngineOptions>['provides']): Omit<Candidate, 'spans'> {
   return {
-    rule: info.id, ...verdictOf(rule.effect, provides), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+    rule: info.id, ...verdictOf(rule.effect, policy.tier, provides), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
   };
 }
 
 /** What an effect comes to with what there is to carry it out. */
-function verdictOf(effect: Effect, { proxy, authentication }: Required<EngineOptions>['provides']): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+function verdictOf(effect: Effect, tier: Tier, { proxy, authentication }: Required<EngineOptions>['provides']): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
   if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
   if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
-  return { verdict: effect, strength: strengths[effect] };
+  // After the last tier comes the default, which allows.
+  return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
 }
 
 export interface ResolvedSpans {

@@ -1,6 +1,6 @@
 /** Small worlds for the tests of this folder: random policies as users write them, and identities around them. */
 import fc from 'fast-check';
-import { cidrIdentityLabels, firstPrefixIdentity, identityLabels, reservedIdentities } from '../model/identity.ts';
+import { cidrIdentityLabels, firstPrefixIdentity, identityLabels, networkIdentityLabels, reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { LabelSet as Labels } from '../model/labels.ts';
 import type { CidrGroup, NamedPorts, PolicyEngine, Service, Subject } from './compile.ts';
@@ -50,6 +50,8 @@ export function identitiesFor(engine: PolicyEngine, pods: readonly TestIdentity[
   return [
     ...reservedIdentities.map(r => ({ id: r.id, labels: r.labels, namedPorts: [] })),
     ...pods,
+    ...engine.networkPrefixes().flatMap((network, i) => pods.slice(0, 3).map((one, j) => ({ id: 17_900_000 + i * 10 + j, labels: networkIdentityLabels(one.labels, network), namedPorts: one.namedPorts }))),
+    { id: 33_554_432, labels: Labels.of(['reserved:remote-node', 'node:zone=east']), namedPorts: [] },
     ...prefixes.map((prefix, i) => ({ id: firstPrefixIdentity + i, labels: cidrIdentityLabels(prefix, prefixes), namedPorts: [] })),
   ];
 }
@@ -139,11 +141,50 @@ const kubernetesPort = fc.oneof(
 const kubernetesEntries = (field: string) => fc.array(fc.tuple(fc.array(kubernetesPeer, { maxLength: 2 }), fc.array(kubernetesPort, { maxLength: 2 })).map(([p, ports]) => ({ [field]: p, ports })), { maxLength: 2 });
 const kubernetesSpec = fc.record({ podSelector: labelSelector, ingress: kubernetesEntries('from'), egress: kubernetesEntries('to'), policyTypes: fc.constantFrom<string[]>([], ['Ingress'], ['Ingress', 'Egress'], ['Egress']) });
 
-/** Objects of all three kinds, valid by construction. */
-export const policyObject: fc.Arbitrary<object> = fc.oneof(
+const clusterPeer = (prefix: 'from' | 'to') => fc.oneof(
+  fc.constantFrom<object>({ namespaces: {} }, { namespaces: { matchLabels: { team: 'blue' } } }, { namespaces: { matchExpressions: [{ key: 'team', operator: 'DoesNotExist' }] } }),
+  labelSelector.map(podSelector => ({ pods: { namespaceSelector: { matchLabels: { team: 'red' } }, podSelector } })),
+  ...(prefix === 'to' ? [fc.constantFrom<object>({ networks: ['10.0.0.0/8'] }, { networks: ['0.0.0.0/0', '::/0'] }, { networks: ['10.1.0.0/16'] }, { nodes: { matchLabels: { zone: 'east' } } })] : []),
+);
+const adminPort = fc.oneof(
+  fc.record({ portNumber: fc.record({ protocol: fc.constantFrom('TCP', 'UDP'), port: boundary }) }),
+  fc.constantFrom<object>({ namedPort: 'web' }, { portRange: { protocol: 'TCP', start: 79, end: 8080 } }, { portRange: { protocol: 'UDP', start: 1, end: 65535 } }),
+);
+const clusterProtocol = fc.oneof(
+  fc.record({ tcp: fc.record({ destinationPort: fc.record({ number: boundary }) }) }),
+  fc.constantFrom<object>({ destinationNamedPort: 'web' }, { udp: {} }, { tcp: { destinationPort: { range: { start: 79, end: 8080 } } } }),
+);
+function orderedRules(field: 'from' | 'to', actions: readonly string[], ports: object): fc.Arbitrary<object[]> {
+  return fc.array(fc.tuple(fc.constantFrom(...actions), fc.array(clusterPeer(field), { minLength: 1, maxLength: 2 }), ports as fc.Arbitrary<object>)
+    .map(([action, peer, more]) => ({ action, [field]: peer, ...(/"(networks|nodes)"/.test(JSON.stringify(peer)) && /amedPort"/.test(JSON.stringify(more)) ? {} : more) })), { maxLength: 3 });
+}
+function ordered(kind: string, names: readonly string[], actions: readonly string[], field: 'ports' | 'protocols', port: fc.Arbitrary<object>, more: fc.Arbitrary<object>): fc.Arbitrary<object> {
+  const ports = fc.array(port, { maxLength: 2 }).map(list => (list.length === 0 ? {} : { [field]: list }));
+  const subjectOf = fc.oneof(fc.constantFrom<object>({ namespaces: {} }, { namespaces: { matchLabels: { team: 'red' } } }), labelSelector.map(podSelector => ({ pods: { namespaceSelector: {}, podSelector } })));
+  return fc.tuple(fc.constantFrom(...names), subjectOf, orderedRules('from', actions, ports), orderedRules('to', actions, ports), more)
+    .map(([name, about, ingress, egress, rest]) => ({ kind, metadata: { name }, spec: { subject: about, ingress, egress, ...rest } }));
+}
+const priority = fc.constantFrom(0, 1, 10, 1000);
+const clusterPolicy = fc.oneof(
+  ordered('AdminNetworkPolicy', ['p', 'q'], ['Allow', 'Deny', 'Pass'], 'ports', adminPort, priority.map(value => ({ priority: value }))),
+  ordered('BaselineAdminNetworkPolicy', ['default'], ['Allow', 'Deny'], 'ports', adminPort, fc.constant({})),
+  ordered('ClusterNetworkPolicy', ['p', 'q', 'r'], ['Accept', 'Deny', 'Pass'], 'protocols', clusterProtocol, fc.tuple(priority, fc.constantFrom('Admin', 'Baseline')).map(([value, tier]) => ({ priority: value, tier }))),
+);
+
+/** Nearly all are enforced; some are in audit or in shadow, or keep what was established. */
+const annotations = fc.oneof(
+  { weight: 6, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.constantFrom({ 'policy.cirri.io/mode': 'audit' }, { 'policy.cirri.io/mode': 'shadow' }, { 'policy.cirri.io/established': 'keep' }) },
+);
+
+const plainObject = fc.oneof(
   fc.tuple(fc.constantFrom('x', 'y'), fc.constantFrom('p', 'q', 'r', 's'), ciliumSpec).map(([namespace, name, spec]) => ({ kind: 'CiliumNetworkPolicy', metadata: { name, namespace }, spec })),
   fc.tuple(fc.constantFrom('p', 'q', 'r'), fc.array(ciliumSpec, { minLength: 1, maxLength: 2 })).map(([name, specs]) => ({ kind: 'CiliumClusterwideNetworkPolicy', metadata: { name }, specs })),
   fc.tuple(fc.constantFrom('x', 'y'), fc.constantFrom('p', 'q'), kubernetesSpec).map(([namespace, name, spec]) => ({ kind: 'NetworkPolicy', metadata: { name, namespace }, spec })),
 );
+
+/** Objects of all kinds, valid by construction. */
+export const policyObject: fc.Arbitrary<object> = fc.tuple(fc.oneof({ weight: 3, arbitrary: plainObject }, { weight: 1, arbitrary: clusterPolicy }), annotations)
+  .map(([object, notes]) => ({ ...object, metadata: { ...(object as { metadata: object }).metadata, annotations: notes } }));
 
 export const policies: fc.Arbitrary<Policy[]> = fc.array(policyObject, { maxLength: 6 }).map(objects => objects.map(policy));

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isErrno } from './errno.ts';
+import { mount, mountFlags } from './mount.ts';
 import { createNetns, deleteNetns, isNetns, openNetns, withNetns } from './netns.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-netns-'));
 after(() => {
-  for (const name of ['a', 'b', 'c']) deleteNetns(join(folder, name));
+  for (const name of ['a', 'b', 'c', 'twice']) deleteNetns(join(folder, name));
   rmSync(folder, { recursive: true });
 });
 
@@ -56,6 +57,15 @@ test('a namespace cannot be created twice, and is deleted as often as one likes'
   assert.ok(!isNetns(join(folder, 'a')));
 });
 
+test('a namespace whose file is mounted over itself is deleted whole', () => {
+  const path = join(folder, 'twice');
+  createNetns(path);
+  mount({ source: path, target: path, flags: mountFlags.bind });
+  deleteNetns(path);
+  assert.ok(!isNetns(path));
+  assert.ok(!existsSync(path));
+});
+
 test('a sysctl inside belongs to that namespace', () => {
   createNetns(join(folder, 'c'));
   using ns = openNetns(join(folder, 'c'));
@@ -74,7 +84,8 @@ test('a process that cannot come back is aborted', () => {
   const script = `
     import { closeSync, readdirSync, readlinkSync } from 'node:fs';
     import { openNetns, withNetns } from ${JSON.stringify(join(import.meta.dirname, 'netns.ts'))};
-    const own = readlinkSync('/proc/thread-self/ns/net');
+    const MS_BIND = 4096;
+const own = readlinkSync('/proc/thread-self/ns/net');
     const link = fd => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
     withNetns(openNetns(process.argv[1]).fd, () => {
       for (const fd of readdirSync('/proc/self/fd')) if (link(fd) === own) closeSync(Number(fd));

@@ -61,9 +61,12 @@ export function createNetns(path: string): void {
   }
 }
 
-/** Removes the mount and its file; the namespace itself ends with its last process and open descriptor. Missing is fine. */
+/**
+ * Removes the mount and its file; the namespace itself ends with its last process and open descriptor. Missing is fine. It may be
+ * mounted more than once: `ip netns add` binds its folder over itself, and what was in there shows through twice.
+ */
 export function deleteNetns(path: string): void {
-  unmount(path);
+  while (unmount(path));
   try {
     unlinkSync(path);
   } catch (error) {

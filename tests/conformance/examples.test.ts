@@ -7,14 +7,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { parsePolicy } from '../../src/policy/parse.ts';
+import { parsePolicy, policyKinds } from '../../src/policy/parse.ts';
 import type { PolicyObject } from '../../src/policy/parse.ts';
 import { exampleDeviations } from '../../src/policy/conformance/deviations.ts';
 
 interface Example { readonly path: string; readonly kinds: readonly string[]; readonly valid: boolean; readonly reason?: unknown }
 
 const folder = join(import.meta.dirname, '../../../shared/conformance/examples');
-const kinds = ['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'];
+const kinds: readonly string[] = policyKinds;
 
 test('published policies are accepted and refused as their sources do', { skip: existsSync(folder) ? false : '../shared/conformance/examples is not there' }, t => {
   const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as Example[] | { examples: Example[] };

@@ -8,8 +8,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
-import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { flowEventCodec, type FlowEvent, type RuleStat, type ShadowKey } from '../../src/datapath/generated/structs.ts';
+import { EndpointFlag, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
@@ -64,7 +64,7 @@ export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:0
 export const id = { a: 101, b: 102, host: 1 } as const;
 export const identity = { host: 1, remoteNode: 6, worldV4: 9, a: 1001, b: 1002, remote: 1003 } as const;
 /** Policy sets: what a may send, what b may receive, and so on. */
-export const set = { aEgress: 11, aIngress: 12, bEgress: 13, bIngress: 14 } as const;
+export const set = { aEgress: 11, aIngress: 12, bEgress: 13, bIngress: 14, hostEgress: 15, hostIngress: 16 } as const;
 export const rule = { allow: 71, deny: 72 } as const;
 export const servicePort = 80;
 export const backendPort = 8080;
@@ -109,8 +109,9 @@ export class Datapath {
 
   /** Empties what packets write and fills in the world again. */
   reset(): void {
-    const { conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts, runtime } = this.maps;
+    const { conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts, ruleStats, shadowStats, runtime } = this.maps;
     for (const map of [conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts]) clear(map as BpfMap<unknown, unknown>);
+    for (const map of [ruleStats, shadowStats]) clearPerCpu(map as BpfMap<unknown, unknown>);
     runtime.update(0, { policyGeneration: 1, flags: 0 });
     for (const family of families) this.#fillIn(family);
     for (const number of Object.values(set)) this.allowAll(number);
@@ -135,16 +136,16 @@ export class Datapath {
     this.maps.serviceAddresses.update({ id: service }, { addr: parseAddr(family.service), port: servicePort });
   }
 
-  endpoint(addr: string, change: Partial<{ ifindex: number; id: number; identity: number; ingressSet: number; egressSet: number; mac: Uint8Array; hostMac: Uint8Array; flags: number }>): void {
+  endpoint(addr: string, change: Partial<{ ifindex: number; id: number; identity: number; policyIdentity: number; ingressSet: number; egressSet: number; mac: Uint8Array; hostMac: Uint8Array; flags: number }>): void {
     this.maps.endpoints.update({ addr: parseAddr(addr) }, {
-      ifindex: INTERFACE, id: id.a, identity: identity.a, ingressSet: set.aIngress, egressSet: set.aEgress,
+      ifindex: INTERFACE, id: id.a, identity: identity.a, policyIdentity: 0, ingressSet: set.aIngress, egressSet: set.aEgress,
       mac: macBytes(mac.a), hostMac: macBytes(mac.host), flags: EndpointFlag.Ready, ...change,
     });
   }
 
-  address(prefix: string, entry: { identity: number; flags: number; tunnel?: Uint8Array }): void {
+  address(prefix: string, entry: { identity: number; policyIdentity?: number; flags: number; tunnel?: Uint8Array }): void {
     const { addr, bits } = parsePrefix(prefix);
-    this.maps.ipcache.update({ prefixBits: bits, addr }, { tunnel: new Uint8Array(16), ...entry });
+    this.maps.ipcache.update({ prefixBits: bits, addr }, { policyIdentity: 0, tunnel: new Uint8Array(16), ...entry });
   }
 
   /** One row for everything. */
@@ -156,17 +157,44 @@ export class Datapath {
     this.verdict({ set: number, verdict: 2, rule: rule.deny, match: 0 });
   }
 
-  verdict(o: { set: number; class?: number; protocol?: number; port?: number; portBits?: number; verdict: number; rule: number; match: number }): void {
+  verdict(o: {
+    set: number; class?: number; protocol?: number; port?: number; portBits?: number; verdict: number; rule: number; match: number;
+    shadowVerdict?: number; shadowRule?: number; keepEstablished?: boolean;
+  }): void {
     const prefixBits = o.port !== undefined ? 80 + (o.portBits ?? 16) : o.protocol !== undefined ? 80 : 64;
     this.maps.policyVerdicts.update(
       { prefixBits, set: o.set, class: o.class ?? 0, protocol: o.protocol ?? 0, port: o.port ?? 0 },
-      { rule: o.rule, proxyPort: 0, verdict: o.verdict, match: o.match });
+      {
+        rule: o.rule, proxyPort: 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
+        flags: o.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0,
+      });
   }
 
   /** A commit of policy: what is known is judged again. */
   commit(): void {
-    const { policyGeneration } = this.maps.runtime.lookup(0)!;
-    this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags: 0 });
+    const { policyGeneration, flags } = this.maps.runtime.lookup(0)!;
+    this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags });
+  }
+
+  /** Puts the node itself under policy; sets of 0 leave a direction open. */
+  hostPolicy(sets: { readonly ingressSet: number; readonly egressSet: number }): void {
+    this.maps.runtime.update(0, { ...this.maps.runtime.lookup(0)!, flags: RuntimeFlag.HostPolicy });
+    for (const family of families) {
+      for (const own of [family.node, family.router]) this.endpoint(own, { id: id.host, identity: identity.host, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, ...sets });
+    }
+  }
+
+  /** Packets, bytes and connections of a rule, over all processors. */
+  ruleStat(number: number): readonly [packets: bigint, bytes: bigint, connections: bigint] {
+    return sumStats(this.maps.ruleStats.lookupPerCpu(number) ?? []);
+  }
+
+  /** What shadow policies would have done, since the world was filled in. */
+  shadows(): { readonly key: ShadowKey; readonly packets: bigint; readonly connections: bigint }[] {
+    return [...this.maps.shadowStats.entriesPerCpu()].map(([key, rows]) => {
+      const [packets, , connections] = sumStats(rows);
+      return { key, packets, connections };
+    });
   }
 
   send(program: ProgramName, packet: FrameSpec | Uint8Array): Outcome {
@@ -179,6 +207,12 @@ export class Datapath {
     if (!action) throw new Error(`${program} returned ${result.returnValue}`);
     const frame = Uint8Array.from(result.data);
     return { action, ...(reason && { reason }), frame, flows, drops, get packet() { return decodeFrame(frame); } };
+  }
+
+  /** One run without the bookkeeping of `send`, for very many of them. */
+  run(program: ProgramName, data: Uint8Array): { readonly returnValue: number; readonly flows: readonly FlowEvent[]; readonly drops: readonly FlowEvent[] } {
+    const { returnValue } = this.#object.program(program).testRun({ data });
+    return { returnValue, ...this.#drain() };
   }
 
   nanoseconds(program: ProgramName, data: Uint8Array, repeat: number): number {
@@ -218,8 +252,17 @@ export class Datapath {
   }
 }
 
+function sumStats(rows: readonly RuleStat[]): readonly [bigint, bigint, bigint] {
+  const sum = (field: 'packets' | 'bytes' | 'connections') => rows.reduce((total, row) => total + row[field], 0n);
+  return [sum('packets'), sum('bytes'), sum('connections')];
+}
+
 function clear(map: BpfMap<unknown, unknown>): void {
   for (const key of [...map.entries()].map(([key]) => key)) map.delete(key);
+}
+
+function clearPerCpu(map: BpfMap<unknown, unknown>): void {
+  for (const key of [...map.entriesPerCpu()].map(([key]) => key)) map.delete(key);
 }
 
 export const address = (bytes: Uint8Array): string => formatAddr(bytes);

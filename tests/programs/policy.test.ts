@@ -95,22 +95,6 @@ for (const family of families) {
       assert.equal(datapath.send('from_pod', { ...answer, sourcePort: 81 }).reason, 'POLICY_DENIED');
     });
 
-    test('a revoked connection ends in either direction, and lives again when allowed', () => {
-      datapath.send('from_pod', hello);
-      datapath.send('from_pod', answer);
-      datapath.denyAll(set.bIngress);
-      assert.equal(datapath.send('from_pod', { ...hello, flags: 'A' }).action, 'redirect', 'no commit yet');
-      datapath.commit();
-      const back = datapath.send('from_pod', { ...answer, flags: 'A' });
-      assert.equal(back.reason, 'POLICY_DENIED');
-      assert.deepEqual(back.drops.map(drop => [drop.rule, drop.direction, drop.ctState]), [[rule.deny, 1, 2]]);
-      assert.equal(datapath.send('from_pod', { ...hello, flags: 'A' }).reason, 'POLICY_DENIED');
-      datapath.allowAll(set.bIngress);
-      datapath.commit();
-      assert.equal(datapath.send('from_pod', { ...answer, flags: 'A' }).action, 'redirect');
-      assert.equal(datapath.send('from_pod', { ...hello, flags: 'A' }).flows.length, 0);
-    });
-
     test('an address that changes hands inherits no connection', () => {
       datapath.send('from_pod', hello);
       datapath.endpoint(family.b, { id: 999, identity: 7777, mac: new Uint8Array([2, 0, 0, 0, 0, 0xb]), egressSet: set.bEgress, ingressSet: set.bIngress });

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
@@ -70,7 +70,7 @@ class Node {
     for (const pod of pods) for (const address of addressesOf(pod)) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -79,7 +79,7 @@ class Node {
     }
     const other = this.number === 1 ? 2 : 1;
     for (const own of [`172.30.0.1${this.number}`, `fdc1::1${this.number}`, `10.244.${this.number}.1`, `fd00:10:244:${this.number}::1`]) {
-      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
+      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
     }
     for (const theirs of [`172.30.0.1${other}`, `fdc1::1${other}`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     for (const theirs of [`10.244.${other}.1`, `fd00:10:244:${other}::1`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr(`172.30.0.1${other}`) });
@@ -96,16 +96,29 @@ class Node {
   }
 
   policy(set: number, verdict: 1 | 2): void {
-    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, proxyPort: 0, verdict, match: 4 });
+    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, proxyPort: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
   }
 
   commit(): void {
-    this.maps.runtime.update(0, { policyGeneration: this.maps.runtime.lookup(0)!.policyGeneration + 1, flags: 0 });
+    const { policyGeneration, flags } = this.maps.runtime.lookup(0)!;
+    this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags });
+  }
+
+  /** Puts the node itself under policy: what may come in, what may go out; undefined takes it back. */
+  hostPolicy(verdicts: { readonly ingress: 1 | 2; readonly egress: 1 | 2 } | undefined): void {
+    const [ingressSet, egressSet] = verdicts ? [2001, 2002] : [0, 0];
+    if (verdicts) {
+      this.policy(ingressSet, verdicts.ingress);
+      this.policy(egressSet, verdicts.egress);
+    }
+    this.maps.runtime.update(0, { ...this.maps.runtime.lookup(0)!, flags: verdicts ? RuntimeFlag.HostPolicy : 0 });
+    for (const [key, row] of [...this.maps.endpoints.entries()]) if (row.flags & EndpointFlag.Host) this.maps.endpoints.update(key, { ...row, ingressSet, egressSet });
+    this.commit();
   }
 
   address(text: string, entry: { identity: number; flags: number; tunnel?: Uint8Array }): void {
     const { addr, bits } = parsePrefix(text);
-    this.maps.ipcache.update({ prefixBits: bits, addr }, { tunnel: new Uint8Array(16), ...entry });
+    this.maps.ipcache.update({ prefixBits: bits, addr }, { policyIdentity: 0, tunnel: new Uint8Array(16), ...entry });
   }
 
   #attach(index: (device: string) => number): void {
@@ -325,6 +338,39 @@ after(() => {
       assert.deepEqual(await told('n2', 1, c, 105), [171], 'the host is here');
       assert.deepEqual(await told('n2', 0, c, 106), [171]);
       assert.deepEqual(await told('u', 1003, c, 107), [224], 'the underlay is no node');
+    });
+    test('a node that has a number by its labels is judged by it, though the tunnel says only that it is a node', () => {
+      const router = i ? 'fd00:10:244:1::1' : '10.244.1.1';
+      const row = (identity: number) => nodes[1]!.address(router, { identity, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: parseAddr('172.30.0.11') });
+      const labelled = (2 << 24) + 5;
+      row(labelled);
+      nodes[1]!.maps.policyClasses.update({ set: 103, identity: labelled }, { class: 7 });
+      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), 'failed TimeoutError');
+      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'a pod of that node is not the node');
+      row(6);
+      nodes[1]!.commit();
+      assert.equal(ask('n1', 'tcp', c), `${router} 10 ${c}`);
+    });
+    test('host policy: the node with pods elsewhere, other nodes and the world, each way; its own pods always answer it', () => {
+      const [node, router, otherNode] = i ? ['fdc1::11', 'fd00:10:244:1::1', 'fdc1::12'] : ['172.30.0.11', '10.244.1.1', '172.30.0.12'];
+      const heard = (from: string, to: string): boolean => / 10 /.test(ask(from, 'tcp', to));
+      const out = (): boolean[] => [c, otherNode, world[i]!].map(to => heard('n1', to));
+      const into = (): boolean[] => ([['c', router], ['n2', node], ['u', node], ['b', node]] as const).map(([from, to]) => heard(from, to));
+      const none = (answers: boolean[]): boolean => !answers.includes(true), all = (answers: boolean[]): boolean => !answers.includes(false);
+      nodes[0]!.hostPolicy({ ingress: 2, egress: 1 });
+      assert.ok(all(out()), 'what it may open is answered');
+      assert.ok(none(into()));
+      nodes[0]!.hostPolicy({ ingress: 1, egress: 2 });
+      assert.ok(none(out()));
+      assert.ok(all(into()), 'what it may answer goes out');
+      nodes[0]!.hostPolicy({ ingress: 2, egress: 2 });
+      assert.ok(heard('n1', a), 'its own pods');
+      assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'the tunnel goes on');
+      assert.equal(ask('a', 'tcp', world[i]!), `${node} 10 ${world[i]}`, 'and so do masqueraded pods');
+      nodes[0]!.hostPolicy(undefined);
+      assert.ok(all([...out(), ...into()]));
     });
     test("the receiver's policy holds across nodes", () => {
       nodes[1]!.policy(103, 2);

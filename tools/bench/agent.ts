@@ -82,7 +82,7 @@ const addresses = new AddressSources({
   remote: inputs.ciliumEndpoints.table, remotePod: () => undefined, isKnown: () => true, identities, prefixes,
 });
 const regenerator = new Regenerator({
-  maps: opened.maps, endpoints, log, audit: false, synced: () => true,
+  maps: opened.maps, endpoints, log, audit: () => false, synced: () => true,
   refreshEngine: () => policies.refresh(),
   compile: (subject, direction) => engine.compile(subject, direction),
   subjectOf: one => policies.subjectOf(one),

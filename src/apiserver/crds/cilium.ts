@@ -3,17 +3,16 @@ import type { Schema } from '../schema/schema.ts';
 import { definition } from './definition.ts';
 import type { PrinterColumn } from './definition.ts';
 import { policyStatus, ruleSchema } from './rule.ts';
-import { anything, choice, conditions, flag, labelSelector, list, map, shape, text, whole } from './shapes.ts';
+import { age, enforced, valid } from './policy-columns.ts';
+import { anything, choice, conditions, flag, labelSelector, list, map, policyNodes, shape, text, whole } from './shapes.ts';
 
-const age: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since the object was made.' };
-const valid: PrinterColumn = { name: 'Valid', type: 'string', jsonPath: '.status.conditions[?(@.type=="Valid")].status', description: 'Whether the policy is in force as written.' };
 
 const policy = (clusterwide: boolean): Schema => {
   const rule = ruleSchema(clusterwide);
   return shape('A policy: one rule in spec, several in specs, or both.', {
     spec: rule,
     specs: list('Several rules.', rule),
-    status: { ...policyStatus, properties: { conditions } },
+    status: { ...policyStatus, properties: { conditions, nodes: policyNodes } },
   });
 };
 
@@ -143,8 +142,8 @@ const both = (schema: Schema, columns?: readonly PrinterColumn[], status = false
 
 /** The CustomResourceDefinitions of cilium.io that every cluster has. */
 export const ciliumDefinitions: readonly JsonObject[] = [
-  definition({ kind: 'CiliumNetworkPolicy', plural: 'ciliumnetworkpolicies', shortNames: ['cnp', 'ciliumnp'], namespaced: true, versions: [{ name: 'v2', schema: policy(false), status: true, columns: [age, valid] }] }),
-  definition({ kind: 'CiliumClusterwideNetworkPolicy', plural: 'ciliumclusterwidenetworkpolicies', shortNames: ['ccnp'], namespaced: false, versions: [{ name: 'v2', schema: policy(true), status: true, columns: [valid, { ...age, priority: 0 }] }] }),
+  definition({ kind: 'CiliumNetworkPolicy', plural: 'ciliumnetworkpolicies', shortNames: ['cnp', 'ciliumnp'], namespaced: true, versions: [{ name: 'v2', schema: policy(false), status: true, columns: [age, valid, enforced] }] }),
+  definition({ kind: 'CiliumClusterwideNetworkPolicy', plural: 'ciliumclusterwidenetworkpolicies', shortNames: ['ccnp'], namespaced: false, versions: [{ name: 'v2', schema: policy(true), status: true, columns: [valid, { ...age, priority: 0 }, enforced] }] }),
   definition({ kind: 'CiliumCIDRGroup', plural: 'ciliumcidrgroups', shortNames: ['ccg'], namespaced: false, versions: both(cidrGroupSchema, [age]) }),
   definition({ kind: 'CiliumIdentity', plural: 'ciliumidentities', shortNames: ['ciliumid'], namespaced: false, versions: [{ name: 'v2', schema: identitySchema, columns: [
     { name: 'Namespace', type: 'string', jsonPath: '.metadata.labels.io\\.kubernetes\\.pod\\.namespace', description: 'Namespace of the pods.' }, age,

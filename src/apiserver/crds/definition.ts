@@ -14,6 +14,8 @@ export interface DefinitionVersion {
 }
 
 export interface DefinitionOptions {
+  /** cilium.io when not given. */
+  readonly group?: string;
   readonly kind: string;
   readonly plural: string;
   readonly shortNames: readonly string[];
@@ -22,13 +24,14 @@ export interface DefinitionOptions {
   readonly versions: readonly DefinitionVersion[];
 }
 
-/** A CustomResourceDefinition of the group cilium.io. */
+/** A CustomResourceDefinition. */
 export function definition(o: DefinitionOptions): JsonObject {
+  const group = o.group ?? 'cilium.io';
   return {
-    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: `${o.plural}.cilium.io` },
+    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: `${o.plural}.${group}` },
     spec: {
-      group: 'cilium.io', scope: o.namespaced ? 'Namespaced' : 'Cluster',
-      names: { kind: o.kind, listKind: `${o.kind}List`, plural: o.plural, singular: o.kind.toLowerCase(), shortNames: [...o.shortNames], categories: o.kind.endsWith('Policy') ? ['cilium', 'ciliumpolicy'] : ['cilium'] },
+      group, scope: o.namespaced ? 'Namespaced' : 'Cluster',
+      names: { kind: o.kind, listKind: `${o.kind}List`, plural: o.plural, singular: o.kind.toLowerCase(), shortNames: [...o.shortNames], categories: categories(group, o.kind) },
       versions: o.versions.map((v, i) => ({
         name: v.name, served: true, storage: i === 0, schema: { openAPIV3Schema: v.schema as JsonObject },
         ...(v.status ? { subresources: { status: {} } } : {}),
@@ -37,4 +40,9 @@ export function definition(o: DefinitionOptions): JsonObject {
       })),
     },
   };
+}
+
+function categories(group: string, kind: string): string[] {
+  if (group !== 'cilium.io') return [];
+  return kind.endsWith('Policy') ? ['cilium', 'ciliumpolicy'] : ['cilium'];
 }

@@ -37,3 +37,15 @@ export const conditions: Schema = list('What became of the object.', shape('One 
   reason: text('Why, in one word.'),
   message: text('Why, in a sentence.'),
 }), { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] });
+
+/** What each node says of a policy; the operator sums it up in the condition Enforced. */
+export const policyNodes: Schema = {
+  ...map('What each node enforces of the policy, by the name of the node.', shape('One node\'s word.', {
+    enforcing: flag('Whether this version of the policy is in the node\'s kernel, read back and equal, for every endpoint that it selects.'),
+    ok: flag('Whether the node could read the policy and load it.'),
+    error: text('Why it is not in force.'),
+    observedGeneration: whole('The generation that this is about.', { format: 'int64' }),
+    annotations: map('The annotations of policy.cirri.io that this is about.', { type: 'string' }),
+    lastUpdated: text('When the node last had something new to say.', { format: 'date-time' }),
+  })),
+};

@@ -157,8 +157,9 @@ function admit(context: ApiContext, type: ResourceType, object: KubeObject, old:
   const errors = type.hooks.validate?.(object, old) ?? [];
   if (errors.length > 0) throw invalidObject(type, object.metadata.name ?? '', errors);
   for (const warning of type.hooks.warnings?.(object) ?? []) options.warn(warning);
-  // What was admitted stays admitted: labels and finalizers of an older policy can change under a stricter engine.
-  if (old && object.metadata.generation === old.metadata.generation) return;
+  // What was admitted stays admitted: labels and finalizers of an older policy can change under a stricter engine. Its
+  // annotations say how it acts, and count.
+  if (old && object.metadata.generation === old.metadata.generation && equalJson(object.metadata.annotations ?? {}, old.metadata.annotations ?? {})) return;
   const { errors: findings, warnings } = context.validate(object);
   if (findings.length > 0) {
     throw invalidObject(type, object.metadata.name, findings.map(f => ({

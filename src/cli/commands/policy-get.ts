@@ -19,6 +19,9 @@ interface PolicyRow {
   readonly conditions?: readonly { readonly type?: string; readonly path?: string; readonly message?: string }[];
   readonly place?: string;
   readonly pods?: number;
+  readonly generation?: number;
+  /** Of a live cluster: on how many of its nodes this very version is in force, and what keeps it from being so elsewhere. */
+  readonly inForce?: { readonly nodes: number; readonly of: number; readonly missing: readonly { readonly node: string; readonly error: string }[] };
 }
 
 export function register(policy: Command): void {
@@ -49,11 +52,19 @@ Examples:
 
 // ---- the list ----
 
+type AgentRow = PolicyRow & { readonly enforced: boolean; readonly error?: string };
+
+/** What the nodes say of each policy, one row a policy: the rows of different nodes differ in what is in force. */
 async function agentRows(): Promise<PolicyRow[]> {
   const context = openContext();
   context.client.close();
-  const [first] = await askAgents<PolicyRow[]>(context, '/v1/policies');
-  return [...(first?.value ?? [])];
+  const answers = await askAgents<AgentRow[]>(context, '/v1/policies');
+  const nodes = answers.map(({ node, value }) => ({ node, rows: new Map(value.map(row => [row.address, row] as const)) }));
+  return [...new Set(nodes.flatMap(({ rows }) => [...rows.keys()]))].map(address => {
+    const { enforced: _, error: __, ...row } = nodes.map(({ rows }) => rows.get(address)).find(found => found !== undefined)!;
+    const missing = nodes.filter(({ rows }) => !rows.get(address)?.enforced).map(({ node, rows }) => ({ node, error: rows.get(address)?.error ?? 'not known to the node yet' }));
+    return { ...row, inForce: { nodes: nodes.length - missing.length, of: nodes.length, missing } };
+  });
 }
 
 function rowOf(world: World, { address, errors, conditions, policy, place }: ScenarioPolicy): PolicyRow {
@@ -67,10 +78,11 @@ function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
   const paint = stdoutPaint();
   if (rows.length === 0) return line('No policies: every pod may talk to every other');
   for (const row of rows) {
-    const bad = (row.errors ?? []).length > 0;
+    const bad = (row.errors ?? []).length > 0 || (row.inForce?.missing.length ?? 0) > 0;
     const partly = (row.conditions ?? []).length > 0;
-    const more = [row.place, row.pods === undefined ? undefined : `${row.pods} pods`].filter(text => text !== undefined && text !== '').join(', ');
+    const more = [row.place, row.pods === undefined ? undefined : `${row.pods} pods`, row.inForce && `in force on ${row.inForce.nodes} of ${row.inForce.of} nodes`].filter(text => text !== undefined && text !== '').join(', ');
     line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(row.address.replace('//', '/'))}${more === '' ? '' : ` ${paint.faint(`(${safe(more)})`)}`}`);
+    for (const { node, error } of (row.errors ?? []).length > 0 ? [] : row.inForce?.missing ?? []) line(`    ${paint.bad('not in force')} on ${safe(node)}: ${safe(error)}`);
     for (const error of row.errors ?? []) line(`    ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)}${error.mend ? ` → ${safe(error.mend)}` : ''}`);
     for (const condition of row.conditions ?? []) line(`    ${paint.careful('to know')} ${safe(condition.path ?? condition.type ?? '')}: ${safe(condition.message ?? JSON.stringify(condition))}`);
   }

@@ -91,7 +91,17 @@ function printStatus(context: Context, status: ClusterStatus, verbose: boolean):
     line(`${mark(fallen.length === 0)} processes: ${status.processes.length - fallen.length} of ${status.processes.length} running${restarts > 0 ? `, ${restarts} ${restarts === 1 ? 'restart' : 'restarts'}` : ''}`);
   }
   for (const child of fallen) line(`    ${paint.bad(child.name)} ${child.state}: ${child.lastExit ?? ''} ${paint.faint(`→ ${context.paths.logs}/${child.name}.log`)}`);
+  const audit = record.audit ? '' : auditText(status.agents);
+  if (audit !== '') line(`${paint.careful('!')} audit: denials pass ${paint.careful(safe(audit))}`);
   for (const agent of status.agents) printAgent(agent, verbose);
+}
+
+/** Where audit is on, by name: a policy that only reports must not look like one that restricts. */
+export function auditText(agents: ClusterStatus['agents']): string {
+  const said = agents.flatMap(agent => ('audit' in agent ? [agent.audit] : []));
+  const named = (what: string, names: readonly string[]) => (names.length === 0 ? [] : [`${what} ${names.slice(0, 10).join(', ')}${names.length > 10 ? ` and ${names.length - 10} more` : ''}`]);
+  const distinct = (lists: readonly (readonly string[])[]) => [...new Set(lists.flat())].sort();
+  return [...named('in namespace', distinct(said.map(audit => audit.namespaces))), ...named('for pod', distinct(said.map(audit => audit.pods)))].join('; ');
 }
 
 function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): void {
@@ -105,6 +115,7 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   line(`${mark} ${paint.strong(agent.node)}: ${agent.ready ? 'ready' : agent.notReady.map(safe).join('; ')} ${paint.faint(`(pid ${agent.pid}, up ${ago(agent.startedAt)}, ${bytes(agent.memoryRssBytes)})`)}`);
   line(`    endpoints ${endpoints.ready}/${endpoints.total} ready · ${agent.identities} identities · ${agent.services} services · ${addresses.ipv4.allocated}/${addresses.ipv4.capacity} addresses of ${addresses.ipv4.cidr}`);
   line(`    policies ${policies.total}${policies.invalid > 0 ? paint.bad(` (${policies.invalid} invalid)`) : ''}${policies.degraded > 0 ? paint.careful(` (${policies.degraded} not fully enforced)`) : ''}, ${policies.sets} sets in the kernel`);
+  for (const { address, error } of policies.notEnforced) line(`    ${paint.bad('not in force')} ${safe(address.replace('//', '/'))}: ${safe(error)}`);
   const lost = events.lostFlows + events.lostDrops;
   line(`    flows ${events.flows} seen, ${events.drops} dropped${lost > 0 ? paint.careful(`, ${lost} events lost`) : ''}`);
   if (!agent.kubernetes.connected) line(`    ${paint.careful(`Kubernetes API away${agent.kubernetes.error ? `: ${safe(agent.kubernetes.error)}` : ''}; the datapath goes on`)}`);

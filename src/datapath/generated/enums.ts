@@ -27,6 +27,10 @@ export const ConntrackFlag = {
   Overlay: 128,
   Audited: 256,
   Hairpin: 512,
+  Revoked: 1024,
+  Kept: 2048,
+  ShadowEgress: 4096,
+  ShadowIngress: 8192,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -40,6 +44,10 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   128: 'OVERLAY',
   256: 'AUDITED',
   512: 'HAIRPIN',
+  1024: 'REVOKED',
+  2048: 'KEPT',
+  4096: 'SHADOW_EGRESS',
+  8192: 'SHADOW_INGRESS',
 };
 
 /** enum conntrack_kind */
@@ -165,6 +173,7 @@ export const EventFlag = {
   V6: 2,
   Encrypted: 4,
   Audit: 8,
+  Shadow: 16,
 } as const;
 export type EventFlag = (typeof EventFlag)[keyof typeof EventFlag];
 export const eventFlagName: Readonly<Record<number, string>> = {
@@ -172,6 +181,7 @@ export const eventFlagName: Readonly<Record<number, string>> = {
   2: 'V6',
   4: 'ENCRYPTED',
   8: 'AUDIT',
+  16: 'SHADOW',
 };
 
 /** enum event_type */
@@ -243,6 +253,15 @@ export const policyMatchName: Readonly<Record<number, string>> = {
   6: 'PROTO_ONLY',
 };
 
+/** enum policy_verdict_flag */
+export const PolicyVerdictFlag = {
+  KeepEstablished: 1,
+} as const;
+export type PolicyVerdictFlag = (typeof PolicyVerdictFlag)[keyof typeof PolicyVerdictFlag];
+export const policyVerdictFlagName: Readonly<Record<number, string>> = {
+  1: 'KEEP_ESTABLISHED',
+};
+
 /** enum policy_verdict_kind */
 export const PolicyVerdictKind = {
   Allow: 1,
@@ -256,4 +275,13 @@ export const policyVerdictKindName: Readonly<Record<number, string>> = {
   2: 'DENY',
   3: 'REDIRECT',
   4: 'AUDIT',
+};
+
+/** enum runtime_flag */
+export const RuntimeFlag = {
+  HostPolicy: 1,
+} as const;
+export type RuntimeFlag = (typeof RuntimeFlag)[keyof typeof RuntimeFlag];
+export const runtimeFlagName: Readonly<Record<number, string>> = {
+  1: 'HOST_POLICY',
 };

@@ -28,6 +28,7 @@ import {
   type ServiceKey, serviceKeyCodec,
   type ServiceSlot, serviceSlotCodec,
   type ServiceSlotKey, serviceSlotKeyCodec,
+  type ShadowKey, shadowKeyCodec,
   type SocketService, socketServiceCodec,
   type SocketServiceKey, socketServiceKeyCodec,
 } from './structs.ts';
@@ -39,7 +40,7 @@ const backends: MapSpec<BackendKey, Backend> = {
 
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'b8b79879',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'fdea39ec',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
@@ -49,7 +50,7 @@ const dropEvents: MapSpec<undefined, undefined> = {
 
 const endpoints: MapSpec<EndpointKey, Endpoint> = {
   name: 'endpoints', type: 1, maxEntries: 65536, flags: 0,
-  key: endpointKeyCodec, value: endpointCodec, perCpu: false, layoutHash: '19490f4e',
+  key: endpointKeyCodec, value: endpointCodec, perCpu: false, layoutHash: 'b94673e1',
 };
 
 const flowEvents: MapSpec<undefined, undefined> = {
@@ -64,7 +65,7 @@ const fragments: MapSpec<FragmentKey, Fragment> = {
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   name: 'ipcache', type: 11, maxEntries: 512000, flags: 1,
-  key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: '12a9076b',
+  key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
 };
 
 const lostEvents: MapSpec<number, bigint> = {
@@ -89,12 +90,12 @@ const policyClasses: MapSpec<PolicyClassKey, PolicyClass> = {
 
 const policyVerdicts: MapSpec<PolicyVerdictKey, PolicyVerdict> = {
   name: 'policy_verdicts', type: 11, maxEntries: 1048576, flags: 1,
-  key: policyVerdictKeyCodec, value: policyVerdictCodec, perCpu: false, layoutHash: '832f70bc',
+  key: policyVerdictKeyCodec, value: policyVerdictCodec, perCpu: false, layoutHash: 'a746274a',
 };
 
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
-  key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '6ed275bf',
+  key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
 };
 
 const runtime: MapSpec<number, Runtime> = {
@@ -115,6 +116,11 @@ const serviceSlots: MapSpec<ServiceSlotKey, ServiceSlot> = {
 const services: MapSpec<ServiceKey, Service> = {
   name: 'services', type: 1, maxEntries: 131072, flags: 0,
   key: serviceKeyCodec, value: serviceCodec, perCpu: false, layoutHash: '9a9be4f4',
+};
+
+const shadowStats: MapSpec<ShadowKey, RuleStat> = {
+  name: 'shadow_stats', type: 10, maxEntries: 16384, flags: 0,
+  key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
@@ -140,5 +146,6 @@ export const maps = {
   serviceAddresses,
   serviceSlots,
   services,
+  shadowStats,
   socketServices,
 } as const;

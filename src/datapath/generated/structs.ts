@@ -40,7 +40,7 @@ export const backendKeyCodec: Codec<BackendKey> = defineCodec<BackendKey>(
   }),
 );
 
-/** struct conntrack_entry, 72 bytes */
+/** struct conntrack_entry, 88 bytes */
 export interface ConntrackEntry {
   readonly expiresNs: bigint;
   readonly forwardPackets: bigint;
@@ -55,10 +55,14 @@ export interface ConntrackEntry {
   readonly destinationEndpoint: number;
   readonly service: number;
   readonly backend: number;
+  readonly egressRule: number;
+  readonly ingressRule: number;
+  readonly creditedPackets: number;
+  readonly creditedBytes: number;
 }
 
 export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackEntry>(
-  72,
+  88,
   (view, at, value) => {
     view.setBigUint64(at, value.expiresNs, true);
     view.setBigUint64(at + 8, value.forwardPackets, true);
@@ -73,6 +77,10 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     view.setUint32(at + 60, value.destinationEndpoint, true);
     view.setUint32(at + 64, value.service, true);
     view.setUint32(at + 68, value.backend, true);
+    view.setUint32(at + 72, value.egressRule, true);
+    view.setUint32(at + 76, value.ingressRule, true);
+    view.setUint32(at + 80, value.creditedPackets, true);
+    view.setUint32(at + 84, value.creditedBytes, true);
   },
   (view, at) => ({
     expiresNs: view.getBigUint64(at, true),
@@ -88,6 +96,10 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     destinationEndpoint: view.getUint32(at + 60, true),
     service: view.getUint32(at + 64, true),
     backend: view.getUint32(at + 68, true),
+    egressRule: view.getUint32(at + 72, true),
+    ingressRule: view.getUint32(at + 76, true),
+    creditedPackets: view.getUint32(at + 80, true),
+    creditedBytes: view.getUint32(at + 84, true),
   }),
 );
 
@@ -122,11 +134,12 @@ export const conntrackKeyCodec: Codec<ConntrackKey> = defineCodec<ConntrackKey>(
   }),
 );
 
-/** struct endpoint, 36 bytes */
+/** struct endpoint, 40 bytes */
 export interface Endpoint {
   readonly ifindex: number;
   readonly id: number;
   readonly identity: number;
+  readonly policyIdentity: number;
   readonly ingressSet: number;
   readonly egressSet: number;
   readonly mac: Uint8Array;
@@ -135,26 +148,28 @@ export interface Endpoint {
 }
 
 export const endpointCodec: Codec<Endpoint> = defineCodec<Endpoint>(
-  36,
+  40,
   (view, at, value) => {
     view.setUint32(at, value.ifindex, true);
     view.setUint32(at + 4, value.id, true);
     view.setUint32(at + 8, value.identity, true);
-    view.setUint32(at + 12, value.ingressSet, true);
-    view.setUint32(at + 16, value.egressSet, true);
-    writeBytes(view, at + 20, value.mac, 6);
-    writeBytes(view, at + 26, value.hostMac, 6);
-    view.setUint32(at + 32, value.flags, true);
+    view.setUint32(at + 12, value.policyIdentity, true);
+    view.setUint32(at + 16, value.ingressSet, true);
+    view.setUint32(at + 20, value.egressSet, true);
+    writeBytes(view, at + 24, value.mac, 6);
+    writeBytes(view, at + 30, value.hostMac, 6);
+    view.setUint32(at + 36, value.flags, true);
   },
   (view, at) => ({
     ifindex: view.getUint32(at, true),
     id: view.getUint32(at + 4, true),
     identity: view.getUint32(at + 8, true),
-    ingressSet: view.getUint32(at + 12, true),
-    egressSet: view.getUint32(at + 16, true),
-    mac: readBytes(view, at + 20, 6),
-    hostMac: readBytes(view, at + 26, 6),
-    flags: view.getUint32(at + 32, true),
+    policyIdentity: view.getUint32(at + 12, true),
+    ingressSet: view.getUint32(at + 16, true),
+    egressSet: view.getUint32(at + 20, true),
+    mac: readBytes(view, at + 24, 6),
+    hostMac: readBytes(view, at + 30, 6),
+    flags: view.getUint32(at + 36, true),
   }),
 );
 
@@ -308,24 +323,27 @@ export const fragmentKeyCodec: Codec<FragmentKey> = defineCodec<FragmentKey>(
   }),
 );
 
-/** struct ipcache_entry, 24 bytes */
+/** struct ipcache_entry, 28 bytes */
 export interface IpcacheEntry {
   readonly identity: number;
+  readonly policyIdentity: number;
   readonly flags: number;
   readonly tunnel: Uint8Array;
 }
 
 export const ipcacheEntryCodec: Codec<IpcacheEntry> = defineCodec<IpcacheEntry>(
-  24,
+  28,
   (view, at, value) => {
     view.setUint32(at, value.identity, true);
-    view.setUint32(at + 4, value.flags, true);
-    writeBytes(view, at + 8, value.tunnel, 16);
+    view.setUint32(at + 4, value.policyIdentity, true);
+    view.setUint32(at + 8, value.flags, true);
+    writeBytes(view, at + 12, value.tunnel, 16);
   },
   (view, at) => ({
     identity: view.getUint32(at, true),
-    flags: view.getUint32(at + 4, true),
-    tunnel: readBytes(view, at + 8, 16),
+    policyIdentity: view.getUint32(at + 4, true),
+    flags: view.getUint32(at + 8, true),
+    tunnel: readBytes(view, at + 12, 16),
   }),
 );
 
@@ -473,27 +491,37 @@ export const policyClassKeyCodec: Codec<PolicyClassKey> = defineCodec<PolicyClas
   }),
 );
 
-/** struct policy_verdict, 8 bytes */
+/** struct policy_verdict, 16 bytes */
 export interface PolicyVerdict {
   readonly rule: number;
+  readonly shadowRule: number;
   readonly proxyPort: number;
   readonly verdict: number;
   readonly match: number;
+  readonly shadowVerdict: number;
+  readonly flags: number;
 }
 
 export const policyVerdictCodec: Codec<PolicyVerdict> = defineCodec<PolicyVerdict>(
-  8,
+  16,
   (view, at, value) => {
     view.setUint32(at, value.rule, true);
-    view.setUint16(at + 4, value.proxyPort, true);
-    view.setUint8(at + 6, value.verdict);
-    view.setUint8(at + 7, value.match);
+    view.setUint32(at + 4, value.shadowRule, true);
+    view.setUint16(at + 8, value.proxyPort, true);
+    view.setUint8(at + 10, value.verdict);
+    view.setUint8(at + 11, value.match);
+    view.setUint8(at + 12, value.shadowVerdict);
+    view.setUint8(at + 13, value.flags);
+    zero(view, at + 14, 2);
   },
   (view, at) => ({
     rule: view.getUint32(at, true),
-    proxyPort: view.getUint16(at + 4, true),
-    verdict: view.getUint8(at + 6),
-    match: view.getUint8(at + 7),
+    shadowRule: view.getUint32(at + 4, true),
+    proxyPort: view.getUint16(at + 8, true),
+    verdict: view.getUint8(at + 10),
+    match: view.getUint8(at + 11),
+    shadowVerdict: view.getUint8(at + 12),
+    flags: view.getUint8(at + 13),
   }),
 );
 
@@ -525,24 +553,27 @@ export const policyVerdictKeyCodec: Codec<PolicyVerdictKey> = defineCodec<Policy
   }),
 );
 
-/** struct rule_stat, 24 bytes */
+/** struct rule_stat, 32 bytes */
 export interface RuleStat {
   readonly packets: bigint;
   readonly bytes: bigint;
+  readonly connections: bigint;
   readonly lastHitNs: bigint;
 }
 
 export const ruleStatCodec: Codec<RuleStat> = defineCodec<RuleStat>(
-  24,
+  32,
   (view, at, value) => {
     view.setBigUint64(at, value.packets, true);
     view.setBigUint64(at + 8, value.bytes, true);
-    view.setBigUint64(at + 16, value.lastHitNs, true);
+    view.setBigUint64(at + 16, value.connections, true);
+    view.setBigUint64(at + 24, value.lastHitNs, true);
   },
   (view, at) => ({
     packets: view.getBigUint64(at, true),
     bytes: view.getBigUint64(at + 8, true),
-    lastHitNs: view.getBigUint64(at + 16, true),
+    connections: view.getBigUint64(at + 16, true),
+    lastHitNs: view.getBigUint64(at + 24, true),
   }),
 );
 
@@ -676,6 +707,40 @@ export const serviceSlotKeyCodec: Codec<ServiceSlotKey> = defineCodec<ServiceSlo
   (view, at) => ({
     service: view.getUint32(at, true),
     slot: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct shadow_key, 20 bytes */
+export interface ShadowKey {
+  readonly rule: number;
+  readonly endpoint: number;
+  readonly identity: number;
+  readonly port: number;
+  readonly protocol: number;
+  readonly direction: number;
+  readonly verdict: number;
+}
+
+export const shadowKeyCodec: Codec<ShadowKey> = defineCodec<ShadowKey>(
+  20,
+  (view, at, value) => {
+    view.setUint32(at, value.rule, true);
+    view.setUint32(at + 4, value.endpoint, true);
+    view.setUint32(at + 8, value.identity, true);
+    view.setUint16(at + 12, value.port, false);
+    view.setUint8(at + 14, value.protocol);
+    view.setUint8(at + 15, value.direction);
+    view.setUint8(at + 16, value.verdict);
+    zero(view, at + 17, 3);
+  },
+  (view, at) => ({
+    rule: view.getUint32(at, true),
+    endpoint: view.getUint32(at + 4, true),
+    identity: view.getUint32(at + 8, true),
+    port: view.getUint16(at + 12, false),
+    protocol: view.getUint8(at + 14),
+    direction: view.getUint8(at + 15),
+    verdict: view.getUint8(at + 16),
   }),
 );
 

@@ -5,6 +5,8 @@ export interface AddressRow {
   /** Canonical text, `10.244.1.7/32`. */
   readonly prefix: string;
   readonly identity: number;
+  /** What egress policy takes it for as a destination, where that is another identity. */
+  readonly policyIdentity?: number;
   /** Address of the node that tunnels to it, for pods and routers of other nodes. */
   readonly tunnel?: string;
   /** Belongs to the cluster (a pod, a node, or the pods' range): never "world". */
@@ -98,6 +100,6 @@ function outranks(a: AddressClaim, b: AddressClaim): boolean {
   return (a.tunnel ?? '') > (b.tunnel ?? '');
 }
 
-function rowOf({ prefix, identity, cluster, node, tunnel }: AddressClaim): AddressRow {
-  return { prefix, identity, cluster, node, ...(tunnel === undefined ? {} : { tunnel }) };
+function rowOf({ prefix, identity, policyIdentity, cluster, node, tunnel }: AddressClaim): AddressRow {
+  return { prefix, identity, cluster, node, ...(policyIdentity === undefined ? {} : { policyIdentity }), ...(tunnel === undefined ? {} : { tunnel }) };
 }

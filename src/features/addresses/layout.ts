@@ -10,6 +10,7 @@ const nowhere = new Uint8Array(16);
 export const addressLayout: RowLayout<AddressRow, IpcacheKey, IpcacheEntry> = {
   entry: row => [addressKeyFromText(row.prefix), {
     identity: row.identity,
+    policyIdentity: row.policyIdentity ?? 0,
     flags: (row.tunnel === undefined ? 0 : IpcacheFlag.HasTunnel) | (row.cluster ? IpcacheFlag.Cluster : 0) | (row.node ? IpcacheFlag.Node : 0),
     tunnel: row.tunnel === undefined ? nowhere : parseAddr(row.tunnel),
   }],

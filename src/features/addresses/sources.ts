@@ -39,10 +39,15 @@ export interface AddressSourcesDependencies<Local, Remote> {
   readonly isKnown: (identity: number) => boolean;
   readonly identities: { changes(): Pick<Changes<{ readonly id: number }>, 'take' | 'pending'> };
   readonly prefixes: { readonly revision: number; entries(): Iterable<readonly [prefix: string, identity: number]> };
+  /** Without it every other node is `remote-node`. */
+  readonly nodeIdentities?: { readonly revision: number; of(node: { readonly name: string; readonly local: boolean; readonly addresses: readonly string[] }): number };
+  /** Without it a pod is the same as a destination. */
+  readonly networkIdentities?: { readonly revision: number; of(identity: number, address: string): number | undefined };
 }
 
 /** Keeps the address book level with its tables; a change costs work for what it names. */
 export class AddressSources<Local, Remote> {
+  readonly #options: AddressSourcesOptions;
   readonly #deps: AddressSourcesDependencies<Local, Remote>;
   readonly #book = new AddressBook();
   readonly #local: Changes<Local>;
@@ -51,8 +56,11 @@ export class AddressSources<Local, Remote> {
   /** Remote pods by the identity that they wait for. */
   readonly #waiting = new Map<number, Set<string>>();
   #prefixRevision = -1;
+  #nodeRevision = -1;
+  #networkRevision = 0;
 
   constructor(options: AddressSourcesOptions, dependencies: AddressSourcesDependencies<Local, Remote>) {
+    this.#options = options;
     this.#deps = dependencies;
     this.#local = dependencies.local.changes();
     this.#remote = dependencies.remote.changes();
@@ -63,6 +71,8 @@ export class AddressSources<Local, Remote> {
   /** What has changed: rows to write now, and prefixes to remove once nothing is judged by them any more. */
   take(): { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] } {
     this.#takePrefixes();
+    this.#takeNodes();
+    this.#takeNetworks();
     this.#takeRemote();
     this.#takeLocal();
     return this.#book.take();
@@ -75,11 +85,33 @@ export class AddressSources<Local, Remote> {
     this.#book.set('policies', [...prefixes.entries()].map(([address, identity]) => ({ address, identity, cluster: false, node: false, rank: ranks.policy })));
   }
 
+  #takeNodes(): void {
+    const { nodeIdentities } = this.#deps;
+    const revision = nodeIdentities?.revision ?? 0;
+    if (revision === this.#nodeRevision) return;
+    this.#nodeRevision = revision;
+    const of = (node: NodeAddresses) => nodeIdentities?.of({ ...node, addresses: [...node.underlay, ...node.routers] }) ?? (node.local ? reserved.host : reserved.remoteNode);
+    this.#book.set('nodes', this.#options.nodes.flatMap(node => nodeClaims(node, of(node))));
+  }
+
+  /** Other networks: every pod's address may be another destination now. */
+  #takeNetworks(): void {
+    const { networkIdentities, local, remote } = this.#deps;
+    if (!networkIdentities || networkIdentities.revision === this.#networkRevision) return;
+    this.#networkRevision = networkIdentities.revision;
+    for (const row of local.rows()) this.#setLocal(row);
+    for (const row of remote.rows()) this.#setRemote(remote.keyOf(row), row);
+  }
+
   #takeLocal(): void {
-    const { local, localPod } = this.#deps;
     const { changed, deleted } = this.#local.take();
     for (const key of deleted) this.#book.set(`local ${key}`, []);
-    for (const row of changed) this.#book.set(`local ${local.keyOf(row)}`, podClaims(localPod(row), ranks.localPod));
+    for (const row of changed) this.#setLocal(row);
+  }
+
+  #setLocal(row: Local): void {
+    const { local, localPod } = this.#deps;
+    this.#book.set(`local ${local.keyOf(row)}`, this.#podClaims(localPod(row), ranks.localPod));
   }
 
   #takeRemote(): void {
@@ -98,15 +130,18 @@ export class AddressSources<Local, Remote> {
   #setRemote(key: string, row: Remote | undefined): void {
     const pod = row === undefined ? undefined : this.#deps.remotePod(row);
     const known = pod !== undefined && this.#deps.isKnown(pod.identity);
-    this.#book.set(`remote ${key}`, known ? podClaims(pod, ranks.remotePod) : []);
+    this.#book.set(`remote ${key}`, known ? this.#podClaims(pod, ranks.remotePod) : []);
     if (!pod || known) return;
     const waiting = this.#waiting.get(pod.identity) ?? new Set<string>();
     this.#waiting.set(pod.identity, waiting.add(key));
   }
-}
 
-function podClaims(pod: PodAddresses, rank: number): ClaimInput[] {
-  return pod.addresses.map(address => ({ address, identity: pod.identity, cluster: true, node: false, rank, since: pod.since, ...(pod.tunnel === undefined ? {} : { tunnel: pod.tunnel }) }));
+  #podClaims({ addresses, identity, since, tunnel }: PodAddresses, rank: number): ClaimInput[] {
+    return addresses.map(address => {
+      const policyIdentity = this.#deps.networkIdentities?.of(identity, address);
+      return { address, identity, cluster: true, node: false, rank, since, ...(policyIdentity === undefined ? {} : { policyIdentity }), ...(tunnel === undefined ? {} : { tunnel }) };
+    });
+  }
 }
 
 function staticClaims(options: AddressSourcesOptions): ClaimInput[] {
@@ -117,12 +152,11 @@ function staticClaims(options: AddressSourcesOptions): ClaimInput[] {
     ...options.clusterPrefixes.map(address => ({ address, identity: reserved.unknown, cluster: true, node: false, rank: ranks.cluster })),
     // No pod and no node: what pods send there leaves with the node's address, as to the world.
     ...options.apiServers.map(address => ({ address, identity: reserved.kubeApiserver, rank: ranks.apiServer, ...plain })),
-    ...options.nodes.flatMap(nodeClaims),
   ];
 }
 
-function nodeClaims(node: NodeAddresses): ClaimInput[] {
-  const claim = (address: string): ClaimInput => ({ address, identity: node.local ? reserved.host : reserved.remoteNode, cluster: true, node: true, rank: ranks.node });
+function nodeClaims(node: NodeAddresses, identity: number): ClaimInput[] {
+  const claim = (address: string): ClaimInput => ({ address, identity, cluster: true, node: true, rank: ranks.node });
   return [
     ...node.underlay.map(claim),
     ...node.routers.map(address => ({ ...claim(address), ...(node.tunnel === undefined ? {} : { tunnel: node.tunnel }) })),

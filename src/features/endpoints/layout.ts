@@ -9,6 +9,8 @@ export interface EndpointRow {
   readonly ifindex: number;
   readonly id: number;
   readonly identity: number;
+  /** What egress policy takes it for as a destination, where that is another identity. */
+  readonly policyIdentity?: number;
   readonly ingressSet: number;
   readonly egressSet: number;
   readonly mac: string;
@@ -27,6 +29,7 @@ export const endpointLayout: RowLayout<EndpointRow, EndpointKey, EndpointEntry> 
     ifindex: row.ifindex,
     id: row.id,
     identity: row.identity,
+    policyIdentity: row.policyIdentity ?? 0,
     ingressSet: row.ingressSet,
     egressSet: row.egressSet,
     mac: macBytes(row.mac),

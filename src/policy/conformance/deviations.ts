@@ -11,5 +11,7 @@ export const exampleDeviations: Readonly<Record<string, string>> = {
   'valid/cilium/test/k8s/manifests/cnp-ingress-from-cidr-to-ports.yaml': 'a template: an address is a placeholder',
   'invalid/np-guard/semanticDiff-same-topologies-illegal-podlist/old1.yaml': 'the policy is valid; the source refuses the pods beside it',
   'invalid/np-guard/example_pods_w_same_owner_and_labels_gap_with_bad_match_expression/netpol.yaml': 'the policy is valid; the source refuses the pods beside it',
+  'invalid/np-guard/anp_bad_path_test_1/anps.yaml': 'two policies of one priority: the API leaves open which is asked first and takes both; the name settles it here',
+  'invalid/np-guard/banp_bad_path_test_1/banps.yaml': 'the same object twice: the second is an update of the first',
   'valid/cilium-rule-validation/cilium-valid-rules-testrulemarshalling-01.yaml': 'as cilium-valid-rules-testrulemarshalling-01 above',
 };

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
+import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import type { Identity } from '../features/identities/allocate.ts';
+import { objectKey } from '../kube/reflector.ts';
+import type { KubeObject } from '../kube/types.ts';
+import { PolicyEngine } from '../policy/compile.ts';
+import { Table } from '../table/table.ts';
+import { Enforcement } from './enforcement.ts';
+import type { Inputs } from './inputs.ts';
+import { PolicyInputs } from './policy-inputs.ts';
+import { subjectKey } from './regenerate.ts';
+
+/* Objects in → revisions of policies → passes of the agent → what is said of each object. The kernel's part is played by a list of failures. */
+
+const endpoint = (id: number, app: string): Endpoint => ({
+  id, containerId: `c${id}`, interfaceName: 'eth0', netns: '', namespace: 'shop', podName: `${app}-${id}`, podUid: '', hostInterface: '', ifindex: id,
+  mac: '', hostMac: '', ipv4: `10.244.1.${id}`, labels: [`k8s:app=${app}`, 'k8s:io.kubernetes.pod.namespace=shop'], identity: 300 + id, namedPorts: [], createdAt: '',
+});
+
+function world() {
+  const tables = new Map<string, Table<KubeObject>>();
+  const inputs = new Proxy({}, { get: (_, name: string) => {
+    if (!tables.has(name)) tables.set(name, new Table<KubeObject>(name, objectKey));
+    return { table: tables.get(name) };
+  } }) as unknown as Inputs;
+  const endpoints = new Table<Endpoint>('endpoints', endpointKey);
+  const engine = new PolicyEngine();
+  let compiled = 0;
+  const policies = new PolicyInputs({
+    inputs, engine: Object.assign(engine, { setPolicies: (given: Parameters<PolicyEngine['setPolicies']>[0]) => { compiled++; PolicyEngine.prototype.setPolicies.call(engine, given); } }),
+    identities: new Table<Identity>('identities', i => String(i.id)), prefixes: new PrefixIdentities(), isSynced: () => true, clusterName: 'default',
+  });
+  const failures = new Map<string, { message: string }>();
+  const rowErrors: { key: string; state: string; error: string }[] = [];
+  const loaded = new Set<string>();
+  let synced = true;
+  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced });
+  return {
+    endpoints, failures, rowErrors, loaded, policies, enforcement,
+    compiles: () => compiled,
+    setSynced: (value: boolean) => { synced = value; },
+    apply: (object: KubeObject) => inputs.ciliumNetworkPolicies.table.upsert(object),
+    pass() {
+      policies.refresh();
+      for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
+      enforcement.passed(policies.revision);
+    },
+    of: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumNetworkPolicy/shop/${name}`),
+  };
+}
+
+const cnp = (name: string, generation: number, app: string, more: object = {}): KubeObject => ({
+  apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy',
+  metadata: { name, namespace: 'shop', uid: `u-${name}`, generation, resourceVersion: String(100 + generation) },
+  spec: { endpointSelector: { matchLabels: { app } }, ingress: [{}], ...more },
+});
+
+test('a version is enforced after the pass that loaded it, not before', () => {
+  const w = world();
+  w.endpoints.upsert(endpoint(1, 'web'));
+  w.apply(cnp('p', 1, 'web'));
+  w.policies.refresh();
+  assert.deepEqual([w.of('p')?.enforced, w.of('p')?.error], [false, 'not loaded into the kernel yet']);
+  w.pass();
+  assert.deepEqual(w.of('p'), { address: 'CiliumNetworkPolicy/shop/p', uid: 'u-p', generation: 1, resourceVersion: '101', errors: [], conditions: w.policies.versions()[0]?.policy.conditions, enforced: true });
+});
+
+test('before the first lists nothing is said to be enforced', () => {
+  const w = world();
+  w.setSynced(false);
+  w.apply(cnp('p', 1, 'web'));
+  w.pass();
+  assert.equal(w.of('p')?.enforced, false);
+});
+
+test('what does not fit concerns the policies that came since the sets in force, and only those that select the subject', () => {
+  const w = world();
+  w.endpoints.upsert(endpoint(1, 'web'), endpoint(2, 'db'));
+  w.apply(cnp('old', 1, 'web'));
+  w.pass();
+  w.apply(cnp('new', 1, 'web'));
+  w.apply(cnp('elsewhere', 1, 'db'));
+  w.failures.set(subjectKey(endpoint(1, 'web')), { message: 'needs 9 more entries' });
+  w.pass();
+  assert.deepEqual([w.of('old')?.enforced, w.of('new')?.enforced, w.of('new')?.error, w.of('elsewhere')?.enforced], [true, false, 'needs 9 more entries', true]);
+  w.pass();
+  assert.equal(w.of('new')?.enforced, false, 'another pass alone changes nothing');
+  w.failures.clear();
+  w.pass();
+  assert.equal(w.of('new')?.enforced, true);
+});
+
+test('a pod without any sets, or whose row the kernel refused, is said of every policy that selects it', () => {
+  const w = world();
+  w.apply(cnp('p', 1, 'web'));
+  w.pass();
+  w.endpoints.upsert(endpoint(1, 'web'));
+  w.failures.set(subjectKey(endpoint(1, 'web')), { message: 'full' });
+  w.pass();
+  assert.deepEqual([w.of('p')?.enforced, w.of('p')?.error], [false, 'full']);
+  w.failures.clear();
+  w.rowErrors.push({ key: '10.244.1.1', state: 'error', error: 'full at 1' });
+  w.pass();
+  assert.match(w.of('p')?.error ?? '', /10\.244\.1\.1 could not be written: full at 1/);
+});
+
+test('an invalid update leaves the version before it in force and says so', () => {
+  const w = world();
+  w.apply(cnp('p', 1, 'web'));
+  w.pass();
+  w.apply(cnp('p', 2, 'web', { ingress: [{ fromEndpoint: [] }] }));
+  w.pass();
+  const row = w.of('p');
+  assert.deepEqual([row?.generation, row?.enforced], [2, false]);
+  assert.match(row?.error ?? '', /spec\.ingress\[0\]\.fromEndpoint.*; the version before it stays in force/);
+  assert.equal(w.policies.versions().length, 1);
+});
+
+test('a change of an object\'s status compiles nothing; one of its annotations does', () => {
+  const w = world();
+  w.apply(cnp('p', 1, 'web'));
+  w.pass();
+  const before = w.compiles();
+  const object = cnp('p', 1, 'web');
+  w.apply({ ...object, metadata: { ...object.metadata, resourceVersion: '900' }, status: { nodes: {} } });
+  w.pass();
+  assert.equal(w.compiles(), before);
+  assert.deepEqual([w.of('p')?.resourceVersion, w.of('p')?.enforced], ['900', true]);
+  w.apply({ ...object, metadata: { ...object.metadata, resourceVersion: '901', annotations: { 'policy.cirri.io/mode': 'audit' } } });
+  w.pass();
+  assert.equal(w.compiles(), before + 1);
+});

@@ -1,0 +1,132 @@
+import type { NetworkIdentities, NetworkPod } from '../features/addresses/network-identities.ts';
+import type { LabelledNode, NodeIdentities } from '../features/addresses/node-identities.ts';
+import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
+import { remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
+import type { Identity } from '../features/identities/allocate.ts';
+import { objectKey } from '../kube/reflector.ts';
+import type { Node } from '../kube/types.ts';
+import { reservedIdentities } from '../model/identity.ts';
+import type { LabelSet } from '../model/labels.ts';
+import type { NamedPorts, PolicyEngine } from '../policy/compile.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Changes, Table } from '../table/table.ts';
+
+export interface LocalIdentitiesOptions {
+  readonly nodes: readonly Omit<LabelledNode, 'labels'>[];
+  readonly ownNodeAddress: string;
+  readonly clusterName: string;
+}
+
+export interface LocalIdentitiesDependencies {
+  readonly nodes: Table<Node>;
+  readonly endpoints: Table<Endpoint>;
+  readonly ciliumEndpoints: Table<CiliumEndpoint>;
+  readonly identities: Table<Identity>;
+  readonly engine: Pick<PolicyEngine, 'upsertIdentity' | 'removeIdentity' | 'networkPrefixes'>;
+  readonly nodeIdentities: NodeIdentities;
+  readonly networkIdentities: NetworkIdentities;
+  readonly namedPorts: (identity: number) => readonly NamedPorts[];
+}
+
+/**
+ * Identities that only this node knows and that follow from what policies say: nodes by the labels that policies name, and
+ * pods as destinations by the networks that they name. The engine hears of them before a row of the kernel bears them.
+ */
+export class LocalIdentities {
+  readonly #options: LocalIdentitiesOptions;
+  readonly #deps: LocalIdentitiesDependencies;
+  readonly #nodeChanges: Changes<Node>;
+  readonly #endpointChanges: Changes<Endpoint>;
+  readonly #remoteChanges: Changes<CiliumEndpoint>;
+  readonly #identityChanges: Changes<Identity>;
+  #nodeKeys: ReadonlySet<string> = new Set();
+
+  constructor(options: LocalIdentitiesOptions, dependencies: LocalIdentitiesDependencies) {
+    this.#options = options;
+    this.#deps = dependencies;
+    this.#nodeChanges = dependencies.nodes.changes();
+    this.#endpointChanges = dependencies.endpoints.changes();
+    this.#remoteChanges = dependencies.ciliumEndpoints.changes();
+    this.#identityChanges = dependencies.identities.changes();
+  }
+
+  /** Call after the engine has the policies and identities. True when sets have to be compiled anew. */
+  refresh(policies: readonly Policy[] | undefined, renamed: ReadonlySet<number>): boolean {
+    const nodes = this.#takeNodes(policies);
+    const networks = this.#takeNetworks();
+    for (const identity of renamed) this.#rename(identity);
+    return nodes || networks;
+  }
+
+  /** Labels of a number of either kind. */
+  labels(id: number): LabelSet | undefined {
+    return this.#deps.nodeIdentities.labels(id) ?? this.#deps.networkIdentities.labels(id);
+  }
+
+  *entries(): Generator<readonly [number, LabelSet]> {
+    yield* this.#deps.nodeIdentities.entries();
+    yield* this.#deps.networkIdentities.entries();
+  }
+
+  #takeNodes(policies: readonly Policy[] | undefined): boolean {
+    if (policies) this.#nodeKeys = nodeLabelKeys(policies);
+    if (!policies && !this.#nodeChanges.pending) return false;
+    this.#nodeChanges.take();
+    const nodes = this.#options.nodes.map((node): LabelledNode => ({ ...node, labels: this.#deps.nodes.get(node.name)?.metadata.labels ?? {} }));
+    const { changed, added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys, this.#options.clusterName);
+    for (const id of removed) this.#deps.engine.removeIdentity(id);
+    for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
+    return changed;
+  }
+
+  #takeNetworks(): boolean {
+    const { engine, networkIdentities, endpoints, ciliumEndpoints } = this.#deps;
+    const local = this.#endpointChanges.take();
+    const remote = this.#remoteChanges.take();
+    this.#identityChanges.take();
+    const { added, removed } = networkIdentities.refresh(engine.networkPrefixes(), {
+      all: () => [...[...endpoints.rows()].map(localNetworkPod), ...[...ciliumEndpoints.rows()].flatMap(row => this.#remoteNetworkPod(row))],
+      changed: [...local.changed.map(localNetworkPod), ...remote.changed.flatMap(row => this.#remoteNetworkPod(row))],
+      gone: [...local.deleted.map(localKey), ...remote.deleted.map(remoteKey)],
+    }, id => this.#labelsOf(id));
+    for (const id of removed) engine.removeIdentity(id);
+    for (const [id, labels, identity] of added) engine.upsertIdentity(id, labels, this.#deps.namedPorts(identity));
+    return added.length + removed.length > 0;
+  }
+
+  /** The ports that a pod gives names to are its ports as a destination too. */
+  #rename(identity: number): void {
+    for (const { id, labels } of this.#deps.networkIdentities.refined(identity)) if (labels) this.#deps.engine.upsertIdentity(id, labels, this.#deps.namedPorts(identity));
+  }
+
+  #remoteNetworkPod(object: CiliumEndpoint): NetworkPod[] {
+    const pod = remotePod(object, { ownNodeAddress: this.#options.ownNodeAddress, tunnel: false });
+    return pod ? [{ key: remoteKey(objectKey(object)), identity: pod.identity, addresses: pod.addresses }] : [];
+  }
+
+  #labelsOf(id: number): LabelSet | undefined {
+    return this.#deps.identities.get(String(id))?.labels ?? reservedIdentities.find(identity => identity.id === id)?.labels;
+  }
+}
+
+/** The labels of nodes that some policy selects by. */
+export function nodeLabelKeys(policies: readonly Policy[]): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const { specs } of policies) {
+    for (const { peers } of specs.flatMap(spec => spec.rules)) {
+      for (const peer of peers === 'any' ? [] : peers) {
+        if (peer.type !== 'selector') continue;
+        const aboutNodes = peer.selector.requirements.some(r => r.source === 'reserved');
+        for (const { source, key } of peer.selector.requirements) if (source === 'node' || (source === 'any' && aboutNodes)) keys.add(key);
+      }
+    }
+  }
+  return keys;
+}
+
+const localKey = (key: string): string => `local ${key}`;
+const remoteKey = (key: string): string => `remote ${key}`;
+
+function localNetworkPod(endpoint: Endpoint): NetworkPod {
+  return { key: localKey(endpointKey(endpoint)), identity: endpoint.identity, addresses: endpointAddresses(endpoint) };
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Kernel } from './kernel.ts';
+import { Random, seedOfRun } from './random.ts';
+import { run } from './run.ts';
+import { disagreementText, shrink } from './shrink.ts';
+
+const seed = seedOfRun();
+/** `./cirri test --long`: as many runs more. */
+const runs = process.env['CIRRI_LONG'] === '1' ? 40 : 1;
+const decisions = 100_000;
+
+describe('random clusters, policies and packets: the naive evaluator, the engine and the loaded programs agree', () => {
+  let kernel: Kernel;
+  before(() => { kernel = new Kernel(); });
+  after(() => kernel.close());
+  const seeds = new Random(seed);
+
+  for (let i = 0; i < runs; i++) {
+    const own = i === 0 ? seed : seeds.seed();
+    test(`${decisions} decisions from seed ${own}`, t => {
+      const result = run({ seed: own, decisions, kernel });
+      const { disagreement } = result;
+      t.diagnostic(`${result.decisions} decisions in ${result.clusters} clusters, ${result.byKernel} by the programs: ${Object.entries(result.verdicts).map(([verdict, n]) => `${n} ${verdict}`).join('; ')}`);
+      assert.ok(!disagreement, `CIRRI_SEED=${own}\n${disagreement ? disagreementText(shrink(disagreement, kernel)) : ''}`);
+      // A generator that asks for nothing, or programs that answer nothing, would agree too.
+      for (const verdict of ['allow', 'deny', 'audit', 'allow, in shadow deny']) assert.ok(result.verdicts[verdict]! > decisions / 1000, `hardly any ${verdict}`);
+      assert.ok(result.byKernel > decisions / 2, `only ${result.byKernel} by the programs`);
+    });
+  }
+});

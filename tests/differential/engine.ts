@@ -1,0 +1,208 @@
+/**
+ * The engine as the product uses it, kept while the cluster changes: objects are parsed, identities come and go, policies are
+ * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
+ * (for pods) the world of the command-line tools.
+ */
+import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
+import type { LabelSet } from '../../src/model/labels.ts';
+import { LabelSet as Labels } from '../../src/model/labels.ts';
+import { PolicyEngine } from '../../src/policy/compile.ts';
+import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
+import { identityOf, podEnd } from '../../src/policy/ends.ts';
+import { evaluate, lookup } from '../../src/policy/evaluate.ts';
+import { parsePolicy } from '../../src/policy/parse.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { readScenario } from '../../src/policy/scenario.ts';
+import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
+import { World } from '../../src/policy/world.ts';
+import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
+import { clusterName, ofKind, policiesOf } from './objects.ts';
+import type { Answer, Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
+
+/** An object that the generator holds for valid and the parser does not is a disagreement too. */
+export class Refused extends Error {}
+
+export class Engine {
+  readonly settings: Settings;
+  readonly engine: PolicyEngine;
+  #objects: readonly KubeObject[] = [];
+  #scenario!: Scenario;
+  #policies: readonly Policy[] = [];
+  #world: World | undefined;
+  #sets = new Map<string, CompiledSet>();
+  readonly #destinations = new Map<string, LabelSet>();
+  #pods = new Map<string, ScenarioPod>();
+  /** Numbers that stay while their labels or prefix do. */
+  readonly #identities = new Map<string, number>();
+  readonly #prefixes = new Map<string, number>();
+  #next = 300;
+  #nextPrefix = firstPrefixIdentity;
+
+  constructor(settings: Settings) {
+    this.settings = settings;
+    this.engine = new PolicyEngine(settings);
+  }
+
+  get objects(): readonly KubeObject[] {
+    return this.#objects;
+  }
+
+  get pods(): ReadonlyMap<string, ScenarioPod> {
+    return this.#pods;
+  }
+
+  /** Prefixes with an identity of their own. */
+  get prefixes(): ReadonlyMap<string, number> {
+    return this.#prefixes;
+  }
+
+  /** Brings the engine to this cluster, from whatever it held before, one piece after the other. */
+  load(objects: readonly KubeObject[]): void {
+    const scenario = readScenario(objects.map(object => ({ object: object as never, place: (field: string) => field })), { clusterName });
+    this.#policies = policiesOf(objects).map(object => {
+      const result = parsePolicy(object, { clusterName });
+      if (result.errors) throw new Refused(`${object.kind} ${object.metadata.name}: ${result.errors.map(e => `${e.path}: ${e.message}`).join('; ')}`);
+      return result.policy;
+    });
+    this.#objects = objects;
+    this.#scenario = scenario;
+    this.#world = undefined;
+    this.#sets.clear();
+    this.#destinations.clear();
+    this.#pods = new Map(scenario.pods.map(p => [`${p.namespace}/${p.name}`, p]));
+    this.engine.setServices(scenario.services);
+    this.engine.setCidrGroups(scenario.groups);
+    this.engine.setPolicies(this.#policies);
+    this.#loadIdentities();
+    this.#loadPrefixes();
+  }
+
+  #loadIdentities(): void {
+    const ports = new Map<string, NamedPorts[]>();
+    const labels = new Map<string, LabelSet>();
+    for (const pod of this.#scenario.pods) ports.set(pod.labels.toString(), [...(ports.get(pod.labels.toString()) ?? []), pod.namedPorts]);
+    for (const pod of this.#scenario.pods) {
+      for (const set of [pod.labels, ...pod.addresses.map(address => this.#asDestination(pod, address))]) {
+        labels.set(set.toString(), set);
+        ports.set(set.toString(), ports.get(pod.labels.toString())!);
+      }
+    }
+    for (const [text, id] of this.#identities) {
+      if (ports.has(text)) continue;
+      this.engine.removeIdentity(id);
+      this.#identities.delete(text);
+    }
+    for (const [text, set] of labels) {
+      if (!this.#identities.has(text)) this.#identities.set(text, this.#next++);
+      this.engine.upsertIdentity(this.#identities.get(text)!, set, ports.get(text)!);
+    }
+  }
+
+  /** The labels by which egress policy sees a pod at this address: its own, and the longest of the networks that policies name. */
+  #asDestination(pod: ScenarioPod, address: string): LabelSet {
+    const key = `${pod.namespace}/${pod.name} ${address}`;
+    const known = this.#destinations.get(key);
+    if (known) return known;
+    const network = this.engine.networkPrefixes().filter(text => text.includes(':') === address.includes(':') && prefixHas(parsePrefix(text), parseAddr(address)))
+      .sort((a, b) => parsePrefix(b).bits - parsePrefix(a).bits)[0];
+    const labels = network === undefined ? pod.labels : networkIdentityLabels(pod.labels, network);
+    this.#destinations.set(key, labels);
+    return labels;
+  }
+
+  #loadPrefixes(): void {
+    const wanted = this.engine.cidrPrefixes();
+    for (const [prefix, id] of this.#prefixes) {
+      if (wanted.includes(prefix)) continue;
+      this.engine.removeIdentity(id);
+      this.#prefixes.delete(prefix);
+    }
+    for (const prefix of wanted) {
+      if (!this.#prefixes.has(prefix)) this.#prefixes.set(prefix, this.#nextPrefix++);
+      this.engine.upsertIdentity(this.#prefixes.get(prefix)!, cidrIdentityLabels(prefix, wanted));
+    }
+    if (this.engine.missingPrefixes().length > 0) throw new Error(`prefixes without an identity: ${this.engine.missingPrefixes().join(' ')}`);
+  }
+
+  /** Another engine that is given all at once, with the same numbers for identities. */
+  fromScratch(): Engine {
+    const fresh = new Engine(this.settings);
+    for (const [text, id] of this.#identities) fresh.#identities.set(text, id);
+    for (const [prefix, id] of this.#prefixes) fresh.#prefixes.set(prefix, id);
+    fresh.load(this.#objects);
+    return fresh;
+  }
+
+  subject(subject: Question['subject']): Subject {
+    if ('pod' in subject) {
+      const pod = this.#pods.get(subject.pod)!;
+      return { labels: pod.labels, namedPorts: pod.namedPorts };
+    }
+    const labels = ofKind(this.#objects, 'Node').find(n => n.metadata.name === subject.node)!.metadata.labels ?? {};
+    return { labels: Labels.of(['reserved:host', ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`)]), namedPorts: new Map(), isHost: true };
+  }
+
+  set(subject: Question['subject'], direction: Direction): CompiledSet {
+    const key = `${JSON.stringify(subject)} ${direction}`;
+    const known = this.#sets.get(key) ?? this.engine.compile(this.subject(subject), direction);
+    this.#sets.set(key, known);
+    return known;
+  }
+
+  /** The number under which the subject's policy sees the peer. */
+  peerOf(q: Question): number {
+    if (!('pod' in q.peer) || q.direction === 'ingress') return this.identity(q.peer, q.subject);
+    const pod = this.#pods.get(q.peer.pod)!;
+    return this.#identities.get(this.#asDestination(pod, pod.addresses[q.v6 ? 1 : 0]!).toString())!;
+  }
+
+  /** The number under which the kernel would know the peer. */
+  identity(peer: Peer, subject: Question['subject']): number {
+    if ('pod' in peer) return this.#identities.get(this.#pods.get(peer.pod)!.labels.toString())!;
+    if ('node' in peer) return peer.node === this.#nodeOf(subject) ? 1 : 6;
+    if ('reserved' in peer) return reservedIdentities.find(r => r.name === peer.reserved)!.id;
+    return this.outsideIdentity(peer.outside);
+  }
+
+  /** By the longest prefix, as the address map finds it. */
+  outsideIdentity(address: string): number {
+    const found = [...this.#prefixes].map(([text, id]) => ({ prefix: parsePrefix(text), text, id }))
+      .filter(({ prefix, text }) => text.includes(':') === address.includes(':') && prefixHas(prefix, parseAddr(address)))
+      .sort((a, b) => b.prefix.bits - a.prefix.bits)[0];
+    return found?.id ?? (address.includes(':') ? 10 : 9);
+  }
+
+  #nodeOf(subject: Question['subject']): string {
+    return 'node' in subject ? subject.node : this.#pods.get(subject.pod)!.node!;
+  }
+
+  // ---- answers ----
+
+  byTables(q: Question): Answer {
+    const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
+    if (!row) throw new Error('no row');
+    return answerOf(row);
+  }
+
+  byEvaluation(q: Question): Answer {
+    const view = this.engine.identities.get(this.peerOf(q));
+    return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
+  }
+
+  /** Undefined for nodes, and for policies that the tools do not read: they decide for pods. */
+  byWorld(q: Question): 'allow' | 'deny' | undefined {
+    if ('node' in q.subject || this.#scenario.unknownPolicies.length > 0) return undefined;
+    const world = (this.#world ??= new World(this.#scenario, this.settings));
+    const pod = this.#pods.get(q.subject.pod)!;
+    const { peer } = q;
+    const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
+      : 'pod' in peer ? identityOf(world, podEnd(this.#pods.get(peer.pod)!), pod)
+      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
+    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
+  }
+}
+
+function answerOf({ verdict, shadow }: { readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit'; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }): Answer {
+  if (verdict === 'redirect') throw new Error('there is no proxy to redirect to');
+  return { verdict, ...(shadow && { shadow: shadow.verdict }) };
+}

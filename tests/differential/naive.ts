@@ -1,0 +1,155 @@
+/**
+ * A second evaluator, naive on purpose: it reads the objects as the user wrote them and walks through them anew for every
+ * question. It shares nothing with the engine but addresses (src/std/ip.ts). Who disagrees with it has to show the sentence
+ * of the semantics on which they do (src/policy/README.md).
+ */
+import { allHold, namespaceKey, podLabels, requirements, reservedLabels } from './naive-labels.ts';
+import { ciliumPeers, clusterPeer, clusterPods, networkPolicyPeer, viewPeer } from './naive-peers.ts';
+import type { PeerView } from './naive-peers.ts';
+import { ciliumPorts, clusterPorts, networkPolicyPorts } from './naive-ports.ts';
+import { ofKind, podKey, policiesOf } from './objects.ts';
+import type { Answer, CiliumEntry, CiliumPolicy, CiliumSpec, ClusterPolicy, KubeObject, NetworkPolicy, Pod, PolicyObject, Question, Settings } from './objects.ts';
+
+/** What a rule that applies to the question, or a policy's default deny, says. */
+type Word = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'pass' | 'default-deny';
+
+interface Say { readonly word: Word; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string }
+
+const denials: readonly Word[] = ['deny', 'unauthenticated', 'unproxied', 'default-deny'];
+
+/** The verdict with the enforced policies; whether those in audit would deny it; whether those in shadow would change it. */
+export function naive(objects: readonly KubeObject[], question: Question, settings: Settings): Answer {
+  if (settings.mode === 'never') return { verdict: 'allow' };
+  const asked = new Asked(objects, question);
+  const fromOwnNode = question.direction === 'ingress' && !asked.isNode && asked.peer.labels.some(l => l.source === 'reserved' && l.key === 'host');
+  if (settings.allowLocalhost === 'always' && fromOwnNode) return { verdict: 'allow' };
+  const says = policiesOf(objects).flatMap(policy => saysOf(policy, asked));
+  const enforced = decide(says.filter(s => s.mode === 'enforce' || (s.mode === 'audit' && !denials.includes(s.word))), settings);
+  const audited = decide(says.filter(s => s.mode !== 'shadow'), settings);
+  const shadow = decide(says.filter(s => s.mode !== 'audit' || !denials.includes(s.word)), settings);
+  const verdict = enforced === 'deny' ? 'deny' : audited === 'deny' ? 'audit' : 'allow';
+  return shadow === enforced ? { verdict } : { verdict, shadow };
+}
+
+/** Tier by tier: admin, where the first rule decides or passes on; normal, where deny wins; baseline, as admin. */
+function decide(says: readonly Say[], settings: Settings): 'allow' | 'deny' {
+  const first = inOrder(says, 'admin')[0]?.word;
+  if (first === 'allow' || first === 'deny') return first;
+  const normal = says.filter(s => s.tier === 'normal').map(s => s.word);
+  if (normal.includes('deny')) return 'deny';
+  if (normal.includes('unauthenticated')) return 'deny';
+  if (normal.includes('allow')) return 'allow';
+  if (normal.includes('unproxied')) return 'deny';
+  if (normal.includes('default-deny') || settings.mode === 'always') return 'deny';
+  return inOrder(says, 'baseline')[0]?.word === 'deny' ? 'deny' : 'allow';
+}
+
+/** Smaller priorities first; within a policy as written. */
+function inOrder(says: readonly Say[], tier: Say['tier']): readonly Say[] {
+  return says.filter(s => s.tier === tier).sort((a, b) => a.priority - b.priority);
+}
+
+function saysOf(policy: PolicyObject, asked: Asked): readonly Say[] {
+  const mode = policy.metadata.annotations?.['policy.cirri.io/mode'] ?? 'enforce';
+  switch (policy.kind) {
+    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
+    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
+    default: {
+      const tier = policy.kind === 'BaselineAdminNetworkPolicy' || policy.spec.tier === 'Baseline' ? 'baseline' : 'admin';
+      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode }));
+    }
+  }
+}
+
+/** The question with everything that does not depend on a policy looked up. */
+export class Asked {
+  readonly objects: readonly KubeObject[];
+  readonly direction: Question['direction'];
+  readonly protocol: number;
+  readonly port: number;
+  readonly isNode: boolean;
+  readonly pod: Pod | undefined;
+  readonly labels: ReturnType<typeof podLabels>;
+  readonly peer: PeerView;
+
+  constructor(objects: readonly KubeObject[], question: Question) {
+    this.objects = objects;
+    this.direction = question.direction;
+    this.protocol = question.protocol;
+    this.port = question.port;
+    const { subject } = question;
+    this.isNode = 'node' in subject;
+    this.pod = 'pod' in subject ? ofKind(objects, 'Pod').find(p => podKey(p) === subject.pod)! : undefined;
+    this.labels = 'node' in subject ? nodeLabels(objects, subject.node) : podLabels(objects, this.pod!);
+    this.peer = viewPeer(objects, question.peer, 'node' in subject ? subject.node : this.pod!.spec.nodeName, question.v6);
+  }
+}
+
+function nodeLabels(objects: readonly KubeObject[], name: string): ReturnType<typeof podLabels> {
+  const node = ofKind(objects, 'Node').find(n => n.metadata.name === name)!;
+  return [...reservedLabels('host'), ...Object.entries(node.metadata.labels ?? {}).map(([key, value]) => ({ source: 'k8s', key, value }))];
+}
+
+// ---- NetworkPolicy ----
+
+function networkPolicySays(policy: NetworkPolicy, asked: Asked): Word[] {
+  const { spec } = policy;
+  const namespace = policy.metadata.namespace!;
+  if (asked.isNode || asked.pod!.metadata.namespace !== namespace || !allHold(requirements(spec.podSelector, 'k8s'), asked.labels)) return [];
+  const types = spec.policyTypes ?? [];
+  const rules = asked.direction === 'ingress'
+    ? (spec.ingress ?? []).map(rule => ({ peers: rule.from ?? [], ports: rule.ports ?? [] }))
+    : (spec.egress ?? []).map(rule => ({ peers: rule.to ?? [], ports: rule.ports ?? [] }));
+  const isolates = asked.direction === 'ingress'
+    ? types.includes('Ingress') || rules.length > 0 || !types.includes('Egress')
+    : types.includes('Egress') || rules.length > 0;
+  const allows = rules.some(rule => (rule.peers.length === 0 || rule.peers.some(peer => networkPolicyPeer(peer, namespace, asked.peer)))
+    && (rule.ports.length === 0 || networkPolicyPorts(rule.ports, asked)));
+  return [...(isolates ? ['default-deny' as const] : []), ...(allows ? ['allow' as const] : [])];
+}
+
+// ---- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ----
+
+function clusterPolicySays(policy: ClusterPolicy, asked: Asked): Word[] {
+  if (asked.isNode || !clusterPods(policy.spec.subject, asked.labels)) return [];
+  const words = { Allow: 'allow', Accept: 'allow', Deny: 'deny', Pass: 'pass' } as const;
+  return (policy.spec[asked.direction] ?? [])
+    .filter(rule => (rule.from ?? rule.to ?? []).some(peer => clusterPeer(peer, rule.action === 'Deny', asked.peer)) && clusterPorts(rule, asked))
+    .map(rule => words[rule.action]);
+}
+
+// ---- Cilium ----
+
+function ciliumPolicySays(policy: CiliumPolicy, asked: Asked): Word[] {
+  return [...(policy.spec ? [policy.spec] : []), ...(policy.specs ?? [])].flatMap(spec => {
+    if (!selectsSubject(policy, spec, asked)) return [];
+    const [allowing, denying] = asked.direction === 'ingress' ? [spec.ingress ?? [], spec.ingressDeny ?? []] : [spec.egress ?? [], spec.egressDeny ?? []];
+    const defaultDeny = spec.enableDefaultDeny?.[asked.direction] ?? allowing.length + denying.length > 0;
+    const subjectIsInit = requirements(spec.endpointSelector ?? {}).some(r => r.source === 'reserved' && r.key === 'init' && (r.operator === 'In' || r.operator === 'Exists'));
+    return [
+      ...(defaultDeny ? ['default-deny' as const] : []),
+      ...denying.flatMap(entry => entrySays(policy, entry, true, subjectIsInit, asked)),
+      ...allowing.flatMap(entry => entrySays(policy, entry, false, subjectIsInit, asked)),
+    ];
+  });
+}
+
+/** A namespaced policy is for pods of its namespace, whatever namespace its selector names. */
+function selectsSubject(policy: CiliumPolicy, spec: CiliumSpec, asked: Asked): boolean {
+  if (spec.nodeSelector) return asked.isNode && allHold(requirements(spec.nodeSelector), asked.labels);
+  if (asked.isNode) return false;
+  const wanted = requirements(spec.endpointSelector!);
+  if (policy.kind === 'CiliumClusterwideNetworkPolicy') return allHold(wanted, asked.labels);
+  const own = wanted.filter(r => !(r.key === namespaceKey && (r.source === 'k8s' || r.source === 'any') && r.operator === 'In'));
+  return asked.pod!.metadata.namespace === policy.metadata.namespace && allHold(own, asked.labels);
+}
+
+function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Word[] {
+  const peers = ciliumPeers(asked.objects, policy, entry, deny, subjectIsInit, asked.peer);
+  const hasPorts = (entry.toPorts ?? []).length > 0 || (entry.icmps ?? []).length > 0;
+  if (peers === false || (peers === 'absent' && !hasPorts)) return [];
+  const authenticates = (entry.authentication?.mode ?? 'disabled') !== 'disabled';
+  if (!hasPorts) return [deny ? 'deny' : authenticates ? 'unauthenticated' : 'allow'];
+  // All `toPorts` together when they only say which ports; one that wants a proxy stands for itself.
+  return ciliumPorts(entry, !deny && !authenticates, asked).map(match => (deny ? 'deny' : authenticates ? 'unauthenticated' : match.needsProxy ? 'unproxied' : 'allow'));
+}
