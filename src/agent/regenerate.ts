@@ -6,19 +6,22 @@ import { addressLayout } from '../features/addresses/layout.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
 import { PolicySets, type LoadedSet } from '../features/policy/sets.ts';
-import type { CompiledSet, Subject } from '../policy/compile.ts';
+import { subjectText, type CompiledSet, type SetDelta, type Subject } from '../policy/compile.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { Reconciler } from '../table/reconcile.ts';
 import { Table } from '../table/table.ts';
+import type { EngineChange } from './engine-changes.ts';
 
 export interface RegenerateDependencies {
   readonly maps: NodeMaps;
   readonly endpoints: Table<Endpoint>;
   readonly log: Logger;
-  /** Takes policies and identities into the engine; true when anything that sets depend on has changed. */
-  readonly refreshEngine: () => boolean;
+  /** Takes policies and identities into the engine, and returns what that changes in sets. */
+  readonly refreshEngine: () => EngineChange;
   readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
+  /** No endpoint is this subject any more. */
+  readonly forget: (subject: Subject) => void;
   readonly subjectOf: (endpoint: Endpoint) => Subject;
   /** What changed of the ipcache's rows since the last call. */
   readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
@@ -33,6 +36,16 @@ export interface RegenerateDependencies {
   readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
+}
+
+/** What endpoints of this node are to policies; those that cannot be told apart are one. */
+interface LocalSubject {
+  readonly key: string;
+  /** One of them. */
+  readonly endpoint: Endpoint;
+  readonly subject: Subject;
+  /** As the engine calls it. */
+  readonly text: string;
 }
 
 /** The sets in force for one subject. */
@@ -60,6 +73,7 @@ export class Regenerator {
   readonly endpointRows = new Table<EndpointRow>('endpoint-rows', endpointRowKey);
   readonly addressReconciler: Reconciler<AddressRow>;
   readonly endpointReconciler: Reconciler<EndpointRow>;
+  readonly #subjects = new Map<string, LocalSubject>();
   readonly #bySubject = new Map<string, SubjectSets>();
   /** Why a subject's policy is not in force as written; the previous sets stay. */
   readonly failures = new Map<string, { readonly message: string; readonly since: string; attempts: number }>();
@@ -81,8 +95,9 @@ export class Regenerator {
   /** One pass. Cheap when nothing has changed. Returns ms until failed rows want another, or undefined. */
   run(): number | undefined {
     const { synced } = this.#deps;
-    const stale = this.#deps.refreshEngine();
-    this.#loadSets(stale);
+    const change = this.#deps.refreshEngine();
+    if (change.stale.size > 0 || change.deltas.length > 0) this.#changed = true;
+    this.#loadSets(change);
     const { rows, gone } = this.#deps.takeAddresses();
     // A call takes only so many arguments.
     for (let i = 0; i < rows.length; i += 10_000) this.addresses.upsert(...rows.slice(i, i + 10_000));
@@ -92,7 +107,7 @@ export class Regenerator {
     this.endpointReconciler.settle();
     this.addresses.delete(...gone);
     this.addressReconciler.settle();
-    if (this.#changed || stale) this.#bumpGeneration();
+    if (this.#changed) this.#bumpGeneration();
     this.#retireSets();
     this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
@@ -115,36 +130,65 @@ export class Regenerator {
     return this.#bySubject.get(subjectKey(endpoint));
   }
 
-  #loadSets(stale: boolean): void {
-    const subjects = new Map<string, Endpoint>();
-    for (const endpoint of this.#deps.endpoints.rows()) subjects.set(subjectKey(endpoint), endpoint);
-    for (const key of this.#bySubject.keys()) if (!subjects.has(key)) this.#bySubject.delete(key);
-    for (const key of this.failures.keys()) if (!subjects.has(key)) this.failures.delete(key);
+  #loadSets({ stale, deltas }: EngineChange): void {
+    this.#takeSubjects();
     // Before the first lists policies are missing: what an earlier agent put in place knows more.
     if (!this.#deps.synced()) return;
-    const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
-    if (work.length === 0) return;
-    const compiled = work.map(([key, endpoint]) => {
-      const subject = this.#deps.subjectOf(endpoint);
-      return { key, ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
-    });
-    for (const item of compiled) this.#loadSubject(item, subjects.get(item.key));
+    const behind = this.#applyDeltas(deltas);
+    for (const subject of this.#subjects.values()) {
+      const sets = this.#bySubject.get(subject.key);
+      const isCurrent = sets && !stale.has(subject.text) && !behind.has(sets.ingress.key) && !behind.has(sets.egress.key) && !this.failures.has(subject.key);
+      if (!isCurrent) this.#loadSubject(subject);
+    }
   }
 
-  #loadSubject(item: { key: string; ingress: CompiledSet; egress: CompiledSet }, endpoint: Endpoint | undefined): void {
+  #takeSubjects(): void {
+    const present = new Set<string>();
+    for (const endpoint of this.#deps.endpoints.rows()) {
+      const key = subjectKey(endpoint);
+      present.add(key);
+      if (this.#subjects.has(key)) continue;
+      const subject = this.#deps.subjectOf(endpoint);
+      this.#subjects.set(key, { key, endpoint, subject, text: subjectText(subject) });
+    }
+    if (present.size === this.#subjects.size) return;
+    const gone = [...this.#subjects.values()].filter(({ key }) => !present.has(key));
+    for (const { key } of gone) for (const map of [this.#subjects, this.#bySubject, this.failures]) map.delete(key);
+    // Names of ports in capitals are other keys to us, and the same subject to the engine.
+    const texts = new Set([...this.#subjects.values()].map(({ text }) => text));
+    for (const { text, subject } of gone) if (!texts.has(text)) this.#deps.forget(subject);
+  }
+
+  /** Returns the keys of sets that must be compared whole: a change did not fit, or starts where they do not stand. */
+  #applyDeltas(deltas: readonly SetDelta[]): ReadonlySet<string> {
+    const behind = new Set<string>();
+    for (const delta of deltas) {
+      if (behind.has(delta.key) || !this.sets.get(delta.key)) continue;
+      try {
+        if (!this.sets.apply(delta)) behind.add(delta.key);
+      } catch {
+        // Loading the set meets the same error, and says whom it concerns.
+        behind.add(delta.key);
+      }
+    }
+    return behind;
+  }
+
+  #loadSubject({ key, endpoint, subject }: LocalSubject): void {
+    const { compile } = this.#deps;
     try {
-      const ingress = this.sets.ensure(item.ingress);
-      const egress = this.sets.ensure(item.egress);
-      this.#bySubject.set(item.key, { ingress, egress });
-      this.failures.delete(item.key);
+      const ingress = this.sets.ensure(compile(subject, 'ingress'));
+      const egress = this.sets.ensure(compile(subject, 'egress'));
+      this.#bySubject.set(key, { ingress, egress });
+      this.failures.delete(key);
     } catch (error) {
       const message = errorText(error);
-      const before = this.failures.get(item.key);
+      const before = this.failures.get(key);
       if (before?.message !== message) {
-        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: item.key, error: message });
-        if (endpoint) this.#deps.onTrouble?.({ endpoint }, message);
+        this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: key, error: message });
+        this.#deps.onTrouble?.({ endpoint }, message);
       }
-      this.failures.set(item.key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
+      this.failures.set(key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
   }
 
@@ -198,5 +242,12 @@ export class Regenerator {
 
 /** Endpoints with equal labels and equally named ports share their sets. */
 export function subjectKey(endpoint: Endpoint): string {
-  return `${endpoint.identity}|${endpoint.namedPorts.map(port => `${port.name}=${port.protocol}/${port.port}`).sort().join(',')}`;
+  const known = subjectKeys.get(endpoint);
+  if (known !== undefined) return known;
+  const key = `${endpoint.identity}|${endpoint.namedPorts.map(port => `${port.name}=${port.protocol}/${port.port}`).sort().join(',')}`;
+  subjectKeys.set(endpoint, key);
+  return key;
 }
+
+/** Rows do not change, and each pass asks for all of them. */
+const subjectKeys = new WeakMap<Endpoint, string>();
