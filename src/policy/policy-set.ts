@@ -238,12 +238,12 @@ export class PolicySet {
       if (!this.#states.has(next)) this.#addClass(next, this.#pending.get(next)!.rows, this.#pending.get(next)!.text);
       this.#states.get(next)!.identities++;
       this.#classes.set(id, next);
-      this.#hash.add(`identity ${id} ${next}`);
+      this.#hash.changePair(id, next, 1);
     } else {
       this.#classes.delete(id);
     }
     if (previous !== 0) {
-      this.#hash.remove(`identity ${id} ${previous}`);
+      this.#hash.changePair(id, previous, -1);
       if (--this.#states.get(previous)!.identities === 0) this.#dropClass(previous);
     }
   }
