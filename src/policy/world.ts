@@ -45,6 +45,7 @@ export class World {
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
   readonly #bySet = new Map<string, Indexed>();
+  readonly #places = new Map<RuleInfo, string>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
 
@@ -122,7 +123,11 @@ export class World {
   /** `policies/web.yaml:12` for a rule, undefined for defaults. */
   placeOf(rule: RuleInfo): string | undefined {
     if (rule.kind === 'default') return undefined;
-    return this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) || undefined;
+    const known = this.#places.get(rule);
+    if (known !== undefined) return known || undefined;
+    const place = this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) ?? '';
+    this.#places.set(rule, place);
+    return place || undefined;
   }
 
   #addPods(): void {

@@ -37,12 +37,12 @@ if (world.policies.length !== policies || world.scenario.pods.length !== pods) t
 
 /** Numbers that look random and are the same in every run. */
 let state = 1;
-const random = (below: number) => (state = Math.imul(state, 1_664_525) + 1_013_904_223 >>> 0) % below;
+const random = (below: number) => ((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 8) % below;
 const questions = Array.from({ length: decisions / 2 }, () => {
   // Half within one namespace: between most others there is nothing to allow.
   const first = random(pods);
   const [from, to] = [world.scenario.pods[first]!, world.scenario.pods[random(2) === 0 ? random(pods) : (first + namespaces * random(pods / namespaces)) % pods]!];
-  return { from: world.memberOf(from)!, to: world.memberOf(to)!, ends: [{ type: 'pod', pod: from, text: from.name }, { type: 'pod', pod: to, text: to.name }] as unknown as [End, End], port: [80, 443, 8005, 9005, 5432][random(5)]! };
+  return { from: world.memberOf(from)!, to: world.memberOf(to)!, ends: [{ type: 'pod', pod: from, text: from.name }, { type: 'pod', pod: to, text: to.name }] as unknown as [End, End], port: [8080, 443, 8005, 9005, 5432][random(5)]! };
 });
 
 function decideAll(): number {
