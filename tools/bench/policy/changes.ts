@@ -24,16 +24,18 @@ for (let i = 0; i < pods; i++) {
 node.pass();
 const fromNothingMs = performance.now() - started;
 
-const times: Record<string, number[]> = {};
+const times: Record<string, { readonly ms: number; readonly cpuMs: number }[]> = {};
 /** Turns of the event loop as the agent takes them: events first, then one pass. */
 async function measure(name: string, change: () => void, check: () => boolean): Promise<void> {
   const before = performance.now();
+  const cpuBefore = process.cpuUsage();
   change();
   await new Promise(resolve => setImmediate(resolve));
   node.pass();
   const ms = performance.now() - before;
+  const { user, system } = process.cpuUsage(cpuBefore);
   if (!check()) throw new Error(`${name}: not in force after its pass`);
-  (times[name] ??= []).push(ms);
+  (times[name] ??= []).push({ ms, cpuMs: (user + system) / 1_000 });
 }
 
 const localNamespaces = [...new Set(Array.from({ length: pods }, (_, i) => i).filter(isLocal).map(i => i % namespaces))];
@@ -74,5 +76,9 @@ if (differences.length > 0) throw new Error(`the kernel differs: ${differences.j
 process.stdout.write(JSON.stringify({
   fromNothingMs, rssMiB: process.memoryUsage.rss() / 2 ** 20, sets: node.regenerator.sets.size,
   classes: node.maps.policyClasses.count(), rows: node.maps.policyVerdicts.count(), ipcache: node.maps.ipcache.count(),
-  changes: Object.fromEntries(Object.entries(times).map(([name, list]) => [name, { count: list.length, p50: quantile(list, 0.5), p99: quantile(list, 0.99), max: Math.max(...list) }])),
+  changes: Object.fromEntries(Object.entries(times).map(([name, list]) => [name, { count: list.length, ...spread(list.map(one => one.ms)), processor: spread(list.map(one => one.cpuMs)) }])),
 }));
+
+function spread(list: readonly number[]): { readonly p50: number; readonly p99: number; readonly max: number } {
+  return { p50: quantile(list, 0.5), p99: quantile(list, 0.99), max: Math.max(...list) };
+}
