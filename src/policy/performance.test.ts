@@ -4,7 +4,7 @@ import { PolicyEngine } from './compile.ts';
 import type { Subject } from './compile.ts';
 import { parsePolicy } from './parse.ts';
 import type { Policy } from './policy.ts';
-import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject, podsPerNamespace, policiesPerNamespace, type PolicyObject } from './testing-cluster.ts';
+import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject, podsPerNamespace, policiesPerNamespace, type PolicyObject } from './testing-size.ts';
 import { Work } from './work.ts';
 
 /*

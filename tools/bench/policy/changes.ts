@@ -4,7 +4,7 @@
  *
  *     changes.ts PODS NAMESPACES POLICIES LOCAL CHANGES
  */
-import { clusterPodLabels, clusterPolicy, namespaceName, type PolicyObject } from '../../../src/policy/testing-cluster.ts';
+import { clusterPodLabels, clusterPolicy, namespaceName, type PolicyObject } from '../../../src/policy/testing-size.ts';
 import { benchPod, BenchNode } from './node.ts';
 import { quantile } from './statistics.ts';
 

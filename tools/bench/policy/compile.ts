@@ -6,7 +6,7 @@
  */
 import { PolicyEngine } from '../../../src/policy/compile.ts';
 import { parsePolicy } from '../../../src/policy/parse.ts';
-import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject } from '../../../src/policy/testing-cluster.ts';
+import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject } from '../../../src/policy/testing-size.ts';
 
 const [pods, namespaces, policies, subjects] = process.argv.slice(2).map(Number) as [number, number, number, number];
 const laps: Record<string, number> = {};

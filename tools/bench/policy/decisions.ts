@@ -7,7 +7,7 @@
 import { leg } from '../../../src/policy/connection.ts';
 import type { End } from '../../../src/policy/ends.ts';
 import { readScenario, type ScenarioObject } from '../../../src/policy/scenario.ts';
-import { clusterPodLabels, clusterPolicy, namespaceName } from '../../../src/policy/testing-cluster.ts';
+import { clusterPodLabels, clusterPolicy, namespaceName } from '../../../src/policy/testing-size.ts';
 import { World } from '../../../src/policy/world.ts';
 import { median } from './statistics.ts';
 

@@ -22,7 +22,7 @@ import { objectKey } from '../../../src/kube/reflector.ts';
 import type { KubeObject, Node } from '../../../src/kube/types.ts';
 import type { LabelSet } from '../../../src/model/labels.ts';
 import { PolicyEngine } from '../../../src/policy/compile.ts';
-import type { PolicyObject } from '../../../src/policy/testing-cluster.ts';
+import type { PolicyObject } from '../../../src/policy/testing-size.ts';
 import { silentLogger } from '../../../src/std/log.ts';
 import { Table } from '../../../src/table/table.ts';
 

@@ -9,7 +9,7 @@ import { PolicySets } from '../../../src/features/policy/sets.ts';
 import { PolicyEngine } from '../../../src/policy/compile.ts';
 import { parsePolicy } from '../../../src/policy/parse.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
-import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject, namespaceName, type PolicyObject } from '../../../src/policy/testing-cluster.ts';
+import { addPrefixIdentities, clusterPodLabels, clusterPolicy, clusterSubject, namespaceName, type PolicyObject } from '../../../src/policy/testing-size.ts';
 import { Datapath, families, id, mac } from '../../../tests/programs/harness.ts';
 import { buildFrame, macBytes } from '../../../tests/programs/packet.ts';
 import { emptyProgram } from './empty-program.ts';
