@@ -34,10 +34,12 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
+import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
+import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
@@ -97,13 +99,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
+  networkIdentities.adopt(opened.maps.ipcache.entries());
 
   // Endpoints, and the pass that brings all of it into the kernel.
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const nodes = record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing));
   const localIdentities = (namedPorts: (identity: number) => readonly NamedPorts[]) => new LocalIdentities(
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
-    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts },
+    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
   const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
   const addresses = new AddressSources({
@@ -125,7 +128,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
   });
   const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
-  const regenerator = new Regenerator({
+  let oneMorePass = () => {};
+  const regenerator: Regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log,
     audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
@@ -134,11 +138,13 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     compile: (subject, direction) => engine.compile(subject, direction),
     forget: subject => engine.forget(subject),
     subjectOf: endpoint => policies.subjectOf(endpoint),
-    hostRows: () => hostRows(node, devices),
+    hostRows: () => hostRows(node, devices, record.audit),
+    hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
     onPass: () => {
       enforcement.passed(policies.revision);
+      if (policies.settling && regenerator.failures.size === 0) oneMorePass();
       policyStatus.mark();
     },
   });
@@ -147,6 +153,10 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     failures: () => regenerator.failures,
     rowErrors: () => regenerator.endpointReconciler.statuses(),
     hasSets: endpoint => regenerator.setsOf(endpoint) !== undefined,
+    host: () => {
+      const subject = hostSubject(inputs.nodes.table.get(node.name));
+      return subject && { labels: subject.labels, hasSets: regenerator.host.isLoaded };
+    },
   });
   const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
     client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
@@ -195,7 +205,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Loops: each marks and does its work in its own time.
   const loops = [
     policyStatus.run(),
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
+    regenerateLoop({
+      regenerator, signal, log,
+      onFailed: message => {
+        enforcement.failed(message);
+        policyStatus.mark();
+      },
+      inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table, { watch: onMark => { oneMorePass = onMark; return () => {}; } }],
+    }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -216,7 +233,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }, { log, signal }),
   ];
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced });
+  const policyAudit = new PolicyAudit({ entriesPerStep: 500 }, {
+    sets: regenerator.sets, log, isReady: isSynced, onDifference: text => trouble.onPolicyDifference(text),
+  });
+  policyAudit.start(1_000, signal);
+
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -236,10 +258,11 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 async function regenerateLoop(options: {
   readonly regenerator: Regenerator;
   readonly inputs: readonly { watch(onMark: () => void): () => void }[];
+  readonly onFailed: (message: string) => void;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }): Promise<void> {
-  const { regenerator, inputs, signal, log } = options;
+  const { regenerator, inputs, onFailed, signal, log } = options;
   const mark = new Signal();
   for (const input of inputs) input.watch(() => mark.mark());
   let nextMs: number | undefined = 0;
@@ -251,6 +274,7 @@ async function regenerateLoop(options: {
     try {
       nextMs = regenerator.run();
     } catch (error) {
+      onFailed(errorText(error));
       log.error('a pass failed; what was in force stays', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
       nextMs = 1_000;
     }
@@ -274,13 +298,10 @@ function identityTable(objects: Table<Parameters<typeof identityFromObject>[0]>,
   return table;
 }
 
-/** The node itself as an end of connections: never a pod's id, never 0 (which is "not on this node"). */
-const hostEndpointId = 2 ** 31 - 1;
-
-function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }): EndpointRow[] {
+function hostRows(node: NodeRecord, devices: { readonly uplinkIndex: number; readonly uplinkMac: string }, audit: boolean): EndpointRow[] {
   return [node.underlay4, node.underlay6, node.routerIp4, node.routerIp6].map(address => ({
     address, ifindex: devices.uplinkIndex, id: hostEndpointId, identity: reserved.host, ingressSet: 0, egressSet: 0,
-    mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit: false,
+    mac: devices.uplinkMac, hostMac: devices.uplinkMac, ready: true, host: true, audit,
   }));
 }
 

@@ -5,6 +5,7 @@ import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Table } from '../table/table.ts';
@@ -38,7 +39,7 @@ function world() {
   const rowErrors: { key: string; state: string; error: string }[] = [];
   const loaded = new Set<string>();
   let synced = true;
-  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), isSynced: () => synced });
+  const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:zone=a']), hasSets: true }), isSynced: () => synced });
   return {
     endpoints, failures, rowErrors, loaded, policies, enforcement,
     compiles: () => compiled,
@@ -49,6 +50,8 @@ function world() {
       for (const e of endpoints.rows()) if (!failures.has(subjectKey(e))) loaded.add(subjectKey(e));
       enforcement.passed(policies.revision);
     },
+    applyClusterwide: (object: KubeObject) => inputs.ciliumClusterwideNetworkPolicies.table.upsert(object),
+    ofAddress: (address: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === address),
     of: (name: string) => policies.report(v => enforcement.of(v, policies.versions())).find(row => row.address === `CiliumNetworkPolicy/shop/${name}`),
   };
 }
@@ -67,6 +70,18 @@ test('a version is enforced after the pass that loaded it, not before', () => {
   assert.deepEqual([w.of('p')?.enforced, w.of('p')?.error], [false, 'not loaded into the kernel yet']);
   w.pass();
   assert.deepEqual(w.of('p'), { address: 'CiliumNetworkPolicy/shop/p', uid: 'u-p', generation: 1, resourceVersion: '101', errors: [], conditions: w.policies.versions()[0]?.policy.conditions, enforced: true });
+});
+
+test('a pass that failed is said of what it was to load, until one succeeds', () => {
+  const w = world();
+  w.apply(cnp('old', 1, 'web'));
+  w.pass();
+  w.apply(cnp('new', 1, 'web'));
+  w.policies.refresh();
+  w.enforcement.failed('no memory');
+  assert.deepEqual([w.of('old')?.enforced, w.of('new')?.enforced, w.of('new')?.pending, w.of('new')?.error], [true, false, undefined, 'a pass of the agent failed: no memory']);
+  w.pass();
+  assert.equal(w.of('new')?.enforced, true);
 });
 
 test('before the first lists nothing is said to be enforced', () => {
@@ -108,6 +123,15 @@ test('a pod without any sets, or whose row the kernel refused, is said of every 
   assert.match(w.of('p')?.error ?? '', /10\.244\.1\.1 could not be written: full at 1/);
 });
 
+test('what the node itself could not load is said of the policies for nodes, not of those for pods', () => {
+  const w = world();
+  w.failures.set('host', { message: 'full' });
+  w.apply(cnp('pods', 1, 'web'));
+  w.applyClusterwide({ ...cnp('nodes', 1, 'x'), metadata: { name: 'nodes', uid: 'n', generation: 1 }, spec: { nodeSelector: { matchLabels: { zone: 'a' } }, ingress: [{ fromEntities: ['cluster'] }] } });
+  w.pass();
+  assert.deepEqual([w.of('pods')?.enforced, w.ofAddress('CiliumClusterwideNetworkPolicy//nodes')?.error], [true, 'full']);
+});
+
 test('an invalid update leaves the version before it in force and says so', () => {
   const w = world();
   w.apply(cnp('p', 1, 'web'));
@@ -133,4 +157,12 @@ test('a change of an object\'s status compiles nothing; one of its annotations d
   w.apply({ ...object, metadata: { ...object.metadata, resourceVersion: '901', annotations: { 'policy.cirri.io/mode': 'audit' } } });
   w.pass();
   assert.equal(w.compiles(), before + 1);
+});
+
+test('a report says in which way a policy acts, where it is not simply in force', () => {
+  const w = world();
+  const object = cnp('p', 1, 'web');
+  w.apply({ ...object, metadata: { ...object.metadata, annotations: { 'policy.cirri.io/mode': 'shadow', 'policy.cirri.io/established': 'keep' } } });
+  w.pass();
+  assert.deepEqual([w.of('p')?.mode, w.of('p')?.keepEstablished, w.of('p')?.tier], ['shadow', true, undefined]);
 });

@@ -1,6 +1,7 @@
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { Policy } from '../policy/policy.ts';
+import { hostKey } from './host-policy.ts';
 import { subjectKey } from './regenerate.ts';
 
 /** Whether a node enforces a version of a policy, and if not, why. */
@@ -23,15 +24,24 @@ export interface EnforcementDependencies {
   readonly failures: () => ReadonlyMap<string, { readonly message: string }>;
   readonly rowErrors: () => Iterable<{ readonly key: string; readonly state: string; readonly error?: string }>;
   readonly hasSets: (endpoint: Endpoint) => boolean;
+  /** The node itself, which policies with a nodeSelector select; its failure stands under its own key. */
+  readonly host: () => { readonly labels: LabelSet; readonly hasSets: boolean } | undefined;
   readonly isSynced: () => boolean;
 }
 
 /** A subject whose sets in the kernel are older than the policies. */
-interface Behind {
-  readonly labels: LabelSet;
-  readonly message: string;
+interface Behind extends Failing {
   /** The last revision that its sets were loaded at; -1 when never. */
   readonly revision: number;
+  /** Whether any policy that selects it came later; asked once a pass. */
+  newer?: boolean;
+}
+
+interface Failing {
+  readonly labels: LabelSet;
+  readonly isHost: boolean;
+  readonly hasSets: boolean;
+  readonly message: string;
 }
 
 /**
@@ -43,6 +53,7 @@ export class Enforcement {
   readonly #deps: EnforcementDependencies;
   readonly #behind = new Map<string, Behind>();
   #revision = -1;
+  #failure: string | undefined;
 
   constructor(dependencies: EnforcementDependencies) {
     this.#deps = dependencies;
@@ -58,42 +69,49 @@ export class Enforcement {
     if (!this.#deps.isSynced()) return;
     const failing = this.#failing();
     for (const key of this.#behind.keys()) if (!failing.has(key)) this.#behind.delete(key);
-    for (const [key, { endpoint, message }] of failing) {
-      const known = this.#behind.get(key)?.revision ?? (this.#deps.hasSets(endpoint) ? this.#revision : -1);
-      this.#behind.set(key, { labels: LabelSet.of(endpoint.labels), message, revision: known });
-    }
+    for (const [key, subject] of failing) this.#behind.set(key, { ...subject, revision: this.#behind.get(key)?.revision ?? (subject.hasSets ? this.#revision : -1) });
     this.#revision = revision;
+    this.#failure = undefined;
+  }
+
+  /** Instead of `passed`: what came since is not in force, and this is why. */
+  failed(message: string): void {
+    this.#failure = message;
   }
 
   of(version: PolicyVersion, all: Iterable<PolicyVersion>): Enforced {
-    if (this.#revision < version.revision) return { enforced: false, error: 'not loaded into the kernel yet', pending: true };
+    if (this.#revision < version.revision) {
+      return this.#failure === undefined ? { enforced: false, error: 'not loaded into the kernel yet', pending: true } : { enforced: false, error: `a pass of the agent failed: ${this.#failure}` };
+    }
     for (const behind of this.#behind.values()) {
-      if (!selects(version.policy, behind.labels)) continue;
+      if (!selects(version.policy, behind)) continue;
       // Where no newer policy is to blame it is the peers that did not fit, and that concerns every policy of the subject.
-      if (version.revision > behind.revision || !anyNewer(all, behind)) return { enforced: false, error: behind.message };
+      if (version.revision > behind.revision || !(behind.newer ??= anyNewer(all, behind))) return { enforced: false, error: behind.message };
     }
     return { enforced: true };
   }
 
-  #failing(): Map<string, { readonly endpoint: Endpoint; readonly message: string }> {
-    const failing = new Map<string, { readonly endpoint: Endpoint; readonly message: string }>();
+  #failing(): Map<string, Failing> {
+    const failing = new Map<string, Failing>();
     const failures = this.#deps.failures();
     const rows = new Map([...this.#deps.rowErrors()].filter(row => row.state === 'error').map(row => [row.key, row.error ?? 'the kernel refused it'] as const));
     if (failures.size === 0 && rows.size === 0) return failing;
+    const host = failures.get(hostKey) && this.#deps.host();
+    if (host) failing.set(hostKey, { ...host, isHost: true, message: failures.get(hostKey)!.message });
     for (const endpoint of this.#deps.endpoints.rows()) {
       const row = endpointAddresses(endpoint).find(address => rows.has(address));
       const message = failures.get(subjectKey(endpoint))?.message ?? (row === undefined ? undefined : `the map entry of ${row} could not be written: ${rows.get(row)}`);
-      if (message !== undefined) failing.set(subjectKey(endpoint), { endpoint, message });
+      if (message !== undefined) failing.set(subjectKey(endpoint), { labels: LabelSet.of(endpoint.labels), isHost: false, hasSets: this.#deps.hasSets(endpoint), message });
     }
     return failing;
   }
 }
 
 function anyNewer(all: Iterable<PolicyVersion>, behind: Behind): boolean {
-  for (const { policy, revision } of all) if (revision > behind.revision && selects(policy, behind.labels)) return true;
+  for (const { policy, revision } of all) if (revision > behind.revision && selects(policy, behind)) return true;
   return false;
 }
 
-function selects(policy: Policy, labels: LabelSet): boolean {
-  return policy.specs.some(spec => !spec.selectsNodes && spec.subject.matches(labels));
+function selects(policy: Policy, { labels, isHost }: Failing): boolean {
+  return policy.specs.some(spec => spec.selectsNodes === isHost && spec.subject.matches(labels));
 }

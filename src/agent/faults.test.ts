@@ -32,6 +32,7 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
   engine.upsertIdentity(300, labels);
   const told: string[] = [];
   const audited = new Set<string>();
+  const broken = { now: false };
   const changes = new EngineChanges(engine);
   let synced = options.synced ?? true;
   const addresses = new AddressSources({ clusterPrefixes: [], apiServers: [], nodes: [], dualStack: true }, {
@@ -43,14 +44,17 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
     maps, endpoints, log: silentLogger, audit: e => audited.has(e.podName), synced: () => synced,
     onTrouble: (about, message) => told.push(`${about.endpoint?.podName ?? about.address}: ${message}`),
     refreshEngine: () => changes.take(),
-    compile: (subject, direction) => engine.compile(subject, direction),
     forget: subject => engine.forget(subject),
+    compile: (subject, direction) => {
+      if (broken.now) throw new Error('no memory');
+      return engine.compile(subject, direction);
+    },
     subjectOf: () => ({ labels, namedPorts: new Map() }),
     hostRows: () => [],
     takeAddresses: () => addresses.take(),
   });
   return {
-    maps, endpoints, regenerator, told, audited,
+    maps, endpoints, regenerator, told, audited, broken,
     setSynced() { synced = true; },
     setPolicies(ports: number) {
       const result = parsePolicy({ kind: 'CiliumNetworkPolicy', metadata: { name: 'many', namespace: 'shop' }, spec: {
@@ -129,4 +133,20 @@ test('an endpoint is in audit from the pass after it was asked for until the pas
   next.setSynced();
   next.regenerator.run();
   assert.equal(audits(), false);
+});
+
+test('what could not be compiled leaves what was in force, and is tried again', () => {
+  using w = world({});
+  w.endpoints.upsert(pod(1));
+  w.setPolicies(1);
+  w.regenerator.run();
+  const before = w.regenerator.setsOf(pod(1))?.ingress.key;
+  w.setPolicies(3);
+  w.broken.now = true;
+  w.regenerator.run();
+  assert.deepEqual([w.regenerator.setsOf(pod(1))?.ingress.key, [...w.regenerator.failures.values()].map(failure => failure.message)], [before, ['no memory']]);
+  w.broken.now = false;
+  w.regenerator.run();
+  assert.notEqual(w.regenerator.setsOf(pod(1))?.ingress.key, before);
+  assert.equal(w.regenerator.failures.size, 0);
 });

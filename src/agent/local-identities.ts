@@ -11,6 +11,7 @@ import type { NamedPorts } from '../policy/compile.ts';
 import type { Changes, Table } from '../table/table.ts';
 import type { EngineChanges } from './engine-changes.ts';
 import type { NodeLabelKeys } from './node-label-keys.ts';
+import { Overlap } from './overlap.ts';
 
 export interface LocalIdentitiesOptions {
   readonly nodes: readonly Omit<LabelledNode, 'labels'>[];
@@ -27,6 +28,8 @@ export interface LocalIdentitiesDependencies {
   readonly nodeIdentities: NodeIdentities;
   readonly networkIdentities: NetworkIdentities;
   readonly namedPorts: (identity: number) => readonly NamedPorts[];
+  /** Whether every endpoint has the sets of the pass before. */
+  readonly allFlipped: () => boolean;
 }
 
 /**
@@ -40,7 +43,9 @@ export class LocalIdentities {
   readonly #endpointChanges: Changes<Endpoint>;
   readonly #remoteChanges: Changes<CiliumEndpoint>;
   readonly #identityChanges: Changes<Identity>;
-  #nodeKeys = -1;
+  readonly #nodeKeys = new Overlap();
+  readonly #networks = new Overlap();
+  #keysRevision = -1;
 
   constructor(options: LocalIdentitiesOptions, dependencies: LocalIdentitiesDependencies) {
     this.#options = options;
@@ -58,6 +63,11 @@ export class LocalIdentities {
     for (const identity of renamed) this.#rename(identity);
   }
 
+  /** True while numbers tell more apart than the policies ask for, for the sake of sets that were in force before: one pass more is needed. */
+  get settling(): boolean {
+    return this.#nodeKeys.settling || this.#networks.settling;
+  }
+
   /** Labels of a number of either kind. */
   labels(id: number): LabelSet | undefined {
     return this.#deps.nodeIdentities.labels(id) ?? this.#deps.networkIdentities.labels(id);
@@ -69,11 +79,11 @@ export class LocalIdentities {
   }
 
   #takeNodes({ revision, keys }: Pick<NodeLabelKeys, 'revision' | 'keys'>): void {
-    if (revision === this.#nodeKeys && !this.#nodeChanges.pending) return;
-    this.#nodeKeys = revision;
+    if (revision === this.#keysRevision && !this.#nodeChanges.pending && !this.#nodeKeys.settling) return;
+    this.#keysRevision = revision;
     this.#nodeChanges.take();
     const nodes = this.#options.nodes.map((node): LabelledNode => ({ ...node, labels: this.#deps.nodes.get(node.name)?.metadata.labels ?? {} }));
-    const { added, removed } = this.#deps.nodeIdentities.set(nodes, keys, this.#options.clusterName);
+    const { added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys.take(keys, this.#deps.allFlipped()), this.#options.clusterName);
     for (const id of removed) this.#deps.engine.removeIdentity(id);
     for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
   }
@@ -83,7 +93,7 @@ export class LocalIdentities {
     const local = this.#endpointChanges.take();
     const remote = this.#remoteChanges.take();
     this.#identityChanges.take();
-    const { added, removed } = networkIdentities.refresh(engine.networkPrefixes(), {
+    const { added, removed } = networkIdentities.refresh([...this.#networks.take(engine.networkPrefixes(), this.#deps.allFlipped())], {
       all: () => [...[...endpoints.rows()].map(localNetworkPod), ...[...ciliumEndpoints.rows()].flatMap(row => this.#remoteNetworkPod(row))],
       changed: [...local.changed.map(localNetworkPod), ...remote.changed.flatMap(row => this.#remoteNetworkPod(row))],
       gone: [...local.deleted.map(localKey), ...remote.deleted.map(remoteKey)],

@@ -18,6 +18,7 @@ export class NamedObjects {
   readonly #serviceChanges: Changes<KubeService>;
   readonly #sliceChanges: Changes<EndpointSlice>;
   readonly #groupChanges: Changes<KubeObject>;
+  readonly #groups = new Map<string, KubeObject>();
   /** Addresses by service and slice, and the service of each slice. */
   readonly #addresses = new Map<string, Map<string, readonly string[]>>();
   readonly #serviceOf = new Map<string, string>();
@@ -29,11 +30,22 @@ export class NamedObjects {
     this.#groupChanges = dependencies.groups.changes();
   }
 
+  /** Those that the engine has. */
+  get groups(): Iterable<KubeObject> {
+    return this.#groups.values();
+  }
+
   takeGroups(): void {
     if (!this.#groupChanges.pending) return;
     const { changed, deleted } = this.#groupChanges.take();
-    for (const group of changed) this.#deps.engine.setCidrGroup(group.metadata.name, cidrGroup(group));
-    for (const name of deleted) this.#deps.engine.setCidrGroup(name, undefined);
+    for (const group of changed) {
+      this.#groups.set(group.metadata.name, group);
+      this.#deps.engine.setCidrGroup(group.metadata.name, cidrGroup(group));
+    }
+    for (const name of deleted) {
+      this.#groups.delete(name);
+      this.#deps.engine.setCidrGroup(name, undefined);
+    }
   }
 
   /** Services matter only where a policy says `toServices`: until one does, what changes waits. */

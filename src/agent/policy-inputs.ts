@@ -23,7 +23,7 @@ export interface PolicyInputsDependencies {
   readonly engine: EngineChanges;
   readonly prefixes: PrefixIdentities;
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
-  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh'>;
+  readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -46,6 +46,11 @@ interface ObjectVersion {
 /** A row of the agent's `/v1/policies`: which version of the object is known, and whether this node enforces that very version. */
 export interface PolicyReport extends ObjectVersion, Enforced {
   readonly address: string;
+  /** Of the version in force. */
+  readonly tier?: Policy['tier'];
+  readonly priority?: number;
+  readonly mode?: Policy['mode'];
+  readonly keepEstablished?: boolean;
   readonly errors: readonly PolicyError[];
   readonly conditions: readonly Condition[];
 }
@@ -65,7 +70,7 @@ export class PolicyInputs {
   readonly #named: NamedObjects;
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new NamedPortBook();
-  readonly #local: Pick<LocalIdentities, 'refresh'> | undefined;
+  readonly #local: Pick<LocalIdentities, 'refresh' | 'settling'> | undefined;
   readonly #nodeKeys = new NodeLabelKeys();
   /** Policies that say `toServices`. */
   #serviceUsers = 0;
@@ -107,15 +112,30 @@ export class PolicyInputs {
     return this.#revision;
   }
 
+  /** Another pass is needed though nothing has changed. */
+  get settling(): boolean {
+    return this.#local?.settling ?? false;
+  }
+
+  /** What is in force of an object, by `policyAddress`. */
+  version(address: string): PolicyVersion | undefined {
+    return this.#entries.get(address)?.version;
+  }
+
   versions(): PolicyVersion[] {
     return [...this.#entries.values()].map(entry => entry.version).filter(version => version !== undefined);
   }
 
   report(enforced: (version: PolicyVersion) => Enforced): PolicyReport[] {
     return [...this.#entries].map(([address, { seen, version, errors }]) => ({
-      address, ...seen, errors, conditions: version?.policy.conditions ?? [],
+      address, ...(version && waysOf(version.policy)), ...seen, errors, conditions: version?.policy.conditions ?? [],
       ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : enforced(version!)),
     }));
+  }
+
+  /** The groups that the sets in force were compiled with. */
+  groups(): (ObjectVersion & { readonly name: string })[] {
+    return [...this.#named.groups].map(({ metadata: { name, uid, generation } }) => ({ name, ...(uid !== undefined && { uid }), ...(generation !== undefined && { generation }) }));
   }
 
   /** Brings the engine level with the tables, at the cost of what has changed in them. Returns what that changes in sets. */
@@ -238,4 +258,9 @@ function invalidText(errors: readonly PolicyError[], earlierInForce: boolean): s
 
 function usesServices(policy: Policy): boolean {
   return policy.specs.some(spec => spec.rules.some(rule => rule.peers !== 'any' && rule.peers.some(peer => peer.type === 'service')));
+}
+
+/** What sets a policy apart from one that is simply in force. */
+function waysOf({ tier, priority, mode, keepEstablished }: Policy): Pick<PolicyReport, 'tier' | 'priority' | 'mode' | 'keepEstablished'> {
+  return { ...(tier !== 'normal' && { tier, priority }), ...(mode !== 'enforce' && { mode }), ...(keepEstablished && { keepEstablished }) };
 }

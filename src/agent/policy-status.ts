@@ -46,6 +46,8 @@ export class PolicyStatusWriter {
   readonly #mark = new Signal();
   /** Written and not yet seen back: the watch takes a moment. By uid. */
   readonly #written = new Map<string, PolicyNodeStatus>();
+  /** When the next patch may go (`performance.now`), over all turns. */
+  #notBefore = 0;
   /** Patches sent since the start. */
   patches = 0;
 
@@ -118,8 +120,11 @@ export class PolicyStatusWriter {
     const { perSecond } = this.#options;
     const together = Math.max(1, Math.round(perSecond / 10));
     for (let i = 0; i < words.length; i += together) {
-      if (i > 0) await delay(together * 1_000 / perSecond, this.#deps.signal);
-      await Promise.all(words.slice(i, i + together).map(word => this.#patch(word)));
+      const some = words.slice(i, i + together);
+      const waitMs = this.#notBefore - performance.now();
+      if (waitMs > 0) await delay(waitMs, this.#deps.signal);
+      this.#notBefore = Math.max(this.#notBefore, performance.now()) + some.length * 1_000 / perSecond;
+      await Promise.all(some.map(word => this.#patch(word)));
     }
   }
 

@@ -6,12 +6,14 @@ import { addressLayout } from '../features/addresses/layout.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
 import { PolicySets, type LoadedSet } from '../features/policy/sets.ts';
+import { RuntimeFlag } from '../datapath/generated/enums.ts';
 import { subjectText, type CompiledSet, type SetDelta, type Subject } from '../policy/compile.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { Reconciler } from '../table/reconcile.ts';
 import { Table } from '../table/table.ts';
 import type { EngineChange } from './engine-changes.ts';
+import { hostKey, HostPolicy } from './host-policy.ts';
 
 export interface RegenerateDependencies {
   readonly maps: NodeMaps;
@@ -20,12 +22,15 @@ export interface RegenerateDependencies {
   /** Takes policies and identities into the engine, and returns what that changes in sets. */
   readonly refreshEngine: () => EngineChange;
   readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
-  /** No endpoint is this subject any more. */
+  /** Nobody here is this subject any more. */
   readonly forget: (subject: Subject) => void;
   readonly subjectOf: (endpoint: Endpoint) => Subject;
   /** What changed of the ipcache's rows since the last call. */
   readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
+  /** The node's own addresses, without policy sets. */
   readonly hostRows: () => readonly EndpointRow[];
+  /** The node as policies with a nodeSelector see it. */
+  readonly hostSubject?: () => Subject | undefined;
   /** Whether what policies deny this endpoint passes. Asked as soon as the first lists are there. */
   readonly audit: (endpoint: Endpoint) => boolean;
   /** Who a local pod is as a destination at an address, where that is another number than its identity. */
@@ -69,6 +74,7 @@ interface SubjectSets {
 export class Regenerator {
   readonly #deps: RegenerateDependencies;
   readonly sets: PolicySets;
+  readonly host: HostPolicy;
   readonly addresses = new Table<AddressRow>('addresses', addressKey);
   readonly endpointRows = new Table<EndpointRow>('endpoint-rows', endpointRowKey);
   readonly addressReconciler: Reconciler<AddressRow>;
@@ -85,6 +91,7 @@ export class Regenerator {
     this.#deps = dependencies;
     const { maps, log } = dependencies;
     this.sets = new PolicySets({ classes: maps.policyClasses, verdicts: maps.policyVerdicts });
+    this.host = new HostPolicy({ sets: this.sets, compile: dependencies.compile, forget: dependencies.forget, subject: () => dependencies.hostSubject?.() });
     this.#firstLists = [this.addresses.producer('first lists'), this.endpointRows.producer('first lists')];
     const onApplied = () => { this.#changed = true; };
     const onFailed = (address: string, _: string, error: Error) => dependencies.onTrouble?.({ address }, errorText(error));
@@ -102,9 +109,13 @@ export class Regenerator {
     // A call takes only so many arguments.
     for (let i = 0; i < rows.length; i += 10_000) this.addresses.upsert(...rows.slice(i, i + 10_000));
     this.addressReconciler.settle();
-    this.endpointRows.replaceAll([...this.#deps.hostRows(), ...this.#podRows()]);
+    const hostRows = this.#hostRows();
+    const hostPolicy = hostRows.some(row => row.ingressSet !== 0 || row.egressSet !== 0);
+    if (hostPolicy) this.#flagHostPolicy(true);
+    this.endpointRows.replaceAll([...hostRows, ...this.#podRows()]);
     if (synced()) for (const first of this.#firstLists.splice(0)) first.synced();
     this.endpointReconciler.settle();
+    if (!hostPolicy) this.#flagHostPolicy(false);
     this.addresses.delete(...gone);
     this.addressReconciler.settle();
     if (this.#changed) this.#bumpGeneration();
@@ -135,6 +146,7 @@ export class Regenerator {
     // Before the first lists policies are missing: what an earlier agent put in place knows more.
     if (!this.#deps.synced()) return;
     const behind = this.#applyDeltas(deltas);
+    if (this.host.isBehind(stale, behind) || this.failures.has(hostKey)) this.#attempt(hostKey, undefined, () => this.host.load());
     for (const subject of this.#subjects.values()) {
       const sets = this.#bySubject.get(subject.key);
       const isCurrent = sets && !stale.has(subject.text) && !behind.has(sets.ingress.key) && !behind.has(sets.egress.key) && !this.failures.has(subject.key);
@@ -174,22 +186,35 @@ export class Regenerator {
     return behind;
   }
 
+  /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
   #loadSubject({ key, endpoint, subject }: LocalSubject): void {
-    const { compile } = this.#deps;
+    this.#attempt(key, endpoint, () => {
+      const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
+      this.#bySubject.set(key, { ingress: this.sets.ensure(compiled.ingress), egress: this.sets.ensure(compiled.egress) });
+    });
+  }
+
+  #attempt(key: string, endpoint: Endpoint | undefined, load: () => void): void {
     try {
-      const ingress = this.sets.ensure(compile(subject, 'ingress'));
-      const egress = this.sets.ensure(compile(subject, 'egress'));
-      this.#bySubject.set(key, { ingress, egress });
+      load();
       this.failures.delete(key);
     } catch (error) {
       const message = errorText(error);
       const before = this.failures.get(key);
       if (before?.message !== message) {
         this.#deps.log.error('policy could not be loaded; what was in force stays', { subject: key, error: message });
-        this.#deps.onTrouble?.({ endpoint }, message);
+        if (endpoint || key === hostKey) this.#deps.onTrouble?.(endpoint ? { endpoint } : {}, message);
       }
       this.failures.set(key, { message, since: before?.since ?? new Date().toISOString(), attempts: (before?.attempts ?? 0) + 1 });
     }
+  }
+
+  #hostRows(): EndpointRow[] {
+    return this.#deps.hostRows().map(row => {
+      const kept = this.host.isLoaded ? undefined : this.#adopted(row.address, row);
+      const { ingressSet, egressSet } = kept ?? this.host.ids;
+      return { ...row, ingressSet, egressSet };
+    });
   }
 
   #podRows(): EndpointRow[] {
@@ -216,9 +241,9 @@ export class Regenerator {
   }
 
   /** What the kernel enforces for this very endpoint since before this agent started. */
-  #adopted(address: string, endpoint: Endpoint): { ingressSet: number; egressSet: number; flags: number } | undefined {
+  #adopted(address: string, endpoint: { readonly id: number }): { ingressSet: number; egressSet: number; flags: number } | undefined {
     const present = this.#deps.maps.endpoints.lookup(endpointLayout.keyFromText(address));
-    return present && present.id === endpoint.id && present.ingressSet !== 0 ? present : undefined;
+    return present && present.id === endpoint.id && (present.ingressSet | present.egressSet) !== 0 ? present : undefined;
   }
 
   #bumpGeneration(): void {
@@ -227,10 +252,17 @@ export class Regenerator {
     this.#changed = false;
   }
 
+  /** Set before the node's rows get sets and cleared after they have lost them: a program that looks in between looks too often. */
+  #flagHostPolicy(present: boolean): void {
+    const row = this.#deps.maps.runtime.lookup(0) ?? { policyGeneration: 0, flags: 0 };
+    const flags = present ? row.flags | RuntimeFlag.HostPolicy : row.flags & ~RuntimeFlag.HostPolicy;
+    if (flags !== row.flags) this.#deps.maps.runtime.update(0, { ...row, flags });
+  }
+
   /** Only when no row of the kernel can still point to them. */
   #retireSets(): void {
     if (!this.#deps.synced() || !this.endpointReconciler.settled) return;
-    const inUse = new Set<string>();
+    const inUse = new Set<string>(this.host.keys);
     for (const sets of this.#bySubject.values()) inUse.add(sets.ingress.key).add(sets.egress.key);
     this.sets.retain(inUse);
     if (this.#swept || this.failures.size > 0) return;

@@ -12,10 +12,13 @@ import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import { identityScope } from '../model/identity.ts';
-import type { AgentStatus, FeatureStatus, TableStatus } from '../model/status.ts';
+import type { AgentStatus, FeatureStatus, PolicyAuditStatus, TableStatus } from '../model/status.ts';
+import type { RuleInfo } from '../policy/compile.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
+import { hostEndpointId } from './host-policy.ts';
 import { reflectors, type Inputs } from './inputs.ts';
+import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
 import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import type { Enforcement } from './enforcement.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
@@ -45,6 +48,9 @@ export interface AgentParts {
   readonly networkIdentities: NetworkIdentities;
   readonly auditSources: AuditSources;
   readonly isSynced: () => boolean;
+  readonly rule: (id: number) => RuleInfo | undefined;
+  readonly identityLabels: (identity: number) => readonly string[] | undefined;
+  readonly policyAudit: { readonly status: PolicyAuditStatus };
 }
 
 interface Reconciled {
@@ -71,8 +77,11 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/services': () => services.list(),
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
-    '/v1/policy/stats': () => ruleStats(opened.maps.ruleStats),
+    '/v1/policy/stats': () => ruleStats(kernelReports(parts)),
+    '/v1/policy/shadow': () => shadowStats(kernelReports(parts)),
+    '/v1/conntrack': () => conntrackRows(kernelReports(parts)),
     '/v1/policies': () => policyReports(parts),
+    '/v1/cidr-groups': () => parts.policies.groups(),
     '/v1/tables': () => tables.map(({ table }) => table.name),
     '/v1/tables/': ({ rest }) => {
       const found = tables.find(({ table }) => table.name === rest);
@@ -88,6 +97,12 @@ export function agentRoutes(parts: AgentParts): Routes {
 export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
   const versions = policies.versions();
   return policies.report(version => enforcement.of(version, versions));
+}
+
+function kernelReports({ opened, endpoints, node, rule, identityLabels }: AgentParts): KernelReportsDependencies {
+  const names = new Map<number, string>([...endpoints.rows()].filter(endpoint => endpoint.podName !== '').map(endpoint => [endpoint.id, `${endpoint.namespace}/${endpoint.podName}`] as const));
+  names.set(hostEndpointId, node.name);
+  return { maps: opened.maps, rule, labels: identityLabels, endpointName: id => names.get(id) };
 }
 
 /** Valid policies that the kernel does not hold, with the reason: the invalid ones are counted, and say why on the object. */
@@ -139,6 +154,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
       ipv4: { cidr: node.podCidr4, allocated: parts.pool.allocated, capacity: parts.pool.capacity },
       ipv6: { cidr: node.podCidr6, allocated: parts.pool.allocated, capacity: parts.pool.capacity },
     },
+    policyAudit: parts.policyAudit.status,
   };
 }
 
@@ -157,7 +173,7 @@ function features({ record, devices }: AgentParts): FeatureStatus[] {
     { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
     { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
     { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
-    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends; L7, DNS names and authentication fail closed; host policies are not enforced' },
+    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
     { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
     { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
     { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },
@@ -177,17 +193,6 @@ function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentS
     .map(status => ({ where: `${table.name} ${status.key}`, message: status.error ?? '', since: new Date(status.since).toISOString(), attempts: status.attempts })));
   const policies = [...regenerator.failures].map(([subject, failure]) => ({ where: `policy of ${subject}`, message: failure.message, since: failure.since, attempts: failure.attempts }));
   return [...policies, ...rows].slice(0, 100);
-}
-
-/** What each rule has decided since the node's maps were made, over all processors. `lastHit` is RFC 3339. */
-function ruleStats(map: OpenedMaps['maps']['ruleStats']): object[] {
-  const wallNs = BigInt(Date.now()) * 1_000_000n;
-  const monotonicNs = process.hrtime.bigint();
-  return [...map.entriesPerCpu()].map(([rule, slots]) => {
-    const sum = (field: 'packets' | 'bytes') => Number(slots.reduce((total, slot) => total + slot[field], 0n));
-    const last = slots.reduce((latest, slot) => (slot.lastHitNs > latest ? slot.lastHitNs : latest), 0n);
-    return { rule, packets: sum('packets'), bytes: sum('bytes'), lastHit: new Date(Number((wallNs - monotonicNs + last) / 1_000_000n)).toISOString() };
-  });
 }
 
 function describeSets(regenerator: Regenerator, endpoint: Endpoint): object | undefined {

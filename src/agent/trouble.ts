@@ -8,6 +8,8 @@ import type { Table } from '../table/table.ts';
 export interface Trouble {
   onAddressOrPod(about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string): void;
   onService(row: ServiceRow, error: Error): void;
+  /** A policy table that was not what was meant. */
+  onPolicyDifference(text: string): void;
 }
 
 export function createTrouble(options: { readonly nodeName: string }, dependencies: {
@@ -26,7 +28,13 @@ export function createTrouble(options: { readonly nodeName: string }, dependenci
         return recorder.record(podReference(endpoint), 'Warning', about.address ? 'AddressNotProgrammed' : 'PolicyNotLoaded', `${options.nodeName}: ${message}`);
       }
       const object = node();
-      if (object) recorder.record(object, 'Warning', 'AddressNotProgrammed', `${about.address ?? ''}: ${message}`);
+      if (!object) return;
+      if (about.address === undefined) recorder.record(object, 'Warning', 'PolicyNotLoaded', `policies of the node itself: ${message}`);
+      else recorder.record(object, 'Warning', 'AddressNotProgrammed', `${about.address}: ${message}`);
+    },
+    onPolicyDifference: text => {
+      const object = node();
+      if (object) recorder.record(object, 'Warning', 'PolicyTableDiffered', `mended: ${text}`);
     },
     onService: (row, error) => {
       const service = services.get(`${row.namespace}/${row.name}`);

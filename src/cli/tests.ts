@@ -12,11 +12,16 @@ export interface TestOptions {
   readonly files: readonly string[];
   readonly name?: string;
   readonly skipChecks: boolean;
+  /** Random tests go on for long; without files only they run. */
+  readonly long?: boolean;
 }
 
 const root = repositoryRoot;
+/** Tests that take as many random cases as they are given: what `--long` is about. */
+const randomTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts'];
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
+const longTestTimeoutMs = 1_800_000;
 /** Nothing was printed for so long: a file hangs after its last test, which the runner waits for for ever. */
 const silenceMs = 240_000;
 
@@ -32,10 +37,11 @@ export async function runTests(options: TestOptions): Promise<number> {
   if (!options.skipChecks && options.files.length === 0) {
     await progress.step('types', () => mustRun('the type check', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', root]));
     if (existsSync(join(root, 'tools/generate.ts'))) {
+      await progress.step('generated pages are current', () => mustRun('the comparison of generated pages (node tools/language.ts mends it)', process.execPath, [join(root, 'tools/language.ts'), '--check']));
       await progress.step('generated code is current', () => mustRun('the comparison of generated code (node tools/generate.ts mends it)', process.execPath, [join(root, 'tools/generate.ts'), '--check']));
     }
   }
-  const files = options.files.length > 0 ? [...options.files] : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
+  const files = options.files.length > 0 ? [...options.files] : options.long ? globSync(randomTests, { cwd: root }).sort() : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
   if (files.length === 0) throw new CirriError('ERR_NO_TESTS', 'no test files found');
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));
@@ -69,12 +75,12 @@ function makesCluster(file: string): boolean {
 
 function runSuite(files: readonly string[], concurrency: number, options: TestOptions): Promise<SuiteResult> {
   const args = [
-    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`,
+    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${options.long ? longTestTimeoutMs : testTimeoutMs}`,
     ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
     ...files,
   ];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: testEnv() });
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...testEnv(), ...(options.long && { CIRRI_LONG: '1', CIRRI_PROPERTY_RUNS: '5000' }) } });
     let tail = '';
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;
@@ -84,7 +90,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       watchdog = setTimeout(() => {
         endHanging(child.pid!);
         heard();
-      }, silenceMs);
+      }, options.long ? longTestTimeoutMs : silenceMs);
     };
     heard();
     child.stdout.on('data', (chunk: Buffer) => {

@@ -25,7 +25,7 @@ const record: KernelFlowEvent = {
   direction: 1,
   verdict: 2,
   match: 3,
-  flags: 1 | 2 | 8,
+  flags: 1 | 2 | 8 | 16,
   service: parseAddr('10.96.0.9'),
   servicePort: 0x6162,
   ctState: 2,
@@ -40,7 +40,7 @@ test("the decoder's offsets are those of the kernel's own types", () => {
   const { flags, source, destination, service, ...same } = record;
   assert.deepEqual(event, {
     ...Object.fromEntries(Object.entries(same).filter(([field]) => !field.startsWith('pad'))),
-    source: '10.1.2.3', destination: 'fd00:10:244::7', service: '10.96.0.9', ipv6: true, reply: true, encrypted: false, audit: true,
+    source: '10.1.2.3', destination: 'fd00:10:244::7', service: '10.96.0.9', ipv6: true, reply: true, encrypted: false, audit: true, shadow: true,
   });
 });
 

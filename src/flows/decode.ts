@@ -40,6 +40,7 @@ const flagReply = 1;
 const flagIPv6 = 2;
 const flagEncrypted = 4;
 const flagAudit = 8;
+const flagShadow = 16;
 
 /** A record of a length and a type that `decodeEvent` understands. */
 export function isEventRecord(view: DataView, at: number, size: number): boolean {
@@ -52,7 +53,12 @@ export function isEventRecord(view: DataView, at: number, size: number): boolean
 export function isDropRecord(view: DataView, at: number): boolean {
   const type = view.getUint8(at + layout.type);
   if (type === EventType.drop) return true;
-  return type === EventType.policyVerdict && view.getUint8(at + layout.verdict) === 2 && (view.getUint8(at + layout.flags) & flagAudit) === 0;
+  return type === EventType.policyVerdict && view.getUint8(at + layout.verdict) === 2 && (view.getUint8(at + layout.flags) & (flagAudit | flagShadow)) === 0;
+}
+
+/** Says what would have been, not what was: neither forwarded nor dropped. */
+export function isShadowRecord(view: DataView, at: number): boolean {
+  return (view.getUint8(at + layout.flags) & flagShadow) !== 0;
 }
 
 /** As a number: for comparing times, not for telling them. */
@@ -90,6 +96,7 @@ export function decodeEvent(view: DataView, at: number, size: number): FlowEvent
     reply: (flags & flagReply) !== 0,
     encrypted: (flags & flagEncrypted) !== 0,
     audit: (flags & flagAudit) !== 0,
+    shadow: (flags & flagShadow) !== 0,
     service: service === '::' || service === '0.0.0.0' ? undefined : service,
     servicePort: view.getUint16(at + layout.servicePort),
     ctState: view.getUint8(at + layout.ctState),

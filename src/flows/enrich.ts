@@ -50,7 +50,7 @@ export function enrich(event: FlowEvent, lookups: FlowLookups, options: EnrichOp
   const rule = event.rule === 0 ? undefined : lookups.rule(event.rule);
   const interfaceName = event.ifindex === 0 ? undefined : lookups.interfaceName(event.ifindex);
   const service = serviceOf(event, protocol, lookups);
-  const policyMatch = type === 'policy-verdict' || event.rule !== 0 ? policyMatches[event.match] : undefined;
+  const policyMatch = (type === 'policy-verdict' || event.rule !== 0) && !event.shadow ? policyMatches[event.match] : undefined;
   return {
     time: formatTimeNs(wallNs),
     nodeName: options.nodeName,
@@ -70,6 +70,7 @@ export function enrich(event: FlowEvent, lookups: FlowLookups, options: EnrichOp
     ...(service && { service }),
     ...(policyMatch !== undefined && { policyMatch }),
     ...(rule && { rule }),
+    ...(event.shadow && { shadow: event.verdict === 2 ? 'deny' as const : 'allow' as const }),
     summary: summaryOf(event, protocol),
     ...(interfaceName !== undefined && { interfaceName }),
     id: `${options.nodeName}-${wallNs.toString(36)}-${(options.sequence % 1296).toString(36)}`,
@@ -118,6 +119,7 @@ const tcpFlagCache: (readonly TcpFlag[])[] = [];
 function verdictOf(event: FlowEvent): Flow['verdict'] {
   if (event.type === EventType.drop) return 'DROPPED';
   if (event.type === EventType.trace) return 'FORWARDED';
+  if (event.shadow) return 'TRACED';
   if (event.audit || event.verdict === 4) return 'AUDIT';
   if (event.verdict === 2) return 'DROPPED';
   return event.verdict === 3 ? 'REDIRECTED' : 'FORWARDED';

@@ -26,6 +26,8 @@ export interface FlowEvent {
   readonly reply: boolean;
   readonly encrypted: boolean;
   readonly audit: boolean;
+  /** Rule and verdict are what they would be with the shadow policies; the packet's own verdict is another event. */
+  readonly shadow: boolean;
   /** The address the client asked for; undefined when no service was translated. */
   readonly service: string | undefined;
   readonly servicePort: number;

@@ -114,6 +114,14 @@ test('an audited verdict, an IPv6 echo and an unknown record', () => {
   assert.equal(pipeline.stats.unknown, 1);
 });
 
+test('what shadow policies would have said is a flow of its own kind: neither forwarded nor dropped', () => {
+  const { pipeline, flows } = pipelineOf();
+  flows.queued.push(record({ type: 5, timeNs: 1n, flags: 16, verdict: 2 }), record({ type: 5, timeNs: 2n, flags: 16, verdict: 1 }), record({ type: 5, timeNs: 3n }));
+  assert.deepEqual(pipeline.query({}).map(flow => [flow.verdict, flow.shadow, flow.policyMatch]), [['TRACED', 'deny', undefined], ['TRACED', 'allow', undefined], ['FORWARDED', undefined, 'L3-L4']]);
+  assert.deepEqual(pipeline.query({ whitelist: [{ verdict: ['DROPPED', 'FORWARDED'] }] }).map(flow => flow.shadow), [undefined]);
+  assert.deepEqual([pipeline.stats.flows, pipeline.stats.drops, pipeline.stats.shadows], [1, 0, 2]);
+});
+
 test('the history keeps the last ones; last and first pick from either end', () => {
   const { pipeline, flows } = pipelineOf(3);
   for (let i = 1; i <= 5; i++) flows.queued.push(record({ type: 5, timeNs: BigInt(i) }));

@@ -44,6 +44,7 @@ function bodyOf(flow: Flow, time: string): Record<string, unknown> {
     interface: flow.interfaceName === undefined ? undefined : { name: flow.interfaceName },
     Summary: flow.summary,
     ...policiesOf(flow),
+    shadow: flow.shadow,
   });
 }
 
@@ -75,9 +76,13 @@ function endpointJson(end: FlowEndpoint): Record<string, unknown> {
 function policiesOf(flow: Flow): Record<string, unknown> {
   const { rule } = flow;
   if (!rule || flow.direction === 'UNKNOWN' || rule.effect === 'default-allow') return {};
+  if (flow.shadow !== undefined) return { shadow_by: [policyOf(rule)] };
   const word = flow.verdict === 'DROPPED' || rule.effect === 'deny' || rule.effect === 'default-deny' ? 'denied' : 'allowed';
-  const policy = unset({ name: rule.name, namespace: rule.namespace, kind: rule.kind === 'default' ? undefined : rule.kind });
-  return { [`${flow.direction.toLowerCase()}_${word}_by`]: [policy] };
+  return { [`${flow.direction.toLowerCase()}_${word}_by`]: [policyOf(rule)] };
+}
+
+function policyOf(rule: NonNullable<Flow['rule']>): Record<string, unknown> {
+  return unset({ name: rule.name, namespace: rule.namespace, kind: rule.kind === 'default' ? undefined : rule.kind });
 }
 
 /** protobuf's JSON form of a timestamp: 0, 3, 6 or 9 digits. */
@@ -131,6 +136,7 @@ export function flowFromJson(json: unknown): Flow {
     ...(protocol === 'TCP' && { tcpFlags: Object.keys(flags).filter(flag => flags[flag] === true) as TcpFlag[] }),
     ...(Object.keys(service).length > 0 && { service: { namespace: text(service['namespace']) ?? '', name: text(service['name']) ?? '', ip: '', port: 0 } }),
     ...(body['policy_match_type'] !== undefined && { policyMatch: policyMatches[number(body['policy_match_type'])] ?? 'none' }),
+    ...((body['shadow'] === 'allow' || body['shadow'] === 'deny') && { shadow: body['shadow'] }),
     ...(body['interface'] !== undefined && { interfaceName: text(record(body['interface'])['name']) ?? '' }),
   };
   return flow;

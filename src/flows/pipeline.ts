@@ -1,5 +1,5 @@
 import type { Flow } from '../model/flow.ts';
-import { decodeEvent, eventTimeNs, isDropRecord, isEventRecord } from './decode.ts';
+import { decodeEvent, eventTimeNs, isDropRecord, isEventRecord, isShadowRecord } from './decode.ts';
 import { enrich, type FlowLookups } from './enrich.ts';
 import { FlowHistory, type FlowFollower } from './history.ts';
 import { compileQuery, type FlowQuery } from './query.ts';
@@ -24,6 +24,8 @@ export interface FlowPipeline {
 export interface FlowStats {
   readonly flows: number;
   readonly drops: number;
+  /** What shadow policies would have decided otherwise: neither of the two above. */
+  readonly shadows: number;
   /** Lost in the kernel because a ring was full. */
   readonly lostFlows: number;
   readonly lostDrops: number;
@@ -54,6 +56,7 @@ const clockRefreshNs = 10_000_000_000n;
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const { rings, lookups, nodeName, capacity = 16_384, lost = () => ({ flows: 0, drops: 0 }), clock = systemClock } = options;
   let drops = 0;
+  let shadows = 0;
   let unknown = 0;
   let clockOffsetNs = clock.wallNs() - clock.monotonicNs();
   let clockTakenAt = clock.monotonicNs();
@@ -69,6 +72,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       return;
     }
     if (isDropRecord(bytes, at)) drops++;
+    if (isShadowRecord(bytes, at)) shadows++;
     history.push(bytes, at, length, eventTimeNs(bytes, at));
   };
 
@@ -110,8 +114,9 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     get stats(): FlowStats {
       const inKernel = lost();
       return {
-        flows: history.seen,
+        flows: history.seen - shadows,
         drops,
+        shadows,
         lostFlows: inKernel.flows,
         lostDrops: inKernel.drops,
         unknown,

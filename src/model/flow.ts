@@ -6,7 +6,7 @@ export interface Flow {
   /** RFC 3339 with nanoseconds, UTC. */
   readonly time: string;
   readonly nodeName: string;
-  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT' | 'REDIRECTED' | 'ERROR' | 'TRANSLATED';
+  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT' | 'REDIRECTED' | 'ERROR' | 'TRANSLATED' | 'TRACED';
   readonly type: 'drop' | 'trace' | 'policy-verdict' | 'l7';
   /** Text of the drop reason ("Policy denied") for drops. */
   readonly dropReason?: string;
@@ -30,6 +30,11 @@ export interface Flow {
   readonly policyMatch?: string;
   /** The rule that decided; for a default denial, the policies that turned it on. */
   readonly rule?: FlowRule;
+  /**
+   * What the shadow policies would have said; `rule` is theirs, and the verdict is TRACED: nothing was done to the packet, whose
+   * own verdict is another flow.
+   */
+  readonly shadow?: 'allow' | 'deny';
   /** One line, as Hubble prints it: "TCP Flags: SYN". */
   readonly summary: string;
   readonly interfaceName?: string;

@@ -27,6 +27,20 @@ export interface AgentStatus {
   readonly errors: readonly { readonly where: string; readonly message: string; readonly since: string; readonly attempts: number }[];
   readonly events: { readonly flows: number; readonly drops: number; readonly lostFlows: number; readonly lostDrops: number };
   readonly addresses: { readonly ipv4: AddressUse; readonly ipv6: AddressUse };
+  readonly policyAudit: PolicyAuditStatus;
+}
+
+/** The slow comparison of the kernel's policy tables with what was meant. */
+export interface PolicyAuditStatus {
+  readonly rounds: number;
+  /** Entries. */
+  readonly compared: number;
+  /** Found and mended since the agent started. */
+  readonly differences: number;
+  /** Newest first. */
+  readonly last: readonly { readonly time: string; readonly text: string }[];
+  /** Why the last step compared nothing. */
+  readonly failure?: string;
 }
 
 export interface FeatureStatus {

@@ -100,14 +100,12 @@ export function policyConditions(object: KubeObject, clusterName: string): Condi
   return [valid, ...[...groupByType(conditions)].map(([type, group]): Condition => ({
     type,
     status: 'True',
-    reason: reasonOf(type, group),
+    reason: reasonOf(group),
     message: group.map(condition => `${condition.path}: ${condition.message}`).join('\n'),
   }))];
 }
 
-/** Host policies are the one thing that cannot fail closed: that would cut the node off. */
-function reasonOf(type: string, group: readonly PolicyCondition[]): string {
-  if (type === 'HostPolicyNotEnforced') return 'NotEnforced';
+function reasonOf(group: readonly PolicyCondition[]): string {
   return group.some(condition => condition.severity === 'degraded') ? 'FailsClosed' : 'Warning';
 }
 

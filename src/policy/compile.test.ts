@@ -7,7 +7,7 @@ import type { CompiledSet, EngineOptions, SetDelta, VerdictRow } from './compile
 import { evaluate, lookup } from './evaluate.ts';
 import { policyAddress } from './policy.ts';
 import type { Policy } from './policy.ts';
-import { cnp, identitiesFor, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
+import { cnp, identitiesFor, pod, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
 import type { TestIdentity } from './testing.ts';
 
 const directions = ['ingress', 'egress'] as const;
@@ -210,10 +210,10 @@ test('policies, services and groups that come, change and go one by one leave th
         else now.groups.delete(group!);
         follower.compile(engine.setCidrGroup(group!.name, change.present ? group : undefined));
       } else {
-        const pod = testPods[change.index]!;
-        if (change.present) now.pods.add(pod);
-        else now.pods.delete(pod);
-        follower.apply(change.present ? engine.upsertIdentity(pod.id, pod.labels, pod.namedPorts) : engine.removeIdentity(pod.id));
+        const peer = testPods[change.index]!;
+        if (change.present) now.pods.add(peer);
+        else now.pods.delete(peer);
+        follower.apply(change.present ? engine.upsertIdentity(peer.id, peer.labels, peer.namedPorts) : engine.removeIdentity(peer.id));
       }
       if (engine.prefixRevision === revision) continue;
       revision = engine.prefixRevision;
@@ -249,4 +249,18 @@ test('a set that somebody holds stays as it is while identities come; a subject 
   assert.equal(engine.compile(subject(one.labels), 'ingress').classes.has(other.id), true);
   engine.forget(subject(one.labels));
   assert.deepEqual(engine.removeIdentity(other.id), [], 'no set is left to change');
+});
+
+test('a set that grows too large as identities come is refused as a whole; with fewer rules all is well again', () => {
+  const ranges = Array.from({ length: 500 }, (_, i) => ({ ports: Array.from({ length: 40 }, (_, j) => ({ port: String(1 + (i * 40 + j) * 3), endPort: 2 + (i * 40 + j) * 3, protocol: 'ANY' })) }));
+  const apps = Array.from({ length: 9 }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: `a${i}` } }], toPorts: [{ ports: [{ port: String(60_001 + i), protocol: 'TCP' }] }] }));
+  const engine = engineOf([cnp('p', 'x', { endpointSelector: {}, ingress: [{ toPorts: ranges }, ...apps] })]);
+  const [one] = [subject(pod('x'))];
+  assert.ok(engine.compile(one, 'ingress').verdicts.length > 60_000);
+  const deltas = Array.from({ length: 9 }, (_, i) => engine.upsertIdentity(500 + i, pod('x', { app: `a${i}` }))).flat();
+  assert.equal(deltas.at(-1)?.before, '', 'whoever holds the set hears that it is not known any more');
+  assert.throws(() => engine.compile(one, 'ingress'), /need more than 262144 rows/);
+  assert.equal(engine.compile(one, 'egress').verdicts.length, 1, 'the other direction is not concerned');
+  engine.setPolicies([cnp('p', 'x', { endpointSelector: {}, ingress: apps })]);
+  assert.equal(engine.compile(one, 'ingress').classes.size, 10, 'nine peers and the node');
 });

@@ -28,7 +28,9 @@ import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.
 import type { CidrGroup, ResolvedPeers, Service } from './resolve.ts';
 import { localhostAddress, localhostInfo, RuleIds } from './rule-info.ts';
 import type { RuleInfo } from './rule-info.ts';
-import { resolveSpans, ruleCandidate, setRules } from './set-rules.ts';
+import { resolveSpans } from './resolve-spans.ts';
+import type { ResolvedSpans } from './resolve-spans.ts';
+import { ruleCandidate, setRules } from './set-rules.ts';
 import type { SetRules } from './set-rules.ts';
 import { Work } from './work.ts';
 
@@ -302,7 +304,12 @@ export class PolicyEngine {
     this.#remember(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
     const set = new PolicySet({ key, direction, enforced: defaults.enforced.info.effect === 'default-deny', rules: bound, fallbacks, infos }, this.work);
-    set.fill(id => this.#identities.get(id)!);
+    try {
+      set.fill(id => this.#identities.get(id)!);
+    } catch (error) {
+      this.#release(set);
+      throw error;
+    }
     return set;
   }
 
@@ -310,6 +317,10 @@ export class PolicyEngine {
   #letGo(set: PolicySet | undefined): void {
     if (!set || --set.subjects > 0) return;
     this.#sets.delete(set.key);
+    this.#release(set);
+  }
+
+  #release(set: PolicySet): void {
     for (const matcher of set.matchers()) this.#matchers.release(matcher, set);
   }
 
@@ -325,7 +336,7 @@ export class PolicyEngine {
     }
   }
 
-  #bind(prepared: PreparedRule<PolicySet>, { spans, names }: ReturnType<typeof resolveSpans>, order: number): readonly BoundRule[] {
+  #bind(prepared: PreparedRule<PolicySet>, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const candidate = ruleCandidate(prepared, order, this.#options.provides);
     const matchers = this.#matchersOf(prepared);
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];
@@ -358,7 +369,8 @@ function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, num
   for (const matcher of matchers) {
     for (const [set, indexes] of matcher.users) {
       const list = rules.get(set);
-      if (list) list.push(...indexes);
+      // One by one: there may be more of them than a call may have arguments.
+      if (list) for (const index of indexes) list.push(index);
       else rules.set(set, [...indexes]);
     }
   }

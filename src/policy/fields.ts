@@ -7,11 +7,20 @@ import type { PolicyError } from './policy.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** More errors than anybody reads at once; the texts of an object from outside are cut too. */
+const maxErrors = 100;
+const maxTextLength = 400;
+
 export class FieldReader {
   readonly errors: PolicyError[] = [];
+  readonly #known = new Set<string>();
 
   fail(path: string, message: string, mend: string): undefined {
-    if (!this.errors.some(e => e.path === path && e.message === message)) this.errors.push({ path, message, mend });
+    const error = { path: clip(path), message: clip(message), mend: clip(mend) };
+    const key = `${error.path}\n${error.message}`;
+    if (this.errors.length > maxErrors || this.#known.has(key)) return undefined;
+    this.#known.add(key);
+    this.errors.push(this.errors.length < maxErrors ? error : { path: error.path, message: `there are more than ${maxErrors} errors, of which these are the first`, mend: 'mend these, then try again' });
     return undefined;
   }
 
@@ -73,6 +82,11 @@ export class FieldReader {
 /** A scalar as it was written, anything else by its kind: text from outside is never asked to describe itself. */
 export function show(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value).slice(0, 100) : typeName(value);
+}
+
+/** The beginning and the end of a text that is too long. */
+function clip(text: string): string {
+  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength * 0.75)}…${text.slice(-maxTextLength / 5)}`;
 }
 
 export function join(path: string, key: string): string {

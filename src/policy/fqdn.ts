@@ -21,16 +21,54 @@ export function qualifyName(name: string): string {
   return lower.endsWith('.') ? lower : `${lower}.`;
 }
 
+export interface NamePattern {
+  /** The name qualified and in lower case. */
+  test(name: string): boolean;
+}
+
 /**
- * The pattern as an expression over qualified names: `*` is any run of DNS characters within a label, `*.x` has at least
- * one, `**.x` is any depth from one label up, a lone `*` is every name.
+ * A pattern over qualified names: `*` is any run of DNS characters within a label, `*.x` has at least one, `**.x` is any depth
+ * from one label up, a lone `*` is every name. Label by label and piece by piece, without going back: an expression with many
+ * `*` would try all ways to share the letters out.
  */
-export function patternToRegExp(pattern: string): RegExp {
+export function namePattern(pattern: string): NamePattern {
   const text = pattern.toLowerCase();
-  if (/^\*+$/.test(text)) return /^(?:(?:[-a-z0-9_]+\.)+|\.)$/;
-  const qualified = qualifyName(text);
-  const deep = /^\*\*+\./.exec(qualified);
-  const head = deep ? '[-a-z0-9_]+(?:\\.[-a-z0-9_]+)*\\.' : qualified.startsWith('*.') ? '[-a-z0-9_]+\\.' : '';
-  const rest = deep ? qualified.slice(deep[0].length) : qualified.startsWith('*.') ? qualified.slice(2) : qualified;
-  return new RegExp(`^${head}${rest.replaceAll('.', '\\.').replaceAll(/\*+/g, '[-a-z0-9_]*')}$`);
+  if (/^\*+$/.test(text)) return { test: name => name === '.' || (name.endsWith('.') && name.slice(0, -1).split('.').every(isLabel)) };
+  const [first, ...rest] = qualifyName(text).split('.') as [string, ...string[]];
+  const matchers = rest.map(labelPattern);
+  const restMatches = (labels: readonly string[]) => labels.length === matchers.length && matchers.every((matches, i) => matches(labels[i]!));
+  if (/^\*\*+$/.test(first)) {
+    return { test: name => {
+      const labels = name.split('.');
+      const deep = labels.length - rest.length;
+      return deep > 0 && labels.slice(0, deep).every(isLabel) && restMatches(labels.slice(deep));
+    } };
+  }
+  const firstMatches = first === '*' ? isLabel : labelPattern(first);
+  return { test: name => {
+    const [head, ...labels] = name.split('.') as [string, ...string[]];
+    return firstMatches(head) && restMatches(labels);
+  } };
+}
+
+function isLabel(text: string): boolean {
+  return /^[-a-z0-9_]+$/.test(text);
+}
+
+/** The first piece at the beginning, the last at the end, each of the others as early as it comes. */
+function labelPattern(pattern: string): (label: string) => boolean {
+  const pieces = pattern.split(/\*+/);
+  const [head, tail] = [pieces[0]!, pieces.at(-1)!];
+  if (pieces.length === 1) return label => label === pattern;
+  return label => {
+    if (label.length < head.length + tail.length || !label.startsWith(head) || !label.endsWith(tail) || !/^[-a-z0-9_]*$/.test(label)) return false;
+    let at = head.length;
+    const end = label.length - tail.length;
+    for (const piece of pieces.slice(1, -1)) {
+      at = label.indexOf(piece, at);
+      if (at < 0 || at + piece.length > end) return false;
+      at += piece.length;
+    }
+    return true;
+  };
 }

@@ -13,6 +13,7 @@ import { formatPrefix, maskPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { SelectorIndex } from './label-index.ts';
 import { protocols } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
 import type { ResolvedCidr } from './resolve.ts';
 
 /** A named container port; the protocol as a pod's spec writes it, or its number. */
@@ -82,8 +83,8 @@ export class MatcherIndex<User> {
 
   cidr({ cidr, except, pods }: ResolvedCidr): Matcher<User> {
     const outer = parsePrefix(cidr);
-    const holes = except.map(parsePrefix);
-    const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.some(hole => cidrContains(hole, prefix));
+    const holes = new PrefixCover(except.map(parsePrefix));
+    const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.covers(prefix);
     const matches = ({ prefix, network }: IdentityRecord) => selects(prefix) || (pods && selects(network));
     return this.#intern(`cidr ${formatPrefix(outer)}${pods ? ' with pods' : ''} except ${[...except].sort().join(' ')}`, () => this.#identities.within(outer), text => {
       const lengths = this.#prefixLengths[prefixFamily(outer)];

@@ -118,11 +118,12 @@ export function scopePeer(selector: EndpointSelector, scope: Scope, options: { s
 }
 
 function scopeNamespace(selector: EndpointSelector, scope: Scope, options: { subjectIsInit: boolean; narrow: boolean }): EndpointSelector {
-  if (mentions(selector, isNamespaceKey)) return selector;
-  if (mentions(selector, isNamespaceLabelKey)) {
-    // Only negative requirements on namespace labels hold for the world too, which has no namespace. An allow rule means pods.
-    const onlyNegative = selector.requirements.filter(isNamespaceLabelKey).every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
-    return onlyNegative && options.narrow ? selector.and(hasNamespace) : selector;
+  const onNamespaces = selector.requirements.filter(r => isNamespaceKey(r) || isNamespaceLabelKey(r));
+  if (onNamespaces.length > 0) {
+    // Negative requirements alone also hold for what has no namespace. An allow rule means pods, and so does a rule about a cluster:
+    // of what is no pod, only nodes whose labels some other policy names bear the cluster's label.
+    const onlyNegative = onNamespaces.every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
+    return onlyNegative && (options.narrow || scope.clusterName !== undefined) ? selector.and(hasNamespace) : selector;
   }
   if (scope.namespace !== undefined) return selector.and(inNamespace(scope.namespace));
   return options.subjectIsInit ? selector : selector.and(hasNamespace);

@@ -36,6 +36,10 @@ export function isNamespaced(kind: PolicyKind): boolean {
 export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): ParseResult {
   const reader = new FieldReader();
   const conditions: Condition[] = [];
+  if (!isMapping(object) || !isMapping(object.metadata ?? {})) {
+    reader.fail(isMapping(object) ? 'metadata' : '', 'a policy is a mapping of kind, metadata and spec', 'write it as Kubernetes objects are written');
+    return { errors: reader.errors, conditions };
+  }
   const kind = reader.oneOf(object.kind, 'kind', policyKinds);
   const name = reader.string(object.metadata?.name, 'metadata.name');
   if (object.kind === undefined || object.kind === null) reader.fail('kind', 'kind is missing', `one of: ${policyKinds.join(', ')}`);
@@ -53,6 +57,10 @@ export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): P
   if (reader.errors.length > 0) return { errors: reader.errors, conditions };
   const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
   return { policy: { ...identity, ...(uid !== undefined && { uid }), ...order, ...ways, specs, conditions }, conditions };
+}
+
+function isMapping(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parseBody(context: RuleContext, kind: PolicyKind, name: string, object: PolicyObject): { specs: readonly PolicySpec[]; order: Pick<Policy, 'tier' | 'priority'> } {

@@ -7,6 +7,7 @@
  * a class is a hash of its rows, so that it does not depend on who came first.
  */
 import { fnv1a } from '../model/identity.ts';
+import { CirriError } from '../std/errors.ts';
 import { ContentHash } from './content-hash.ts';
 import { flatten, outcomeText } from './flatten.ts';
 import type { Candidate, Fallbacks, Row, Span } from './flatten.ts';
@@ -49,7 +50,7 @@ export interface SetDelta {
   readonly class: number;
   /** …then delete the rows of this class, which nobody has any more. */
   readonly droppedClass?: number;
-  /** Hash of the set's content before and after. */
+  /** Hash of the set's content before and after. Empty: what changes is not known, and compiling the set will say why. */
   readonly before: string;
   readonly after: string;
 }
@@ -87,6 +88,9 @@ interface ClassState {
   identities: number;
 }
 
+/** A quarter of what the kernel holds for a whole node. A set beyond it is refused before it fills the memory. */
+const maxRows = 1 << 18;
+
 export class PolicySet {
   readonly key: string;
   readonly direction: Direction;
@@ -106,6 +110,9 @@ export class PolicySet {
   readonly #baseText: string;
   readonly #hash = new ContentHash();
   #snapshot: CompiledSet | undefined;
+  #rows = 0;
+  /** Nothing more is known of a set that became too large while identities came: it is refused as a whole. */
+  #tooLarge: CirriError | undefined;
 
   constructor({ key, direction, enforced, rules, fallbacks, infos }: PolicySetOptions, work: Work) {
     this.key = key;
@@ -139,7 +146,14 @@ export class PolicySet {
 
   /** The identity is now selected by these rules (indexes, any order). Returns the change, if there is one. */
   assign(identity: IdentityRecord, rules: readonly number[]): SetDelta | undefined {
-    return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
+    if (this.#tooLarge) return undefined;
+    try {
+      return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
+    } catch (error) {
+      if (!(error instanceof CirriError)) throw error;
+      this.#tooLarge = error;
+      return { key: this.key, identity: identity.id, rows: [], class: 0, before: '', after: '' };
+    }
   }
 
   remove(id: number): SetDelta | undefined {
@@ -158,8 +172,9 @@ export class PolicySet {
     return new Set(this.#rules.flatMap(rule => (rule.matchers === 'any' ? [] : rule.matchers)));
   }
 
-  /** Shares the classes until the next one changes: a set that is not asked for is never copied. */
+  /** Shares the classes until the next one changes: a set that is not asked for is never copied. Throws for a set that is too large. */
   snapshot(): CompiledSet {
+    if (this.#tooLarge) throw this.#tooLarge;
     this.#isShared = true;
     return (this.#snapshot ??= {
       key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: this.#classes,
@@ -201,11 +216,19 @@ export class PolicySet {
   /** The class number: 0 when the rows are those of class 0. */
   #classOf(node: TreeNode): number {
     if (node.class !== undefined) return node.class;
+    if (this.#rows > maxRows) throw this.#tooLargeError();
     const rows = this.#rowsOf(node);
+    this.#rows += rows.length;
     const text = rowsText(rows);
     node.class = text === this.#baseText ? 0 : this.#numberFor(text);
     this.#pending.set(node.class, { rows, text });
     return node.class;
+  }
+
+  #tooLargeError(): CirriError {
+    return new CirriError('ERR_POLICY_SIZE', `the policies of one subject at ${this.direction} need more than ${maxRows} rows for the peers that they tell apart: ${this.#rules.length} rules, ${this.#pending.size} kinds of peers`, {
+      mend: 'write fewer ports and ranges into rules for any peer, or fewer rules that select one peer each',
+    });
   }
 
   /** Rows of classes that a tree node has led to; a class enters the set with its first identity. */

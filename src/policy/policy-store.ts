@@ -137,7 +137,7 @@ export class PolicyStore<User> {
     const peers = resolvePeers(rule.peers, this.#objects);
     const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
     const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
+    const fingerprint = hashText(`${rule.effect} ${rule.proxied ?? false} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
     return { policy, rule, info, peers, fingerprint, bound: undefined };
   }
 

@@ -65,14 +65,35 @@ function build(intervals: readonly Interval[], port: number, bits: number, from:
   return { best: common(low.best, high.best), low, high };
 }
 
+/** Both lists are ascending: those in both, else those in either, in one walk. A table of many rules has long lists. */
 function common(a: readonly number[], b: readonly number[]): readonly number[] {
-  const both = a.filter(value => b.includes(value));
-  return both.length > 0 ? both : [...a, ...b].sort((x, y) => x - y);
+  const both: number[] = [];
+  const either: number[] = [];
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    const [x, y] = [a[i] ?? Infinity, b[j] ?? Infinity];
+    const least = Math.min(x, y);
+    if (x === y) both.push(least);
+    either.push(least);
+    if (x === least) i++;
+    if (y === least) j++;
+  }
+  return both.length > 0 ? both : either;
+}
+
+/** Is the value in an ascending list? */
+function contains(list: readonly number[], value: number): boolean {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return list[low] === value;
 }
 
 function emit(node: Node, port: number, bits: number, inherited: number, rows: PrefixRow[]): void {
   let value = inherited;
-  if (!node.best.includes(inherited)) {
+  if (!contains(node.best, inherited)) {
     value = node.best[0]!;
     rows.push({ port, bits, value });
   }

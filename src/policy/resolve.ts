@@ -2,10 +2,11 @@
 import { cidrContains, labelKeys } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { parsePrefix } from '../std/ip.ts';
-import type { Prefix } from '../std/ip.ts';
+import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { inNamespace } from './parse-selector.ts';
 import type { CidrGroupPeer, Rule, ServicePeer } from './policy.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { PrefixOrder } from './prefix-order.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -46,11 +47,11 @@ export function resolvePeers(peers: Rule['peers'], objects: NamedObjects): Resol
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
     else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
-    else if (peer.type === 'cidr-group') cidrs.push(...objects.groups(peer).flatMap(group => groupPrefixes(peer, group)));
+    else if (peer.type === 'cidr-group') for (const cidr of groupPrefixes(peer, objects.groups(peer))) cidrs.push(cidr);
     else {
       for (const service of objects.services(peer)) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
-        else cidrs.push(...(service.addresses ?? []).map(cidr => ({ cidr, except: [], pods: false })));
+        else for (const cidr of service.addresses ?? []) cidrs.push({ cidr, except: [], pods: false });
       }
     }
   }
@@ -73,10 +74,11 @@ export function selectsGroup(peer: Pick<CidrGroupPeer, 'name' | 'selector'>, gro
 }
 
 /** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
-function groupPrefixes(peer: CidrGroupPeer, group: CidrGroup): readonly ResolvedCidr[] {
-  return group.cidrs.map(cidr => ({ cidr, pods: false, except: peer.except.filter(hole => overlap(parsePrefix(cidr), parsePrefix(hole))) }));
-}
-
-function overlap(a: Prefix, b: Prefix): boolean {
-  return cidrContains(a, b) || cidrContains(b, a);
+function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
+  const holes = peer.except.map(parsePrefix);
+  const [cover, order] = [new PrefixCover(holes), new PrefixOrder(holes.map(hole => [hole, hole] as const))];
+  return groups
+    .flatMap(group => group.cidrs.map(text => ({ text, cidr: parsePrefix(text) })))
+    .filter(({ cidr }) => !cover.covers(cidr))
+    .map(({ text, cidr }) => ({ cidr: text, pods: false, except: [...order.within(cidr)].filter(hole => cidrContains(cidr, hole)).map(formatPrefix) }));
 }

@@ -2,10 +2,10 @@
 import { hashText } from './content-hash.ts';
 import type { EngineOptions, Subject } from './compile.ts';
 import { levels } from './flatten.ts';
-import type { Candidate, Fallbacks, Level, Span, Verdict } from './flatten.ts';
-import { resolvePorts } from './matchers.ts';
-import type { Direction, Effect, Policy, PortMatch, Rule, Tier } from './policy.ts';
+import type { Candidate, Fallbacks, Level, Verdict } from './flatten.ts';
+import type { Direction, Effect, Policy, Rule, Tier } from './policy.ts';
 import type { PreparedRule, PreparedSpec } from './policy-store.ts';
+import { resolveSpans } from './resolve-spans.ts';
 import { defaultInfo } from './rule-info.ts';
 import type { RuleIds, RuleInfo } from './rule-info.ts';
 
@@ -58,34 +58,16 @@ function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
 /** A rule as it takes part in a set, but for the ports. */
 export function ruleCandidate({ rule, info, policy }: PreparedRule<unknown>, order: number, provides: Required<EngineOptions>['provides']): Omit<Candidate, 'spans'> {
   return {
-    rule: info.id, ...verdictOf(rule.effect, policy.tier, provides), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+    rule: info.id, ...verdictOf(rule, policy.tier, provides), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
   };
 }
 
 /** What an effect comes to with what there is to carry it out. */
-function verdictOf(effect: Effect, tier: Tier, { proxy, authentication }: Required<EngineOptions>['provides']): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
-  if (effect === 'unproxied') return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
+function verdictOf({ effect, proxied }: Rule, tier: Tier, { proxy, authentication }: Required<EngineOptions>['provides']): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  if (effect === 'unproxied' || (proxied && authentication)) return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
   if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
   // After the last tier comes the default, which allows.
   return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
-}
-
-export interface ResolvedSpans {
-  readonly spans: 'any' | readonly Span[];
-  readonly names: readonly Extract<PortMatch, { name: string }>[];
-}
-
-/** Numbers as they are; names from the subject at ingress, left for the peer at egress. */
-export function resolveSpans(rule: Rule, direction: Direction, subject: Subject): ResolvedSpans {
-  if (rule.ports === 'any') return { spans: 'any', names: [] };
-  const spans: Span[] = [];
-  const names: Extract<PortMatch, { name: string }>[] = [];
-  for (const port of rule.ports) {
-    if (!('name' in port)) spans.push(port);
-    else if (direction === 'egress') names.push(port);
-    else for (const number of resolvePorts([subject.namedPorts], port.name, port.protocol)) spans.push({ protocol: port.protocol, start: number, end: number });
-  }
-  return { spans, names };
 }
 
 function namedSpansText(rule: Rule, direction: Direction, subject: Subject): string {

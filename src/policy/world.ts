@@ -6,42 +6,60 @@
  * The answer is that of the tables the agent would load. Sets and rows are found once and kept: a decision is three map
  * lookups, a million of them take less than a second.
  */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
+import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, labelKeys, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
+import type { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { PolicyEngine } from './compile.ts';
 import type { CompiledSet, EngineOptions, NamedPorts, RuleInfo, Subject, VerdictRow } from './compile.ts';
 import type { PeerView } from './evaluate.ts';
 import { namedPortsText } from './matchers.ts';
+import { hostSubject, longestNetwork, nodeIdentityLabels } from './members.ts';
 import type { Direction, Policy } from './policy.ts';
 import type { Scenario, ScenarioPod, ScenarioPolicy } from './scenario.ts';
 
-/** One pod's side of the engine; pods that the engine cannot tell apart share one. */
+/** One pod's (or node's) side of the engine; pods that the engine cannot tell apart share one. */
 export interface Member {
   readonly identity: number;
+  /** Who it is to egress policies of others, which may tell pods apart by their addresses. */
+  readonly destination: number;
   readonly labels: LabelSet;
   readonly subject: Subject;
+  /** Whose annotation puts it into audit. */
+  readonly audit?: ScenarioPod['audit'];
 }
 
 export interface Decision {
-  readonly verdict: 'allow' | 'deny';
+  /** `audit`: passes, and is reported. `redirect`: the proxy decides, where there is one. */
+  readonly verdict: VerdictRow['verdict'];
   readonly rule: RuleInfo;
+  /** Why a denial is only reported: the policy's mode, or the annotation of pod or namespace. */
+  readonly audit?: 'policy' | NonNullable<ScenarioPod['audit']>;
+  /** With the shadow policies in force it would be this. */
+  readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: RuleInfo };
+  /** A denial that does not end connections which were allowed before. */
+  readonly keepEstablished?: true;
+}
+
+/** What a row says is made once: it is handed out a million times a second. */
+interface DecidedRow extends VerdictRow {
+  readonly decision: Decision;
 }
 
 interface Indexed {
   readonly set: CompiledSet;
   /** By class, the longest prefix first. */
-  readonly rows: ReadonlyMap<number, readonly VerdictRow[]>;
-  /** What each row says, in the same order: made once, handed out a million times a second. */
-  readonly decisions: ReadonlyMap<number, readonly { readonly row: VerdictRow; readonly decision: Decision }[]>;
+  readonly rows: ReadonlyMap<number, readonly DecidedRow[]>;
 }
 
 export class World {
   readonly scenario: Scenario;
   readonly engine: PolicyEngine;
   readonly policies: readonly Policy[];
+  readonly options: EngineOptions;
   readonly #members = new Map<ScenarioPod, Member>();
+  readonly #nodes = new Map<string, Member & { readonly remote: number }>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
   readonly #bySet = new Map<string, Indexed>();
@@ -51,13 +69,15 @@ export class World {
 
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
-    this.engine = new PolicyEngine(options);
+    this.options = options;
+    this.engine = new PolicyEngine({ mode: scenario.policyMode, ...options });
     for (const policy of scenario.policies) this.#sources.set(policy.address, policy);
     // Of policies with one address the last counts.
     this.policies = [...this.#sources.values()].flatMap(p => (p.policy ? [p.policy] : []));
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
     this.engine.setPolicies(this.policies);
+    this.#addNodes();
     this.#addPods();
     const prefixes = this.engine.cidrPrefixes();
     this.#prefixes = prefixes.map((text, i) => ({ prefix: parsePrefix(text), text, id: firstPrefixIdentity + i }))
@@ -68,6 +88,22 @@ export class World {
   /** Undefined for a pod in the host's network: it is its node. */
   memberOf(pod: ScenarioPod): Member | undefined {
     return this.#members.get(pod);
+  }
+
+  /** A node as a subject of host policies and as a peer: `identity` to its own pods, `remote` to all others. */
+  nodeMember(name: string): (Member & { readonly remote: number }) | undefined {
+    return this.#nodes.get(name);
+  }
+
+  /** Some policy is for nodes. */
+  get restrictsNodes(): boolean {
+    return this.policies.some(p => p.specs.some(s => s.selectsNodes));
+  }
+
+  /** Some policy is for nodes or tells them apart by their labels: `node` is more than `host` or `remote-node`. */
+  get tellsNodesApart(): boolean {
+    return this.restrictsNodes || this.policies.flatMap(p => p.specs).flatMap(s => s.rules)
+      .some(({ peers }) => peers !== 'any' && peers.some(p => p.type === 'selector' && isForSomeNodes(p.selector)));
   }
 
   labelsOf(identity: number): LabelSet | undefined {
@@ -86,11 +122,18 @@ export class World {
 
   /** What one end says: the subject's set, the peer's class, the longest prefix over protocol and port. */
   decide(subject: Subject, direction: Direction, peer: number, protocol: number, port: number): Decision {
-    const { set, decisions } = this.indexed(subject, direction);
-    for (const { row, decision } of decisions.get(set.classes.get(peer) ?? 0) ?? []) {
-      if (row.protocol === null || (row.protocol === protocol && (row.port ^ port) >>> (16 - row.portBits) === 0)) return decision;
+    const { set, rows } = this.indexed(subject, direction);
+    for (const row of rows.get(set.classes.get(peer) ?? 0) ?? []) {
+      if (row.protocol !== null && (row.protocol !== protocol || (row.port ^ port) >>> (16 - row.portBits) !== 0)) continue;
+      return row.decision;
     }
     throw new Error(`set ${set.key} has no row for identity ${peer}`);
+  }
+
+  /** The same of an endpoint that may be in audit as a whole: what is denied there passes. */
+  judge({ subject, audit }: Member, direction: Direction, peer: number, protocol: number, port: number): Decision {
+    const decision = this.decide(subject, direction, peer, protocol, port);
+    return audit === undefined || decision.verdict !== 'deny' ? decision : { ...decision, verdict: 'audit', audit };
   }
 
   /** Identity of an address, or of all addresses of a prefix as far as no policy names a narrower one: the world's, or that of a prefix of some policy. */
@@ -130,35 +173,73 @@ export class World {
     return place || undefined;
   }
 
+  #addNodes(): void {
+    const { clusterName, nodes } = this.scenario;
+    for (const [i, node] of nodes.entries()) {
+      const [identity, remote] = [firstHostIdentity + i, firstRemoteNodeIdentity + i];
+      const subject = hostSubject(node.labels, clusterName);
+      this.engine.upsertIdentity(identity, nodeIdentityLabels('host', node.labels, clusterName));
+      this.engine.upsertIdentity(remote, nodeIdentityLabels('remote-node', node.labels, clusterName));
+      this.#nodes.set(node.name, { identity, destination: identity, remote, labels: subject.labels, subject });
+    }
+  }
+
   #addPods(): void {
-    const byIdentity = new Map<string, { id: number; ports: Map<string, NamedPorts>; labels: LabelSet }>();
+    const networks = this.engine.networkPrefixes();
+    const identities = new Map<string, { id: number; labels: LabelSet; ports: Map<string, NamedPorts> }>();
     const members = new Map<string, Member>();
+    const identityFor = (labels: LabelSet, first: number, pod: ScenarioPod) => {
+      const key = `${first} ${labels.toString()}`;
+      const known = identities.get(key) ?? { id: first + identities.size, labels, ports: new Map() };
+      identities.set(key, known);
+      known.ports.set(namedPortsText([pod.namedPorts]), pod.namedPorts);
+      return known.id;
+    };
     for (const pod of this.scenario.pods) {
       if (pod.hostNetwork) continue;
-      const key = pod.labels.toString();
-      const identity = byIdentity.get(key) ?? { id: 256 + byIdentity.size, ports: new Map<string, NamedPorts>(), labels: pod.labels };
-      byIdentity.set(key, identity);
-      const portsText = namedPortsText([pod.namedPorts]);
-      identity.ports.set(portsText, pod.namedPorts);
-      const memberKey = `${identity.id} ${portsText}`;
-      const member = members.get(memberKey) ?? { identity: identity.id, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts } };
-      members.set(memberKey, member);
+      const identity = identityFor(pod.labels, firstPodIdentity, pod);
+      const network = longestNetwork(networks, pod.addresses);
+      const destination = network === undefined ? identity : identityFor(networkIdentityLabels(pod.labels, network), firstDestinationIdentity, pod);
+      const key = `${identity} ${destination} ${pod.audit ?? ''} ${namedPortsText([pod.namedPorts])}`;
+      const member = members.get(key) ?? { identity, destination, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts }, ...(pod.audit !== undefined && { audit: pod.audit }) };
+      members.set(key, member);
       this.#members.set(pod, member);
     }
-    for (const { id, labels, ports } of byIdentity.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
+    for (const { id, labels, ports } of identities.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
   }
 }
 
+/** Nodes, and not all of them. */
+function isForSomeNodes({ requirements }: EndpointSelector): boolean {
+  return requirements.some(r => r.source === 'node')
+    || (requirements.some(r => r.source === 'reserved' && (r.key === 'host' || r.key === 'remote-node')) && requirements.some(r => r.source !== 'reserved' && r.key !== labelKeys.cluster));
+}
+
+const firstPodIdentity = 256;
+/** In one world of all nodes each is the host to its own pods: numbers that no agent uses. */
+const firstHostIdentity = 3 << 24;
+/** Of pods by the network that their address lies in. */
+const firstDestinationIdentity = 4 << 24;
+
+function decisionOf(row: VerdictRow, set: CompiledSet): Decision {
+  const decision: Decision = { verdict: row.verdict, rule: set.rules.get(row.rule)! };
+  if (row.verdict !== 'audit' && row.shadow === undefined && row.keepEstablished === undefined) return decision;
+  return {
+    ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }),
+    ...(row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)! } }),
+  };
+}
+
 function indexSet(set: CompiledSet): Indexed {
-  const rows = new Map<number, VerdictRow[]>();
+  const rows = new Map<number, DecidedRow[]>();
   for (const row of set.verdicts) {
+    const decided = { ...row, decision: decisionOf(row, set) };
     const list = rows.get(row.class);
-    if (list) list.push(row);
-    else rows.set(row.class, [row]);
+    if (list) list.push(decided);
+    else rows.set(row.class, [decided]);
   }
   for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
-  const decisionOf = (row: VerdictRow): Decision => ({ verdict: row.verdict === 'deny' ? 'deny' : 'allow', rule: set.rules.get(row.rule)! });
-  return { set, rows, decisions: new Map([...rows].map(([number, list]) => [number, list.map(row => ({ row, decision: decisionOf(row) }))])) };
+  return { set, rows };
 }
 
 function rowBits(row: VerdictRow): number {

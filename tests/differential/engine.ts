@@ -3,6 +3,8 @@
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
  * (for pods) the world of the command-line tools.
  */
+import { NodeLabelKeys } from '../../src/agent/node-label-keys.ts';
+import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
 import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
@@ -16,6 +18,7 @@ import { readScenario } from '../../src/policy/scenario.ts';
 import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
 import { World } from '../../src/policy/world.ts';
 import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
+import { here } from './generate.ts';
 import { clusterName, ofKind, policiesOf } from './objects.ts';
 import type { Answer, Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
 
@@ -35,6 +38,7 @@ export class Engine {
   /** Numbers that stay while their labels or prefix do. */
   readonly #identities = new Map<string, number>();
   readonly #prefixes = new Map<string, number>();
+  readonly #nodes = new NodeIdentities();
   #next = 300;
   #nextPrefix = firstPrefixIdentity;
 
@@ -60,7 +64,7 @@ export class Engine {
   load(objects: readonly KubeObject[]): void {
     const scenario = readScenario(objects.map(object => ({ object: object as never, place: (field: string) => field })), { clusterName });
     this.#policies = policiesOf(objects).map(object => {
-      const result = parsePolicy(object, { clusterName });
+      const result = parsePolicy(object, { clusterName, nodeLabels: this.settings.nodeLabels });
       if (result.errors) throw new Refused(`${object.kind} ${object.metadata.name}: ${result.errors.map(e => `${e.path}: ${e.message}`).join('; ')}`);
       return result.policy;
     });
@@ -75,6 +79,22 @@ export class Engine {
     this.engine.setPolicies(this.#policies);
     this.#loadIdentities();
     this.#loadPrefixes();
+    this.#loadNodes();
+  }
+
+  #loadNodes(): void {
+    if (!this.settings.nodeLabels) return;
+    const asked = new NodeLabelKeys();
+    for (const policy of this.#policies) asked.change(undefined, policy);
+    const { added, removed } = this.#nodes.set(this.#labelledNodes(), asked.keys, clusterName);
+    for (const [id, labels] of added) this.engine.upsertIdentity(id, labels);
+    for (const id of removed) this.engine.removeIdentity(id);
+  }
+
+  #labelledNodes() {
+    return ofKind(this.#objects, 'Node').map(({ metadata, status }) => ({
+      name: metadata.name, local: metadata.name === here, labels: metadata.labels ?? {}, addresses: status.addresses.map(a => a.address),
+    }));
   }
 
   #loadIdentities(): void {
@@ -129,6 +149,10 @@ export class Engine {
     const fresh = new Engine(this.settings);
     for (const [text, id] of this.#identities) fresh.#identities.set(text, id);
     for (const [prefix, id] of this.#prefixes) fresh.#prefixes.set(prefix, id);
+    fresh.#nodes.adopt(this.#labelledNodes().filter(n => !n.local).flatMap(n => n.addresses.map(text => {
+      const { addr, bits } = parsePrefix(text);
+      return [{ addr, prefixBits: bits }, { identity: this.#nodes.of(n) }] as const;
+    })));
     fresh.load(this.#objects);
     return fresh;
   }
@@ -152,14 +176,20 @@ export class Engine {
   /** The number under which the subject's policy sees the peer. */
   peerOf(q: Question): number {
     if (!('pod' in q.peer) || q.direction === 'ingress') return this.identity(q.peer, q.subject);
-    const pod = this.#pods.get(q.peer.pod)!;
-    return this.#identities.get(this.#asDestination(pod, pod.addresses[q.v6 ? 1 : 0]!).toString())!;
+    return this.destination(q.peer.pod, q.v6);
+  }
+
+  /** The number under which egress policy sees a pod at one of its addresses. */
+  destination(key: string, v6: boolean): number {
+    const pod = this.#pods.get(key)!;
+    return this.#identities.get(this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!).toString())!;
   }
 
   /** The number under which the kernel would know the peer. */
   identity(peer: Peer, subject: Question['subject']): number {
     if ('pod' in peer) return this.#identities.get(this.#pods.get(peer.pod)!.labels.toString())!;
-    if ('node' in peer) return peer.node === this.#nodeOf(subject) ? 1 : 6;
+    if ('node' in peer && peer.node === this.#nodeOf(subject)) return 1;
+    if ('node' in peer) return this.settings.nodeLabels ? this.#nodes.of(this.#labelledNodes().find(n => n.name === peer.node)!) : 6;
     if ('reserved' in peer) return reservedIdentities.find(r => r.name === peer.reserved)!.id;
     return this.outsideIdentity(peer.outside);
   }
@@ -189,16 +219,26 @@ export class Engine {
     return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
   }
 
-  /** Undefined for nodes, and for policies that the tools do not read: they decide for pods. */
-  byWorld(q: Question): 'allow' | 'deny' | undefined {
-    if ('node' in q.subject || this.#scenario.unknownPolicies.length > 0) return undefined;
+  /**
+   * What the tools say. Undefined where they know more than the agents that are asked here (labels of nodes), and for a
+   * destination by another of its addresses than the one that they compare with networks.
+   */
+  byWorld(q: Question): Answer | undefined {
     const world = (this.#world ??= new World(this.#scenario, this.settings));
-    const pod = this.#pods.get(q.subject.pod)!;
-    const { peer } = q;
-    const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? identityOf(world, podEnd(this.#pods.get(peer.pod)!), pod)
-      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
-    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
+    if (!this.settings.nodeLabels && world.tellsNodesApart) return undefined;
+    const member = 'node' in q.subject ? world.nodeMember(q.subject.node)! : world.memberOf(this.#pods.get(q.subject.pod)!)!;
+    const identity = this.#worldIdentity(world, q);
+    return identity === undefined ? undefined : answerOf(world.decide(member.subject, q.direction, identity, q.protocol, q.port));
+  }
+
+  #worldIdentity(world: World, { subject, direction, peer, v6 }: Question): number | undefined {
+    if ('outside' in peer) return world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)));
+    if ('reserved' in peer) return this.identity(peer, subject);
+    if ('node' in peer) return identityOf(world, { type: 'node', text: peer.node, node: peer.node }, direction, this.#nodeOf(subject));
+    const pod = this.#pods.get(peer.pod)!;
+    const identity = identityOf(world, podEnd(pod), direction);
+    const sees = direction === 'ingress' ? pod.labels : this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!);
+    return world.labelsOf(identity)!.equals(sees) ? identity : undefined;
   }
 }
 

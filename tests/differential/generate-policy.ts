@@ -128,9 +128,11 @@ function clusterRule(random: Random, kind: ClusterPolicy['kind'], direction: 'in
   const allow = kind === 'ClusterNetworkPolicy' ? 'Accept' : 'Allow';
   const action = random.pick<ClusterRule['action']>(kind === 'BaselineAdminNetworkPolicy' ? [allow, 'Deny'] : [allow, 'Deny', 'Pass']);
   const peers = random.list(1, 2, () => clusterPeer(random, direction, action === allow));
+  // Only pods have ports with names.
+  const onlyPods = peers.every(p => p.namespaces ?? p.pods);
   return {
     action, ...(direction === 'ingress' ? { from: peers } : { to: peers }),
-    ...(random.chance(0.6) && (kind === 'ClusterNetworkPolicy' ? { protocols: random.list(1, 2, () => clusterProtocol(random)) } : { ports: random.list(1, 2, () => adminPort(random)) })),
+    ...(random.chance(0.6) && (kind === 'ClusterNetworkPolicy' ? { protocols: random.list(1, 2, () => clusterProtocol(random, onlyPods)) } : { ports: random.list(1, 2, () => adminPort(random, onlyPods)) })),
   };
 }
 
@@ -143,21 +145,21 @@ function clusterPeer(random: Random, direction: 'ingress' | 'egress', allows: bo
   );
 }
 
-function adminPort(random: Random): AdminPort {
+function adminPort(random: Random, named: boolean): AdminPort {
   const protocol = random.pick([{}, { protocol: 'TCP' }, { protocol: 'UDP' }, { protocol: 'SCTP' }]);
   return random.one<AdminPort>(
     () => ({ portNumber: { port: random.pick(boundaries), ...protocol } }),
     () => ({ portRange: { ...startAndEnd(random), ...protocol } }),
-    () => ({ namedPort: random.pick(['web', 'dns', 'metrics', 'none']) }),
+    () => (named ? { namedPort: random.pick(['web', 'dns', 'metrics', 'none']) } : { portNumber: { port: 80 } }),
   );
 }
 
-function clusterProtocol(random: Random): ClusterProtocol {
+function clusterProtocol(random: Random, named: boolean): ClusterProtocol {
   const transport = random.pick(['tcp', 'udp', 'sctp']);
   return random.one<ClusterProtocol>(
     () => ({ [transport]: {} }), () => ({ [transport]: { destinationPort: { number: random.pick(boundaries) } } }),
     () => ({ [transport]: { destinationPort: { range: startAndEnd(random) } } }),
-    () => ({ destinationNamedPort: random.pick(['web', 'dns', 'metrics', 'none']) }),
+    () => (named ? { destinationNamedPort: random.pick(['web', 'dns', 'metrics', 'none']) } : { [transport]: {} }),
   );
 }
 

@@ -40,7 +40,7 @@ export function randomCluster(random: Random): KubeObject[] {
 }
 
 export function randomSettings(random: Random): Settings {
-  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const) };
+  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const), nodeLabels: random.chance(0.7) };
 }
 
 function randomNamespace(random: Random, name: string): Namespace {
@@ -153,7 +153,7 @@ export function interestingPorts(objects: readonly KubeObject[]): readonly numbe
 export function randomQuestion(random: Random, objects: readonly KubeObject[], interesting: readonly number[]): Question {
   const pods = ofKind(objects, 'Pod');
   const subjects = pods.filter(p => p.spec.nodeName === here);
-  const subject = random.chance(0.05) ? { node: random.pick(nodes) } : { pod: keyOf(random.pick(subjects)) };
+  const subject = random.chance(0.05) ? { node: here } : { pod: keyOf(random.pick(subjects)) };
   const direction: Direction = random.pick(['ingress', 'egress']);
   const peer = random.one<Peer>(
     ...Array.from({ length: 6 }, () => () => ({ pod: keyOf(random.pick(pods)) })),

@@ -5,11 +5,11 @@
  *     pod of n1 ──from_pod──► any peer          (egress, and ingress where the peer is of n1 too)
  *     any other peer ──from_network──► pod of n1 (ingress)     the node ──to_pod──► pod of n1
  */
-import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
+import { EndpointFlag, EventFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import type { FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { PolicySets } from '../../src/features/policy/sets.ts';
 import { lookup } from '../../src/policy/evaluate.ts';
-import { parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
+import { formatPrefix, parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
 import { Datapath } from '../programs/harness.ts';
 import type { ProgramName } from '../programs/harness.ts';
 import { buildFrame, macBytes } from '../programs/packet.ts';
@@ -28,6 +28,9 @@ const shot = 2;
 const policyDenied = 133;
 /** Of an event: the denial of a policy in audit. */
 const audited = 4;
+const denied = 2;
+
+interface Address { readonly identity: number; readonly policyIdentity: number; readonly flags: number }
 
 /** What the programs said to one question. */
 export interface KernelAnswer {
@@ -39,7 +42,7 @@ export class Kernel {
   readonly #datapath = new Datapath({ masquerade: 0 });
   #sets!: PolicySets;
   #endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>();
-  #addresses = new Map<string, { identity: number; flags: number }>();
+  #addresses = new Map<string, Address>();
   readonly #ids = new Map<string, number>();
 
   constructor() {
@@ -62,16 +65,18 @@ export class Kernel {
   load(engine: Engine): void {
     const pods = ofKind(engine.objects, 'Pod').filter(p => p.spec.nodeName === here);
     const used = new Set<string>();
-    const setOf = (pod: Pod, direction: Direction) => {
-      const compiled = engine.set({ pod: podKey(pod) }, direction);
+    const setOf = (subject: Question['subject'], direction: Direction) => {
+      const compiled = engine.set(subject, direction);
       used.add(compiled.key);
       return this.#sets.ensure(compiled).id;
     };
-    const endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>(router.map(address => [address, { id: 1, identity: 1, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, egressSet: 0, ingressSet: 0 }]));
+    const endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>();
+    const hostSets = { ingressSet: setOf({ node: here }, 'ingress'), egressSet: setOf({ node: here }, 'egress') };
+    for (const address of router) endpoints.set(address, { id: 1, identity: 1, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, ...hostSets });
     for (const pod of pods) {
-      const [ingressSet, egressSet] = [setOf(pod, 'ingress'), setOf(pod, 'egress')];
+      const [ingressSet, egressSet] = [setOf({ pod: podKey(pod) }, 'ingress'), setOf({ pod: podKey(pod) }, 'egress')];
       const row = { id: this.#idOf(pod), identity: engine.identity({ pod: podKey(pod) }, { pod: podKey(pod) }), ingressSet, egressSet, mac: macBytes(podMac), hostMac: macBytes(hostMac) };
-      for (const { ip } of pod.status.podIPs) endpoints.set(ip, row);
+      for (const { ip } of pod.status.podIPs) endpoints.set(ip, { ...row, policyIdentity: engine.destination(podKey(pod), ip.includes(':')) });
     }
     this.#loadAddresses(engine);
     const map = this.#datapath.maps.endpoints;
@@ -79,6 +84,7 @@ export class Kernel {
     for (const [address, row] of endpoints) this.#datapath.endpoint(address, row);
     this.#endpoints = endpoints;
     this.#sets.retain(used);
+    this.#datapath.maps.runtime.update(0, { ...this.#datapath.maps.runtime.lookup(0)!, flags: RuntimeFlag.HostPolicy });
     this.#datapath.commit();
   }
 
@@ -88,11 +94,16 @@ export class Kernel {
   }
 
   #loadAddresses(engine: Engine): void {
-    const next = new Map<string, { identity: number; flags: number }>([['0.0.0.0/0', { identity: 9, flags: 0 }], ['::/0', { identity: 10, flags: 0 }]]);
-    for (const [prefix, identity] of engine.prefixes) next.set(prefix, { identity, flags: 0 });
+    const outside = (identity: number): Address => ({ identity, policyIdentity: identity, flags: 0 });
+    const next = new Map([['0.0.0.0/0', outside(9)], ['::/0', outside(10)]]);
+    for (const [prefix, identity] of engine.prefixes) next.set(prefix, outside(identity));
     const subject = { pod: podKey(ofKind(engine.objects, 'Pod').find(p => p.spec.nodeName === here)!) };
     for (const peer of [...ofKind(engine.objects, 'Pod').filter(p => p.spec.nodeName !== here).map(p => ({ pod: podKey(p) })), { node: 'n2' }, ...reservedPeers.map(reserved => ({ reserved }))]) {
-      for (const address of addressesOf(engine, peer)) next.set(address, { identity: engine.identity(peer, subject), flags: IpcacheFlag.Cluster | ('node' in peer ? IpcacheFlag.Node : 0) });
+      // An address that policies name as a prefix and that is a pod's is the pod's.
+      for (const address of addressesOf(engine, peer)) next.set(formatPrefix(parsePrefix(address)), {
+        identity: engine.identity(peer, subject), policyIdentity: 'pod' in peer ? engine.destination(peer.pod, address.includes(':')) : 0,
+        flags: IpcacheFlag.Cluster | ('node' in peer ? IpcacheFlag.Node : 0),
+      });
     }
     for (const text of this.#addresses.keys()) {
       if (next.has(text)) continue;
@@ -101,7 +112,7 @@ export class Kernel {
     }
     for (const [text, entry] of next) {
       const known = this.#addresses.get(text);
-      if (known?.identity !== entry.identity || known.flags !== entry.flags) this.#datapath.address(text, entry);
+      if (known?.identity !== entry.identity || known.policyIdentity !== entry.policyIdentity || known.flags !== entry.flags) this.#datapath.address(text, entry);
     }
     this.#addresses = next;
   }
@@ -112,47 +123,38 @@ export class Kernel {
     return id;
   }
 
-  /** Sends the packet that asks the question; empty where no packet can (host policies, a node that asks itself, no address of the family). */
+  /** Sends the packet that asks the question; empty where none can. */
   ask(engine: Engine, q: Question): readonly KernelAnswer[] {
-    if (!('pod' in q.subject)) return [];
-    if ('node' in q.peer && q.peer.node === here && q.direction === 'ingress' && engine.settings.allowLocalhost === 'policy') return [];
-    const [subject, peer] = [addressesOf(engine, q.subject), addressesOf(engine, q.peer)];
-    // ICMP of the other family is no ICMP.
-    if ((q.protocol === 1 && q.v6) || (q.protocol === 58 && !q.v6)) return [];
-    const own = subject[q.v6 ? 1 : 0]!;
-    const other = 'outside' in q.peer ? q.peer.outside : peer[q.v6 ? 1 : 0]!;
-    const [source, destination] = q.direction === 'egress' ? [own, other] : [other, own];
-    const local = 'pod' in q.peer && engine.pods.get(q.peer.pod)!.node === here;
-    const questions = local ? bothEnds(q) : [q];
-    // The programs do not know networks yet.
-    if (questions.some(asked => engine.peerOf(asked) !== engine.identity(asked.peer, asked.subject))) return [];
-    const program: ProgramName = q.direction === 'egress' || local ? 'from_pod' : 'node' in q.peer && q.peer.node === here ? 'to_pod' : 'from_network';
+    if (isExempt(engine, q)) return [];
+    const [own, peer] = [addressOf(engine, q.subject, q.v6), addressOf(engine, q.peer, q.v6)];
+    const [source, destination] = q.direction === 'egress' ? [own, peer] : [peer, own];
+    const [from, to] = q.direction === 'egress' ? [q.subject, q.peer] : [q.peer, q.subject];
+    const program: ProgramName = 'pod' in from && engine.pods.get(from.pod)!.node === here ? 'from_pod'
+      : 'node' in from && from.node === here ? ('pod' in to && engine.pods.get(to.pod)!.node === here ? 'to_pod' : 'to_network') : 'from_network';
     const frame = frameOf(source, destination, q);
     const { returnValue, flows, drops } = this.#datapath.run(program, buildFrame(frame));
     this.#forgetConnection(frame);
-    return this.#read(engine, questions, returnValue, flows, drops);
+    return this.#read(engine, endsHere(engine, q), returnValue, flows, drops);
   }
 
   /** Every event says which end spoke: its rule must be the one of the compiled row, not only its verdict. */
   #read(engine: Engine, questions: readonly Question[], returnValue: number, flows: readonly FlowEvent[], drops: readonly FlowEvent[]): readonly KernelAnswer[] {
     const answers: KernelAnswer[] = [];
     for (const question of questions) {
-      const toldOf = (events: readonly FlowEvent[]) => events.find(e => e.direction === directionNumber[question.direction]);
-      const drop = toldOf(drops);
-      const event = drop ?? toldOf(flows);
+      const ofThisEnd = (events: readonly FlowEvent[], shadow: number) => events.find(e => e.direction === directionNumber[question.direction] && (e.flags & EventFlag.Shadow) === shadow);
+      const drop = ofThisEnd(drops, 0);
+      const event = drop ?? ofThisEnd(flows, 0);
       if (drop && drop.reasonOrPoint !== policyDenied) throw new Error(`dropped for another reason than policy: ${drop.reasonOrPoint}`);
-      if (!event) {
-        // What the node itself sends is told without a judgement.
-        if (questions.length === 1 && returnValue !== shot) answers.push({ question, answer: { verdict: 'allow' } });
-        continue;
-      }
-      answers.push({ question, answer: { verdict: drop ? 'deny' : event.verdict === audited ? 'audit' : 'allow' } });
-      const fromHost = 'node' in question.peer && question.peer.node === here && question.direction === 'ingress';
-      const row = lookup(engine.set(question.subject, question.direction), engine.peerOf(question), question.protocol, question.port);
-      if (!fromHost && (event.rule !== row?.rule || event.match !== row.match)) throw new Error(`the kernel names rule ${event.rule} (match ${event.match}), the tables say ${row?.rule} (${row?.match})`);
+      const shadow = ofThisEnd(flows, EventFlag.Shadow);
+      if (!event) throw new Error(`program returned ${returnValue} and told nothing of the ${question.direction}`);
+      answers.push({ question, answer: { verdict: drop ? 'deny' : event.verdict === audited ? 'audit' : 'allow', ...(shadow && { shadow: shadow.verdict === denied ? 'deny' : 'allow' }) } });
+      const row = lookup(engine.set(question.subject, question.direction), engine.peerOf(question), question.protocol, question.port)!;
+      // What the node sends to its pods is told without a judgement.
+      const isJudged = question.direction === 'egress' || !('node' in question.peer && question.peer.node === here);
+      if (isJudged && (event.rule !== row.rule || event.match !== row.match)) throw new Error(`the kernel names rule ${event.rule} (match ${event.match}), the tables say ${row.rule} (${row.match})`);
+      if (shadow?.rule !== (isJudged ? row.shadow?.rule : undefined)) throw new Error(`the kernel names shadow rule ${shadow?.rule}, the tables say ${row.shadow?.rule}`);
       if (drop) break;
     }
-    if (answers.length === 0) throw new Error(`program returned ${returnValue} without a word`);
     if ((returnValue === shot) !== answers.some(a => a.answer.verdict === 'deny')) throw new Error(`program returned ${returnValue}, its events say otherwise`);
     return answers;
   }
@@ -172,16 +174,32 @@ export class Kernel {
   }
 }
 
-function bothEnds(q: Question): readonly Question[] {
-  if (!('pod' in q.peer && 'pod' in q.subject)) return [q];
+/**
+ * What no packet can ask, and what passes whatever policies say: the node to its own pods and to API servers (bpf/lib/host.h).
+ * ICMP of the other family is no ICMP.
+ */
+function isExempt({ pods, settings }: Engine, q: Question): boolean {
+  if ((q.protocol === 1 && q.v6) || (q.protocol === 58 && !q.v6)) return true;
+  if ('node' in q.peer && q.peer.node === here && q.direction === 'ingress') return settings.allowLocalhost === 'policy';
+  if (!('node' in q.subject) || q.direction === 'ingress') return false;
+  return ('pod' in q.peer && pods.get(q.peer.pod)!.node === here) || ('reserved' in q.peer && q.peer.reserved === 'kube-apiserver');
+}
+
+/** The sender's end first; an end of another node says nothing here. What the node sends to its pod is asked of the pod alone. */
+function endsHere({ pods }: Engine, q: Question): readonly Question[] {
+  const isHere = 'pod' in q.peer ? pods.get(q.peer.pod)!.node === here : 'node' in q.peer && q.peer.node === here && q.direction === 'egress';
+  if (!isHere || 'outside' in q.peer || 'reserved' in q.peer) return [q];
   const turned: Question = { ...q, subject: q.peer, peer: q.subject, direction: q.direction === 'egress' ? 'ingress' : 'egress' };
   return q.direction === 'egress' ? [q, turned] : [turned, q];
 }
 
-function addressesOf(engine: Engine, end: Peer): readonly string[] {
+function addressOf(engine: Engine, end: Peer, v6: boolean): string {
+  return 'outside' in end ? end.outside : addressesOf(engine, end)[v6 ? 1 : 0]!;
+}
+
+function addressesOf(engine: Engine, end: Exclude<Peer, { outside: string }>): readonly string[] {
   if ('pod' in end) return ofKind(engine.objects, 'Pod').find(p => podKey(p) === end.pod)!.status.podIPs.map(p => p.ip);
   if ('node' in end) return end.node === here ? router : ['172.30.0.12', 'fdc1::12'];
-  if ('outside' in end) return [end.outside];
   const number = 200 + (reservedPeers as readonly string[]).indexOf(end.reserved);
   return [`10.244.2.${number}`, `fd00:10:244:2::${number}`];
 }

@@ -1,7 +1,8 @@
 /** The naive evaluator's peers: who a `from…` or `to…` list means. */
 import { parseAddr, parsePrefix, prefixHas, isIPv4 } from '../../src/std/ip.ts';
 import { allHold, clusterKey, holds, namespaceKey, namespaceLabelPrefix, podLabels, requirements, reservedLabels } from './naive-labels.ts';
-import type { Label } from './naive-labels.ts';
+import type { Label, Requirement } from './naive-labels.ts';
+import type { Asked } from './naive.ts';
 import { clusterName, ofKind, podKey } from './objects.ts';
 import type { CidrRule, CiliumEntry, CiliumPolicy, ClusterPeer, KubeObject, LabelSelector, NetworkPolicyPeer, Peer, Pod, ServiceRule } from './objects.ts';
 
@@ -16,15 +17,23 @@ export interface PeerView {
   readonly pods: readonly Pod[];
 }
 
+/** How the question is put: where the subject is, by which family, and whether nodes bear their labels. */
+export interface Way { readonly subjectNode: string; readonly v6: boolean; readonly nodeLabels: boolean }
+
 /** A node is `host` to its own pods and `remote-node` to everybody else's. */
-export function viewPeer(objects: readonly KubeObject[], peer: Peer, subjectNode: string, v6: boolean): PeerView {
+export function viewPeer(objects: readonly KubeObject[], peer: Peer, { subjectNode, v6, nodeLabels }: Way): PeerView {
   if ('outside' in peer) return { labels: reservedLabels('world', isIPv4(parseAddr(peer.outside)) ? 'world-ipv4' : 'world-ipv6'), address: peer.outside, pods: [] };
-  if ('node' in peer) return { labels: reservedLabels(peer.node === subjectNode ? 'host' : 'remote-node'), pods: [] };
+  if ('node' in peer) return { labels: [...reservedLabels(peer.node === subjectNode ? 'host' : 'remote-node'), ...(nodeLabels ? labelsOfNode(objects, peer.node) : [])], pods: [] };
   if ('reserved' in peer) return { labels: peer.reserved === 'kube-apiserver' ? reservedLabels('kube-apiserver', 'remote-node') : reservedLabels(peer.reserved), pods: [] };
   const pods = ofKind(objects, 'Pod').filter(p => p.spec.hostNetwork !== true);
   const pod = pods.find(p => podKey(p) === peer.pod)!;
   const labels = podLabels(objects, pod);
   return { labels, podAddress: pod.status.podIPs[v6 ? 1 : 0]!.ip, pods: pods.filter(p => sameLabels(podLabels(objects, p), labels)) };
+}
+
+function labelsOfNode(objects: readonly KubeObject[], name: string): readonly Label[] {
+  const own = ofKind(objects, 'Node').find(n => n.metadata.name === name)!.metadata.labels ?? {};
+  return [{ source: 'k8s', key: clusterKey, value: clusterName }, ...Object.entries(own).map(([key, value]) => ({ source: 'node', key, value }))];
 }
 
 function sameLabels(a: readonly Label[], b: readonly Label[]): boolean {
@@ -55,45 +64,49 @@ export function clusterPods(peer: Pick<ClusterPeer, 'namespaces' | 'pods'>, labe
   return peer.pods !== undefined && inNamespaces(peer.pods.namespaceSelector) && allHold(requirements(peer.pods.podSelector, 'k8s'), labels);
 }
 
-export function clusterPeer(peer: ClusterPeer, denies: boolean, view: PeerView): boolean {
+export function clusterPeer(peer: ClusterPeer, denies: boolean, nodeLabels: boolean, view: PeerView): boolean {
   if (peer.namespaces || peer.pods) return clusterPods(peer, view.labels);
-  // As with toNodes: labels of nodes are not known, so a selector on them means nobody, in a deny rule every node.
-  if (peer.nodes) return (has(view, 'host') || has(view, 'remote-node')) && (denies || requirements(peer.nodes).length === 0);
+  if (peer.nodes) return (has(view, 'host') || has(view, 'remote-node')) && onNodes(requirements(peer.nodes, 'node'), denies, nodeLabels, view);
   // Unlike Cilium's CIDRs these are compared with the addresses of pods too.
   return (peer.networks ?? []).some(cidr => inCidr(cidr, [], view) || (view.podAddress !== undefined && contains(cidr, view.podAddress)));
+}
+
+/** Where nodes do not bear their labels, a selector on them means nobody, in a deny rule every node. */
+function onNodes(wanted: readonly Requirement[], denies: boolean, nodeLabels: boolean, view: PeerView): boolean {
+  return nodeLabels ? allHold(wanted, view.labels) : denies || wanted.length === 0;
 }
 
 // ---- Cilium ----
 
 /** The peers of one entry: absent, or whether one of them is meant. */
-export function ciliumPeers(objects: readonly KubeObject[], policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, view: PeerView): 'absent' | boolean {
+export function ciliumPeers(asked: Pick<Asked, 'objects' | 'nodeLabels' | 'peer'>, policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean): 'absent' | boolean {
+  const { objects, nodeLabels, peer: view } = asked;
   const answers: boolean[] = [];
   const ask = <T>(lists: readonly (readonly T[] | undefined)[], means: (item: T) => boolean, emptyIsAbsent = false) => {
     for (const list of lists) if (list && !(emptyIsAbsent && list.length === 0)) answers.push(list.some(means));
   };
-  ask([entry.fromEndpoints, entry.toEndpoints], selector => endpointPeer(policy, selector, deny, subjectIsInit, view));
+  ask([entry.fromEndpoints, entry.toEndpoints], selector => endpointPeer(policy, selector, subjectIsInit, view));
   ask([entry.fromEntities, entry.toEntities], entity => entityPeer(entity, view));
   ask([entry.fromCIDR, entry.toCIDR], cidr => inCidr(cidr, [], view));
   ask([entry.fromCIDRSet, entry.toCIDRSet], rule => cidrRulePeer(objects, rule, view));
-  // Nodes have no identities with their labels: a selector on labels means nobody, in a deny rule every remote node.
-  ask([entry.fromNodes, entry.toNodes], selector => has(view, 'remote-node') && (deny || requirements(selector).length === 0));
+  ask([entry.fromNodes, entry.toNodes], selector => has(view, 'remote-node') && onNodes(requirements(selector), deny, nodeLabels, view)
+    && (!nodeLabels || requirements(selector).length === 0 || isIn(view, clusterKey, clusterName)));
   ask([entry.toServices], service => servicePeer(objects, service, view), true);
   ask([entry.fromGroups, entry.toGroups], () => deny && entityPeer('world', view), true);
   ask([entry.toFQDNs], () => false, true);
   return answers.length === 0 ? 'absent' : answers.some(Boolean);
 }
 
-function endpointPeer(policy: CiliumPolicy, selector: LabelSelector, deny: boolean, subjectIsInit: boolean, view: PeerView): boolean {
+function endpointPeer(policy: CiliumPolicy, selector: LabelSelector, subjectIsInit: boolean, view: PeerView): boolean {
   const wanted = requirements(selector);
   if (!allHold(wanted, view.labels)) return false;
   if (wanted.some(r => r.source === 'reserved')) return true;
   // Selectors mean this cluster unless they name one.
   if (!wanted.some(r => r.key === clusterKey) && !isIn(view, clusterKey, clusterName)) return false;
-  if (wanted.some(r => r.key === namespaceKey && (r.source === 'k8s' || r.source === 'any'))) return true;
-  const onNamespaces = wanted.filter(r => r.key.startsWith(namespaceLabelPrefix));
+  const onNamespaces = wanted.filter(r => (r.key === namespaceKey && (r.source === 'k8s' || r.source === 'any')) || r.key.startsWith(namespaceLabelPrefix));
   if (onNamespaces.length > 0) {
-    const onlyNegative = onNamespaces.every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
-    return !(onlyNegative && !deny) || isPod(view);
+    // What has no namespace meets every negative requirement, and is not meant by it.
+    return isPod(view) || !onNamespaces.every(r => r.operator === 'NotIn' || r.operator === 'DoesNotExist');
   }
   if (policy.kind === 'CiliumNetworkPolicy') return isIn(view, namespaceKey, policy.metadata.namespace!);
   return subjectIsInit || isPod(view);

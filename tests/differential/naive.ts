@@ -20,7 +20,7 @@ const denials: readonly Word[] = ['deny', 'unauthenticated', 'unproxied', 'defau
 /** The verdict with the enforced policies; whether those in audit would deny it; whether those in shadow would change it. */
 export function naive(objects: readonly KubeObject[], question: Question, settings: Settings): Answer {
   if (settings.mode === 'never') return { verdict: 'allow' };
-  const asked = new Asked(objects, question);
+  const asked = new Asked(objects, question, settings);
   const fromOwnNode = question.direction === 'ingress' && !asked.isNode && asked.peer.labels.some(l => l.source === 'reserved' && l.key === 'host');
   if (settings.allowLocalhost === 'always' && fromOwnNode) return { verdict: 'allow' };
   const says = policiesOf(objects).flatMap(policy => saysOf(policy, asked));
@@ -68,11 +68,14 @@ export class Asked {
   readonly protocol: number;
   readonly port: number;
   readonly isNode: boolean;
+  /** Nodes bear their labels. */
+  readonly nodeLabels: boolean;
   readonly pod: Pod | undefined;
   readonly labels: ReturnType<typeof podLabels>;
   readonly peer: PeerView;
 
-  constructor(objects: readonly KubeObject[], question: Question) {
+  constructor(objects: readonly KubeObject[], question: Question, { nodeLabels: nodesBearLabels }: Settings) {
+    this.nodeLabels = nodesBearLabels;
     this.objects = objects;
     this.direction = question.direction;
     this.protocol = question.protocol;
@@ -81,7 +84,7 @@ export class Asked {
     this.isNode = 'node' in subject;
     this.pod = 'pod' in subject ? ofKind(objects, 'Pod').find(p => podKey(p) === subject.pod)! : undefined;
     this.labels = 'node' in subject ? nodeLabels(objects, subject.node) : podLabels(objects, this.pod!);
-    this.peer = viewPeer(objects, question.peer, 'node' in subject ? subject.node : this.pod!.spec.nodeName, question.v6);
+    this.peer = viewPeer(objects, question.peer, { subjectNode: 'node' in subject ? subject.node : this.pod!.spec.nodeName, v6: question.v6, nodeLabels: nodesBearLabels });
   }
 }
 
@@ -114,7 +117,7 @@ function clusterPolicySays(policy: ClusterPolicy, asked: Asked): Word[] {
   if (asked.isNode || !clusterPods(policy.spec.subject, asked.labels)) return [];
   const words = { Allow: 'allow', Accept: 'allow', Deny: 'deny', Pass: 'pass' } as const;
   return (policy.spec[asked.direction] ?? [])
-    .filter(rule => (rule.from ?? rule.to ?? []).some(peer => clusterPeer(peer, rule.action === 'Deny', asked.peer)) && clusterPorts(rule, asked))
+    .filter(rule => (rule.from ?? rule.to ?? []).some(peer => clusterPeer(peer, rule.action === 'Deny', asked.nodeLabels, asked.peer)) && clusterPorts(rule, asked))
     .map(rule => words[rule.action]);
 }
 
@@ -145,7 +148,7 @@ function selectsSubject(policy: CiliumPolicy, spec: CiliumSpec, asked: Asked): b
 }
 
 function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Word[] {
-  const peers = ciliumPeers(asked.objects, policy, entry, deny, subjectIsInit, asked.peer);
+  const peers = ciliumPeers(asked, policy, entry, deny, subjectIsInit);
   const hasPorts = (entry.toPorts ?? []).length > 0 || (entry.icmps ?? []).length > 0;
   if (peers === false || (peers === 'absent' && !hasPorts)) return [];
   const authenticates = (entry.authentication?.mode ?? 'disabled') !== 'disabled';

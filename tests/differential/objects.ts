@@ -128,6 +128,8 @@ export interface Answer {
 export interface Settings {
   readonly mode: 'default' | 'always' | 'never';
   readonly allowLocalhost: 'always' | 'policy';
+  /** Nodes have identities with their labels, as the agent gives them. */
+  readonly nodeLabels: boolean;
 }
 
 export const clusterName = 'home';

@@ -1,6 +1,7 @@
 /** What shadow policies would have said, who a destination is for egress policy, and what rules are credited with. */
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
+import { ruleStats } from '../../src/agent/kernel-reports.ts';
 import { EventFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
 import { Datapath, families, id, identity, mac, rule, set } from './harness.ts';
 import { buildFrame } from './packet.ts';
@@ -127,6 +128,14 @@ for (const family of families) {
       for (let i = 0; i < 6; i++) datapath.send('from_pod', more);
       assert.equal(datapath.ruleStat(ingress)[0] + BigInt(uncredited()[0]!), 7n);
       assert.deepEqual([datapath.ruleStat(ingress)[0], uncredited()], [4n, [3]]);
+    });
+
+    test('the agent tells all of a living connection', async () => {
+      datapath.send('from_pod', hello);
+      for (let i = 0; i < 6; i++) datapath.send('from_pod', more);
+      datapath.send('from_pod', answer);
+      const rows = await ruleStats({ maps: datapath.maps, rule: () => undefined, labels: () => undefined, endpointName: () => undefined });
+      assert.deepEqual(rows.map(row => [row.rule, row.packets, row.bytes, row.connections]).sort(), [[ingress, 8, 8 * Number(length), 1], [egress, 8, 8 * Number(length), 1]]);
     });
 
     test('never more than 1023 packets stand open', () => {

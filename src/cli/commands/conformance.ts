@@ -5,6 +5,8 @@ import { safe } from '../../flows/print/fields.ts';
 import { casesOf, runCase, skipReasons, tally, type CaseResult, type Tally } from '../../policy/conformance/run.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
+import { checkRigRights } from '../rig/rig.ts';
+import { runThroughRig, type RigFile } from '../rig/run.ts';
 
 interface Flags {
   readonly engine?: boolean;
@@ -12,17 +14,30 @@ interface Flags {
   readonly both?: boolean;
   readonly show: string;
   readonly reasons?: boolean;
+  readonly only?: readonly string[];
+  readonly limit?: string;
+  readonly keep?: boolean;
   readonly output?: string;
+}
+
+/** One file's results by one of the two ways. */
+interface FileResults {
+  readonly file: string;
+  readonly by: 'engine' | 'datapath';
+  readonly results: readonly CaseResult[];
 }
 
 export function register(program: Command): void {
   program.command('conformance')
-    .summary('run conformance cases through the policy engine')
-    .description('Runs cases of conformance files (JSON; docs/policy-tools.md says in which form) and prints, for each file and in all, how many passed, failed and were skipped, with the first differences. Exit code 1 when some failed.')
+    .summary('run conformance cases through the policy engine, or by probes between real pods')
+    .description('Runs cases of conformance files (JSON; docs/policy/conformance.md says in which form) and prints, for each file and in all, how many passed, failed and were skipped, with the first differences. Exit code 1 when some failed.')
     .argument('<files...>', 'case files, or folders of them')
     .option('--engine', 'through the pure engine (the default): no cluster is needed')
-    .option('--datapath', 'by real probes between real pods')
-    .option('--both', 'both, and they must agree')
+    .option('--datapath', 'by real probes between real pods, in a cluster that is made for it and removed afterwards')
+    .option('--both', 'both, and they must agree on every probe')
+    .option('--only <glob>', 'only cases whose id matches (repeat for more)', (value: string, list: readonly string[] = []) => [...list, value])
+    .option('--limit <n>', 'at most so many cases of each file')
+    .option('--keep', 'leave the cluster of --datapath up, to look at')
     .option('--show <n>', 'differences to show for each file', '5')
     .option('--reasons', 'why cases were skipped')
     .option('-o, --output <format>', 'json or yaml')
@@ -30,25 +45,52 @@ export function register(program: Command): void {
 Examples:
   ./cirri conformance tests/conformance/own
   ./cirri conformance --engine --show 20 cyclonus.json
+  sudo ./cirri conformance --both --only 'cyclonus-01*' cyclonus.json
   ./cirri conformance cases/ -o json | jq .total`)
     .action((paths: readonly string[], flags: Flags) => run(paths, flags));
 }
 
-function run(paths: readonly string[], flags: Flags): void {
-  if (flags.datapath || flags.both) {
-    throw new CirriError('ERR_NOT_YET', `--${flags.both ? 'both' : 'datapath'}: probes between real pods are not built yet`, { mend: 'run the engine: cirri conformance --engine FILES; that it agrees with the loaded programs is tested by cirri test' });
-  }
-  if (!/^\d{1,6}$/.test(flags.show)) throw new CirriError('ERR_FLAG', `--show must be a number, not "${flags.show}"`);
-  const files = paths.flatMap(caseFiles).map(file => {
-    const results = readCases(file).map(runCase);
-    return { file, tally: tally(results), results };
-  });
-  const total = sum(files.map(f => f.tally));
+async function run(paths: readonly string[], flags: Flags): Promise<void> {
+  number('--show', flags.show);
+  if (flags.engine && (flags.datapath || flags.both)) throw new CirriError('ERR_FLAG', '--engine goes with neither --datapath nor --both', { mend: '--both runs the engine too' });
+  const files = paths.flatMap(caseFiles).map(file => ({ file, cases: chosen(readCases(file), flags) }));
+  if (flags.only && files.every(f => f.cases.length === 0)) throw new CirriError('ERR_CASES', `no case matches ${flags.only.join(', ')}`);
+  const throughRig = flags.datapath === true || flags.both === true;
+  if (throughRig) checkRigRights();
+  const engine = throughRig && !flags.both ? [] : files.map(({ file, cases }): FileResults => ({ file, by: 'engine', results: cases.map(runCase) }));
+  // With both, what only the engine can answer is answered already.
+  const forRig = flags.both ? files.map(f => ({ ...f, cases: f.cases.filter(c => c.kind === 'connectivity') })).filter(f => f.cases.length > 0) : files;
+  const rig = throughRig ? await runThroughRig(forRig, { keep: flags.keep === true, compare: flags.both === true }) : undefined;
+  const datapath = (rig?.files ?? []).map((f): FileResults => ({ ...f, by: 'datapath' }));
+  print([...engine, ...datapath].sort((a, b) => files.findIndex(f => f.file === a.file) - files.findIndex(f => f.file === b.file)), rig?.notes ?? [], flags);
+}
+
+function print(runs: readonly FileResults[], notes: readonly string[], flags: Flags): void {
+  const tallies = runs.map(({ results }) => tally(results));
+  const total = sum(tallies);
   if (total.failed > 0) process.exitCode = 1;
-  const shown = { files: files.map(({ file, tally: counts, results }) => ({ file, ...counts, skipReasons: Object.fromEntries(skipReasons(results)), notPassed: results.filter(r => r.result === 'fail' || r.result === 'deviation') })), total };
-  if (printStructured(flags.output, shown)) return;
-  for (const { file, tally: counts, results } of files) printFile(file, counts, results, flags);
-  line(`${stdoutPaint().strong('in all')}: ${countsText(total)}`);
+  const files = runs.map(({ file, by, results }, i) => ({ file, by, ...tallies[i]!, skipReasons: Object.fromEntries(skipReasons(results)), notPassed: results.filter(r => r.result === 'fail' || r.result === 'deviation') }));
+  if (printStructured(flags.output, { files, total, notes })) return;
+  for (const [i, one] of runs.entries()) printFile(flags.both ? `${one.file} (${one.by})` : one.file, tallies[i]!, one.results, flags);
+  for (const by of flags.both ? (['engine', 'datapath'] as const) : []) line(`${stdoutPaint().strong(by)}: ${countsText(sum(tallies.filter((_, i) => runs[i]!.by === by)))}`);
+  for (const note of notes) line(stdoutPaint().faint(note));
+  if (!flags.both) line(`${stdoutPaint().strong('in all')}: ${countsText(total)}`);
+}
+
+function number(flag: string, text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new CirriError('ERR_FLAG', `${flag} must be a number, not "${text}"`);
+  return Number(text);
+}
+
+function chosen(cases: RigFile['cases'], flags: Flags): RigFile['cases'] {
+  const globs = flags.only?.map(globExpression);
+  const matching = globs ? cases.filter(c => globs.some(glob => glob.test(c.id))) : cases;
+  return flags.limit === undefined ? matching : matching.slice(0, number('--limit', flags.limit));
+}
+
+/** `*` and `?` as a shell has them. */
+function globExpression(glob: string): RegExp {
+  return new RegExp(`^${glob.replaceAll(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`);
 }
 
 function caseFiles(path: string): readonly string[] {

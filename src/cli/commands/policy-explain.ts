@@ -6,7 +6,7 @@ import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import type { Flow, FlowEndpoint } from '../../model/flow.ts';
 import { LabelSet } from '../../model/labels.ts';
-import { connect, type Connection, type Leg, type Step } from '../../policy/connection.ts';
+import { connect, stepAt, type Connection, type Leg, type Step } from '../../policy/connection.ts';
 import { pathSteps } from '../../policy/edit.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
 import { closingPolicies, nearMisses, type NearMiss } from '../../policy/near-miss.ts';
@@ -28,41 +28,42 @@ export function register(policy: Command): void {
   addConnectionOptions(policy.command('explain'))
     .summary('why, what came closest, and the smallest change that would allow it')
     .description('Explains a connection, or a flow by its id: who decided, which policies put the endpoint into default deny, the nearest rule and the field by which it missed, and the smallest change that would allow it. The change was tried in the engine before it is shown; what else it opens is said.')
-    .argument('[flow]', "a flow's id (uuid in cirri observe -o json), or - for such a line on standard input")
+    .argument('[flow]', "a flow's id ([flow ID] in cirri observe), or - for a line of cirri observe -o json on standard input")
     .addHelpText('after', `
 ${endHelp.trim()}
 
 Examples:
   ./cirri policy explain --from demo/stranger --to demo/api --port 8080
   ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
-  ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .flow.uuid)`)
+  ./cirri policy explain node1-dn0f5peknvy7-7
+  ./cirri observe --verdict DROPPED --last 1 -o json | ./cirri policy explain -`)
     .action(async (id: string | undefined, flags: ConnectionFlags) => {
       const flow = id === undefined ? undefined : id === '-' ? await flowFromInput() : await findFlow(id);
       const world = await loadWorld(flags);
       const connection = flow ? flowConnection(world, flow) : askedConnection(world, flags);
       const explained = connection.legs.map(leg => explainLeg(world, leg));
       const past = flow && { id: flow.id, time: flow.time, verdict: flow.verdict, rule: flow.rule, dropReason: flow.dropReason };
-      if (printStructured(flags.output, { ...(past && { flow: past }), verdict: connection.verdict, notes: connection.notes, legs: explained.map(explainedJson) })) return;
+      if (printStructured(flags.output, { ...(past && { flow: past }), verdict: connection.verdict, notes: connection.notes, legs: explained.map(each => explainedJson(world, each)) })) return;
       const paint = stdoutPaint();
       if (flow) printFlow(flow, connection, paint);
       for (const note of connection.notes) line(paint.faint(safe(note)));
-      explained.forEach(each => printExplained(each, paint));
+      explained.forEach(each => printExplained(world, each, paint));
     });
 }
 
 interface Explained {
   readonly leg: Leg;
-  /** Of each end that denies by default. */
+  /** Of each end that denies. */
   readonly misses: ReadonlyMap<Step, readonly NearMiss[]>;
   readonly closing: ReadonlyMap<Step, ReturnType<typeof closingPolicies>>;
   readonly suggestion: Suggestion | undefined;
 }
 
 function explainLeg(world: World, leg: Leg): Explained {
-  const denied = leg.steps.filter(step => step.rule.effect === 'default-deny');
+  const denied = leg.steps.filter(step => step.verdict === 'deny');
   return {
     leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
-    closing: new Map(denied.map(step => [step, closingPolicies(world, step)] as const)),
+    closing: new Map(denied.filter(step => step.rule.effect === 'default-deny').map(step => [step, closingPolicies(world, step)] as const)),
     suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
   };
 }
@@ -85,15 +86,23 @@ async function flowFromInput(): Promise<Flow> {
   }
 }
 
-async function findFlow(id: string): Promise<Flow> {
+/** Takes the id as observe shows it, too: `[flow node1-dn0f5peknvy7-7]`. */
+async function findFlow(given: string): Promise<Flow> {
+  const id = given.replace(/^\[?flow /, '').replace(/\]$/, '').trim();
   const context = openContext();
   context.client.close();
   const found: Flow[] = [];
-  await Promise.all(context.record.nodes.map(node => openFlowStream(context.paths.node(node.name).agentSocket, {}, {
-    onFlows: flows => found.push(...flows.filter(flow => flow.id === id)),
-  }, AbortSignal.timeout(20_000)).ended.catch(() => {})));
+  const silent: string[] = [];
+  await Promise.all(context.record.nodes.map(({ name }) => openFlowStream(context.paths.node(name).agentSocket, { whitelist: [{ uuid: [id] }] }, {
+    onFlows: flows => found.push(...flows),
+  }, AbortSignal.timeout(20_000)).ended.catch(() => void silent.push(name))));
   if (found[0]) return found[0];
-  throw new CirriError('ERR_NO_FLOW', `no node remembers a flow with id ${id}`, { mend: 'the newest: cirri observe --verdict DROPPED --last 5 -o json (uuid); or ask with --from, --to and --port' });
+  const nodes = context.record.nodes.map(node => node.name);
+  if (silent.length > 0) throw new CirriError('ERR_NO_FLOW', `flow ${id} is not found, and ${silent.join(', ')} did not answer`, { mend: 'cirri status; then ask again, or with --from, --to and --port' });
+  const made = nodes.some(name => id.startsWith(`${name}-`));
+  throw new CirriError('ERR_NO_FLOW', made ? `flow ${id} is gone: a node remembers its newest flows only, and none from before its agent started` : `no node has a flow ${id}`, {
+    mend: 'ask with --from, --to and --port, or about a newer one: cirri observe --verdict DROPPED shows [flow ID]',
+  });
 }
 
 function flowConnection(world: World, flow: Flow): Connection {
@@ -123,17 +132,18 @@ function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
 
 // ---- text ----
 
-function printExplained({ leg, misses, closing, suggestion }: Explained, paint: Paint): void {
-  printLeg(leg, paint);
+function printExplained(world: World, { leg, misses, closing, suggestion }: Explained, paint: Paint): void {
+  printLeg(world, leg, paint);
   for (const [step, near] of misses) {
-    for (const { policy, field, place } of closing.get(step)!) line(`  ${step.direction} of ${safe(step.pod.name)} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
-    if (near.length === 0) line(`  no rule at ${step.direction} of ${safe(step.pod.name)} comes near`);
+    const isDefault = closing.has(step);
+    for (const { policy, field, place } of closing.get(step) ?? []) line(`  ${step.direction} of ${safe(nameAt(step))} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
+    if (near.length === 0 && isDefault) line(`  no rule at ${step.direction} of ${safe(nameAt(step))} comes near`);
     for (const [i, miss] of near.entries()) {
-      line(`  ${i === 0 ? 'nearest rule' : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
+      line(`  ${i === 0 ? `nearest rule${isDefault ? '' : ' that is asked before'}` : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
       line(`      ${safe(miss.field)}${miss.place ? ` (${safe(miss.place)})` : ''}: ${safe(miss.text)}`);
     }
   }
-  if (leg.verdict === 'allow') return;
+  if (leg.verdict !== 'deny') return;
   if (!suggestion) {
     const pending = leg.steps.find(step => step.rule.notEnforced !== undefined);
     line(`  ${paint.careful('no small change of a policy would allow it')}${pending ? `: ${safe(pending.rule.notEnforced ?? '')}` : ''}`);
@@ -141,6 +151,11 @@ function printExplained({ leg, misses, closing, suggestion }: Explained, paint: 
   }
   for (const [i, change] of suggestion.changes.entries()) printChange(change, i, suggestion.changes.length, paint);
   printEffects(suggestion, paint);
+}
+
+/** `web`, `node n1`. */
+function nameAt(step: Step): string {
+  return step.pod?.name ?? stepAt(step);
 }
 
 function printChange(change: Change, index: number, count: number, paint: Paint): void {
@@ -167,17 +182,17 @@ export function changeYaml(change: Change): string {
 function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
   if (sideEffects.length === 0) return line(`  ${paint.good('it changes nothing else')}`);
   line(`  ${paint.careful('it also changes')}:`);
-  for (const { from, to, gained, lost } of sideEffects.slice(0, shownEffects)) {
-    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}`);
+  for (const { from, to, gained, lost, audited } of sideEffects.slice(0, shownEffects)) {
+    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}${audited.length > 0 ? `: puts into audit ${audited.join(', ')}` : ''}`);
   }
   if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
 }
 
-function explainedJson({ leg, misses, closing, suggestion }: Explained): object {
+function explainedJson(world: World, { leg, misses, closing, suggestion }: Explained): object {
   return {
-    ...legJson(leg),
+    ...legJson(world, leg),
     steps: leg.steps.map(step => ({
-      ...stepJson(step), port: portText(step),
+      ...stepJson(world, step), port: portText(step),
       ...(closing.has(step) && { closedBy: closing.get(step)!.map(c => ({ policy: policyText(c.policy), field: c.field, place: c.place })) }),
       ...(misses.has(step) && { nearest: misses.get(step)!.map(m => ({ policy: policyText(m.policy), rule: m.rule.address, missed: m.missed, field: m.field, place: m.place, text: m.text })) }),
     })),

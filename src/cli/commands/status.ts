@@ -121,6 +121,11 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   if (!agent.kubernetes.connected) line(`    ${paint.careful(`Kubernetes API away${agent.kubernetes.error ? `: ${safe(agent.kubernetes.error)}` : ''}; the datapath goes on`)}`);
   for (const feature of agent.features) if (feature.state === 'degraded' || verbose) line(`    ${feature.state === 'degraded' ? paint.careful('degraded') : feature.state.padEnd(8)} ${feature.name}: ${safe(feature.detail)}`);
   for (const error of agent.errors) line(`    ${paint.bad('error')} ${safe(error.where)}: ${safe(error.message)} ${paint.faint(`(${error.attempts} attempts since ${ago(error.since)})`)}`);
+  const { policyAudit } = agent;
+  if (policyAudit.differences > 0 || policyAudit.failure !== undefined || verbose) {
+    line(`    policy tables: ${policyAudit.compared} entries compared in ${policyAudit.rounds} rounds, ${policyAudit.differences > 0 ? paint.bad(`${policyAudit.differences} were not as meant and were mended`) : 'all as meant'}${policyAudit.failure === undefined ? '' : paint.bad(`; not compared: ${safe(policyAudit.failure)}`)}`);
+  }
+  for (const difference of policyAudit.last.slice(0, verbose ? undefined : 3)) line(`      ${paint.faint(ago(difference.time))} ${safe(difference.text)}`);
   if (!verbose) return;
   for (const map of agent.maps) line(`    map ${map.name}: ${map.used} of ${map.max}`);
   for (const table of agent.tables) line(`    table ${table.name}: ${table.rows} rows${table.pending > 0 ? `, ${table.pending} pending` : ''}${table.failed > 0 ? `, ${table.failed} failed` : ''}${table.synced ? '' : ', not synced'}`);

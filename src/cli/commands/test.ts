@@ -8,11 +8,16 @@ export function register(program: Command): void {
     .argument('[files...]', 'only these test files')
     .option('--name <pattern>', 'only tests whose name matches')
     .option('--skip-checks', 'neither type check nor generated code')
+    .option('--long', 'the random tests with millions of cases (20 minutes and more); without files, only they')
     .addHelpText('after', `
+Random tests print their seed. The same seed gives the same run:
+  CIRRI_SEED=7 sudo -E ./cirri test tests/differential/differential.test.ts
+
 Examples:
   sudo ./cirri test
-  sudo ./cirri test src/flows/filter.test.ts`)
-    .action(async (files: readonly string[], flags: { name?: string; skipChecks?: boolean }) => {
-      process.exitCode = await runTests({ files, ...(flags.name !== undefined && { name: flags.name }), skipChecks: flags.skipChecks === true });
+  sudo ./cirri test src/flows/filter.test.ts
+  sudo ./cirri test --long`)
+    .action(async (files: readonly string[], flags: { name?: string; skipChecks?: boolean; long?: boolean }) => {
+      process.exitCode = await runTests({ files, ...(flags.name !== undefined && { name: flags.name }), skipChecks: flags.skipChecks === true, long: flags.long === true });
     });
 }

@@ -7,7 +7,7 @@ import type { End } from './protocol.ts';
 
 /** Clocks are one machine's, but each agent measures its offset for itself. */
 const clockSlackMs = 20;
-const keep = 20_000;
+const keep = 40_000;
 const reconnectMs = 100;
 
 /**
@@ -54,9 +54,13 @@ export class DropWatch {
     });
   }
 
-  /** Calls `onDrop` when the packet from this source is, or was already, dropped after `since`. Returns how to stop waiting. */
-  expect(protocol: string, source: End, since: Date, onDrop: (flow: Flow) => void): () => void {
-    const key = keyOf(protocol, source.ip, source.port);
+  /**
+   * Calls `onDrop` when the packet from this source is, or was already, dropped after `since`. Returns how to stop waiting. With
+   * many probes at once the kernel gives one port to connections that differ in their `destination`; one that a service stands
+   * for is not the destination that is seen.
+   */
+  expect(protocol: string, source: End, since: Date, onDrop: (flow: Flow) => void, destination?: End): () => void {
+    const key = keyOf(protocol, source, destination);
     const earlier = this.#seen.get(key);
     if (earlier && Date.parse(earlier.time) >= since.getTime() - clockSlackMs) {
       onDrop(earlier);
@@ -71,13 +75,16 @@ export class DropWatch {
   }
 
   #take(flow: Flow): void {
-    const key = keyOf(flow.protocol, flow.source.ip, flow.sourcePort ?? 0);
-    this.#seen.set(key, flow);
-    if (this.#seen.size > keep) this.#seen.delete(this.#seen.keys().next().value!);
-    this.#waiting.get(key)?.(flow);
+    const source = { ip: flow.source.ip, port: flow.sourcePort ?? 0 };
+    const destination = { ip: flow.destination.ip, port: flow.destinationPort ?? 0 };
+    for (const key of [keyOf(flow.protocol, source), keyOf(flow.protocol, source, destination)]) {
+      this.#seen.set(key, flow);
+      if (this.#seen.size > keep) this.#seen.delete(this.#seen.keys().next().value!);
+      this.#waiting.get(key)?.(flow);
+    }
   }
 }
 
-function keyOf(protocol: string, ip: string, port: number): string {
-  return `${protocol.startsWith('ICMP') ? 'ICMP' : protocol} ${ip} ${port}`;
+function keyOf(protocol: string, source: End, destination?: End): string {
+  return `${protocol.startsWith('ICMP') ? 'ICMP' : protocol} ${source.ip} ${source.port}${destination ? ` ${destination.ip} ${destination.port}` : ''}`;
 }

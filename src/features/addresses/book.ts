@@ -6,7 +6,7 @@ export interface AddressRow {
   /** Canonical text, `10.244.1.7/32`. */
   readonly prefix: string;
   readonly identity: number;
-  /** What egress policy takes it for as a destination, where that is another identity. */
+  /** Who it is as a destination, where that is another number (`networks` of cluster-wide policies). */
   readonly policyIdentity?: number;
   /** Address of the node that tunnels to it, for pods and routers of other nodes. */
   readonly tunnel?: string;

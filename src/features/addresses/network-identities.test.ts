@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { firstPrefixIdentity } from '../../model/identity.ts';
 import { LabelSet } from '../../model/labels.ts';
+import { parsePrefix } from '../../std/ip.ts';
 import { NetworkIdentities, type NetworkPod } from './network-identities.ts';
 
 const first = firstPrefixIdentity + (1 << 23);
@@ -52,7 +53,8 @@ test('a pod whose identity is not known yet has no number until it is', () => {
 
 test('after a restart the numbers of the kernel hold until the networks are known, and stay with their pairs', () => {
   const ids = new NetworkIdentities();
-  ids.adopt([{ address: '10.244.1.2', identity: 300, policyIdentity: first + 5 }, { address: '10.244.2.9', identity: 301, policyIdentity: 0 }]);
+  const row = (address: string, identity: number, policyIdentity: number) => { const { addr, bits } = parsePrefix(address); return [{ prefixBits: bits, addr }, { identity, policyIdentity }] as const; };
+  ids.adopt([row('10.244.1.2', 300, first + 5), row('10.244.2.9', 301, 0)]);
   assert.deepEqual([ids.of(300, '10.244.1.2'), ids.of(299, '10.244.1.2'), ids.of(301, '10.244.2.9')], [first + 5, undefined, undefined]);
   ids.refresh(['10.0.0.0/8'], all(web, db), labelsOf);
   assert.deepEqual([ids.of(300, '10.244.1.3'), ids.of(301, '10.244.2.9')], [first + 5, first + 6]);

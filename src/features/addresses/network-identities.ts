@@ -1,3 +1,4 @@
+import type { IpcacheEntry, IpcacheKey } from '../../datapath/generated/structs.ts';
 import { firstPrefixIdentity, networkIdentityLabels, prefixFamily } from '../../model/identity.ts';
 import type { LabelSet } from '../../model/labels.ts';
 import { formatPrefix, maskPrefix, parsePrefix } from '../../std/ip.ts';
@@ -58,10 +59,10 @@ export class NetworkIdentities {
     return this.#revision;
   }
 
-  adopt(rows: Iterable<{ readonly address: string; readonly identity: number; readonly policyIdentity: number }>): void {
-    for (const { address, identity, policyIdentity } of rows) {
+  adopt(entries: Iterable<readonly [IpcacheKey, Pick<IpcacheEntry, 'identity' | 'policyIdentity'>]>): void {
+    for (const [key, { identity, policyIdentity }] of entries) {
       if (policyIdentity < firstNetworkIdentity) continue;
-      this.#adopted.set(hostPrefix(address), { id: policyIdentity, identity });
+      this.#adopted.set(formatPrefix({ addr: key.addr, bits: key.prefixBits }), { id: policyIdentity, identity });
       this.#next = Math.max(this.#next, policyIdentity + 1);
     }
   }

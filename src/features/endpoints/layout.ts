@@ -9,7 +9,7 @@ export interface EndpointRow {
   readonly ifindex: number;
   readonly id: number;
   readonly identity: number;
-  /** What egress policy takes it for as a destination, where that is another identity. */
+  /** Who it is as a destination, where that is another number (`networks` of cluster-wide policies). */
   readonly policyIdentity?: number;
   readonly ingressSet: number;
   readonly egressSet: number;

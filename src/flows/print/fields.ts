@@ -10,7 +10,11 @@ export interface FieldOptions {
   /** Names of policies and rules, where known. */
   readonly policyNames: boolean;
   readonly formatTime: (time: string) => string;
+  /** Which flows show the id that `cirri policy explain` takes. */
+  readonly ids: ShownIds;
 }
+
+export type ShownIds = 'none' | 'denied' | 'all';
 
 /** `Jan  1 00:20:34.567` in UTC (Go's time.StampMilli on a protobuf timestamp). */
 export function stampMilli(time: string): string {
@@ -51,7 +55,7 @@ export function typeText(flow: Flow): string {
   switch (flow.type) {
     case 'drop': return safe(flow.dropReason ?? 'Unknown reason');
     case 'trace': return safe(flow.observationPoint ?? 'trace');
-    case 'policy-verdict': return `policy-verdict:${flow.policyMatch ?? 'none'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
+    case 'policy-verdict': return `policy-verdict:${flow.shadow === undefined ? flow.policyMatch ?? 'none' : 'shadow'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
     case 'l7': return 'l7';
   }
 }
@@ -63,10 +67,17 @@ export function verdictText(flow: Flow, options: FieldOptions): string {
     const colour = flow.verdict === 'DROPPED' || flow.verdict === 'ERROR' ? paint.bad : flow.verdict === 'AUDIT' ? paint.careful : paint.good;
     return colour(flow.verdict);
   }
+  if (flow.shadow !== undefined) return paint.careful(`${flow.shadow === 'deny' ? 'DENIED' : 'ALLOWED'} by shadow policy ${shadowPolicy(flow)}`);
   const by = options.policyNames ? policyBy(flow) : '';
   if (flow.verdict === 'DROPPED') return paint.bad('DENIED') + by;
   if (flow.verdict === 'AUDIT') return paint.careful('AUDITED') + by;
   return paint.good('ALLOWED') + by;
+}
+
+/** A difference without its policy's name would be of no use, so it is there without `--print-policy-names` too. */
+function shadowPolicy({ rule }: Flow): string {
+  if (!rule) return '(gone)';
+  return safe(rule.namespace === undefined ? rule.name : `${rule.namespace}/${rule.name}`);
 }
 
 function policyBy(flow: Flow): string {
@@ -82,6 +93,16 @@ export function ruleText(flow: Flow): string {
   const name = rule.namespace ? `${rule.namespace}/${rule.name}` : rule.name;
   const what = rule.effect === 'default-deny' ? 'default deny' : rule.path;
   return safe(` [rule ${name}: ${what}]`);
+}
+
+/** Also ours: ` [flow node1-dn0f5peknvy7-7]`, to be pasted into `cirri policy explain`. Who sees a denial asks why. */
+export function idText(flow: Flow): string {
+  return safe(` [flow ${flow.id}]`);
+}
+
+export function showsId(flow: Flow, ids: ShownIds): boolean {
+  const denied = flow.type === 'drop' || flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT';
+  return flow.id !== '' && (ids === 'all' || (ids === 'denied' && denied));
 }
 
 /** Text from the network or from objects never reaches the terminal with control characters in it. */

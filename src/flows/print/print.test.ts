@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '../../model/flow.ts';
+import { flowFromJson } from '../jsonpb.ts';
 import { createPrinter, type PrinterOptions } from './printer.ts';
 
 const base: Flow = {
@@ -67,6 +68,18 @@ test('a drop under default deny names who turned it on, after the line that Hubb
   );
 });
 
+test('the id to paste into policy explain: of denials, of all, or none', () => {
+  const { dropReason, dropReasonCode, ...rest } = base;
+  const allowed: Flow = { ...rest, id: 'node1-abc-2', type: 'trace', verdict: 'FORWARDED', observationPoint: 'to-endpoint' };
+  const denied = { ...base, id: 'node1-abc-1' };
+  const shown = (ids: 'none' | 'denied' | 'all') => print([denied, allowed, { ...denied, verdict: 'AUDIT', type: 'policy-verdict' }], { format: 'compact', ids }).split('\n').map(line => / \[flow (.*)\]$/.exec(line)?.[1]);
+  assert.deepEqual(shown('denied'), ['node1-abc-1', undefined, 'node1-abc-1']);
+  assert.deepEqual(shown('all'), ['node1-abc-1', 'node1-abc-2', 'node1-abc-1']);
+  assert.deepEqual(shown('none'), [undefined, undefined, undefined]);
+  assert.match(print([denied], { format: 'table', ids: 'all' }), /SUMMARY +FLOW\n.* node1-abc-1$/);
+  assert.match(print([denied], { format: 'dict', ids: 'all' }), /\n +FLOW: node1-abc-1$/);
+});
+
 test('table', () => {
   assert.equal(
     print([base], { format: 'table' }),
@@ -96,6 +109,20 @@ test('jsonpb has the names and values of flow.proto', () => {
   assert.deepEqual(json.flow['l4'], { TCP: { source_port: 31793, destination_port: 8080, flags: { SYN: true } } });
   assert.equal(json.flow['drop_reason_desc'], 'POLICY_DENIED');
   assert.deepEqual(json.flow['source'], { identity: 4 });
+});
+
+test('a shadow verdict says so, and by which policy, in lines and in JSON', () => {
+  const { dropReason, dropReasonCode, ...rest } = base;
+  const flow: Flow = {
+    ...rest, type: 'policy-verdict', verdict: 'TRACED', shadow: 'deny', direction: 'INGRESS',
+    rule: { id: 1, kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'strict', path: 'spec.ingressDeny[0]', effect: 'deny', because: '' },
+  };
+  const line = 'Jan  1 00:20:34.567: 1.1.1.1:31793 (health) -> 2.2.2.2:8080 (ID:12345) policy-verdict:shadow INGRESS DENIED by shadow policy shop/strict (TCP Flags: SYN)';
+  assert.equal(print([flow], { format: 'compact' }), line);
+  assert.equal(print([{ ...flow, shadow: 'allow' }], { format: 'compact' }), line.replace('DENIED', 'ALLOWED'));
+  const json = JSON.parse(print([flow], { format: 'jsonpb' })) as { flow: Record<string, unknown> };
+  assert.deepEqual([json.flow['verdict'], json.flow['shadow'], json.flow['shadow_by'], json.flow['ingress_denied_by']], ['TRACED', 'deny', [{ name: 'strict', namespace: 'shop', kind: 'CiliumNetworkPolicy' }], undefined]);
+  assert.equal(flowFromJson(json).shadow, 'deny');
 });
 
 test('names come before addresses; IPv6 is bracketed; ICMP has no port; no control character gets through', () => {

@@ -5,7 +5,7 @@ import { PolicyEngine } from '../compile.ts';
 import type { NamedPorts } from '../compile.ts';
 import { lookup, portsMatched } from '../evaluate.ts';
 import { FieldReader } from '../fields.ts';
-import { patternToRegExp } from '../fqdn.ts';
+import { namePattern } from '../fqdn.ts';
 import { parseDnsRule } from '../parse-l7.ts';
 import { parseCidrRule } from '../parse-peers.ts';
 import { parseSelector } from '../parse-selector.ts';
@@ -16,7 +16,7 @@ import { resolvePeers, selectsService } from '../resolve.ts';
 import { parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { ConformanceCase, Outcome } from './case.ts';
-import { kubernetesLabels } from './connectivity.ts';
+import { kubernetesLabels } from '../scenario.ts';
 
 /** A checker gives undefined when the case holds, or what differs; `skip: …` when it cannot be asked. */
 type Checker = (input: never, expected: never) => string | undefined;
@@ -124,14 +124,14 @@ function toServices(input: { spec?: { egress?: object[] }; ev: { name: { namespa
 }
 
 function fqdnPattern(input: { matchPattern: string }, expected: { accept: string[]; reject: string[] }): string | undefined {
-  const expression = patternToRegExp(input.matchPattern);
+  const expression = namePattern(input.matchPattern);
   return same({ accept: expected.accept.filter(n => expression.test(n)), reject: expected.reject.filter(n => !expression.test(n)) }, { accept: expected.accept, reject: expected.reject });
 }
 
 /** Upstream's expression differs in form; the names that it takes must be the same. */
 function fqdnRegex(input: { matchPattern: string }, expected: { regex: string }): string | undefined {
   const names = ['', '.', 'io.', 'cilium.io.', 'a.cilium.io.', 'a.b.cilium.io.', 'xcilium.io.', '.cilium.io.', 'cilium.io', 'a-b_c.cilium.io.'];
-  const [ours, theirs] = [patternToRegExp(input.matchPattern), new RegExp(expected.regex)];
+  const [ours, theirs] = [namePattern(input.matchPattern), new RegExp(expected.regex)];
   return same(names.filter(n => ours.test(n)), names.filter(n => theirs.test(n)));
 }
 

@@ -1,42 +1,53 @@
 /** Connectivity cases: a cluster's objects through the compiler, probes through the model of the kernel's lookup. */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, networkIdentityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
+import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, networkIdentityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
 import { LabelSet } from '../../model/labels.ts';
 import { PolicyEngine } from '../compile.ts';
 import type { NamedPorts, RuleInfo, Subject } from '../compile.ts';
-import { evaluate, lookup, portsMatched, selectsPeer } from '../evaluate.ts';
-import type { PeerView, World } from '../evaluate.ts';
-import { patternToRegExp, qualifyName } from '../fqdn.ts';
-import { httpRuleMatches } from '../http.ts';
+import { evaluate, lookup } from '../evaluate.ts';
+import { namePattern, qualifyName } from '../fqdn.ts';
+import { longestNetwork, nodeIdentityLabels } from '../members.ts';
 import { parsePolicy, policyKinds } from '../parse.ts';
-import type { Direction, Policy, Rule } from '../policy.ts';
-import { formatPrefix, isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import type { Policy } from '../policy.ts';
+import { requestPasses } from '../requests.ts';
+import { kubernetesLabels } from '../scenario.ts';
+import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Matrix, Outcome, Probe } from './case.ts';
 
 const protocolNumbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132, ICMP: 1, ICMPv6: 58 };
 
 export function runConnectivity(testCase: ConformanceCase): Outcome {
-  const objects = testCase.policies ?? [];
-  const missing = objects.find(o => o.kind !== 'CiliumCIDRGroup' && !(policyKinds as readonly (string | undefined)[]).includes(o.kind));
-  if (missing) return outcome(0, [], [`${missing.kind} is no kind of policy that is known here`]);
-  const policies: Policy[] = [];
-  for (const object of objects.filter(o => o.kind !== 'CiliumCIDRGroup')) {
-    const result = parsePolicy(object, { nodeLabels: true, clusterName: testCase.cluster!.name ?? 'default' });
-    if (result.errors) return outcome(0, result.errors.map(e => `${object.metadata.name} ${e.path}: ${e.message}`));
-    policies.push(result.policy);
-  }
-  const model = new ClusterModel(testCase.cluster!, policies, objects.filter(o => o.kind === 'CiliumCIDRGroup'));
-  const probes = [...(testCase.probes ?? []), ...(testCase.matrix_cilium ?? testCase.matrix ?? []).flatMap(m => [...matrixProbes(m)])];
+  const read = modelOf(testCase);
+  if (!(read instanceof ClusterModel)) return read;
   let passed = 0;
   const failures: string[] = [];
   const skipped: string[] = [];
-  for (const probe of probes) {
-    const result = runProbe(model, probe);
+  for (const probe of probesOf(testCase)) {
+    const result = runProbe(read, probe);
     if (result === 'pass') passed++;
     else if (result.startsWith('skip: ')) skipped.push(result.slice(6));
     else failures.push(result);
   }
   return outcome(passed, failures, skipped);
+}
+
+/** The case's cluster with its policies in the engine; or what keeps it from being asked. */
+export function modelOf(testCase: ConformanceCase, carriedOut: CarriedOut = wholeLanguage): ClusterModel | Outcome {
+  const objects = testCase.policies ?? [];
+  const missing = objects.find(o => o.kind !== 'CiliumCIDRGroup' && !(policyKinds as readonly (string | undefined)[]).includes(o.kind));
+  if (missing) return outcome(0, [], [`${missing.kind} is no kind of policy that is known here`]);
+  const policies: Policy[] = [];
+  for (const object of objects.filter(o => o.kind !== 'CiliumCIDRGroup')) {
+    const result = parsePolicy(object, { nodeLabels: carriedOut.nodeLabels, clusterName: testCase.cluster!.name ?? 'default' });
+    if (result.errors) return outcome(0, result.errors.map(e => `${object.metadata.name} ${e.path}: ${e.message}`));
+    policies.push(result.policy);
+  }
+  return new ClusterModel(testCase.cluster!, policies, objects.filter(o => o.kind === 'CiliumCIDRGroup'), carriedOut);
+}
+
+/** Every probe of a case; `matrix_cilium` where it has one, for we claim that behaviour. */
+export function probesOf(testCase: ConformanceCase): readonly Probe[] {
+  return [...(testCase.probes ?? []), ...(testCase.matrix_cilium ?? testCase.matrix ?? []).flatMap(m => [...matrixProbes(m)])];
 }
 
 function* matrixProbes(matrix: Matrix): Generator<Probe> {
@@ -49,8 +60,14 @@ function* matrixProbes(matrix: Matrix): Generator<Probe> {
   }
 }
 
-function runProbe(model: ClusterModel, probe: Probe): string {
-  const text = `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
+/** `a/client → a/server 80/TCP` */
+export function probeText(probe: Probe): string {
+  return `${endText(probe.from)} → ${endText(probe.to)} ${probe.port ?? ''}/${probe.protocol}`;
+}
+
+/** `pass`, `skip: why`, or what differs. */
+export function runProbe(model: ClusterModel, probe: Probe): string {
+  const text = probeText(probe);
   const verdict = model.connect(probe);
   if (verdict.disagreement) return `${text}: ${verdict.disagreement}`;
   const expected = probe.expect === 'reject' ? 'deny' : probe.expect;
@@ -69,20 +86,33 @@ const firstDestinationIdentity = 4 << 24;
 
 interface Located { readonly identity: number; readonly pod?: ClusterPod; readonly addr: string; readonly name?: string }
 
-/** The whole language is asked for: what the proxy and authentication would carry out counts as carried out. */
-const provides = { proxy: true, authentication: true } as const;
+/** What others than the engine do for policies; where they do not, it fails closed. */
+export interface CarriedOut {
+  readonly proxy: boolean;
+  readonly authentication: boolean;
+  /** Nodes have identities with their labels. */
+  readonly nodeLabels: boolean;
+  /** Addresses are known by the names that pods asked for. */
+  readonly names: boolean;
+}
+
+/** What a case asks for, unless said otherwise. */
+const wholeLanguage: CarriedOut = { proxy: true, authentication: true, nodeLabels: true, names: true };
 
 /** A cluster as the agents together would see it. */
-class ClusterModel {
+export class ClusterModel {
   readonly #cluster: Cluster;
-  readonly #engine = new PolicyEngine({ provides });
+  readonly #engine: PolicyEngine;
+  readonly #carriedOut: CarriedOut;
   readonly #policies: readonly Policy[];
   readonly #identities = new Map<string, { id: number; labels: LabelSet; ports: Map<string, NamedPorts> }>();
   readonly #prefixes = new Map<string, number>();
   readonly #groups;
   readonly #destinations = new Map<string, number>();
 
-  constructor(cluster: Cluster, policies: readonly Policy[], groups: readonly KubernetesObject[]) {
+  constructor(cluster: Cluster, policies: readonly Policy[], groups: readonly KubernetesObject[], carriedOut: CarriedOut) {
+    this.#engine = new PolicyEngine({ provides: carriedOut });
+    this.#carriedOut = carriedOut;
     this.#cluster = cluster;
     this.#policies = policies;
     this.#groups = groups.map(g => ({ name: g.metadata.name, labels: kubernetesLabels(g.metadata.labels ?? {}), cidrs: (g.spec?.['externalCIDRs'] ?? []) as string[] }));
@@ -92,14 +122,20 @@ class ClusterModel {
     for (const pod of cluster.pods) this.#addPod(pod);
     for (const { id, labels, ports } of this.#identities.values()) this.#engine.upsertIdentity(id, labels, [...ports.values()]);
     for (const [i, node] of (cluster.nodes ?? []).entries()) {
-      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels('remote-node', node.labels ?? {}, cluster.name ?? 'default'));
-      this.#engine.upsertIdentity(firstHostIdentity + i, nodeLabels('host', node.labels ?? {}, cluster.name ?? 'default'));
+      const labels = carriedOut.nodeLabels ? node.labels ?? {} : {};
+      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeIdentityLabels('remote-node', labels, cluster.name ?? 'default'));
+      this.#engine.upsertIdentity(firstHostIdentity + i, nodeIdentityLabels('host', labels, cluster.name ?? 'default'));
     }
     const prefixes = this.#engine.cidrPrefixes();
     for (const [i, prefix] of prefixes.entries()) {
       this.#prefixes.set(prefix, firstPrefixIdentity + i);
       this.#engine.upsertIdentity(firstPrefixIdentity + i, cidrIdentityLabels(prefix, prefixes));
     }
+  }
+
+  /** What the policies ask for and will not get, in words. */
+  get missing(): readonly string[] {
+    return [...new Set(this.#policies.flatMap(p => p.conditions).filter(c => c.severity === 'degraded').map(c => c.message))];
   }
 
   /** Egress of the source, then ingress of the destination; both engines must agree. */
@@ -130,11 +166,11 @@ class ClusterModel {
     const set = this.#engine.compile(subject, direction);
     const row = lookup(set, peer, protocol, port)!;
     const rule = set.rules.get(row.rule)!;
-    const world = { policies: this.#policies, cidrGroups: this.#groups, options: { provides } };
+    const world = { policies: this.#policies, cidrGroups: this.#groups, options: { provides: this.#carriedOut } };
     const view = this.#engine.identities.get(peer);
     const plain = evaluate(world, subject, direction, view, protocol, port);
     const agree = plain.verdict === row.verdict && plain.rule === rule.address;
-    const passes = row.verdict !== 'redirect' || !probe.http || httpAllows(httpRulesAt(world, subject, direction, view, protocol, port), probe.http);
+    const passes = row.verdict !== 'redirect' || !probe.http || requestPasses(world, subject, direction, view, protocol, port, probe.http);
     return {
       verdict: row.verdict === 'deny' ? 'deny' as const : passes ? 'allow' as const : 'http-403' as const, rule,
       ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }),
@@ -145,8 +181,8 @@ class ClusterModel {
   #destination(target: Located): number {
     const own = this.#engine.identities.get(target.identity)?.labels;
     if (!own || !isAddr(target.addr)) return target.identity;
-    const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), target.addr) : undefined;
-    const names = target.name === undefined ? [] : this.#names().filter(selector => patternToRegExp(selector).test(qualifyName(target.name!)));
+    const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), [target.addr]) : undefined;
+    const names = target.name === undefined ? [] : this.#names().filter(selector => namePattern(selector).test(qualifyName(target.name!)));
     if (network === undefined && names.length === 0) return target.identity;
     const labels = LabelSet.fromLabels([...(network === undefined ? own : networkIdentityLabels(own, network)).labels(), ...names.map(key => ({ source: 'fqdn', key, value: '' }))]);
     const key = labels.toString();
@@ -158,6 +194,7 @@ class ClusterModel {
 
   /** Names and patterns that some policy selects. */
   #names(): readonly string[] {
+    if (!this.#carriedOut.names) return [];
     const peers = this.#policies.flatMap(p => p.specs).flatMap(s => s.rules).flatMap(r => (r.peers === 'any' ? [] : r.peers));
     return [...new Set(peers.flatMap(p => (p.type === 'selector' ? p.selector.requirements.filter(r => r.source === 'fqdn').map(r => r.key) : [])))];
   }
@@ -215,34 +252,6 @@ class ClusterModel {
   }
 }
 
-function longestNetwork(prefixes: readonly string[], text: string): string | undefined {
-  const addr = parseAddr(text);
-  const containing = prefixes.map(p => parsePrefix(p)).filter(p => cidrContains(p, { addr, bits: 128 }));
-  const [longest] = containing.sort((a, b) => b.bits - a.bits);
-  return longest && formatPrefix(longest);
-}
-
-/** Rules at this point that wait for the proxy; any of them may let a request pass. */
-function httpRulesAt(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): readonly Rule[] {
-  const specs = world.policies.flatMap(p => p.specs).filter(s => !s.selectsNodes && s.subject.matches(subject.labels));
-  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && r.effect === 'unproxied' && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
-}
-
-function httpAllows(rules: readonly Rule[], request: NonNullable<Probe['http']>): boolean {
-  return rules.some(r => r.http?.some(h => httpRuleMatches(h, request)));
-}
-
 function podPorts(pod: ClusterPod): NamedPorts {
   return new Map((pod.ports ?? []).flatMap(p => (p.name ? [[p.name, { protocol: p.protocol, port: p.port }] as const] : [])));
-}
-
-function nodeLabels(entity: 'host' | 'remote-node', labels: Readonly<Record<string, string>>, clusterName: string): LabelSet {
-  return LabelSet.fromLabels([
-    { source: 'reserved', key: entity, value: '' }, { source: 'k8s', key: 'io.cilium.k8s.policy.cluster', value: clusterName },
-    ...Object.entries(labels).map(([key, value]) => ({ source: 'node', key, value })),
-  ]);
-}
-
-export function kubernetesLabels(labels: Readonly<Record<string, string>>): LabelSet {
-  return LabelSet.fromLabels(Object.entries(labels).map(([key, value]) => ({ source: 'k8s', key, value })));
 }

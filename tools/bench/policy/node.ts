@@ -57,7 +57,7 @@ export class BenchNode {
       inputs, identities, engine: changes, prefixes, isSynced: () => true, clusterName: 'default',
       local: namedPorts => new LocalIdentities(
         { nodes: nodes.map(node => ({ ...node, addresses: [...node.underlay, ...node.routers] })), ownNodeAddress: ownAddress, clusterName: 'default' },
-        { nodes: this.#table('nodes') as Table<Node>, endpoints, ciliumEndpoints: remote, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts },
+        { nodes: this.#table('nodes') as Table<Node>, endpoints, ciliumEndpoints: remote, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => this.regenerator.endpointReconciler.settled },
       ),
     });
     const addresses = new AddressSources({ clusterPrefixes: ['10.0.0.0/8'], apiServers: [], nodes, dualStack: true }, {
@@ -78,7 +78,7 @@ export class BenchNode {
     });
     this.#enforcement = new Enforcement({
       endpoints, isSynced: () => true, failures: () => this.regenerator.failures, rowErrors: () => this.regenerator.endpointReconciler.statuses(),
-      hasSets: one => this.regenerator.setsOf(one) !== undefined,
+      hasSets: one => this.regenerator.setsOf(one) !== undefined, host: () => undefined,
     });
   }
 
@@ -112,7 +112,8 @@ export class BenchNode {
   /** Whether each object is in force as it is now, as the agent reports it. */
   isEnforced(object: PolicyObject): boolean {
     const { name, namespace } = object.metadata;
-    return this.#policies.report(version => this.#enforcement.of(version, this.#policies.versions())).find(row => row.address === `${object.kind}/${namespace ?? ''}/${name}`)?.enforced ?? false;
+    const version = this.#policies.version(`${object.kind}/${namespace ?? ''}/${name}`);
+    return version !== undefined && this.#enforcement.of(version, []).enforced;
   }
 
   #table(name: string): Table<KubeObject> {

@@ -1,0 +1,51 @@
+/** What a probe's end says of its case. Pure. */
+import type { Flow } from '../../model/flow.ts';
+import { probeText } from '../../policy/conformance/connectivity.ts';
+import type { Probe } from '../../policy/conformance/case.ts';
+import { ruleName } from '../probe/probe.ts';
+import type { Observed } from './prober.ts';
+
+/** The engine, asked about probes of the same case. */
+export interface EngineSays {
+  verdict(probe: Probe): 'allow' | 'deny' | 'http-403';
+  /** Why the datapath fails closed for this probe, where what the policy asks for is not built yet. */
+  notBuilt(probe: Probe): string | undefined;
+}
+
+/** `pass`, `skip: why`, or what differs. A denial must be silent, and an agent must have seen the very packet dropped by policy. */
+export function judge(probe: Probe, observed: Observed, engine: EngineSays | undefined): string {
+  if (holds(probe, observed)) return 'pass';
+  // What is not enforced yet fails closed; the engine knows which rule that is.
+  const notBuilt = probe.expect === 'allow' && observed.drop ? engine?.notBuilt(probe) : undefined;
+  if (notBuilt !== undefined) return `skip: ${notBuilt}`;
+  return `${probeText(probe)}: expected ${probe.expect}, got ${observedText(observed)}`;
+}
+
+/** Where engine and datapath differ, in words; that something is not built yet is no difference. */
+export function disagreement(probe: Probe, observed: Observed, engine: EngineSays): string | undefined {
+  const verdict = observed.outcome === 'allow' ? 'allow' : 'deny';
+  const says = engine.verdict(probe);
+  if (verdict === 'deny' && observed.drop && engine.notBuilt(probe) !== undefined) return undefined;
+  return verdict === says ? undefined : `${probeText(probe)}: the engine says ${says}, the datapath ${observedText(observed)}`;
+}
+
+function holds(probe: Probe, observed: Observed): boolean {
+  const { outcome, drop, dropsLost } = observed;
+  if (probe.expect === 'allow') return outcome === 'allow';
+  if (probe.expect === 'reject') return outcome === 'refused' || outcome === 'unreachable';
+  return outcome === 'silent' && (drop ? isPolicyDrop(drop) : dropsLost === true);
+}
+
+function observedText({ outcome, reason, drop }: Observed): string {
+  if (drop) return `dropped on ${drop.nodeName}: ${drop.dropReason ?? 'no reason'}${isPolicyDrop(drop) ? ` (${ruleName(drop) ?? 'no rule'}, ${drop.direction.toLowerCase()})` : ''}`;
+  if (outcome === 'allow') return 'an answer';
+  if (outcome === 'silent') return 'no answer, and no agent saw a drop';
+  return `${outcome}${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** Policy denied; by a deny rule; authentication required; L7 without a proxy. Any other reason is trouble, not a verdict. */
+const policyReasons: ReadonlySet<number> = new Set([133, 181, 189, 180]);
+
+function isPolicyDrop(flow: Flow): boolean {
+  return policyReasons.has(flow.dropReasonCode ?? 0);
+}
