@@ -3,15 +3,19 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { Command } from 'commander';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { commands } from '../src/cli/commands.ts';
 import { DropReason, dropReasonName as ownNames } from '../src/datapath/generated/enums.ts';
 import { dropReasonName } from '../src/flows/reasons.ts';
-import { parsePolicy, type PolicyObject } from '../src/policy/parse.ts';
+import { examplePages, ExampleShell, examplesOf, matches } from '../tools/docs/examples.ts';
+import { parsePolicy, policyKinds, type PolicyObject } from '../src/policy/parse.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const pages = ['README.md', ...globSync('docs/*.md', { cwd: root }).sort()];
+const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root }).sort()];
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
 
 /** Lines between fences, with the word behind the opening one. */
@@ -19,11 +23,11 @@ function fencedBlocks(text: string): { readonly language: string; readonly body:
   return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(match => ({ language: match[1]!, body: match[2]! }));
 }
 
-/** `./cirri …` wherever it stands: in a shell line (after `#`, `$(`, `|`), or between backticks in prose. */
+/** `./cirri …` and `cirri …` wherever they stand: in a shell line (after `#`, `$`, `$(`, `|`), or between backticks in prose. */
 function invocations(text: string): string[] {
-  const inBlocks = fencedBlocks(text).flatMap(({ body }) => body.split('\n')).flatMap(line => [...line.matchAll(/\.\/cirri\b(.*)$/g)].map(match => match[1]!));
+  const inBlocks = fencedBlocks(text).flatMap(({ body }) => body.split('\n')).flatMap(line => [...line.matchAll(/(?:\.\/cirri\b|^\$ cirri\b)(.*)$/g)].map(match => match[1]!));
   const prose = text.replace(/^```\w*\n[\s\S]*?^```$/gm, '');
-  const inProse = [...prose.matchAll(/`([^`]*\.\/cirri\b[^`]*)`/g)].map(match => match[1]!.replace(/^.*\.\/cirri\b/, ''));
+  const inProse = [...prose.matchAll(/`((?:[^`]*\.\/)?cirri [^`]*)`/g)].map(match => match[1]!.replace(/^.*?\bcirri\b/, ''));
   return [...inBlocks, ...inProse];
 }
 
@@ -135,7 +139,7 @@ test('every drop reason is explained, with the number, the names and the text th
 });
 
 test('every policy on the pages is accepted', () => {
-  const kinds = new Set(['NetworkPolicy', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy']);
+  const kinds = new Set<string>(policyKinds);
   const refused: unknown[] = [];
   let count = 0;
   for (const page of pages) {
@@ -154,4 +158,75 @@ test('every policy on the pages is accepted', () => {
   }
   assert.deepEqual(refused, []);
   assert.ok(count >= 10, `only ${count} policies were found`);
+});
+
+test('every command of policy has a page, and the page names each of its flags', async () => {
+  const policy = (await loadCommand('policy'))!;
+  for (const command of [...policy.commands, (await loadCommand('conformance'))!]) {
+    const page = `docs/policy/${command.name()}.md`;
+    assert.ok(existsSync(join(root, page)), `${page} is missing`);
+    const text = textOf(page) + textOf('docs/policy-tools.md');
+    // What all of them share stands on the first page, or belongs to a shape of the question that stands there.
+    const shared = new Set(['--filename', '--live', '--namespace', '--cluster-name', '--output', '--from', '--to', '--port', '--protocol']);
+    const unnamed = command.options.map(option => option.long!).filter(flag => !shared.has(flag) && !text.includes(flag));
+    assert.deepEqual(unnamed, [], page);
+  }
+});
+
+test('every example that needs no cluster prints what its page shows', () => {
+  const wrong: object[] = [];
+  let count = 0;
+  for (const page of examplePages()) {
+    using shell = new ExampleShell();
+    for (const { command, shown } of examplesOf(textOf(page))) {
+      count++;
+      const printed = shell.print(command);
+      if (!matches(shown, printed)) wrong.push({ page, command, shown, printed });
+    }
+  }
+  assert.deepEqual(wrong, [], 'if the page is to change: node tools/examples.ts');
+  assert.ok(count >= 20, `only ${count} examples were found`);
+});
+
+test('a page that shows something else than what is printed would be noticed', () => {
+  assert.ok(matches('a\n…\nz', 'a\nb\nc\nz') && matches('a.b', 'a.b'));
+  assert.ok(!matches('a\nz', 'a\nb\nz') && !matches('a.b', 'axb') && !matches('a', 'a\nb') && !matches('', 'a'));
+});
+
+test('the picture on the page is what the command draws', () => {
+  using shell = new ExampleShell();
+  assert.equal(shell.print('cirri policy matrix -f shop.yaml -f policies.yaml --svg m.svg 2>/dev/null && cat m.svg'), textOf('docs/policy/matrix.svg').trimEnd());
+});
+
+test('the workflow for GitHub stands on its page, and its steps do what they say in a repository of that shape', () => {
+  const text = textOf('docs/examples/github/policies.yaml');
+  assert.ok(textOf('docs/policy/test.md').includes(text));
+  const { jobs } = parse(text) as { jobs: { policies: { steps: { name?: string; run?: string }[] } } };
+  const folder = mkdtempSync(join(tmpdir(), 'cirri-workflow-'));
+  try {
+    const [repository, runner] = [join(folder, 'repository'), join(folder, 'runner')];
+    const example = (name: string) => join(root, 'docs/examples/shop', name);
+    for (const each of ['repository/manifests', 'repository/policies', 'runner/cirri']) mkdirSync(join(folder, each), { recursive: true });
+    writeFileSync(join(runner, 'cirri/cirri'), `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'src/cli/main.ts')}' "$@"\n`, { mode: 0o755 });
+    cpSync(example('shop.yaml'), join(repository, 'manifests/shop.yaml'));
+    const summary = join(folder, 'summary');
+    const run = (script: string) => spawnSync('bash', ['-e', '-c', script], {
+      cwd: repository, encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', RUNNER_TEMP: runner, GITHUB_BASE_REF: 'main', GITHUB_STEP_SUMMARY: summary, CIRRI_STATE: join(folder, 'none') },
+    });
+    const commit = 'git add -A && git -c user.name=t -c user.email=t@example.com commit -qm x';
+    cpSync(example('policies.yaml'), join(repository, 'policies/policies.yaml'));
+    writeFileSync(join(repository, 'policies/shop.policy-test.yaml'), readFileSync(example('shop.policy-test.yaml'), 'utf8').replace('shop.yaml', '../manifests/shop.yaml').replace('policies-fixed.yaml', 'policies.yaml'));
+    assert.equal(run(`git init -q -b main . && ${commit} && git update-ref refs/remotes/origin/main HEAD`).status, 0);
+    const steps = new Map(jobs.policies.steps.map(step => [step.name, step.run]));
+    assert.equal(run(steps.get('Lint')!).status, 1, 'the policies with mistakes');
+    assert.equal(run(steps.get('Test')!).status, 1);
+    cpSync(example('policies-fixed.yaml'), join(repository, 'policies/policies.yaml'));
+    assert.equal(run(commit).status, 0);
+    for (const name of ['Lint', 'Test', 'Who may talk to whom', 'What changes']) assert.equal(run(steps.get(name)!).status, 0, name);
+    assert.match(readFileSync(join(repository, 'policies.xml'), 'utf8'), /failures="0"/);
+    assert.match(readFileSync(join(repository, 'matrix.html'), 'utf8'), /^<!doctype html>/);
+    assert.match(readFileSync(summary, 'utf8'), /^```diff\n\+ monitoring\/scraper → shop\/web: 9090\/TCP\n[\s\S]*```\n$/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

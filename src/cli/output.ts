@@ -33,5 +33,11 @@ export function ago(time: string | undefined, now = Date.now()): string {
 }
 
 export function bytes(count: number): string {
+  if (count < 1024) return `${count} B`;
   return count < 1 << 20 ? `${Math.round(count / 1024)} KiB` : `${Math.round(count / (1 << 20))} MiB`;
+}
+
+/** `1 pod`, `2 pods`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -21,6 +21,7 @@ export function reasonsOf(world: World, step: Step): readonly string[] {
 function auditText({ audit, rule, pod }: Step): string {
   if (audit === 'namespace') return `namespace ${pod?.namespace} is in audit (${policyAnnotations.audit}: "true")`;
   if (audit === 'pod') return `pod ${pod?.namespace}/${pod?.name} is in audit (${policyAnnotations.audit}: "true")`;
+  if (audit === 'cluster') return 'the whole cluster is in audit (cirri up --audit)';
   return `${rule.kind === 'default' ? 'among the policies that close the endpoint only those in audit do' : 'the policy is in audit'} (${policyAnnotations.mode}: audit)`;
 }
 

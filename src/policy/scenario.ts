@@ -46,7 +46,7 @@ export interface ScenarioPod {
   readonly node?: string;
   readonly hostNetwork: boolean;
   /** Whose annotation puts it into audit: what its policies deny passes, and is reported. */
-  readonly audit?: 'pod' | 'namespace';
+  readonly audit?: 'pod' | 'namespace' | 'cluster';
   place(field: string): string;
 }
 
@@ -81,12 +81,16 @@ export interface Scenario {
   readonly policies: readonly ScenarioPolicy[];
   /** Policies of kinds that the engine does not know: verdicts are given without them, which has to be said. */
   readonly unknownPolicies: readonly SourcedObject[];
+  readonly policyMode: 'default' | 'always' | 'never';
 }
 
 export interface ScenarioOptions {
   /** Of objects that name none. */
   readonly namespace?: string;
   readonly clusterName?: string;
+  /** As the cluster was made: `cirri up --policy-mode`, `--audit`. */
+  readonly policyMode?: 'default' | 'always' | 'never';
+  readonly audit?: boolean;
 }
 
 /** API groups of which every object is a policy. */
@@ -104,7 +108,7 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
   const namespaces = new Map(ofKind('Namespace').map(({ object }) => [nameOf(object), stringsOf(object.metadata?.labels)] as const));
   const inAudit = new Set(ofKind('Namespace').filter(({ object }) => isInAudit(object.metadata)).map(({ object }) => nameOf(object)));
   const slices = ofKind('EndpointSlice').map(({ object }) => object);
-  const pods = sources.flatMap(source => podsOf(source, { fallback, namespaces, inAudit, clusterName }));
+  const pods = sources.flatMap(source => podsOf(source, { fallback, namespaces, inAudit, clusterName })).map(pod => (options.audit ? { ...pod, audit: 'cluster' as const } : pod));
   for (const { namespace } of pods) if (!namespaces.has(namespace)) namespaces.set(namespace, {});
   return {
     clusterName, namespaces, pods,
@@ -117,11 +121,11 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
     })),
     policies: ofKind(...policyKinds).map(source => readPolicy(source, { namespace: fallback, clusterName })),
-    unknownPolicies: sources.filter(isUnknownPolicy),
+    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default',
   };
 }
 
-export function readPolicy({ object, place }: SourcedObject, options: Required<ScenarioOptions>): ScenarioPolicy {
+export function readPolicy({ object, place }: SourcedObject, options: Required<Pick<ScenarioOptions, 'namespace' | 'clusterName'>>): ScenarioPolicy {
   const namespace = isNamespaced(object.kind as PolicyKind) ? namespaceOf(object, options.namespace) : undefined;
   const whole = { ...object, metadata: { ...object.metadata, ...(namespace !== undefined && { namespace }) } };
   const result = parsePolicy(whole as PolicyObject, { clusterName: options.clusterName, nodeLabels: true });

@@ -1,5 +1,5 @@
 /**
- * Unit tests for policies: a cluster, policies, expectations (docs/policy-testing.md describes the format). Reading a
+ * Unit tests for policies: a cluster, policies, expectations (docs/policy/test.md describes the format). Reading a
  * file of tests and running it are apart, because files that it names are read by the caller.
  */
 import type { RuleInfo } from './compile.ts';

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { removeDeadRigs } from '../../src/cli/rig/rig.ts';
 import { machineState } from '../e2e/machine.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -60,6 +61,8 @@ const wrong = [
   testCase('should be denied', [], [probe('red/a', 'blue/c', 80, 'TCP', 'deny')]),
   testCase('should be allowed', [networkPolicy({ podSelector: {}, policyTypes: ['Egress'] })], [probe('red/a', 'blue/c', 80, 'TCP', 'allow')]),
   testCase('should be admitted', [networkPolicy({ podSelector: { matchLabels: { app: '!' } } })], [probe('red/a', 'blue/c', 80, 'TCP', 'allow')]),
+  testCase('should have such a pod', [], [probe('red/nobody', 'blue/c', 80, 'TCP', 'allow')]),
+  testCase('should have pods that the API takes', [], [probe('red/a', 'blue/c', 80, 'TCP', 'allow')], { pods: [...cluster.pods, { namespace: 'red', name: 'Capital', ip: '192.168.1.3' }] }),
   testCase('of a kind nobody serves', [{ apiVersion: 'example.org/v1', kind: 'Thing', metadata: { name: 't' } }], [probe('red/a', 'blue/c', 80, 'TCP', 'allow')]),
 ];
 
@@ -88,33 +91,50 @@ test('our cases and others hold between real pods, and engine and datapath agree
   assert.match(Object.keys(of(good, 'datapath').skipReasons).join(), /^not enforced yet, fails closed: .*names/);
 
   const failures = new Map(of(bad, 'datapath').notPassed.map(({ id, failures: texts }) => [id, texts.join('\n')]));
-  assert.deepEqual([...failures.keys()], ['should be denied', 'should be allowed', 'should be admitted']);
+  assert.deepEqual([...failures.keys()], ['should be denied', 'should be allowed', 'should be admitted', 'should have such a pod', 'should have pods that the API takes']);
   assert.match(failures.get('should be denied')!, /red\/a → blue\/c 80\/TCP: expected deny, got an answer/);
   assert.match(failures.get('should be allowed')!, /expected allow, got dropped on node1: Policy denied \(red\/p \(default deny\), egress\)/);
   assert.match(failures.get('should be admitted')!, /is invalid: spec\.podSelector/);
+  assert.match(failures.get('should have such a pod')!, /cannot be run: no pod red\/nobody/);
+  assert.match(failures.get('should have pods that the API takes')!, /"Capital" is invalid/);
   assert.deepEqual(of(bad, 'datapath').skipReasons, { 'the API does not know Thing (example.org/v1)': 1 });
   assertGone(run.stderr);
 });
 
 test('an interrupted run says so and leaves nothing', async () => {
+  const { code, stderr } = await interrupted('SIGINT');
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /ended by SIGINT/);
+  assertGone(stderr);
+});
+
+test('what a killed run leaves, the next one removes', async () => {
+  const { stderr } = await interrupted('SIGKILL');
+  assert.deepEqual(await removeDeadRigs(), [instanceOf(stderr)]);
+  assertGone(stderr);
+});
+
+/** A run that gets the signal when its cluster stands and the first case is under way. */
+async function interrupted(signal: NodeJS.Signals): Promise<{ code: unknown; stderr: string }> {
   const child = spawn(join(root, 'cirri'), ['conformance', '--datapath', own], { stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => {
     const before = stderr;
     stderr += chunk.toString('utf8');
-    // The cluster stands, and the first case is under way.
-    if (!before.includes('case 1 of') && stderr.includes('case 1 of')) child.kill('SIGINT');
+    if (!before.includes('case 1 of') && stderr.includes('case 1 of')) child.kill(signal);
   });
   const code = await new Promise(resolve => child.on('close', resolve));
-  assert.equal(code, 1, stderr);
   assert.match(stderr, /case 1 of 10/);
-  assert.match(stderr, /ended by SIGINT/);
-  assertGone(stderr);
-});
+  return { code, stderr };
+}
 
-function assertGone(stderr: string): void {
+function instanceOf(stderr: string): string {
   const instance = /\(instance (\w+)\)/.exec(stderr)?.[1];
   assert.ok(instance, stderr);
-  const { tables, ...left } = machineState(instance);
+  return instance;
+}
+
+function assertGone(stderr: string): void {
+  const { tables, ...left } = machineState(instanceOf(stderr));
   assert.deepEqual({ tables, ...left, pins: [] }, { tables: '', namespaces: [], links: [], mounts: [], cgroups: [], processes: [], pins: [], sysctls: [], state: [] });
 }

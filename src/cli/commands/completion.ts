@@ -1,51 +1,91 @@
 import { Command } from 'commander';
+import { resources } from '../../kube/resources.ts';
+import type { KubeObject } from '../../kube/types.ts';
+import { policyAnnotations } from '../../policy/policy.ts';
 import { CirriError } from '../../std/errors.ts';
 import { commands } from '../commands.ts';
+import { openContext } from '../context.ts';
 import { line } from '../output.ts';
 
 export function register(program: Command): void {
   program.command('completion')
     .summary('completion for bash, zsh or fish')
-    .description('Prints a script that teaches a shell the commands and flags.')
-    .argument('<shell>', 'bash, zsh or fish')
+    .description('Prints a script that teaches a shell the commands, their flags, and the names of policies (of the live cluster, where there is one).')
+    .argument('<shell>', 'bash, zsh or fish; policies or shadows: the names that the scripts ask for')
     .addHelpText('after', `
 Examples:
   source <(./cirri completion bash)
   ./cirri completion zsh > "\${fpath[1]}/_cirri"
   ./cirri completion fish > ~/.config/fish/completions/cirri.fish`)
     .action(async (shell: string) => {
-      const words = await wordsOf();
+      if (shell === 'policies' || shell === 'shadows') return printPolicies(shell === 'shadows');
       const script = { bash, zsh, fish }[shell];
       if (!script) throw new CirriError('ERR_FLAG', `no completion for "${shell}": known are bash, zsh and fish`);
-      line(script(words));
+      line(script(await wordsOf()));
     });
 }
 
+// ---- names ----
+
+/** What the shell offers for these commands' first word; they take a policy's name. */
+const namesFor: Readonly<Record<string, 'policies' | 'shadows'>> = { 'policy get': 'policies', 'policy stats': 'policies', 'policy shadow': 'shadows' };
+
+const policyResources = [
+  resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
+  resources.adminNetworkPolicies, resources.baselineAdminNetworkPolicies, resources.clusterNetworkPolicies,
+];
+
+/** A shell asks between two key strokes: without a cluster, or without the right to look, there is nothing to offer. */
+async function printPolicies(shadows: boolean): Promise<void> {
+  try {
+    const { client } = openContext();
+    const lists = await Promise.all(policyResources.map(resource => client.list<KubeObject>(resource)));
+    client.close();
+    const offered = lists.flatMap(({ items }) => items).filter(({ metadata }) => !shadows || metadata.annotations?.[policyAnnotations.mode] === 'shadow');
+    for (const name of [...new Set(offered.map(({ metadata: { namespace, name: own } }) => (namespace === undefined ? own : `${namespace}/${own}`)))].sort()) line(name);
+  } catch {
+    process.exitCode = 1;
+  }
+}
+
+// ---- scripts ----
+
 interface Words {
+  /** `policy`, `policy get`. */
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly string[];
-  readonly subcommands: readonly string[];
+  readonly subcommands: readonly Words[];
 }
 
 async function wordsOf(): Promise<Words[]> {
   return Promise.all([...commands].map(async ([name, { summary, load }]) => {
     const program = new Command().enablePositionalOptions();
     (await load()).register(program);
-    const command = program.commands[0]!;
-    const flags = [command, ...command.commands].flatMap(each => each.options.map(option => option.long ?? option.short ?? ''));
-    return { name, summary, flags: [...new Set([...flags, '--help'])].filter(Boolean), subcommands: command.commands.map(each => each.name()) };
+    return wordsOfCommand(program.commands[0]!, name, summary);
   }));
 }
 
+function wordsOfCommand(command: Command, name: string, summary: string): Words {
+  const flags = command.options.map(option => option.long ?? option.short ?? '').filter(Boolean);
+  return { name, summary, flags: [...new Set([...flags, '--help'])], subcommands: command.commands.map(sub => wordsOfCommand(sub, `${name} ${sub.name()}`, sub.summary())) };
+}
+
+const lastWord = ({ name }: Words) => name.split(' ').at(-1)!;
+
 function bash(words: readonly Words[]): string {
-  const cases = words.map(({ name, flags, subcommands }) => `    ${name}) words="${[...subcommands, ...flags].join(' ')}" ;;`).join('\n');
+  const second = words.map(({ name, flags, subcommands }) => `    ${name}) words="${[...subcommands.map(lastWord), ...flags].join(' ')}" ;;`).join('\n');
+  const third = words.flatMap(word => word.subcommands).map(({ name, flags }) => `    "${name}") words="${flags.join(' ')}"${namesFor[name] ? ` names=${namesFor[name]}` : ''} ;;`).join('\n');
   return `_cirri() {
-  local words current="\${COMP_WORDS[COMP_CWORD]}"
+  local words names current="\${COMP_WORDS[COMP_CWORD]}"
   if [ "$COMP_CWORD" -eq 1 ]; then words="${words.map(word => word.name).join(' ')}"
   else case "\${COMP_WORDS[1]}" in
-${cases}
+${second}
   esac; fi
+  if [ "$COMP_CWORD" -gt 2 ]; then case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
+${third}
+  esac; fi
+  if [ -n "$names" ] && [ "\${current#-}" = "$current" ]; then words="$words $("\${COMP_WORDS[0]}" completion "$names" 2>/dev/null)"; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
@@ -54,7 +94,9 @@ complete -o filenames -F _cirri cirri ./cirri`;
 
 function zsh(words: readonly Words[]): string {
   const quote = (text: string) => text.replaceAll("'", '’').replaceAll(':', '\\:');
-  const cases = words.map(({ name, flags, subcommands }) => `    ${name}) compadd -- ${[...subcommands, ...flags].join(' ')}; _files ;;`).join('\n');
+  const offer = ({ name, flags, subcommands }: Words) => `compadd -- ${[...subcommands.map(lastWord), ...flags].join(' ')}${namesFor[name] ? ` \${(f)"$($words[1] completion ${namesFor[name]} 2>/dev/null)"}` : ''}; _files`;
+  const cases = words.map(word => `    ${word.name}) ${offer(word)} ;;`).join('\n');
+  const deeper = words.flatMap(word => word.subcommands).map(word => `    '${word.name}') ${offer(word)}; return ;;`).join('\n');
   return `#compdef cirri
 _cirri() {
   if (( CURRENT == 2 )); then
@@ -62,6 +104,9 @@ _cirri() {
     _describe command commands
     return
   fi
+  (( CURRENT > 3 )) && case "$words[2] $words[3]" in
+${deeper}
+  esac
   case $words[2] in
 ${cases}
   esac
@@ -71,9 +116,20 @@ compdef _cirri cirri`;
 
 function fish(words: readonly Words[]): string {
   const quote = (text: string) => text.replaceAll("'", '’');
+  const flagsOf = (condition: string, { flags }: Words) => flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c cirri -n '${condition}' -l ${flag.slice(2)}`);
   return [
     'complete -c cirri -f',
     ...words.map(({ name, summary }) => `complete -c cirri -n __fish_use_subcommand -a ${name} -d '${quote(summary)}'`),
-    ...words.flatMap(({ name, flags }) => flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c cirri -n '__fish_seen_subcommand_from ${name}' -l ${flag.slice(2)}`)),
+    ...words.flatMap(word => [
+      ...(word.subcommands.length === 0 ? flagsOf(`__fish_seen_subcommand_from ${word.name}`, word) : []),
+      ...word.subcommands.flatMap(sub => {
+        const seen = `__fish_seen_subcommand_from ${word.name}; and __fish_seen_subcommand_from ${lastWord(sub)}`;
+        const none = `__fish_seen_subcommand_from ${word.name}; and not __fish_seen_subcommand_from ${word.subcommands.map(lastWord).join(' ')}`;
+        return [
+          `complete -c cirri -n '${none}' -a ${lastWord(sub)} -d '${quote(sub.summary)}'`, ...flagsOf(seen, sub),
+          ...(namesFor[sub.name] ? [`complete -c cirri -n '${seen}' -a '(cirri completion ${namesFor[sub.name]} 2>/dev/null)'`] : []),
+        ];
+      }),
+    ]),
   ].join('\n');
 }

@@ -30,7 +30,7 @@ interface FileResults {
 export function register(program: Command): void {
   program.command('conformance')
     .summary('run conformance cases through the policy engine, or by probes between real pods')
-    .description('Runs cases of conformance files (JSON; docs/policy-tools.md says in which form) and prints, for each file and in all, how many passed, failed and were skipped, with the first differences. Exit code 1 when some failed.')
+    .description('Runs cases of conformance files (JSON; docs/policy/conformance.md says in which form) and prints, for each file and in all, how many passed, failed and were skipped, with the first differences. Exit code 1 when some failed.')
     .argument('<files...>', 'case files, or folders of them')
     .option('--engine', 'through the pure engine (the default): no cluster is needed')
     .option('--datapath', 'by real probes between real pods, in a cluster that is made for it and removed afterwards')

@@ -27,6 +27,8 @@ export interface ObserveFlags {
   readonly color: string;
   readonly timeFormat?: string;
   readonly inputFile?: string;
+  /** True with --ids, false with --no-ids; absent: the ids of what was denied. */
+  readonly ids?: boolean;
 }
 
 export function register(program: Command): void {
@@ -36,7 +38,8 @@ export function register(program: Command): void {
     .addHelpText('after', `
 Examples:
   ./cirri observe                                                     the last 20 flows
-  ./cirri observe --verdict DROPPED -f                                denials, as they happen
+  ./cirri observe --verdict DROPPED -f                                denials, as they happen; [flow ID] is for:
+  ./cirri policy explain ID                                           why, and what would allow it
   ./cirri observe --namespace demo --to-port 8080 --since 5m -o table
   ./cirri observe --from-pod demo/stranger --not --verdict FORWARDED -o jsonpb`), {});
 }
@@ -54,6 +57,8 @@ export function describeObserve(command: Command, forced: Partial<ObserveFlags>)
     .option('-o, --output <format>', printFormats.join(', '), 'compact')
     .option('--print-node-name', 'with the node that saw it')
     .option('--no-print-policy-names', 'without the names of policies and rules')
+    .option('--ids', "with every flow's id, for cirri policy explain (without it: the ids of denials)")
+    .option('--no-ids', 'without ids')
     .option('--ip-translation <bool>', 'names instead of addresses', 'true')
     .option('--color <when>', 'auto, always or never', 'auto')
     .option('--time-format <format>', 'StampMilli or RFC3339Milli')
@@ -117,6 +122,7 @@ function printerOf(flags: ObserveFlags): FlowPrinter {
     nodeNames: flags.printNodeName === true,
     policyNames: flags.printPolicyNames,
     names: flags.ipTranslation !== 'false',
+    ids: flags.ids === undefined ? 'denied' : flags.ids ? 'all' : 'none',
     ...(formatTime && { formatTime }),
   }, line);
 }

@@ -28,14 +28,15 @@ export function register(policy: Command): void {
   addConnectionOptions(policy.command('explain'))
     .summary('why, what came closest, and the smallest change that would allow it')
     .description('Explains a connection, or a flow by its id: who decided, which policies put the endpoint into default deny, the nearest rule and the field by which it missed, and the smallest change that would allow it. The change was tried in the engine before it is shown; what else it opens is said.')
-    .argument('[flow]', "a flow's id (uuid in cirri observe -o json), or - for such a line on standard input")
+    .argument('[flow]', "a flow's id ([flow ID] in cirri observe), or - for a line of cirri observe -o json on standard input")
     .addHelpText('after', `
 ${endHelp.trim()}
 
 Examples:
   ./cirri policy explain --from demo/stranger --to demo/api --port 8080
   ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
-  ./cirri policy explain $(./cirri observe --verdict DROPPED --last 1 -o json | jq -r .flow.uuid)`)
+  ./cirri policy explain node1-dn0f5peknvy7-7
+  ./cirri observe --verdict DROPPED --last 1 -o json | ./cirri policy explain -`)
     .action(async (id: string | undefined, flags: ConnectionFlags) => {
       const flow = id === undefined ? undefined : id === '-' ? await flowFromInput() : await findFlow(id);
       const world = await loadWorld(flags);
@@ -85,15 +86,23 @@ async function flowFromInput(): Promise<Flow> {
   }
 }
 
-async function findFlow(id: string): Promise<Flow> {
+/** Takes the id as observe shows it, too: `[flow node1-dn0f5peknvy7-7]`. */
+async function findFlow(given: string): Promise<Flow> {
+  const id = given.replace(/^\[?flow /, '').replace(/\]$/, '').trim();
   const context = openContext();
   context.client.close();
   const found: Flow[] = [];
-  await Promise.all(context.record.nodes.map(node => openFlowStream(context.paths.node(node.name).agentSocket, {}, {
-    onFlows: flows => found.push(...flows.filter(flow => flow.id === id)),
-  }, AbortSignal.timeout(20_000)).ended.catch(() => {})));
+  const silent: string[] = [];
+  await Promise.all(context.record.nodes.map(({ name }) => openFlowStream(context.paths.node(name).agentSocket, { whitelist: [{ uuid: [id] }] }, {
+    onFlows: flows => found.push(...flows),
+  }, AbortSignal.timeout(20_000)).ended.catch(() => void silent.push(name))));
   if (found[0]) return found[0];
-  throw new CirriError('ERR_NO_FLOW', `no node remembers a flow with id ${id}`, { mend: 'the newest: cirri observe --verdict DROPPED --last 5 -o json (uuid); or ask with --from, --to and --port' });
+  const nodes = context.record.nodes.map(node => node.name);
+  if (silent.length > 0) throw new CirriError('ERR_NO_FLOW', `flow ${id} is not found, and ${silent.join(', ')} did not answer`, { mend: 'cirri status; then ask again, or with --from, --to and --port' });
+  const made = nodes.some(name => id.startsWith(`${name}-`));
+  throw new CirriError('ERR_NO_FLOW', made ? `flow ${id} is gone: a node remembers its newest flows only, and none from before its agent started` : `no node has a flow ${id}`, {
+    mend: 'ask with --from, --to and --port, or about a newer one: cirri observe --verdict DROPPED shows [flow ID]',
+  });
 }
 
 function flowConnection(world: World, flow: Flow): Connection {

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
-import { appliesTo, type Applies } from '../../policy/applies.ts';
+import { appliesTo, type Applies, type AppliedRule } from '../../policy/applies.ts';
 import { podsNamed } from '../../policy/ends.ts';
+import type { Effect, Policy, PolicyMode, Tier } from '../../policy/policy.ts';
 import { describePeers, describePorts } from '../../policy/rule-info.ts';
 import type { ScenarioPod, ScenarioPolicy } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
@@ -10,11 +11,17 @@ import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
+import { policiesNamed } from './policy-names.ts';
 import { readable } from './policy-print.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
 interface PolicyRow {
   readonly address: string;
+  readonly tier?: Tier;
+  readonly priority?: number;
+  /** Where it is not enforce. */
+  readonly mode?: PolicyMode;
+  readonly keepEstablished?: true;
   readonly errors?: readonly { readonly path: string; readonly message: string; readonly mend?: string }[];
   readonly conditions?: readonly { readonly type?: string; readonly path?: string; readonly message?: string }[];
   readonly place?: string;
@@ -39,7 +46,7 @@ Examples:
       if (name === undefined && !flags.filename?.length) return printRows(await agentRows(), flags);
       const world = new World(await loadScenario(flags, name === undefined));
       if (name === undefined) return printRows(world.scenario.policies.map(p => rowOf(world, p)), flags);
-      const policies = policiesNamed(world, name, flags.namespace);
+      const policies = policiesNamed(world.scenario, name, flags.namespace);
       const pods = distinctPods(world, podsNamed(world, name, flags.namespace));
       if (policies.length + pods.length === 0) throw new CirriError('ERR_NO_POLICY', `there is neither a policy nor a pod ${name}`, { mend: 'cirri policy get lists the policies; pods are NS/POD or NS/WORKLOAD' });
       const shown = { policies: policies.map(p => policyJson(world, p)), pods: pods.map(pod => podJson(world, pod)) };
@@ -69,7 +76,21 @@ async function agentRows(): Promise<PolicyRow[]> {
 
 function rowOf(world: World, { address, errors, conditions, policy, place }: ScenarioPolicy): PolicyRow {
   const pods = world.scenario.pods.filter(pod => !pod.hostNetwork && (policy?.specs ?? []).some(s => !s.selectsNodes && s.subject.matches(pod.labels))).length;
-  return { address, errors, conditions, place: place('metadata.name'), ...(world.scenario.pods.length > 0 && { pods }) };
+  return { address, ...waysOf(policy), errors, conditions, place: place('metadata.name'), ...(world.scenario.pods.length > 0 && { pods }) };
+}
+
+function waysOf(policy: Policy | undefined): Pick<PolicyRow, 'tier' | 'priority' | 'mode' | 'keepEstablished'> {
+  if (!policy) return {};
+  const { tier, priority, mode, keepEstablished } = policy;
+  return { tier, ...(tier !== 'normal' && { priority }), ...(mode !== 'enforce' && { mode }), ...(keepEstablished && { keepEstablished }) };
+}
+
+/** `admin, priority 10`, `shadow`: what sets it apart from a policy that is simply in force. */
+function waysText({ tier, priority, mode, keepEstablished }: PolicyRow): readonly string[] {
+  return [
+    ...(tier === undefined || tier === 'normal' ? [] : [`tier ${tier}, priority ${priority ?? 0}`]), ...(mode === undefined || mode === 'enforce' ? [] : [`in ${mode}`]),
+    ...(keepEstablished ? ['keeps established connections'] : []),
+  ];
 }
 
 function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
@@ -80,7 +101,7 @@ function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
   for (const row of rows) {
     const bad = (row.errors ?? []).length > 0 || (row.inForce?.missing.length ?? 0) > 0;
     const partly = (row.conditions ?? []).length > 0;
-    const more = [row.place, row.pods === undefined ? undefined : `${row.pods} pods`, row.inForce && `in force on ${row.inForce.nodes} of ${row.inForce.of} nodes`].filter(text => text !== undefined && text !== '').join(', ');
+    const more = [...waysText(row), row.place, row.pods === undefined ? undefined : `${row.pods} pods`, row.inForce && `in force on ${row.inForce.nodes} of ${row.inForce.of} nodes`].filter(text => text !== undefined && text !== '').join(', ');
     line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(row.address.replace('//', '/'))}${more === '' ? '' : ` ${paint.faint(`(${safe(more)})`)}`}`);
     for (const { node, error } of (row.errors ?? []).length > 0 ? [] : row.inForce?.missing ?? []) line(`    ${paint.bad('not in force')} on ${safe(node)}: ${safe(error)}`);
     for (const error of row.errors ?? []) line(`    ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)}${error.mend ? ` → ${safe(error.mend)}` : ''}`);
@@ -89,11 +110,6 @@ function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
 }
 
 // ---- one policy ----
-
-function policiesNamed(world: World, name: string, namespace: string): readonly ScenarioPolicy[] {
-  const wanted = name.includes('/') ? name : `${namespace}/${name}`;
-  return world.scenario.policies.filter(({ address }) => address === name || address.endsWith(`/${wanted}`) || address === `CiliumClusterwideNetworkPolicy//${name}`);
-}
 
 function policyJson(world: World, source: ScenarioPolicy): object {
   return {
@@ -109,16 +125,21 @@ function printPolicy(world: World, source: ScenarioPolicy, paint: Paint): void {
   const row = rowOf(world, source);
   line(`${paint.strong(safe(source.address.replace('//', '/')))}${row.place ? ` ${paint.faint(safe(row.place))}` : ''}`);
   for (const error of source.errors) line(`  ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)} → ${safe(error.mend)}`);
+  for (const text of waysText(row)) line(`  ${paint.careful(text)}`);
   for (const spec of source.policy?.specs ?? []) {
     if (spec.description !== undefined) line(`  ${safe(spec.description)}`);
     const closed = (['ingress', 'egress'] as const).filter(direction => spec.defaultDeny[direction]);
     line(`  selects ${spec.selectsNodes ? 'nodes' : 'pods'} ${safe(readable(spec.subject.describe()))}${row.pods === undefined ? '' : ` (${row.pods} of those read)`}`);
     line(`  ${closed.length === 0 ? 'closes nothing by default' : `closes ${closed.join(' and ')} by default`}`);
     for (const rule of spec.rules) {
-      const verb = rule.effect === 'allow' ? paint.good('allows') : rule.effect === 'deny' ? paint.bad('denies') : paint.careful('denies for now');
+      const verb = verbOf(rule.effect, paint);
       line(`  ${verb} ${rule.direction} ${rule.direction === 'ingress' ? 'from' : 'to'} ${safe(readable(describePeers(rule.peers)))} on ${describePorts(rule.ports)}${rule.notEnforced === undefined ? '' : `: ${safe(rule.notEnforced)}`} ${paint.faint(`(${safe(source.place(rule.path) || rule.path)})`)}`);
     }
   }
+}
+
+function verbOf(effect: Effect, paint: Paint): string {
+  return effect === 'allow' ? paint.good('allows') : effect === 'deny' ? paint.bad('denies') : effect === 'pass' ? 'passes on' : paint.careful('denies for now');
 }
 
 // ---- one pod ----
@@ -139,10 +160,10 @@ function appliesOf(world: World, pod: ScenarioPod): readonly Applies[] {
 
 function podJson(world: World, pod: ScenarioPod): object {
   return {
-    pod: `${pod.namespace}/${pod.name}`, hostNetwork: pod.hostNetwork, labels: pod.labels.array,
+    pod: `${pod.namespace}/${pod.name}`, hostNetwork: pod.hostNetwork, audit: pod.audit, labels: pod.labels.array,
     directions: appliesOf(world, pod).map(({ direction, enforced, stages }) => ({
       direction, defaultDeny: enforced,
-      stages: stages.map(({ title, rules }) => ({ title, rules: rules.map(({ info, place }) => ({ id: info.id, address: info.address, path: info.path, because: info.because, place })) })),
+      stages: stages.map(({ tier, title, rules }) => ({ tier, title, rules: rules.map(({ info, place, mode, priority }) => ({ id: info.id, address: info.address, path: info.path, effect: info.effect, mode, priority, because: info.because, place })) })),
     })),
   };
 }
@@ -150,14 +171,19 @@ function podJson(world: World, pod: ScenarioPod): object {
 function printPod(world: World, pod: ScenarioPod, paint: Paint): void {
   line(paint.strong(`${safe(pod.namespace)}/${safe(pod.name)}`));
   if (pod.hostNetwork) return line('  is in the host\'s network: no policy for pods reaches it');
+  if (pod.audit) line(`  ${paint.careful(`in audit mode, by its ${pod.audit === 'pod' ? 'own annotation' : pod.audit}`)}: what is denied below passes, and is reported`);
   for (const { direction, stages } of appliesOf(world, pod)) {
     line(`  ${direction}, in this order:`);
     for (const [i, { title, rules }] of stages.entries()) {
       line(`    ${i + 1}. ${title}:`);
-      for (const { info, place } of rules) {
-        line(`       ${safe(readable(info.because))}`);
-        if (place !== undefined) line(`           ${paint.faint(`at ${safe(place)}`)}`);
-      }
+      for (const rule of rules) printRule(rule, paint);
     }
   }
+}
+
+const modeTexts = { audit: 'audit: what it denies passes and is reported', shadow: 'shadow: decides nothing' } as const;
+
+function printRule({ info, place, mode }: AppliedRule, paint: Paint): void {
+  line(`       ${safe(readable(info.because))}${mode ? ` ${paint.careful(`[${modeTexts[mode]}]`)}` : ''}`);
+  if (place !== undefined) line(`           ${paint.faint(`at ${safe(place)}`)}`);
 }

@@ -10,7 +10,7 @@ import type { KubeObject } from '../../kube/types.ts';
 import type { EngineOptions } from '../../policy/compile.ts';
 import { isNamespaced, policyKinds } from '../../policy/parse.ts';
 import type { PolicyKind } from '../../policy/policy.ts';
-import { readScenario, type Scenario, type ScenarioObject, type SourcedObject } from '../../policy/scenario.ts';
+import { readScenario, type Scenario, type ScenarioObject, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
@@ -36,9 +36,8 @@ export function addSourceOptions(command: Command): Command {
 export async function loadScenario(flags: SourceFlags, quiet = false): Promise<Scenario> {
   const fromFiles = flags.filename?.length ? sourcedFiles(flags.filename) : undefined;
   const live = fromFiles === undefined || flags.live ? await liveObjects() : undefined;
-  const clusterName = flags.clusterName ?? live?.clusterName;
   const objects = over(live?.objects ?? [], fromFiles ?? [], flags.namespace);
-  const scenario = readScenario(objects, { namespace: flags.namespace, ...(clusterName !== undefined && { clusterName }) });
+  const scenario = readScenario(objects, { ...live?.options, namespace: flags.namespace, ...(flags.clusterName !== undefined && { clusterName: flags.clusterName }) });
   if (!quiet) warn(scenario);
   return scenario;
 }
@@ -85,11 +84,17 @@ const liveKinds: readonly Resource[] = [
   resources.adminNetworkPolicies, resources.baselineAdminNetworkPolicies, resources.clusterNetworkPolicies,
 ];
 
-export async function liveObjects(): Promise<{ readonly objects: readonly SourcedObject[]; readonly clusterName: string }> {
+export interface LiveObjects {
+  readonly objects: readonly SourcedObject[];
+  /** As the cluster was made. */
+  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit'>>;
+}
+
+export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
   try {
     const lists = await Promise.all(liveKinds.map(resource => listOf(client, resource)));
-    return { objects: lists.flat().map(object => ({ object, place: () => '' })), clusterName: record.clusterName };
+    return { objects: lists.flat().map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
   } finally {
     client.close();
   }

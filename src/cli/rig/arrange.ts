@@ -15,7 +15,7 @@ import { podShape, type CasePlan, type PlannedPod } from './plan.ts';
 /** The case as it stands in the rig; or why it cannot stand there. */
 export type Arranged =
   | { readonly pods: ReadonlyMap<string, LocalPod> }
-  /** The API does not take a policy: `unknown` is a kind that it does not serve. */
+  /** The API does not take an object of it: `unknown` is a kind that it does not serve. */
   | { readonly refused: string; readonly unknown: boolean };
 
 const podsReadyMs = 60_000;
@@ -49,10 +49,15 @@ export class Arranger {
   /** `onGone` is told of each pod before it goes. */
   async arrange(plan: CasePlan, onGone: (key: string) => void): Promise<Arranged> {
     await this.#removePolicies();
-    await Promise.all(plan.namespaces.map(({ name, labels }) => this.#namespace(name, labels ?? {})));
-    for (const [node, labels] of plan.nodeLabels) await this.#labelNode(node, labels);
     await this.#removePods(plan.pods, onGone);
-    await this.#makePods(plan.pods);
+    try {
+      await Promise.all(plan.namespaces.map(({ name, labels }) => this.#namespace(name, labels ?? {})));
+      for (const [node, labels] of plan.nodeLabels) await this.#labelNode(node, labels);
+      await this.#makePods(plan.pods);
+    } catch (error) {
+      if (isRefusal(error)) return { refused: error.message, unknown: false };
+      throw error;
+    }
     const pods = new Map([...this.#pods].map(([key, { local }]) => [key, local]));
     const { policies, impossible } = followAddresses(plan.policies, this.#moved(plan, pods));
     if (impossible !== undefined) return { refused: impossible, unknown: true };
@@ -89,15 +94,19 @@ export class Arranger {
   async #removePods(wanted: readonly PlannedPod[], onGone: (key: string) => void): Promise<void> {
     const shapes = new Map(wanted.map(pod => [pod.key, podShape(pod)]));
     const going = [...this.#pods].filter(([key, pod]) => shapes.get(key) !== pod.shape);
-    for (const [key, { local }] of going) {
+    for (const [key] of going) {
       onGone(key);
       this.#pods.delete(key);
-      await this.#context.client.delete(resources.pods, local.name, local.namespace, { gracePeriodSeconds: 1 });
     }
-    const left = new Set<string>(going.map(([key]) => key));
-    await waitFor(`${left.size} pods of the case before to end`, async () => {
+    await this.#deletePods(going.map(([, { local }]) => local));
+  }
+
+  async #deletePods(pods: readonly { readonly namespace: string; readonly name: string }[]): Promise<void> {
+    await Promise.all(pods.map(({ name, namespace }) => this.#context.client.delete(resources.pods, name, namespace, { gracePeriodSeconds: 1 })));
+    const left = new Set<string>(pods.map(({ namespace, name }) => `${namespace}/${name}`));
+    await waitFor(`${left.size} pods to end`, async () => {
       if (left.size === 0) return true;
-      const { items } = await this.#context.client.list<PodObject>(resources.pods, { labelSelector: '' });
+      const { items } = await this.#context.client.list<PodObject>(resources.pods);
       return !items.some(pod => left.has(`${pod.metadata.namespace}/${pod.metadata.name}`));
     }, { timeoutMs: podsReadyMs, signal: this.#signal });
   }
@@ -106,7 +115,12 @@ export class Arranger {
     const { client } = this.#context;
     const missing = wanted.filter(pod => !this.#pods.has(pod.key));
     for (const account of new Set(missing.filter(p => p.service_account !== undefined).map(p => `${p.namespace}/${p.service_account}`))) await this.#account(account);
-    await Promise.all(missing.map(pod => client.create(resources.pods, podObject(pod))));
+    const creations = await Promise.allSettled(missing.map(pod => client.create(resources.pods, podObject(pod))));
+    const failed = creations.find(result => result.status === 'rejected');
+    if (failed) {
+      await this.#deletePods(missing.filter((_, i) => creations[i]!.status === 'fulfilled'));
+      throw failed.reason;
+    }
     await Promise.all(wanted.filter(pod => !missing.includes(pod)).map(pod => this.#relabel(pod)));
     if (missing.length === 0) return;
     let waiting: readonly string[] = [];
@@ -152,7 +166,7 @@ export class Arranger {
         this.#policies = [...this.#policies, { resource, name: metadata.name, ...(namespace !== undefined && { namespace }) }];
         wanted.push({ kind: policy.kind ?? '', name: metadata.name, ...(namespace !== undefined && { namespace }), uid: object.metadata.uid ?? '', generation: object.metadata.generation ?? 0 });
       } catch (error) {
-        if (error instanceof KubeError && error.status >= 400 && error.status < 500) return { refused: error.message, unknown: false };
+        if (isRefusal(error)) return { refused: error.message, unknown: false };
         throw error;
       }
     }
@@ -185,6 +199,10 @@ function podObject(pod: PlannedPod): KubeObject {
       containers: [{ name: 'main', image: 'cirri/client', ports: (pod.ports ?? []).map(({ name, port, protocol }) => ({ ...(name !== undefined && { name }), containerPort: port, protocol })) }],
     },
   };
+}
+
+function isRefusal(error: unknown): error is KubeError {
+  return error instanceof KubeError && error.status >= 400 && error.status < 500;
 }
 
 function sameLabels(a: StringMap, b: StringMap): boolean {

@@ -20,8 +20,8 @@ export interface Observed extends PeerResult {
 
 /** More at once would overflow the queues of the devices, and the loss would look like policy. */
 const atOnce = 400;
-/** Silence for so long is a denial; a drop that an agent reports ends the wait. */
-const silenceMs = 1_500;
+/** A drop that an agent reports ends the wait; so long does one take at most, and an answer, on a machine that is busy with other things. */
+const silenceMs = 5_000;
 const firstSctpPort = 32_768;
 
 /** The ends of the rig, one process each, and the probes between them. */

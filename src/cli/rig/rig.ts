@@ -1,16 +1,19 @@
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { bringDown } from '../../cluster/down.ts';
+import { processRef, readPidFile, writePidFile } from '../../cluster/pidfile.ts';
 import type { Progress } from '../../cluster/progress.ts';
 import { bringUp } from '../../cluster/up.ts';
 import { KubeClient } from '../../kube/client.ts';
-import { statePaths, type StatePaths } from '../../model/cluster.ts';
+import { statePaths, type ClusterRecord, type StatePaths } from '../../model/cluster.ts';
 import { ClusterModel, modelOf, type CarriedOut } from '../../policy/conformance/connectivity.ts';
 import { outcome, type ConformanceCase, type Outcome } from '../../policy/conformance/case.ts';
-import { CirriError } from '../../std/errors.ts';
+import { CirriError, errorText } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
 import { Arranger } from './arrange.ts';
 import { disagreement, judge, type EngineSays } from './judge.ts';
 import { Outside } from './outside.ts';
-import { planCase, type CasePlan } from './plan.ts';
+import { planCase, type CasePlan, type RigFacts } from './plan.ts';
 import { RigProber, type Observed } from './prober.ts';
 
 export interface RigOptions {
@@ -45,12 +48,14 @@ export class Rig {
 
   constructor(options: RigOptions, signal: AbortSignal) {
     this.instance = `k${process.pid.toString(36)}`.slice(0, 8);
-    this.#paths = statePaths(this.instance, `/var/lib/cirri/${this.instance}`);
+    this.#paths = statePaths(this.instance, join(stateRoot, this.instance));
     this.#keep = options.keep;
     this.#signal = signal;
   }
 
   async up(nodes: number): Promise<void> {
+    mkdirSync(this.#paths.state, { recursive: true, mode: 0o700 });
+    if (!this.#keep) writePidFile(markerOf(this.instance), processRef(process.pid)!);
     const { record } = await bringUp({ instance: this.instance, paths: this.#paths, nodes, demo: false, timeoutMs: upTimeoutMs }, silent);
     this.#signal.throwIfAborted();
     this.#context = { instance: this.instance, paths: this.#paths, record, client: new KubeClient({ socketPath: this.#paths.apiserverSocket, userAgent: 'cirri-conformance' }) };
@@ -62,11 +67,13 @@ export class Rig {
   /** Throws when the rig itself is in trouble: that is never a result. */
   async run(testCase: ConformanceCase, compare: boolean): Promise<RigOutcome> {
     this.#signal.throwIfAborted();
-    const { record } = this.#context!;
-    const plan = planCase(testCase, {
-      nodes: record.nodes.map(node => node.name),
-      prefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6, record.underlay.prefix4, record.underlay.prefix6],
-    });
+    let plan: CasePlan;
+    try {
+      plan = planCase(testCase, factsOf(this.#context!.record));
+    } catch (error) {
+      // A case that contradicts itself has failed, and the others go on.
+      return { ...outcome(0, [`cannot be run: ${errorText(error)}`]), disagreements: [] };
+    }
     if (plan.probes.length === 0) return { ...outcome(0, [], plan.skipped), disagreements: [] };
     this.#outside!.setAddresses([...outsideAddresses(plan)]);
     const arranged = await this.#arranger!.arrange(plan, key => this.#prober!.forget(key));
@@ -93,6 +100,27 @@ export class Rig {
   }
 }
 
+function factsOf(record: ClusterRecord): RigFacts {
+  return {
+    nodes: record.nodes.map(node => node.name),
+    prefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6, record.underlay.prefix4, record.underlay.prefix6],
+  };
+}
+
+/** Rigs whose process was killed before it could take them down. Returns their names. */
+export async function removeDeadRigs(): Promise<readonly string[]> {
+  const dead = existsSync(stateRoot) ? readdirSync(stateRoot).filter(name => existsSync(markerOf(name)) && !readPidFile(markerOf(name))) : [];
+  for (const instance of dead) await bringDown({ instance, paths: statePaths(instance, join(stateRoot, instance)), keepState: false }, silent);
+  return dead;
+}
+
+const stateRoot = '/var/lib/cirri';
+
+/** Names the process that a rig belongs to; a cluster without it is a user's. */
+function markerOf(instance: string): string {
+  return join(stateRoot, instance, 'rig.pid');
+}
+
 /** Root is needed before anything is begun. */
 export function checkRigRights(): void {
   if (process.getuid?.() !== 0) throw new CirriError('ERR_NOT_ROOT', 'probes between real pods take a cluster, and that takes root', { mend: 'run: sudo ./cirri conformance --datapath FILES; or the engine alone: --engine' });
@@ -109,7 +137,7 @@ function judgeAll(plan: CasePlan, observed: readonly Observed[], engine: EngineS
 }
 
 /** What the datapath does not carry out yet, so that it fails closed. */
-const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: false, names: false };
+const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: true, names: false };
 
 /** Undefined where the engine cannot be asked. */
 function engineOf(testCase: ConformanceCase): EngineSays | undefined {

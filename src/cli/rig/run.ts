@@ -3,7 +3,7 @@ import { caseResult, type CaseResult } from '../../policy/conformance/run.ts';
 import { outcome } from '../../policy/conformance/case.ts';
 import type { ConformanceCases } from './plan.ts';
 import { inRigOrder, nodesNeeded } from './plan.ts';
-import { Rig } from './rig.ts';
+import { removeDeadRigs, Rig } from './rig.ts';
 
 export interface RigFile {
   readonly file: string;
@@ -34,6 +34,7 @@ export async function runThroughRig(files: readonly RigFile[], options: RigRunOp
   const progress = createCaseProgress(asked.length, process.stderr);
   const rig = new Rig({ keep: options.keep }, interrupt.signal);
   try {
+    for (const instance of await removeDeadRigs()) progress.say(`removed the cluster of a run that was killed (instance ${instance})`);
     progress.say(`a cluster of ${nodesNeeded(asked)} nodes for ${asked.length} ${asked.length === 1 ? 'case' : 'cases'} (instance ${rig.instance})`);
     await rig.up(nodesNeeded(asked));
     const done: { file: string; results: CaseResult[] }[] = [];

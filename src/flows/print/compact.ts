@@ -1,7 +1,7 @@
 import type { Flow } from '../../model/flow.ts';
-import { hostText, identityText, ruleText, safe, typeText, verdictText, type FieldOptions } from './fields.ts';
+import { hostText, idText, identityText, ruleText, safe, showsId, typeText, verdictText, type FieldOptions } from './fields.ts';
 
-/** `<time>[ [<node>]]: <src> <srcid> <arrow> <dst> <dstid> <type> <verdict> (<summary>)` */
+/** `<time>[ [<node>]]: <src> <srcid> <arrow> <dst> <dstid> <type> <verdict> (<summary>)[ [rule <rule>]][ [flow <id>]]` */
 export function compactLine(flow: Flow, options: FieldOptions & { readonly nodeNames: boolean }): string {
   const { paint } = options;
   const node = options.nodeNames ? ` [${paint.strong(safe(flow.nodeName))}]` : '';
@@ -14,6 +14,7 @@ export function compactLine(flow: Flow, options: FieldOptions & { readonly nodeN
   return (
     `${options.formatTime(flow.time)}${node}: ${hostText(flow, left, options)}${identityText(left, paint)} ${arrow} ` +
     `${hostText(flow, right, options)}${identityText(right, paint)} ${typeText(flow)} ${verdictText(flow, options)} (${safe(flow.summary)})` +
-    (ruleText(flow) === '' ? '' : rule)
+    (ruleText(flow) === '' ? '' : rule) +
+    (showsId(flow, options.ids) ? paint.faint(idText(flow)) : '')
   );
 }

@@ -10,7 +10,11 @@ export interface FieldOptions {
   /** Names of policies and rules, where known. */
   readonly policyNames: boolean;
   readonly formatTime: (time: string) => string;
+  /** Which flows show the id that `cirri policy explain` takes. */
+  readonly ids: ShownIds;
 }
+
+export type ShownIds = 'none' | 'denied' | 'all';
 
 /** `Jan  1 00:20:34.567` in UTC (Go's time.StampMilli on a protobuf timestamp). */
 export function stampMilli(time: string): string {
@@ -89,6 +93,16 @@ export function ruleText(flow: Flow): string {
   const name = rule.namespace ? `${rule.namespace}/${rule.name}` : rule.name;
   const what = rule.effect === 'default-deny' ? 'default deny' : rule.path;
   return safe(` [rule ${name}: ${what}]`);
+}
+
+/** Also ours: ` [flow node1-dn0f5peknvy7-7]`, to be pasted into `cirri policy explain`. Who sees a denial asks why. */
+export function idText(flow: Flow): string {
+  return safe(` [flow ${flow.id}]`);
+}
+
+export function showsId(flow: Flow, ids: ShownIds): boolean {
+  const denied = flow.type === 'drop' || flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT';
+  return flow.id !== '' && (ids === 'all' || (ids === 'denied' && denied));
 }
 
 /** Text from the network or from objects never reaches the terminal with control characters in it. */

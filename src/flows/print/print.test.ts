@@ -68,6 +68,18 @@ test('a drop under default deny names who turned it on, after the line that Hubb
   );
 });
 
+test('the id to paste into policy explain: of denials, of all, or none', () => {
+  const { dropReason, dropReasonCode, ...rest } = base;
+  const allowed: Flow = { ...rest, id: 'node1-abc-2', type: 'trace', verdict: 'FORWARDED', observationPoint: 'to-endpoint' };
+  const denied = { ...base, id: 'node1-abc-1' };
+  const shown = (ids: 'none' | 'denied' | 'all') => print([denied, allowed, { ...denied, verdict: 'AUDIT', type: 'policy-verdict' }], { format: 'compact', ids }).split('\n').map(line => / \[flow (.*)\]$/.exec(line)?.[1]);
+  assert.deepEqual(shown('denied'), ['node1-abc-1', undefined, 'node1-abc-1']);
+  assert.deepEqual(shown('all'), ['node1-abc-1', 'node1-abc-2', 'node1-abc-1']);
+  assert.deepEqual(shown('none'), [undefined, undefined, undefined]);
+  assert.match(print([denied], { format: 'table', ids: 'all' }), /SUMMARY +FLOW\n.* node1-abc-1$/);
+  assert.match(print([denied], { format: 'dict', ids: 'all' }), /\n +FLOW: node1-abc-1$/);
+});
+
 test('table', () => {
   assert.equal(
     print([base], { format: 'table' }),

@@ -2,7 +2,7 @@ import type { Flow } from '../../model/flow.ts';
 import { flowToJson } from '../jsonpb.ts';
 import { compactLine } from './compact.ts';
 import { dictEntry, dictSeparator } from './dict.ts';
-import { safe, stampMilli, type FieldOptions } from './fields.ts';
+import { safe, stampMilli, type FieldOptions, type ShownIds } from './fields.ts';
 import { createPaint } from './paint.ts';
 import { alignColumns, flowColumns } from './table.ts';
 
@@ -18,6 +18,8 @@ export interface PrinterOptions {
   /** Names instead of addresses; default true. */
   readonly names?: boolean;
   readonly formatTime?: (time: string) => string;
+  /** Default none, which is Hubble's output. Tables and entries have room for all or none. */
+  readonly ids?: ShownIds;
 }
 
 export interface FlowPrinter {
@@ -30,9 +32,9 @@ export interface FlowPrinter {
 
 /** Hubble's output layouts. `write` gets whole lines without the line break. */
 export function createPrinter(options: PrinterOptions, write: (line: string) => void): FlowPrinter {
-  const { format, colours = false, nodeNames = false, policyNames = false, names = true, formatTime = stampMilli } = options;
+  const { format, colours = false, nodeNames = false, policyNames = false, names = true, formatTime = stampMilli, ids = 'none' } = options;
   const plain = format === 'table' || format === 'dict';
-  const fields: FieldOptions & { nodeNames: boolean } = { paint: createPaint(colours && !plain), names, policyNames, formatTime, nodeNames };
+  const fields: FieldOptions & { nodeNames: boolean } = { paint: createPaint(colours && !plain), names, policyNames, formatTime, ids, nodeNames };
   const rows: (readonly string[])[] = [];
   let entries = 0;
   return {

@@ -1,5 +1,5 @@
 import type { Flow } from '../../model/flow.ts';
-import { hostText, safe, typeText, verdictText, type FieldOptions } from './fields.ts';
+import { hostText, safe, showsId, typeText, verdictText, type FieldOptions } from './fields.ts';
 
 /** Columns of `-o table` and entries of `-o dict`, in Hubble's order. */
 export function flowColumns(flow: Flow, options: FieldOptions & { readonly nodeNames: boolean }): readonly (readonly [header: string, value: string])[] {
@@ -11,6 +11,7 @@ export function flowColumns(flow: Flow, options: FieldOptions & { readonly nodeN
     ['TYPE', typeText(flow)],
     ['VERDICT', verdictText(flow, options)],
     ['SUMMARY', safe(flow.summary)],
+    ...(options.ids === 'all' ? ([['FLOW', showsId(flow, 'all') ? safe(flow.id) : '']] as const) : []),
   ];
 }
 
