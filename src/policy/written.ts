@@ -11,7 +11,7 @@ export function peerPath(object: unknown, entry: string, index: number): string 
     ? Object.keys(fields).find(k => (/^(from|to)([A-Z]|$)/.test(k)) && !/^toPorts$|Requires$/.test(k) && Array.isArray((fields as Record<string, unknown>)[k]))
     : undefined;
   if (name === undefined) return entry;
-  if (/Entities|Groups|FQDNs|Services/.test(name)) return `${entry}.${name}`;
+  if (/Entities|Groups|FQDNs/.test(name)) return `${entry}.${name}`;
   return name === 'from' || name === 'to' ? itemPath(valueAt(object, `${entry}.${name}`) as readonly unknown[], `${entry}.${name}`, index) : `${entry}.${name}[${index}]`;
 }
 

@@ -137,7 +137,7 @@ function judgeAll(plan: CasePlan, observed: readonly Observed[], engine: EngineS
 }
 
 /** What the datapath does not carry out yet, so that it fails closed. */
-const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: false, names: false };
+const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: true, names: false };
 
 /** Undefined where the engine cannot be asked. */
 function engineOf(testCase: ConformanceCase): EngineSays | undefined {
