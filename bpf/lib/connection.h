@@ -317,6 +317,9 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	packet->ct_flags = entry->flags;
 	if (reply && unlikely(entry->flags & CONNTRACK_REVOKED))
 		return connection_revoked(skb, packet, entry);
+	/* What the tunnel tells of an error is who reports it. */
+	if (!reply && packet->flags & PACKET_ICMP_ERROR)
+		packet->source_identity = entry->source_identity;
 	if (!reply && unlikely(connection_is_stale(packet, entry))) {
 		verdict = connection_judge_again(skb, packet, entry);
 		if (verdict != CONTINUE)

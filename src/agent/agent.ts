@@ -33,6 +33,7 @@ import { Table } from '../table/table.ts';
 import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
+import { EngineChanges } from './engine-changes.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -94,6 +95,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
   const engine = new PolicyEngine({ mode: record.policyMode });
+  const changes = new EngineChanges(engine);
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
@@ -104,9 +106,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodes = record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing));
   const localIdentities = (namedPorts: (identity: number) => readonly NamedPorts[]) => new LocalIdentities(
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
-    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine, nodeIdentities, networkIdentities, namedPorts },
+    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
-  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
+  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
   const addresses = new AddressSources({
     // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
     clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],
@@ -126,13 +128,15 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     endpoints, services: inputs.services.table, nodes: inputs.nodes.table,
   });
   const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
-  const regenerator = new Regenerator({
+  let oneMorePass = () => {};
+  const regenerator: Regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log,
     audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
     policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
+    forget: subject => engine.forget(subject),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices, record.audit),
     hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
@@ -140,6 +144,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     synced: isSynced,
     onPass: () => {
       enforcement.passed(policies.revision);
+      if (policies.settling && regenerator.failures.size === 0) oneMorePass();
       policyStatus.mark();
     },
   });
@@ -200,7 +205,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Loops: each marks and does its work in its own time.
   const loops = [
     policyStatus.run(),
-    regenerateLoop({ regenerator, inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table], signal, log }),
+    regenerateLoop({
+      regenerator, signal, log,
+      onFailed: message => {
+        enforcement.failed(message);
+        policyStatus.mark();
+      },
+      inputs: [endpoints, identities, ...policies.watched, inputs.ciliumEndpoints.table, inputs.pods.table, inputs.namespaces.table, { watch: onMark => { oneMorePass = onMark; return () => {}; } }],
+    }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
       name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
@@ -246,10 +258,11 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 async function regenerateLoop(options: {
   readonly regenerator: Regenerator;
   readonly inputs: readonly { watch(onMark: () => void): () => void }[];
+  readonly onFailed: (message: string) => void;
   readonly signal: AbortSignal;
   readonly log: Logger;
 }): Promise<void> {
-  const { regenerator, inputs, signal, log } = options;
+  const { regenerator, inputs, onFailed, signal, log } = options;
   const mark = new Signal();
   for (const input of inputs) input.watch(() => mark.mark());
   let nextMs: number | undefined = 0;
@@ -261,6 +274,7 @@ async function regenerateLoop(options: {
     try {
       nextMs = regenerator.run();
     } catch (error) {
+      onFailed(errorText(error));
       log.error('a pass failed; what was in force stays', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
       nextMs = 1_000;
     }

@@ -7,8 +7,10 @@ import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
+import type { Policy } from '../policy/policy.ts';
 import { Table } from '../table/table.ts';
 import { Enforcement } from './enforcement.ts';
+import { EngineChanges } from './engine-changes.ts';
 import type { Inputs } from './inputs.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { subjectKey } from './regenerate.ts';
@@ -27,10 +29,10 @@ function world() {
     return { table: tables.get(name) };
   } }) as unknown as Inputs;
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
-  const engine = new PolicyEngine();
+  const changes = new EngineChanges(new PolicyEngine());
   let compiled = 0;
   const policies = new PolicyInputs({
-    inputs, engine: Object.assign(engine, { setPolicies: (given: Parameters<PolicyEngine['setPolicies']>[0]) => { compiled++; PolicyEngine.prototype.setPolicies.call(engine, given); } }),
+    inputs, engine: Object.assign(changes, { upsertPolicy: (given: Policy) => { compiled++; EngineChanges.prototype.upsertPolicy.call(changes, given); } }),
     identities: new Table<Identity>('identities', i => String(i.id)), prefixes: new PrefixIdentities(), isSynced: () => true, clusterName: 'default',
   });
   const failures = new Map<string, { message: string }>();
@@ -68,6 +70,18 @@ test('a version is enforced after the pass that loaded it, not before', () => {
   assert.deepEqual([w.of('p')?.enforced, w.of('p')?.error], [false, 'not loaded into the kernel yet']);
   w.pass();
   assert.deepEqual(w.of('p'), { address: 'CiliumNetworkPolicy/shop/p', uid: 'u-p', generation: 1, resourceVersion: '101', errors: [], conditions: w.policies.versions()[0]?.policy.conditions, enforced: true });
+});
+
+test('a pass that failed is said of what it was to load, until one succeeds', () => {
+  const w = world();
+  w.apply(cnp('old', 1, 'web'));
+  w.pass();
+  w.apply(cnp('new', 1, 'web'));
+  w.policies.refresh();
+  w.enforcement.failed('no memory');
+  assert.deepEqual([w.of('old')?.enforced, w.of('new')?.enforced, w.of('new')?.pending, w.of('new')?.error], [true, false, undefined, 'a pass of the agent failed: no memory']);
+  w.pass();
+  assert.equal(w.of('new')?.enforced, true);
 });
 
 test('before the first lists nothing is said to be enforced', () => {
@@ -143,4 +157,12 @@ test('a change of an object\'s status compiles nothing; one of its annotations d
   w.apply({ ...object, metadata: { ...object.metadata, resourceVersion: '901', annotations: { 'policy.cirri.io/mode': 'audit' } } });
   w.pass();
   assert.equal(w.compiles(), before + 1);
+});
+
+test('a report says in which way a policy acts, where it is not simply in force', () => {
+  const w = world();
+  const object = cnp('p', 1, 'web');
+  w.apply({ ...object, metadata: { ...object.metadata, annotations: { 'policy.cirri.io/mode': 'shadow', 'policy.cirri.io/established': 'keep' } } });
+  w.pass();
+  assert.deepEqual([w.of('p')?.mode, w.of('p')?.keepEstablished, w.of('p')?.tier], ['shadow', true, undefined]);
 });

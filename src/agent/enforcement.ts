@@ -33,6 +33,8 @@ export interface EnforcementDependencies {
 interface Behind extends Failing {
   /** The last revision that its sets were loaded at; -1 when never. */
   readonly revision: number;
+  /** Whether any policy that selects it came later; asked once a pass. */
+  newer?: boolean;
 }
 
 interface Failing {
@@ -51,6 +53,7 @@ export class Enforcement {
   readonly #deps: EnforcementDependencies;
   readonly #behind = new Map<string, Behind>();
   #revision = -1;
+  #failure: string | undefined;
 
   constructor(dependencies: EnforcementDependencies) {
     this.#deps = dependencies;
@@ -68,14 +71,22 @@ export class Enforcement {
     for (const key of this.#behind.keys()) if (!failing.has(key)) this.#behind.delete(key);
     for (const [key, subject] of failing) this.#behind.set(key, { ...subject, revision: this.#behind.get(key)?.revision ?? (subject.hasSets ? this.#revision : -1) });
     this.#revision = revision;
+    this.#failure = undefined;
+  }
+
+  /** Instead of `passed`: what came since is not in force, and this is why. */
+  failed(message: string): void {
+    this.#failure = message;
   }
 
   of(version: PolicyVersion, all: Iterable<PolicyVersion>): Enforced {
-    if (this.#revision < version.revision) return { enforced: false, error: 'not loaded into the kernel yet', pending: true };
+    if (this.#revision < version.revision) {
+      return this.#failure === undefined ? { enforced: false, error: 'not loaded into the kernel yet', pending: true } : { enforced: false, error: `a pass of the agent failed: ${this.#failure}` };
+    }
     for (const behind of this.#behind.values()) {
       if (!selects(version.policy, behind)) continue;
       // Where no newer policy is to blame it is the peers that did not fit, and that concerns every policy of the subject.
-      if (version.revision > behind.revision || !anyNewer(all, behind)) return { enforced: false, error: behind.message };
+      if (version.revision > behind.revision || !(behind.newer ??= anyNewer(all, behind))) return { enforced: false, error: behind.message };
     }
     return { enforced: true };
   }

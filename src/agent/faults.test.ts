@@ -13,6 +13,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { silentLogger } from '../std/log.ts';
 import { parseAddr } from '../std/ip.ts';
 import { Table } from '../table/table.ts';
+import { EngineChanges } from './engine-changes.ts';
 import { Regenerator } from './regenerate.ts';
 
 /* Real kernel maps that are too small: what does not fit is a status and a word to the user; what was in force stays; when there is room it comes right by itself. */
@@ -31,7 +32,8 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
   engine.upsertIdentity(300, labels);
   const told: string[] = [];
   const audited = new Set<string>();
-  let stale = true;
+  const broken = { now: false };
+  const changes = new EngineChanges(engine);
   let synced = options.synced ?? true;
   const addresses = new AddressSources({ clusterPrefixes: [], apiServers: [], nodes: [], dualStack: true }, {
     local: endpoints, localPod: e => ({ addresses: endpointAddresses(e), identity: e.identity, since: e.createdAt }),
@@ -41,21 +43,24 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
   const regenerator = new Regenerator({
     maps, endpoints, log: silentLogger, audit: e => audited.has(e.podName), synced: () => synced,
     onTrouble: (about, message) => told.push(`${about.endpoint?.podName ?? about.address}: ${message}`),
-    refreshEngine: () => { const was = stale; stale = false; return was; },
-    compile: (subject, direction) => engine.compile(subject, direction),
+    refreshEngine: () => changes.take(),
+    forget: subject => engine.forget(subject),
+    compile: (subject, direction) => {
+      if (broken.now) throw new Error('no memory');
+      return engine.compile(subject, direction);
+    },
     subjectOf: () => ({ labels, namedPorts: new Map() }),
     hostRows: () => [],
     takeAddresses: () => addresses.take(),
   });
   return {
-    maps, endpoints, regenerator, told, audited,
+    maps, endpoints, regenerator, told, audited, broken,
     setSynced() { synced = true; },
     setPolicies(ports: number) {
       const result = parsePolicy({ kind: 'CiliumNetworkPolicy', metadata: { name: 'many', namespace: 'shop' }, spec: {
         endpointSelector: {}, ingress: Array.from({ length: ports }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: 'web' } }], toPorts: [{ ports: [{ port: String(1000 + 2 * i), protocol: 'TCP' }] }] })),
       } });
-      engine.setPolicies([result.policy!]);
-      stale = true;
+      changes.upsertPolicy(result.policy!);
     },
     [Symbol.dispose]() { for (const [, map] of opened) map.close(); },
   };
@@ -128,4 +133,20 @@ test('an endpoint is in audit from the pass after it was asked for until the pas
   next.setSynced();
   next.regenerator.run();
   assert.equal(audits(), false);
+});
+
+test('what could not be compiled leaves what was in force, and is tried again', () => {
+  using w = world({});
+  w.endpoints.upsert(pod(1));
+  w.setPolicies(1);
+  w.regenerator.run();
+  const before = w.regenerator.setsOf(pod(1))?.ingress.key;
+  w.setPolicies(3);
+  w.broken.now = true;
+  w.regenerator.run();
+  assert.deepEqual([w.regenerator.setsOf(pod(1))?.ingress.key, [...w.regenerator.failures.values()].map(failure => failure.message)], [before, ['no memory']]);
+  w.broken.now = false;
+  w.regenerator.run();
+  assert.notEqual(w.regenerator.setsOf(pod(1))?.ingress.key, before);
+  assert.equal(w.regenerator.failures.size, 0);
 });

@@ -15,6 +15,7 @@ import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
 import { lookup } from '../policy/evaluate.ts';
 import { Table } from '../table/table.ts';
+import { EngineChanges } from './engine-changes.ts';
 import type { Inputs } from './inputs.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -34,11 +35,13 @@ function world() {
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const identities = new Table<Identity>('identities', i => String(i.id));
   const [engine, prefixes, nodeIdentities, networkIdentities] = [new PolicyEngine(), new PrefixIdentities(), new NodeIdentities(), new NetworkIdentities()];
+  const changes = new EngineChanges(engine);
   const ciliumEndpoints = inputs.ciliumEndpoints.table as Table<CiliumEndpoint>;
-  const policies = new PolicyInputs({
-    inputs, engine, identities, prefixes, isSynced: () => true, clusterName: 'default',
+  let allFlipped = true;
+  const policies: PolicyInputs = new PolicyInputs({
+    inputs, engine: changes, identities, prefixes, isSynced: () => true, clusterName: 'default',
     local: namedPorts => new LocalIdentities({ nodes: nodeRecords, ownNodeAddress: '172.30.0.11', clusterName: 'default' },
-      { nodes: inputs.nodes.table, endpoints, ciliumEndpoints, identities, engine, nodeIdentities, networkIdentities, namedPorts }),
+      { nodes: inputs.nodes.table, endpoints, ciliumEndpoints, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => allFlipped }),
   });
   const sources = new AddressSources({
     clusterPrefixes: ['10.244.0.0/16'], apiServers: ['172.30.0.1'], dualStack: true,
@@ -49,7 +52,7 @@ function world() {
     isKnown: id => identityScope(id) !== 'cluster' || identities.has(String(id)), identities, prefixes, nodeIdentities, networkIdentities,
   });
   const rows = new Map<string, AddressRow>();
-  const pass = () => {
+  const onePass = () => {
     policies.refresh();
     const { rows: changed, gone } = sources.take();
     for (const row of changed) {
@@ -59,9 +62,15 @@ function world() {
     }
     for (const prefix of gone) rows.delete(prefix);
   };
+  const pass = () => {
+    onePass();
+    while (policies.settling && allFlipped) onePass();
+  };
   const row = (address: string) => rows.get(`${address}/32`)!;
   return {
-    inputs, endpoints, identities, pass, row,
+    inputs, endpoints, identities, pass, onePass, row,
+    setFlipped: (value: boolean) => { allFlipped = value; },
+    networkOf: (address: string) => [...(engine.identities.get(row(address).policyIdentity ?? 0)?.labels.keysOf('network') ?? [])],
     /** What the kernel would say of a connection of the subject's to an address. */
     egress: (address: string, port = 80) => lookup(engine.compile(subject, 'egress'), row(address).policyIdentity ?? row(address).identity, 6, port)!.verdict,
     ingress: (address: string) => lookup(engine.compile(subject, 'ingress'), row(address).identity, 6, 80)!.verdict,
@@ -95,6 +104,24 @@ test('networks select pods by their addresses, of this node and of others, and n
   w.inputs.adminNetworkPolicies.table.delete('p');
   w.pass();
   assert.deepEqual([w.row('10.244.2.5').policyIdentity, w.egress('10.244.2.5')], [undefined, 'allow']);
+});
+
+test('while old sets and new ones stand beside each other a number says what both ask for', () => {
+  const w = world();
+  const networks = (...prefixes: string[]) => w.inputs.adminNetworkPolicies.table.upsert({ ...anp({ action: 'Deny', to: [{ networks: prefixes }] }), metadata: { name: 'p', uid: 'u', generation: prefixes.length + prefixes[0]!.length } });
+  w.identities.upsert({ id: 300, labels: labels('db') });
+  w.inputs.ciliumEndpoints.table.upsert(pod('a', 300, '10.244.2.5', '172.30.0.12'));
+  networks('10.244.2.0/24');
+  w.pass();
+  networks('10.0.0.0/8');
+  w.onePass();
+  assert.deepEqual([w.networkOf('10.244.2.5'), w.egress('10.244.2.5')], [['10.244.2.0/24'], 'deny'], 'the rows change before the endpoints flip: the old sets must still find the pod');
+  w.setFlipped(false);
+  w.onePass();
+  assert.deepEqual(w.networkOf('10.244.2.5'), ['10.244.2.0/24'], 'an endpoint that could not flip still has them');
+  w.setFlipped(true);
+  w.onePass();
+  assert.deepEqual([w.networkOf('10.244.2.5'), w.egress('10.244.2.5')], [['10.0.0.0/8'], 'deny']);
 });
 
 test('a pod as a destination keeps its labels and the names of its ports', () => {

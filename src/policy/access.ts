@@ -2,13 +2,22 @@
  * All ports at once: what one party may reach at another, exactly. The rows of the two classes that meet cut the ports of
  * a protocol into ranges within which nothing changes; each is asked once.
  */
-import { peerIdentity } from './ends.ts';
+import { memberAt } from './connection.ts';
+import { identityOf, nodeOf } from './ends.ts';
 import type { End } from './ends.ts';
 import { maxPort, protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
 import type { World } from './world.ts';
 
-export interface PortSpan { readonly protocol: number; readonly start: number; readonly end: number }
+export interface PortSpan {
+  readonly protocol: number;
+  readonly start: number;
+  readonly end: number;
+  /** Passes only because a denial is reported and not enforced. */
+  readonly audit?: true;
+}
+
+type Ruling = 'allow' | 'audit' | 'deny';
 
 /** Sorted by protocol and port, not touching each other. */
 export type Access = readonly PortSpan[];
@@ -29,41 +38,50 @@ export class AccessTable {
   }
 
   between(from: End, to: End): Access {
-    const out = from.type === 'pod' ? this.#side(from, 'egress', to) : undefined;
-    const into = to.type === 'pod' ? this.#side(to, 'ingress', from) : undefined;
+    const out = this.#side(from, 'egress', to);
+    const into = this.#side(to, 'ingress', from);
     const key = `${out?.key ?? ''}|${into?.key ?? ''}`;
     const known = this.#known.get(key);
     if (known) return known;
-    const access = spansWhere([...(out?.cuts() ?? []), ...(into?.cuts() ?? [])], (protocol, port) => (out?.allows(protocol, port) ?? true) && (into?.allows(protocol, port) ?? true));
+    const access = spansWhere([...(out?.cuts() ?? []), ...(into?.cuts() ?? [])], (protocol, port) => weaker(out?.rules(protocol, port), into?.rules(protocol, port)));
     this.#known.set(key, access);
     return access;
   }
 
   /** What one end alone would let pass. */
   atOneEnd(subject: End, direction: Direction, peer: End): Access {
-    if (subject.type !== 'pod') return fullAccess;
     const side = this.#side(subject, direction, peer);
+    if (!side) return fullAccess;
     const known = this.#known.get(side.key);
     if (known) return known;
-    const access = spansWhere(side.cuts(), side.allows);
+    const access = spansWhere(side.cuts(), side.rules);
     this.#known.set(side.key, access);
     return access;
   }
 
-  #side(end: Extract<End, { type: 'pod' }>, direction: Direction, peer: End) {
-    const { subject } = this.#world.memberOf(end.pod)!;
-    const identity = peerIdentity(this.#world, direction, peer, end.pod);
-    const { set, audit, rows } = this.#world.indexed(subject, direction);
+  #side(end: End, direction: Direction, peer: End) {
+    const member = memberAt(this.#world, end, peer);
+    if (!member) return undefined;
+    const identity = identityOf(this.#world, peer, direction, nodeOf(end, peer));
+    const { set, rows } = this.#world.indexed(member.subject, direction);
     const number = set.classes.get(identity) ?? 0;
     return {
-      key: `${set.key}/${number}${audit ? ' audit' : ''}`,
+      key: `${set.key}/${number}/${member.audit === undefined ? '' : 'audit'}`,
       cuts: () => (rows.get(number) ?? []).map(row => ({ protocol: row.protocol, start: row.port, end: row.port | (0xffff >>> row.portBits) })),
-      allows: (protocol: number, port: number) => this.#world.decide(subject, direction, identity, protocol, port).verdict === 'allow',
+      rules: (protocol: number, port: number): Ruling => {
+        const { verdict } = this.#world.judge(member, direction, identity, protocol, port);
+        return verdict === 'redirect' ? 'allow' : verdict;
+      },
     };
   }
 }
 
-function spansWhere(cuts: readonly { readonly protocol: number | null; readonly start: number; readonly end: number }[], allows: (protocol: number, port: number) => boolean): Access {
+/** What two ends say together; an end without policies says nothing. */
+function weaker(a: Ruling = 'allow', b: Ruling = 'allow'): Ruling {
+  return a === 'deny' || b === 'deny' ? 'deny' : a === 'audit' || b === 'audit' ? 'audit' : 'allow';
+}
+
+function spansWhere(cuts: readonly { readonly protocol: number | null; readonly start: number; readonly end: number }[], rules: (protocol: number, port: number) => Ruling): Access {
   return accessProtocols.flatMap(protocol => {
     const last = lastOf(protocol);
     const starts = new Set([0]);
@@ -73,7 +91,10 @@ function spansWhere(cuts: readonly { readonly protocol: number | null; readonly 
       if (cut.end < last) starts.add(cut.end + 1);
     }
     const sorted = [...starts].sort((a, b) => a - b);
-    return merge(sorted.flatMap((start, i) => (allows(protocol, start) ? [{ protocol, start, end: (sorted[i + 1] ?? last + 1) - 1 }] : [])));
+    return merge(sorted.flatMap((start, i) => {
+      const ruling = rules(protocol, start);
+      return ruling === 'deny' ? [] : [{ protocol, start, end: (sorted[i + 1] ?? last + 1) - 1, ...(ruling === 'audit' && { audit: true as const }) }];
+    }));
   });
 }
 
@@ -81,13 +102,13 @@ function merge(spans: readonly PortSpan[]): Access {
   const merged: PortSpan[] = [];
   for (const span of spans) {
     const before = merged.at(-1);
-    if (before && before.protocol === span.protocol && before.end + 1 === span.start) merged[merged.length - 1] = { ...before, end: span.end };
+    if (before && before.protocol === span.protocol && before.audit === span.audit && before.end + 1 === span.start) merged[merged.length - 1] = { ...before, end: span.end };
     else merged.push(span);
   }
   return merged;
 }
 
-/** What `a` allows and `b` does not. */
+/** What `a` allows and `b` does not; a mark of audit is no difference. */
 export function subtract(a: Access, b: Access): Access {
   return a.flatMap(span => {
     let rest: PortSpan[] = [span];
@@ -108,19 +129,26 @@ export function sameAccess(a: Access, b: Access): boolean {
   return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** `all`, `-`, `80/TCP, 8000-8080/UDP, all ICMP`. */
+/** What `is` only audits and `was` allowed outright. */
+export function newlyAudited(is: Access, was: Access): Access {
+  const [audited, outright] = [is.filter(s => s.audit), was.filter(s => !s.audit)];
+  return subtract(audited, subtract(audited, outright));
+}
+
+/** `all`, `-`, `80/TCP, 8000-8080/UDP, all ICMP`; what only audit lets pass is marked. */
 export function accessText(access: Access): string {
   if (access.length === 0) return '-';
   if (sameAccess(access, fullAccess)) return 'all';
+  if (access.every(s => s.audit) && sameAccess(access.map(({ audit: _, ...span }) => span), fullAccess)) return 'all (audit)';
   return accessWords(access).join(', ');
 }
 
 export function accessWords(access: Access): readonly string[] {
-  return access.map(({ protocol, start, end }) => {
+  return access.map(({ protocol, start, end, audit }) => {
     const name = protocolName(protocol);
-    if (start === 0 && end === lastOf(protocol)) return `all ${name}`;
     const range = start === end ? `${start}` : `${start}-${end}`;
-    return protocol === 1 || protocol === 58 ? `${name} type ${range}` : `${range}/${name}`;
+    const words = start === 0 && end === lastOf(protocol) ? `all ${name}` : protocol === 1 || protocol === 58 ? `${name} type ${range}` : `${range}/${name}`;
+    return audit ? `${words} (audit)` : words;
   });
 }
 

@@ -3,19 +3,22 @@
  * to a pod and its port, as the datapath does it.
  */
 import { CirriError } from '../std/errors.ts';
-import type { Subject } from './compile.ts';
-import { peerIdentity, portText, targetPort } from './ends.ts';
+import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
+import type { HttpRequest } from './http.ts';
 import { protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
+import { requestPasses } from './requests.ts';
 import type { ScenarioPod } from './scenario.ts';
-import type { Decision, World } from './world.ts';
+import type { Decision, Member, World } from './world.ts';
 
 /** What one end says. */
 export interface Step extends Decision {
   readonly direction: Direction;
-  readonly pod: ScenarioPod;
-  readonly subject: Subject;
+  /** Whose policies are asked: a pod, or a node where policies are for nodes. */
+  readonly end: End;
+  readonly pod?: ScenarioPod;
+  readonly member: Member;
   readonly peer: End;
   readonly identity: number;
   readonly protocol: number;
@@ -23,7 +26,11 @@ export interface Step extends Decision {
   readonly port: number;
   /** `policies/web.yaml:12` of the rule. */
   readonly place?: string;
+  /** Where the rules are about requests: whether they let the one that was asked about pass. */
+  readonly request?: 'passes' | 'refused';
 }
+
+export type LegVerdict = 'allow' | 'audit' | 'deny';
 
 /** From one party to one party. */
 export interface Leg {
@@ -31,7 +38,8 @@ export interface Leg {
   readonly to: End;
   readonly protocol: number;
   readonly port: number;
-  readonly verdict: 'allow' | 'deny';
+  /** `audit`: passes, and an end reports it, because its denial is not enforced. */
+  readonly verdict: LegVerdict;
   /** Empty where no end is a pod: nobody asks. */
   readonly steps: readonly Step[];
 }
@@ -41,35 +49,68 @@ export interface Connection {
   readonly to: Target;
   readonly asked: PortOfConnection;
   /** `mixed`: the name stands for parties that are treated differently. */
-  readonly verdict: 'allow' | 'deny' | 'mixed';
+  readonly verdict: LegVerdict | 'mixed';
   readonly legs: readonly Leg[];
   readonly notes: readonly string[];
 }
 
-export function connect(world: World, from: Target, to: Target, asked: PortOfConnection): Connection {
+/** `request` is for worlds with a proxy: whether HTTP rules let it pass counts too. */
+export function connect(world: World, from: Target, to: Target, asked: PortOfConnection, request?: HttpRequest): Connection {
   const legs = from.ends.flatMap(source => to.ends.flatMap(destination => {
     const port = portAt(to, destination, asked);
-    return port === undefined ? [] : [leg(world, source, destination, asked.protocol, port)];
+    return port === undefined ? [] : [leg(world, source, destination, asked.protocol, port, request)];
   }));
   if (legs.length === 0) throw noSuchPort(to, asked);
   const verdicts = new Set(legs.map(l => l.verdict));
   const verdict = verdicts.size > 1 ? 'mixed' : legs[0]!.verdict;
-  return { from, to, asked, verdict, legs, notes: [...from.notes, ...to.notes, ...translationNote(to, asked, legs)] };
+  return { from, to, asked, verdict, legs, notes: [...new Set([...from.notes, ...to.notes, ...translationNote(to, asked, legs), ...legs.flatMap(l => addressNotes(world, l))])] };
 }
 
-export function leg(world: World, from: End, to: End, protocol: number, port: number): Leg {
-  const steps: Step[] = [];
-  if (from.type === 'pod') steps.push(step(world, from.pod, 'egress', to, protocol, port));
-  if (to.type === 'pod') steps.push(step(world, to.pod, 'ingress', from, protocol, port));
-  return { from, to, protocol, port, verdict: steps.some(s => s.verdict === 'deny') ? 'deny' : 'allow', steps };
+export function leg(world: World, from: End, to: End, protocol: number, port: number, request?: HttpRequest): Leg {
+  const steps = [
+    ...stepsAt(world, from, 'egress', to, protocol, port, request),
+    ...stepsAt(world, to, 'ingress', from, protocol, port, request),
+  ];
+  const verdict = steps.some(s => s.verdict === 'deny') ? 'deny' : steps.some(s => s.verdict === 'audit') ? 'audit' : 'allow';
+  return { from, to, protocol, port, verdict, steps };
 }
 
-export function step(world: World, pod: ScenarioPod, direction: Direction, peer: End, protocol: number, port: number): Step {
-  const { subject } = world.memberOf(pod)!;
-  const identity = peerIdentity(world, direction, peer, pod);
-  const decision = world.decide(subject, direction, identity, protocol, port);
+/** Whose policies an end brings with it: a pod's; a node's where there are policies for nodes. */
+export function memberAt(world: World, end: End, other: End): Member | undefined {
+  if (end.type === 'pod') return world.memberOf(end.pod);
+  const node = end.type === 'node' && world.restrictsNodes ? nodeOf(end, other) : undefined;
+  return node === undefined ? undefined : world.nodeMember(node);
+}
+
+/** One answer, or none from an end that has no policies. */
+function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, request?: HttpRequest): readonly Step[] {
+  const member = memberAt(world, end, peer);
+  if (!member) return [];
+  const identity = identityOf(world, peer, direction, nodeOf(end, peer));
+  const decision = judged(world, member, direction, identity, protocol, port, request);
   const place = world.placeOf(decision.rule);
-  return { direction, pod, subject, peer, identity, protocol, port, ...decision, ...(place !== undefined && { place }) };
+  return [{ direction, end, ...(end.type === 'pod' && { pod: end.pod }), member, peer, identity, protocol, port, ...decision, ...(place !== undefined && { place }) }];
+}
+
+/** `shop/web`, `node n1`. */
+export function stepAt({ end }: Step): string {
+  return end.type === 'node' && end.node !== undefined && !end.text.includes('/') ? `node ${end.node}` : end.text;
+}
+
+function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, request: HttpRequest | undefined): Decision & Pick<Step, 'request'> {
+  const decision = world.judge(member, direction, identity, protocol, port);
+  if (decision.verdict !== 'redirect' || !request) return decision;
+  const around = { policies: world.policies, services: world.scenario.services, cidrGroups: world.scenario.groups, options: world.options };
+  const passes = requestPasses(around, member.subject, direction, world.viewOf(identity), protocol, port, request);
+  return { ...decision, verdict: passes ? 'allow' : 'deny', request: passes ? 'passes' : 'refused' };
+}
+
+/** What could not be asked for want of an address. */
+function addressNotes(world: World, { to, steps }: Leg): readonly string[] {
+  if (to.type !== 'pod' || to.pod.addresses.length > 0) return [];
+  const egress = steps.find(s => s.direction === 'egress');
+  const asksForNetworks = egress && world.engine.rulesFor(egress.member.subject, 'egress').some(({ rule }) => rule.peers !== 'any' && rule.peers.some(p => p.type === 'cidr' && p.pods));
+  return asksForNetworks ? [`${to.text} has no address yet: rules with networks, which select pods by their addresses, were not compared with it`] : [];
 }
 
 function portAt(to: Target, end: End, asked: PortOfConnection): number | undefined {

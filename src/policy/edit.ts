@@ -2,7 +2,7 @@
 
 export interface Edit {
   readonly op: 'add' | 'remove';
-  /** `spec.ingress[0].toPorts[0].ports[-]`: `[-]` is after the last. */
+  /** `spec.ingress[0].toPorts[0].ports[-]`: `[-]` is after the last; what is added at a number goes before the one there. */
   readonly path: string;
   readonly value?: unknown;
 }
@@ -23,9 +23,9 @@ export function valueAt(object: unknown, path: string): unknown {
   return pathSteps(path).reduce<unknown>((at, step) => (typeof at === 'object' && at !== null ? (at as Record<string | number, unknown>)[step] : undefined), object);
 }
 
-/** A changed copy. What is missing on the way is made. */
+/** A changed copy. What is missing on the way is made. Parts that were one object (anchors of YAML) are copies of their own. */
 export function applyEdits<T>(object: T, edits: readonly Edit[]): T {
-  const copy = structuredClone(object);
+  const copy = JSON.parse(JSON.stringify(object)) as T;
   for (const edit of edits) applyEdit(copy as Record<string, unknown>, edit);
   return copy;
 }
@@ -42,7 +42,7 @@ function applyEdit(object: Record<string, unknown>, edit: Edit): void {
   if (edit.op === 'remove') {
     if (Array.isArray(at)) at.splice(Number(last), 1);
     else delete (at as Record<string, unknown>)[last];
-  } else if (Array.isArray(at)) at.push(structuredClone(edit.value));
+  } else if (Array.isArray(at)) at.splice(typeof last === 'number' ? last : at.length, 0, structuredClone(edit.value));
   else (at as Record<string, unknown>)[last] = structuredClone(edit.value);
 }
 

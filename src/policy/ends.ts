@@ -12,10 +12,13 @@ import { kubernetesLabels } from './scenario.ts';
 import { entityIdentities } from './world.ts';
 import type { World } from './world.ts';
 
-/** One party. A node is the local host to its own pods and a remote node to all others. */
+/**
+ * One party. A node is the local host to its own pods and a remote node to all others; `host` is whichever node the other end
+ * is on.
+ */
 export type End =
   | { readonly type: 'pod'; readonly text: string; readonly pod: ScenarioPod }
-  | { readonly type: 'node'; readonly text: string; readonly node: string | undefined }
+  | { readonly type: 'node'; readonly text: string; readonly node: string | undefined; readonly local?: true }
   | { readonly type: 'identity'; readonly text: string; readonly identity: number; readonly prefix?: string };
 
 /** What a name stands for: several parties where a workload's pods differ, or a prefix is cut by policies. */
@@ -30,9 +33,10 @@ export function resolveEnd(world: World, text: string, namespace = 'default'): T
   const bare = text.trim();
   const service = /^(?:service|svc)[\s:/]+(.+)$/.exec(bare)?.[1] ?? /^([^.\s]+\.[^.\s]+)\.svc(?:\..*)?$/.exec(bare)?.[1]?.split('.').reverse().join('/');
   if (service !== undefined) return serviceTarget(world, service, namespace);
+  if (bare === 'host') return { text: bare, ends: [hostEnd(world)], notes: [] };
   if (Object.hasOwn(entityIdentities, bare)) return { text: bare, ends: [identityEnd(bare, entityIdentities[bare]!)], notes: [] };
   const node = /^node[\s:/]+(.+)$/.exec(bare)?.[1];
-  if (node !== undefined) return { text: bare, ends: [{ type: 'node', text: bare, node }], notes: [] };
+  if (node !== undefined) return nodeTarget(world, bare, node);
   if (isAddr(bare)) return addressTarget(world, bare);
   const prefix = prefixOf(bare);
   if (prefix) return prefixTarget(world, prefix);
@@ -53,19 +57,31 @@ export function identityEnd(text: string, identity: number, prefix?: string): En
   return { type: 'identity', text, identity, ...(prefix !== undefined && { prefix }) };
 }
 
-/** The identity that an end has in the eyes of a pod (or of nobody in particular). */
-export function identityOf(world: World, end: End, seenFrom?: ScenarioPod): number {
+/** The node that an end is or is on, as far as that is known; `host` is on the node of the other end. */
+export function nodeOf(end: End, other?: End): string | undefined {
+  if (end.type === 'pod') return end.pod.node;
+  if (end.type !== 'node') return undefined;
+  return end.node ?? (end.local && other ? nodeOf(other) : undefined);
+}
+
+/**
+ * The identity that a peer has in the eyes of a subject on a node (or of nobody in particular). At egress, where it is the
+ * destination, policies may know a pod by its address too.
+ */
+export function identityOf(world: World, end: End, direction: Direction, seenFrom?: string): number {
   switch (end.type) {
-    case 'pod': return world.memberOf(end.pod)!.identity;
-    case 'node': return end.node !== undefined && seenFrom?.node === end.node ? reserved.host : reserved.remoteNode;
+    case 'pod': return world.memberOf(end.pod)![direction === 'egress' ? 'destination' : 'identity'];
+    case 'node': return nodeIdentity(world, end, seenFrom);
     // Policies decide which prefixes have identities of their own: another world may give it another one.
     case 'identity': return end.prefix === undefined ? end.identity : world.identityOfPrefix(end.prefix);
   }
 }
 
-/** The identity by which a policy of `subject` knows a peer: at egress, a pod may be known by its address too. */
-export function peerIdentity(world: World, direction: Direction, peer: End, subject: ScenarioPod): number {
-  return direction === 'egress' && peer.type === 'pod' ? world.memberOf(peer.pod)!.destination : identityOf(world, peer, subject);
+function nodeIdentity(world: World, end: Extract<End, { type: 'node' }>, seenFrom: string | undefined): number {
+  if (end.local) return (seenFrom !== undefined && world.nodeMember(seenFrom)?.identity) || reserved.host;
+  if (end.node === undefined) return reserved.remoteNode;
+  const member = world.nodeMember(end.node);
+  return seenFrom === end.node ? member?.identity ?? reserved.host : member?.remote ?? reserved.remoteNode;
 }
 
 /** `ns/name` of a pod, else of a workload; without a namespace, of the one given. */
@@ -92,6 +108,19 @@ export function targetPort(service: ScenarioService, protocol: number, port: num
 }
 
 // ---- kinds of names ----
+
+/** Where there is one node, that is it. */
+function hostEnd({ scenario: { nodes } }: World): End {
+  return { type: 'node', text: 'host', node: nodes.length === 1 ? nodes[0]!.name : undefined, local: true };
+}
+
+/** A node that was not read may still be one that pods are on. */
+function nodeTarget(world: World, text: string, node: string): Target {
+  const known = new Set([...world.scenario.nodes.map(n => n.name), ...world.scenario.pods.flatMap(p => p.node ?? [])]);
+  if (known.size > 0 && !known.has(node)) throw new CirriError('ERR_END', `there is no node ${node}`, { mend: `nodes: ${[...known].sort().slice(0, 8).join(', ')}` });
+  const read = world.nodeMember(node) !== undefined;
+  return { text, ends: [{ type: 'node', text, node }], notes: read || !world.tellsNodesApart ? [] : [`the labels of node ${node} were not read: policies that select nodes were not asked about it`] };
+}
 
 function serviceTarget(world: World, text: string, namespace: string): Target {
   const { ns, name } = splitName(text, namespace);

@@ -96,13 +96,12 @@ function firstRule(question: Question, rules: readonly Rule[]): Answer | undefin
 /** Tier normal: deny, unmet authentication, allow, what the proxy is needed for. The narrowest names the verdict. */
 function strongestRule(question: Question, rules: readonly Rule[]): Answer | undefined {
   const provides = question.world.options?.provides;
-  const allowing: readonly Effect[] = provides?.authentication ? ['unauthenticated', 'allow'] : ['allow'];
   const groups: readonly (readonly [readonly Effect[], Answer['verdict']])[] = [
-    [['deny'], 'deny'], ...(provides?.authentication ? [] : [[['unauthenticated'], 'deny'] as const]), [allowing, 'allow'], [['unproxied'], provides?.proxy ? 'redirect' : 'deny'],
+    [['deny'], 'deny'], [['unauthenticated'], 'deny'], [['allow'], 'allow'], [['unproxied'], provides?.proxy ? 'redirect' : 'deny'],
   ];
   for (const [effects, verdict] of groups) {
     let best: { rule: Rule; ports: number } | undefined;
-    for (const rule of rules.filter(r => effects.includes(r.effect))) {
+    for (const rule of rules.filter(r => effects.includes(conditionOf(r, provides)))) {
       const ports = applies(question, rule);
       if (ports === undefined) continue;
       const better = !best || ports < best.ports || (ports === best.ports && best.rule.peers === 'any' && rule.peers !== 'any');
@@ -113,11 +112,16 @@ function strongestRule(question: Question, rules: readonly Rule[]): Answer | und
   return undefined;
 }
 
+/** With authentication, a rule that requires it is a plain one, or one that only waits for the proxy. */
+function conditionOf({ effect, proxied }: Rule, provides: EngineOptions['provides']): Effect {
+  return effect !== 'unauthenticated' || !provides?.authentication ? effect : proxied ? 'unproxied' : 'allow';
+}
+
 /** What an effect comes to: conditions that nobody can check deny. */
 function meaningOf(rule: Rule, { options }: Pick<World, 'options'>): Answer['verdict'] {
-  if (rule.effect === 'unproxied') return options?.provides?.proxy ? 'redirect' : 'deny';
-  if (rule.effect === 'unauthenticated') return options?.provides?.authentication ? 'allow' : 'deny';
-  return rule.effect;
+  const effect = conditionOf(rule, options?.provides);
+  if (effect === 'unproxied') return options?.provides?.proxy ? 'redirect' : 'deny';
+  return effect === 'unauthenticated' ? 'deny' : effect;
 }
 
 function applies({ world, subject, peer, protocol, port }: Question, rule: Rule): number | undefined {

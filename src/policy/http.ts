@@ -1,5 +1,7 @@
 /** HTTP rules as policies state them, decided for one request: for simulation and tests, and the proxy's oracle. */
 
+export type L7Type = 'http' | 'dns' | 'kafka' | 'l7proto';
+
 export interface HttpRule {
   /** Expressions over the whole of the method, the path with its query, and the authority. Absent: any. */
   readonly method?: string;

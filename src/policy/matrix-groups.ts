@@ -10,7 +10,8 @@ export interface Group {
   readonly members: readonly number[];
 }
 
-export type CellKind = 'all' | 'some' | 'none' | 'same';
+/** `audit`: passes, at some port only because its denial is in audit. */
+export type CellKind = 'all' | 'some' | 'audit' | 'none' | 'same';
 
 export interface GroupCell {
   readonly kind: CellKind;
@@ -34,7 +35,7 @@ export function groupsOf(parties: readonly Party[]): readonly Group[] {
 
 export function cellKind(access: Access | undefined): CellKind {
   if (access === undefined) return 'same';
-  return access.length === 0 ? 'none' : sameAccess(access, fullAccess) ? 'all' : 'some';
+  return access.length === 0 ? 'none' : access.some(span => span.audit) ? 'audit' : sameAccess(access, fullAccess) ? 'all' : 'some';
 }
 
 /** `all` when every pair may talk on every port, `none` when no pair may on any. */

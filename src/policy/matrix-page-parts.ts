@@ -1,8 +1,8 @@
 /** Style and script of the matrix page, as they go into it. */
 
 export const pageStyle = `
-:root{color-scheme:light dark;--paper:#fff;--ink:#1f2933;--faint:#5f6b78;--line:#dde2e8;--raised:#f5f7f9;--all:#2e7d5b;--on-all:#fff;--some:#e0b04f;--on-some:#1f2933;--none:#e9ecef;--mark:#1d5fd1;--hover:#eaf1fd}
-@media (prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e4e9ee;--faint:#98a4b1;--line:#323a44;--raised:#1b2027;--all:#3c9a70;--on-all:#fff;--some:#c9973a;--on-some:#14181d;--none:#262d35;--mark:#7fb0ff;--hover:#22324b}}
+:root{color-scheme:light dark;--paper:#fff;--ink:#1f2933;--faint:#5f6b78;--line:#dde2e8;--raised:#f5f7f9;--all:#2e7d5b;--on-all:#fff;--some:#e0b04f;--on-some:#1f2933;--audit:#5c6ec2;--none:#e9ecef;--mark:#1d5fd1;--hover:#eaf1fd}
+@media (prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e4e9ee;--faint:#98a4b1;--line:#323a44;--raised:#1b2027;--all:#3c9a70;--on-all:#fff;--some:#c9973a;--on-some:#14181d;--audit:#7485d8;--none:#262d35;--mark:#7fb0ff;--hover:#22324b}}
 *{box-sizing:border-box}
 html,body{height:100%;margin:0}
 body{display:flex;flex-direction:column;background:var(--paper);color:var(--ink);font:14px/1.45 system-ui,"Segoe UI",Helvetica,Arial,sans-serif}
@@ -17,7 +17,7 @@ button{cursor:pointer}
 button:disabled{opacity:.45;cursor:default}
 .legend{margin-left:auto;color:var(--faint);white-space:nowrap}
 .legend i{display:inline-block;width:14px;height:14px;border-radius:3px;vertical-align:-2px;margin:0 5px 0 14px}
-.all{background:var(--all);color:var(--on-all)}.some{background:var(--some);color:var(--on-some)}.none{background:var(--none)}
+.all{background:var(--all);color:var(--on-all)}.some{background:var(--some);color:var(--on-some)}.audit{background:var(--audit);color:#fff}.none{background:var(--none)}
 main{flex:1;overflow:auto;outline:none;min-height:0}
 table{border-collapse:separate;border-spacing:2px;margin:0 24px 16px 0}
 th{font-weight:400;white-space:nowrap}

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Script } from 'node:vm';
 import { pageScript } from './matrix-page-parts.ts';
 import { matrixHtml, pageData } from './matrix-page.ts';
-import { pictureParties } from './matrix-picture.ts';
+import { matrixSvg, pictureParties } from './matrix-picture.ts';
 import { computeMatrix } from './matrix.ts';
 import { readScenario } from './scenario.ts';
 import { World } from './world.ts';
@@ -23,6 +23,16 @@ test("the page's data says of each pair what the matrix says, and why not", () =
   assert.equal(cell(0, 1)!.kind, 'all');
   assert.equal(cell(0, 0)!.kind, 'same');
   assert.equal(open, true);
+});
+
+test('what passes only in audit has a colour and a place in the legend of its own', () => {
+  const audited = { ...closed, metadata: { ...closed.metadata, annotations: { 'policy.cirri.io/mode': 'audit' } } };
+  const matrix = matrixOf(pod('a', 'x'), pod('a', 'y'), audited);
+  const { rows, cells } = pageData(matrix);
+  assert.deepEqual([cells[rows[1]![0]!]!.kind, cells[rows[1]![0]!]!.words.includes('all UDP (audit)'), cells[rows[0]![1]!]!.kind], ['audit', true, 'all']);
+  assert.match(matrixHtml(matrix, 't'), /class="audit"><\/i>in audit/);
+  assert.match(matrixSvg(matrix, 't'), /<rect class="audit"/);
+  assert.doesNotMatch(matrixHtml(matrixOf(pod('a', 'x'), closed), 't'), /<\/i>in audit/);
 });
 
 test('equal cells are written once, and a large cluster begins with closed namespaces', () => {

@@ -45,7 +45,9 @@ export function pageData({ parties, access }: Matrix, options: PageOptions = {})
 }
 
 export function matrixHtml(matrix: Matrix, title: string, options: PageOptions = {}): string {
-  const data = JSON.stringify(pageData(matrix, options)).replaceAll('<', '\\u003c');
+  const page = pageData(matrix, options);
+  const data = JSON.stringify(page).replaceAll('<', '\\u003c');
+  const hasAudit = page.cells.some(cell => cell.kind === 'audit');
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeXml(title)}</title>
 <style>${pageStyle}</style></head><body>
@@ -55,7 +57,7 @@ export function matrixHtml(matrix: Matrix, title: string, options: PageOptions =
 <div class="bar">
 <input id="search" type="search" placeholder="filter workloads, namespaces, addresses" aria-label="filter">
 <button id="open" type="button">open all</button><button id="close" type="button">close all</button>
-<span class="legend"><i class="all"></i>everything <i class="some"></i>some ports <i class="none"></i>nothing</span>
+<span class="legend"><i class="all"></i>everything <i class="some"></i>some ports <i class="none"></i>nothing${hasAudit ? ' <i class="audit"></i>in audit: passes, and is reported' : ''}</span>
 </div>
 </header>
 <main id="grid" tabindex="-1"></main>

@@ -29,7 +29,8 @@ export function matrixSvg(matrix: Matrix, title: string): string {
   const left = Math.ceil(longest * letterWidth) + 24;
   const slant = Math.ceil(longest * letterWidth * 0.72) + 20;
   const top = 64 + slant;
-  const width = Math.max(left + labels.length * cell.width + slant, left + 420, title.length * 10 + 60);
+  const withAudit = cells.flat().some(drawn => drawn.kind === 'audit');
+  const width = Math.max(left + labels.length * cell.width + slant, left + (withAudit ? 600 : 420), title.length * 10 + 60);
   const height = top + labels.length * cell.height + 56;
   const columns = labels.map((label, j) => `<text class="label" transform="translate(${left + j * cell.width + cell.width / 2} ${top - 10}) rotate(-45)">${escapeXml(label)}</text>`);
   const rows = labels.map((label, i) => {
@@ -44,14 +45,14 @@ export function matrixSvg(matrix: Matrix, title: string): string {
 ${columns.join('\n')}
 ${rows.join('\n')}
 ${lines(parted, labels.length, left, top)}
-${legend(left, top + labels.length * cell.height + 22)}
+${legend(left, top + labels.length * cell.height + 22, withAudit)}
 </svg>
 `;
 }
 
 /** Light, and dark where the reader's screen is. */
-const style = '.paper{fill:#fff}.label{fill:#1f2933}.faint{fill:#6b7785}.part{stroke:#9aa5b1}.all{fill:#2e7d5b}.some{fill:#e0b04f}.none{fill:#e9ecef}.same{fill:none}.on-all{fill:#fff}.on-some{fill:#1f2933}'
-  + '@media (prefers-color-scheme:dark){.paper{fill:#14181d}.label{fill:#e4e9ee}.faint{fill:#98a4b1}.part{stroke:#56616d}.all{fill:#3c9a70}.some{fill:#c9973a}.none{fill:#262d35}.on-all{fill:#fff}.on-some{fill:#14181d}}';
+const style = '.paper{fill:#fff}.label{fill:#1f2933}.faint{fill:#6b7785}.part{stroke:#9aa5b1}.all{fill:#2e7d5b}.some{fill:#e0b04f}.audit{fill:#5c6ec2}.none{fill:#e9ecef}.same{fill:none}.on-all,.on-audit{fill:#fff}.on-some{fill:#1f2933}'
+  + '@media (prefers-color-scheme:dark){.paper{fill:#14181d}.label{fill:#e4e9ee}.faint{fill:#98a4b1}.part{stroke:#56616d}.all{fill:#3c9a70}.some{fill:#c9973a}.audit{fill:#7485d8}.none{fill:#262d35}.on-all{fill:#fff}.on-some{fill:#14181d}}';
 
 function byParty({ parties, access }: Matrix): Drawing {
   return {
@@ -90,7 +91,8 @@ function cellSvg({ kind, text, title }: DrawnCell, x: number, y: number): string
   return `<g><title>${escapeXml(title)}</title>${box}${label}</g>`;
 }
 
-function shorten(text: string, words: number): string {
+function shorten(full: string, words: number): string {
+  const text = full.replaceAll(' (audit)', '');
   if (text.length <= cellLetters) return text;
   const first = text.split(', ')[0]!;
   return words > 1 && first.length <= cellLetters - 3 ? `${first} +${words - 1}` : words === 1 ? '1 range' : `${words} ranges`;
@@ -104,8 +106,8 @@ function lines(parted: readonly number[], count: number, left: number, top: numb
   }).join('\n');
 }
 
-function legend(x: number, y: number): string {
-  return ([['all', 'everything'], ['some', 'some ports'], ['none', 'nothing']] as const)
+function legend(x: number, y: number, withAudit: boolean): string {
+  return ([['all', 'everything'], ['some', 'some ports'], ['none', 'nothing'], ...(withAudit ? [['audit', 'in audit: passes, and is reported'] as const] : [])] as const)
     .map(([kind, text], i) => `<rect class="${kind}" x="${x + i * 120}" y="${y}" width="16" height="16" rx="3"/><text x="${x + i * 120 + 23}" y="${y + 13}" class="faint">${text}</text>`).join('');
 }
 

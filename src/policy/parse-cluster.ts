@@ -24,6 +24,10 @@ export type ClusterPolicyKind = Extract<PolicyKind, 'AdminNetworkPolicy' | 'Base
 
 export const clusterPolicyKinds: readonly ClusterPolicyKind[] = ['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy'];
 
+export function isClusterPolicy(kind: PolicyKind): kind is ClusterPolicyKind {
+  return (clusterPolicyKinds as readonly PolicyKind[]).includes(kind);
+}
+
 interface Dialect {
   readonly fields: readonly string[];
   readonly actions: Readonly<Record<string, Effect>>;
@@ -135,7 +139,7 @@ function parseRule(context: RuleContext, dialect: Dialect, value: unknown, path:
   const ports = parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports));
   if (ports !== 'any' && ports.some(port => 'name' in port)) refuseNameless(context, peerList, `${path}.${peerField}`);
   const notEnforced = peers.some(isName) ? { notEnforced: 'domainNames need names learned from DNS' } : {};
-  return { address: `${context.address}/${path}`, path, direction, effect, peers, ports, ...notEnforced };
+  return { address: `${context.address}/${path}`, path, ...(name && { name }), direction, effect, peers, ports, ...notEnforced };
 }
 
 /** Only pods have ports with names. */

@@ -2,9 +2,7 @@
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { matchNameFault, matchPatternFault } from './fqdn.ts';
-import type { HeaderRule, HttpRule } from './http.ts';
-
-export type L7Type = 'http' | 'dns' | 'kafka' | 'l7proto';
+import type { HeaderRule, HttpRule, L7Type } from './http.ts';
 
 export interface L7Rules {
   readonly type: L7Type;

@@ -77,8 +77,8 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
   if (direction === 'egress') eachIfAny('Services', (value, p) => parseServicePeer(reader, value, p));
   eachIfAny('Groups', (value, p) => {
     parseGroup(reader, value, p);
-    notEnforced = 'cloud groups are not resolved';
-    condition(options, 'GroupsNotEnforced', p, `cloud groups are not resolved: ${options.deny ? 'the deny rule covers everything outside the cluster' : 'the group matches nothing'}`);
+    notEnforced = 'no cloud provider resolves groups';
+    condition(options, 'GroupsNotEnforced', p, `no cloud provider resolves groups here: ${options.deny ? 'the deny rule covers everything outside the cluster' : 'the group matches nothing'}`);
     return options.deny ? entityPeers('world', options.scope) : [];
   });
   if (direction === 'egress' && !options.deny) {

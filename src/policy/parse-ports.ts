@@ -1,9 +1,10 @@
 /** `toPorts` and `icmps`: ports, ranges, names, protocols, ICMP types. */
 import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
+import type { L7Type } from './http.ts';
 import { icmpTypeNumber } from './icmp.ts';
 import { parseL7Rules, parseListener, parseServerNames, parseTls } from './parse-l7.ts';
-import type { L7Rules, L7Type } from './parse-l7.ts';
+import type { L7Rules } from './parse-l7.ts';
 import { maxPort, protocols } from './policy.ts';
 import type { ConditionType, Direction, PortMatch } from './policy.ts';
 

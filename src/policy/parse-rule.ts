@@ -4,6 +4,7 @@ import { parseLabel, formatLabel } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
+import { refuseParserConflicts } from './parse-conflicts.ts';
 import { parsePeers, parseUnmetRequirements, peerFields } from './parse-peers.ts';
 import type { ParsedPeers, PeerOptions } from './parse-peers.ts';
 import { parseIcmps, parsePortRules } from './parse-ports.ts';
@@ -44,6 +45,7 @@ export function parseSpec(context: RuleContext, value: unknown, path: string): P
   }
   if (!used.ingress && !used.egress) reader.fail(path, 'rule must have at least one of Ingress, IngressDeny, Egress, EgressDeny', 'add "ingress: [{}]" for default deny, or a rule');
   warnUnlearnedNames(context, fields, path);
+  refuseParserConflicts(reader, rules);
   const extra = parseExtras(reader, fields, path);
   const defaultDeny = parseDefaultDeny(reader, fields, path, used);
   return subject && { path, subject, selectsNodes, defaultDeny, rules, ...extra };
@@ -108,13 +110,13 @@ function parseEntry(context: RuleContext, value: unknown, path: string, options:
   if (peers !== 'any' && peers.length === 0 && !parsed.notEnforced) {
     conditions.push({ type: 'SelectsNothing', severity: 'warning', path, message: 'the list of peers is empty: the rule is for nobody' });
   }
-  const ports = hasIcmps ? icmps! : blocks.length === 0 ? 'any' : mergePorts(blocks.filter(b => authentication !== undefined || !b.needsProxy));
+  const ports = hasIcmps ? icmps! : blocks.length === 0 ? 'any' : mergePorts(blocks.filter(b => !b.needsProxy));
   const base = { direction: options.direction, peers };
   const rules: Rule[] = [...required];
-  if (hasIcmps || blocks.length === 0 || authentication !== undefined || blocks.some(b => !b.needsProxy)) {
+  if (hasIcmps || blocks.length === 0 || blocks.some(b => !b.needsProxy)) {
     rules.push(makeRule(context, path, base, ports, options.deny ? 'deny' : authentication ? 'unauthenticated' : 'allow', authentication ?? parsed.notEnforced));
   }
-  for (const block of blocks) if (block.needsProxy) rules.push(...proxyRule(context, block, base, authentication !== undefined));
+  for (const block of blocks) if (block.needsProxy) rules.push(...proxyRule(context, block, base, authentication));
   return rules;
 }
 
@@ -131,13 +133,16 @@ function emptyRuleMessage(options: EntryOptions): string {
   return `an empty rule ${what} and turns on default deny at ${options.direction}; in a NetworkPolicy the same text would allow everything`;
 }
 
-function proxyRule(context: RuleContext, block: PortBlock, base: { direction: Direction; peers: Rule['peers'] }, covered: boolean): readonly Rule[] {
+/** With `authentication` the rule waits for both. */
+function proxyRule(context: RuleContext, block: PortBlock, base: { direction: Direction; peers: Rule['peers'] }, authentication: string | undefined): readonly Rule[] {
   const need = block.needsProxy!;
   context.conditions.push({
     type: need.type, severity: 'degraded', path: need.path,
     message: `not enforced yet: ${need.what}; what only this rule would allow is denied`,
   });
-  return covered ? [] : [{ ...makeRule(context, block.path, base, block.ports, 'unproxied', need.what), ...(block.l7?.http && { http: block.l7.http }) }];
+  const about = { ...(block.l7 && { parser: block.l7.type }), ...(block.l7?.http && { http: block.l7.http }) };
+  if (authentication === undefined) return [{ ...makeRule(context, block.path, base, block.ports, 'unproxied', need.what), ...about }];
+  return [{ ...makeRule(context, block.path, base, block.ports, 'unauthenticated', `${authentication}, and ${need.what}`), ...about, proxied: true }];
 }
 
 function makeRule(context: RuleContext, path: string, base: { direction: Direction; peers: 'any' | readonly Peer[] }, ports: 'any' | readonly PortMatch[], effect: Effect, notEnforced: string | undefined): Rule {

@@ -44,6 +44,7 @@ const refused: readonly [what: string, spec: object, error: RegExp][] = [
   ['41 ports', ports(...Array.from({ length: 41 }, () => ({ port: '1' }))), /the max is 40/],
   ['an ICMP name of the other family', rule({ icmps: [{ fields: [{ family: 'IPv4', type: 'PacketTooBig' }] }] }), /invalid ICMP type/],
   ['L7 on UDP', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'UDP' }], rules: { http: [{}] } }] }), /L7 rules can only apply to TCP \(not UDP\)/],
+  ['two parsers on one port', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{}] } }, { ports: [{ port: '79', endPort: 90, protocol: 'TCP' }], rules: { kafka: [{ topic: 'a' }] } }] }), /spec\.ingress\[0\]\.toPorts\[1\]\.rules.*cannot merge conflicting L7 parsers \(http\/kafka\)/],
   ['DNS rules at ingress', rule({ toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchPattern: '*' }] } }] }), /not allowed on ingress/],
   ['DNS rules without a port', egressRule({ toPorts: [{ rules: { dns: [{ matchPattern: '*' }] } }] }), /port 53 must be specified/],
   ['DNS rules on a range', egressRule({ toPorts: [{ ports: [{ port: '53', endPort: 54 }], rules: { dns: [{ matchPattern: '*' }] } }] }), /do not support port ranges/],

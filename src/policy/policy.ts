@@ -3,7 +3,7 @@
  * its subjects into default deny, and has rules; a rule is peers × ports with an effect.
  */
 import type { EndpointSelector } from '../model/selector.ts';
-import type { HttpRule } from './http.ts';
+import type { HttpRule, L7Type } from './http.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -30,6 +30,8 @@ export const policyAnnotations = {
   mode: 'policy.cirri.io/mode',
   /** recheck (connections that the policy does not allow any more end) or keep. */
   established: 'policy.cirri.io/established',
+  /** Of namespaces and pods: "true" is audit for what they hold. */
+  audit: 'policy.cirri.io/audit',
 } as const;
 
 export interface Policy {
@@ -76,6 +78,8 @@ export interface Rule {
   readonly address: string;
   /** Where in the object. */
   readonly path: string;
+  /** As its author called it, where the kind has names of rules. */
+  readonly name?: string;
   readonly direction: Direction;
   readonly effect: Effect;
   /** OR; 'any' is everyone, also peers that nothing is known of; an empty list is nobody. */
@@ -84,6 +88,10 @@ export interface Rule {
   readonly ports: 'any' | readonly PortMatch[];
   /** Of an allow rule that waits for the proxy: requests that it lets through. */
   readonly http?: readonly HttpRule[];
+  /** How the proxy would read what passes; rules of two parsers cannot hold for one port and peer. */
+  readonly parser?: L7Type;
+  /** Of an `unauthenticated` rule: it waits for the proxy too, so with authentication it is `unproxied`. */
+  readonly proxied?: true;
   /** Why the effect is not what was written: "L7 http needs the proxy". */
   readonly notEnforced?: string;
 }

@@ -79,13 +79,21 @@ export function localhostInfo(id: number): RuleInfo {
 function ruleSentence(policy: Policy, rule: Rule): string {
   const from = rule.direction === 'ingress' ? 'from' : 'to';
   const what = `${rule.direction} ${from} ${describePeers(rule.peers)} on ${describePorts(rule.ports)}`;
-  const where = `${policyText(policy)} (${rule.path})`;
+  const where = `${policyText(policy)} (${placeInOrder(policy)}${rule.path}${rule.name === undefined ? '' : ` "${rule.name}"`})`;
+  const turn = turns[policy.tier];
   switch (rule.effect) {
-    case 'allow': return rule.notEnforced === undefined ? `${where} allows ${what}` : `${where} would allow ${what}, but not enforced yet: ${rule.notEnforced}`;
+    case 'allow': return rule.notEnforced === undefined ? `${where} allows ${what}${turn}` : `${where} would allow ${what}, but not enforced yet: ${rule.notEnforced}`;
     case 'pass': return `${where} passes ${what} on to the next tier`;
-    case 'deny': return `${where} denies ${what}${rule.notEnforced === undefined ? '' : `; not enforced as written: ${rule.notEnforced}`}`;
+    case 'deny': return `${where} denies ${what}${turn}${rule.notEnforced === undefined ? '' : `; not enforced as written: ${rule.notEnforced}`}`;
     case 'unauthenticated': case 'unproxied': return `not enforced yet: ${rule.notEnforced ?? rule.effect}; ${where} would allow ${what} under that condition, so it denies it`;
   }
+}
+
+/** When a tier's rules are asked, where that is a surprise. */
+const turns = { admin: ', before any NetworkPolicy is asked', normal: '', baseline: ', as no NetworkPolicy restricts the endpoint there' } as const;
+
+function placeInOrder({ kind, priority }: Policy): string {
+  return kind === 'AdminNetworkPolicy' || kind === 'ClusterNetworkPolicy' ? `priority ${priority}, ` : '';
 }
 
 export function describePeers(peers: Rule['peers']): string {

@@ -8,7 +8,7 @@ import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPorts, Service } from './compile.ts';
 import { isNamespaced, parsePolicy, policyKinds } from './parse.ts';
 import type { PolicyObject } from './parse.ts';
-import { policyAddress } from './policy.ts';
+import { policyAddress, policyAnnotations } from './policy.ts';
 import type { Condition, Policy, PolicyError, PolicyKind } from './policy.ts';
 
 /** A Kubernetes object as far as it is read here; the rest stays unknown. */
@@ -45,8 +45,8 @@ export interface ScenarioPod {
   readonly addresses: readonly string[];
   readonly node?: string;
   readonly hostNetwork: boolean;
-  /** In audit mode: by itself, its namespace or the cluster. */
-  readonly audit: boolean;
+  /** Whose annotation puts it into audit: what its policies deny passes, and is reported. */
+  readonly audit?: 'pod' | 'namespace' | 'cluster';
   place(field: string): string;
 }
 
@@ -79,7 +79,8 @@ export interface Scenario {
   readonly groups: readonly CidrGroup[];
   readonly nodes: readonly ScenarioNode[];
   readonly policies: readonly ScenarioPolicy[];
-  /** As the cluster was made: `cirri up --policy-mode`. */
+  /** Policies of kinds that the engine does not know: verdicts are given without them, which has to be said. */
+  readonly unknownPolicies: readonly SourcedObject[];
   readonly policyMode: 'default' | 'always' | 'never';
 }
 
@@ -87,23 +88,27 @@ export interface ScenarioOptions {
   /** Of objects that name none. */
   readonly namespace?: string;
   readonly clusterName?: string;
-  readonly policyMode?: Scenario['policyMode'];
-  /** Denials of every pod pass and are reported. */
+  /** As the cluster was made: `cirri up --policy-mode`, `--audit`. */
+  readonly policyMode?: 'default' | 'always' | 'never';
   readonly audit?: boolean;
 }
 
-/** On a pod or its namespace, "true": what policies deny to the pod passes and is reported. */
-export const auditAnnotation = 'policy.cirri.io/audit';
+/** API groups of which every object is a policy. */
+const policyGroups = ['policy.networking.k8s.io/', 'crd.projectcalico.org/', 'projectcalico.org/'];
+
+function isUnknownPolicy({ object }: SourcedObject): boolean {
+  const kind = String(object.kind);
+  return !policyKinds.includes(kind as PolicyKind) && kind.endsWith('Policy') && policyGroups.some(group => String(object.apiVersion).startsWith(group));
+}
 
 export function readScenario(sources: readonly SourcedObject[], options: ScenarioOptions = {}): Scenario {
   const fallback = options.namespace ?? 'default';
   const clusterName = options.clusterName ?? 'default';
   const ofKind = (...kinds: readonly string[]) => sources.filter(({ object }) => kinds.includes(String(object.kind)));
   const namespaces = new Map(ofKind('Namespace').map(({ object }) => [nameOf(object), stringsOf(object.metadata?.labels)] as const));
+  const inAudit = new Set(ofKind('Namespace').filter(({ object }) => isInAudit(object.metadata)).map(({ object }) => nameOf(object)));
   const slices = ofKind('EndpointSlice').map(({ object }) => object);
-  const audited = new Set(ofKind('Namespace').filter(({ object }) => inAudit(object.metadata)).map(({ object }) => nameOf(object)));
-  const pods = sources.flatMap(source => podsOf(source, fallback, namespaces, clusterName))
-    .map(pod => (options.audit || audited.has(pod.namespace) ? { ...pod, audit: true } : pod));
+  const pods = sources.flatMap(source => podsOf(source, { fallback, namespaces, inAudit, clusterName })).map(pod => (options.audit ? { ...pod, audit: 'cluster' as const } : pod));
   for (const { namespace } of pods) if (!namespaces.has(namespace)) namespaces.set(namespace, {});
   return {
     clusterName, namespaces, pods,
@@ -116,14 +121,14 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
     })),
     policies: ofKind(...policyKinds).map(source => readPolicy(source, { namespace: fallback, clusterName })),
-    policyMode: options.policyMode ?? 'default',
+    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default',
   };
 }
 
-export function readPolicy({ object, place }: SourcedObject, options: { readonly namespace: string; readonly clusterName: string }): ScenarioPolicy {
+export function readPolicy({ object, place }: SourcedObject, options: Required<Pick<ScenarioOptions, 'namespace' | 'clusterName'>>): ScenarioPolicy {
   const namespace = isNamespaced(object.kind as PolicyKind) ? namespaceOf(object, options.namespace) : undefined;
   const whole = { ...object, metadata: { ...object.metadata, ...(namespace !== undefined && { namespace }) } };
-  const result = parsePolicy(whole as PolicyObject, { clusterName: options.clusterName });
+  const result = parsePolicy(whole as PolicyObject, { clusterName: options.clusterName, nodeLabels: true });
   const address = policyAddress({ kind: String(object.kind), name: nameOf(object), ...(namespace !== undefined && { namespace }) });
   return { address, object: whole, ...(result.policy && { policy: result.policy }), errors: result.errors ?? [], conditions: result.conditions, place };
 }
@@ -141,7 +146,15 @@ const templatePaths: Readonly<Record<string, string>> = {
   CronJob: 'jobTemplate.spec.template',
 };
 
-function podsOf(source: SourcedObject, fallback: string, namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>, clusterName: string): readonly ScenarioPod[] {
+interface Surroundings {
+  readonly fallback: string;
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** Namespaces in audit. */
+  readonly inAudit: ReadonlySet<string>;
+  readonly clusterName: string;
+}
+
+function podsOf(source: SourcedObject, { fallback, namespaces, inAudit, clusterName }: Surroundings): readonly ScenarioPod[] {
   const { object } = source;
   const kind = String(object.kind);
   const owner = ownerOf(object);
@@ -159,18 +172,19 @@ function podsOf(source: SourcedObject, fallback: string, namespaces: ReadonlyMap
   const status = fieldsOf(object.status);
   const addresses = kind !== 'Pod' ? [] : [...listOf(status['podIPs']).map(ip => textOf(fieldsOf(ip)['ip'])), textOf(status['podIP'])].filter(a => a !== undefined);
   const node = kind === 'Pod' ? textOf(spec['nodeName']) : undefined;
+  const audit = inAudit.has(namespace) ? 'namespace' : isInAudit(template['metadata']) ? 'pod' : undefined;
   return [{
     namespace, name: nameOf(object), workload: owner ?? { kind, name: nameOf(object) },
     labels: identityLabels({ namespace, labels: ownLabels, ...(serviceAccount !== undefined && { serviceAccount }) }, namespaces.get(namespace) ?? {}, clusterName),
     ownLabels, ports,
     namedPorts: new Map(ports.flatMap(p => (p.name === undefined ? [] : [[p.name, { protocol: p.protocol, port: p.port }] as const]))),
-    addresses: [...new Set(addresses)], ...(node !== undefined && { node }), hostNetwork: spec['hostNetwork'] === true, audit: inAudit(template['metadata']),
+    addresses: [...new Set(addresses)], ...(node !== undefined && { node }), hostNetwork: spec['hostNetwork'] === true, ...(audit !== undefined && { audit }),
     place: field => source.place(prefix + field),
   }];
 }
 
-function inAudit(metadata: unknown): boolean {
-  return fieldsOf(fieldsOf(metadata)['annotations'])[auditAnnotation] === 'true';
+function isInAudit(metadata: unknown): boolean {
+  return stringsOf(fieldsOf(metadata)['annotations'])[policyAnnotations.audit] === 'true';
 }
 
 /** A ReplicaSet's name is its Deployment's with the hash of the template; a Job of a CronJob ends with its time. */

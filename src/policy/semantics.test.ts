@@ -199,6 +199,15 @@ test('V3 precedence: required authentication is not undone by a plain allow besi
   assert.equal(ask([ingress({ fromEndpoints: [{}], authentication: { mode: 'disabled' } })])('x/db'), 'allow');
 });
 
+test('V3 precedence: authentication and L7 in one rule must both be met', () => {
+  const rule = { fromEndpoints: [{}], authentication: { mode: 'required' }, toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }, { ports: [{ port: '81', protocol: 'TCP' }] }] };
+  const verdicts = (provides: EngineOptions['provides'], ...more: object[]) => [80, 81].map(port => ask([ingress(rule, ...more)], { engine: { provides: provides! } })('x/db', TCP, port));
+  assert.deepEqual(verdicts({}, { fromEndpoints: [{}] }), ['deny', 'deny']);
+  assert.deepEqual(verdicts({ proxy: true }, { fromEndpoints: [{}] }), ['deny', 'deny']);
+  assert.deepEqual(verdicts({ authentication: true }), ['deny', 'allow']);
+  assert.deepEqual(verdicts({ proxy: true, authentication: true }), ['redirect', 'allow']);
+});
+
 // ---- forgery ----
 
 test('V5 forgery: a namespaced policy cannot take subjects of another namespace', () => {
@@ -295,11 +304,13 @@ test('V2 empty means nobody: while nodes have no identities, no selector on thei
 });
 
 test('an exception takes a narrower prefix of a CIDR group away, not only a hole in a wider one', () => {
-  for (const [except, verdict] of [['10.1.2.0/24', 'deny'], ['10.1.0.7/32', 'deny'], ['10.3.0.0/16', 'allow']] as const) {
-    const narrow = { name: 'narrow', labels: LabelSet.empty, cidrs: ['10.1.2.3/32', '10.1.0.7/32'] };
-    const may = ask([egress({ toCIDRSet: [{ cidrGroupRef: 'narrow', except: [except] }] })], { direction: 'egress', groups: [narrow] });
-    assert.equal(may(except === '10.1.2.0/24' ? '10.1.2.3/32' : '10.1.0.7/32'), verdict, except);
-  }
+  const group = { name: 'g', labels: LabelSet.empty, cidrs: ['10.1.2.3/32', '10.3.0.0/16'] };
+  const asks = (except: string) => ask([egress({ toCIDRSet: [{ cidrGroupRef: 'g', except: [except] }] })], { direction: 'egress', groups: [group] });
+  assert.deepEqual(['10.1.2.3/32', '10.3.0.0/16'].map(p => asks('10.9.0.0/16')(p)), ['allow', 'allow']);
+  assert.equal(asks('10.1.2.3/32')('world-ipv4'), 'deny');
+  assert.throws(() => asks('10.1.2.0/24')('10.1.2.3/32'), /no peer/, 'nobody tells it from the rest of the world any more');
+  assert.equal(asks('10.1.2.0/24')('world-ipv4'), 'deny');
+  assert.deepEqual(['10.3.0.0/16', '10.3.7.0/24'].map(p => asks('10.3.7.0/24')(p)), ['allow', 'deny']);
 });
 
 test('fromRequires keeps out the pods that lack the labels, whatever else allows them', () => {

@@ -3,7 +3,7 @@
  * parsed again, and the whole world is decided again: what is suggested has been tried, and what else it would open or
  * close is part of the suggestion.
  */
-import { AccessTable, accessWords, sameAccess, subtract } from './access.ts';
+import { AccessTable, accessWords, newlyAudited, sameAccess, subtract } from './access.ts';
 import type { Access } from './access.ts';
 import { candidates } from './candidates.ts';
 import type { Candidate } from './candidates.ts';
@@ -11,9 +11,9 @@ import { leg } from './connection.ts';
 import type { Leg, Step } from './connection.ts';
 import { applyEdits, jsonPatch } from './edit.ts';
 import type { Edit } from './edit.ts';
-import { hostPrefix, identityOf } from './ends.ts';
+import { hostPrefix, identityOf, nodeOf } from './ends.ts';
 import type { End } from './ends.ts';
-import { partiesOf } from './matrix.ts';
+import { hasPolicies, partiesOf } from './matrix.ts';
 import type { MatrixOptions, Party } from './matrix.ts';
 import type { Policy } from './policy.ts';
 import { readPolicy, withPolicies } from './scenario.ts';
@@ -31,7 +31,14 @@ export interface Change {
   readonly object: ScenarioObject;
 }
 
-export interface SideEffect { readonly from: string; readonly to: string; readonly gained: readonly string[]; readonly lost: readonly string[] }
+export interface SideEffect {
+  readonly from: string;
+  readonly to: string;
+  readonly gained: readonly string[];
+  readonly lost: readonly string[];
+  /** Passes on, but only because its new denial is in audit. */
+  readonly audited: readonly string[];
+}
 
 export interface Suggestion {
   /** One for each end that denies; two ends of one policy may need two. */
@@ -61,27 +68,29 @@ export function suggest(world: World, denied: Leg): Suggestion | undefined {
   return { changes, sideEffects: sideEffects(world, current, denied), verified: true };
 }
 
-interface Tried { readonly change: Change; readonly world: World; readonly cost: readonly [effects: number, size: number] }
+interface Tried { readonly change: Change; readonly world: World; readonly cost: readonly [effects: number, unfinished: number, size: number] }
 
 function bestOf(world: World, denied: Leg, step: Step): Tried | undefined {
   const tried = candidates(world, step).flatMap(candidate => tryCandidate(world, denied, step, candidate) ?? []);
-  return tried.sort((a, b) => a.cost[0] - b.cost[0] || a.cost[1] - b.cost[1])[0];
+  return tried.sort((a, b) => a.cost[0] - b.cost[0] || a.cost[1] - b.cost[1] || a.cost[2] - b.cost[2])[0];
 }
 
 function tryCandidate(world: World, denied: Leg, step: Step, candidate: Candidate): Tried | undefined {
   const { clusterName } = world.scenario;
   const object = candidate.kind === 'new' ? candidate.object as ScenarioObject : applyEdits(candidate.source.object, candidate.edits);
   const place = candidate.kind === 'patch' ? candidate.source.place : () => 'the suggested policy';
-  const changed = readPolicy({ object, place }, { namespace: step.pod.namespace, clusterName });
+  const changed = readPolicy({ object, place }, { namespace: step.pod?.namespace ?? 'default', clusterName });
   if (!changed.policy || (candidate.kind === 'new' && world.sourceOf(changed.address))) return undefined;
-  const next = new World(withPolicies(world.scenario, [changed]));
-  const after = leg(next, denied.from, denied.to, denied.protocol, denied.port).steps.find(s => s.direction === step.direction && s.pod === step.pod)!;
-  const helps = after.verdict === 'allow' || (after.rule.id !== step.rule.id && step.rule.effect === 'deny');
+  const next = new World(withPolicies(world.scenario, [changed]), world.options);
+  const after = leg(next, denied.from, denied.to, denied.protocol, denied.port).steps.find(s => s.direction === step.direction);
+  // A node that no policy is for any more is not asked.
+  const passes = after === undefined || after.verdict !== 'deny';
+  const helps = passes || (after.rule.id !== step.rule.id && step.rule.effect === 'deny');
   if (!helps) return undefined;
   const effects = endEffects(world, next, step, subjectTest(world, changed));
   const edits = candidate.kind === 'patch' ? candidate.edits : [];
   return {
-    world: next, cost: [effects, sizeOf(candidate)],
+    world: next, cost: [effects, passes ? 0 : 1, sizeOf(candidate)],
     change: {
       kind: candidate.kind, text: candidate.text, edits, jsonPatch: jsonPatch(edits), object: presentable(object),
       ...(candidate.kind === 'patch' && { place: candidate.source.place(edits[0]!.path.replace(/\[-\]$/, '')) }),
@@ -99,43 +108,49 @@ function sizeOf(candidate: Candidate): number {
 
 // ---- effects ----
 
-/** Pods that the policy selects, before or after the change. */
+/** Whom the policy selects, before or after the change. */
 function subjectTest(world: World, changed: ScenarioPolicy): (party: Party) => boolean {
   const specs = [changed.policy, world.sourceOf(changed.address)?.policy].filter((p): p is Policy => p !== undefined).flatMap(p => p.specs);
-  return party => party.pods.length > 0 && specs.some(s => s.subject.matches(party.pods[0]!.labels));
+  return ({ end }) => {
+    const member = end.type === 'pod' ? world.memberOf(end.pod) : end.type === 'node' && end.node !== undefined ? world.nodeMember(end.node) : undefined;
+    return member !== undefined && specs.some(s => s.selectsNodes === (end.type === 'node') && s.subject.matches(member.subject.labels));
+  };
 }
 
 function matrixOptions(before: World, after: World, asked: readonly End[]): MatrixOptions {
   const own = asked.flatMap(e => (e.type === 'identity' && e.prefix !== undefined ? [hostPrefix(e.prefix)] : []));
-  return { entities: true, prefixes: [...new Set([...before.prefixes, ...after.prefixes].map(p => p.text).concat(own))] };
+  return {
+    entities: true, prefixes: [...new Set([...before.prefixes, ...after.prefixes].map(p => p.text).concat(own))],
+    nodes: asked.some(e => e.type === 'node') || before.tellsNodesApart || after.tellsNodesApart, worlds: [before, after],
+  };
 }
 
 /** How many pairs change at this end alone, whatever the other ends say, beside the one that was asked for. */
 function endEffects(before: World, after: World, step: Step, isSubject: (party: Party) => boolean): number {
-  const options = matrixOptions(before, after, [step.peer]);
-  const [were, are] = [partiesOf(before, options), partiesOf(after, options)];
+  const options = matrixOptions(before, after, [step.end, step.peer]);
+  const parties = partiesOf(before, options);
   const [oldTable, newTable] = [new AccessTable(before), new AccessTable(after)];
   let count = 0;
-  for (const [i, subject] of were.entries()) {
+  for (const subject of parties) {
     if (!isSubject(subject)) continue;
-    for (const [j, peer] of were.entries()) {
+    for (const peer of parties) {
       const was = oldTable.atOneEnd(subject.end, step.direction, peer.end);
-      const is = newTable.atOneEnd(are[i]!.end, step.direction, are[j]!.end);
+      const is = newTable.atOneEnd(subject.end, step.direction, peer.end);
       if (sameAccess(was, is)) continue;
-      const asked = isAsked(before, subject.end, step) && isPeer(before, peer.end, step);
+      const asked = isParty(before, subject, step.end, step.peer) && isParty(before, peer, step.peer, step.end);
       if (!asked || !isOnly(subtract(is, was), step) || subtract(was, is).length > 0) count++;
     }
   }
   return count;
 }
 
-function isAsked(world: World, end: End, step: Step): boolean {
-  return end.type === 'pod' && world.memberOf(end.pod) === world.memberOf(step.pod);
-}
-
-function isPeer(world: World, end: End, step: Step): boolean {
-  if (end.type === 'identity' && step.peer.type === 'identity' && step.peer.prefix !== undefined) return end.prefix !== undefined && hostPrefix(end.prefix) === hostPrefix(step.peer.prefix);
-  return identityOf(world, end, step.pod) === identityOf(world, step.peer, step.pod);
+/** The party that an end belongs to. `other` says which node the host is. */
+function isParty(world: World, party: Party, end: End, other: End): boolean {
+  if (end.type === 'pod') return party.pods.includes(end.pod);
+  if (end.type === 'node' && nodeOf(end, other) !== undefined && world.nodeMember(nodeOf(end, other)!)) return party.end.type === 'node' && party.end.node === nodeOf(end, other);
+  if (party.end.type === 'pod' || (party.end.type === 'node') !== (end.type === 'node' && !end.local && end.node !== undefined)) return false;
+  if (end.type === 'identity' && end.prefix !== undefined) return party.end.type === 'identity' && party.end.prefix !== undefined && hostPrefix(party.end.prefix) === hostPrefix(end.prefix);
+  return identityOf(world, party.end, 'ingress') === identityOf(world, end, 'ingress');
 }
 
 function isOnly(access: Access, { protocol, port }: { readonly protocol: number; readonly port: number }): boolean {
@@ -144,34 +159,28 @@ function isOnly(access: Access, { protocol, port }: { readonly protocol: number;
 
 /** End to end, over all pods and what the policies name outside. */
 function sideEffects(before: World, after: World, asked: Leg): readonly SideEffect[] {
-  const options = matrixOptions(before, after, [asked.from, asked.to]);
-  const [were, are] = [partiesOf(before, options), partiesOf(after, options)];
+  const parties = partiesOf(before, matrixOptions(before, after, [asked.from, asked.to]));
   const [oldTable, newTable] = [new AccessTable(before), new AccessTable(after)];
   const effects: SideEffect[] = [];
-  for (const [i, from] of were.entries()) {
-    for (const [j, to] of were.entries()) {
-      if (from.pods.length === 0 && to.pods.length === 0) continue;
-      const [was, is] = [oldTable.between(from.end, to.end), newTable.between(are[i]!.end, are[j]!.end)];
+  for (const from of parties) {
+    for (const to of parties) {
+      if (!hasPolicies(from) && !hasPolicies(to)) continue;
+      const [was, is] = [oldTable.between(from.end, to.end), newTable.between(from.end, to.end)];
       if (sameAccess(was, is)) continue;
-      const isThis = sameEnd(before, from.end, asked.from) && sameEnd(before, to.end, asked.to);
+      const isThis = isParty(before, from, asked.from, asked.to) && isParty(before, to, asked.to, asked.from);
       const gained = subtract(is, was).filter(s => !(isThis && isOnly([s], asked)));
-      const lost = subtract(was, is);
-      if (gained.length + lost.length > 0) effects.push({ from: from.name, to: to.name, gained: accessWords(gained), lost: accessWords(lost) });
+      const [lost, audited] = [subtract(was, is), newlyAudited(is, was)];
+      if (gained.length + lost.length + audited.length > 0) effects.push({ from: from.name, to: to.name, gained: accessWords(gained), lost: accessWords(lost), audited: accessWords(audited) });
     }
   }
   return effects;
 }
 
-function sameEnd(world: World, a: End, b: End): boolean {
-  if (a.type === 'pod' || b.type === 'pod') return a.type === 'pod' && b.type === 'pod' && world.memberOf(a.pod) === world.memberOf(b.pod);
-  if (a.type === 'identity' && b.type === 'identity' && b.prefix !== undefined) return a.prefix !== undefined && hostPrefix(a.prefix) === hostPrefix(b.prefix);
-  return identityOf(world, a) === identityOf(world, b);
-}
-
-/** Without status and what the API writes into metadata. */
+/** Without status and what the API and its tools write into metadata; our own annotations say how the policy acts. */
 function presentable(object: ScenarioObject): ScenarioObject {
   const { name, namespace, labels } = object.metadata ?? {};
-  const metadata = { name, ...(namespace !== undefined && { namespace }), ...(labels !== undefined && { labels }) };
+  const ours = Object.entries((object.metadata?.annotations ?? {}) as Readonly<Record<string, unknown>>).filter(([key]) => key.startsWith('policy.cirri.io/'));
+  const metadata = { name, ...(namespace !== undefined && { namespace }), ...(labels !== undefined && { labels }), ...(ours.length > 0 && { annotations: Object.fromEntries(ours) }) };
   return {
     apiVersion: object.apiVersion, kind: object.kind, metadata,
     ...(object.spec !== undefined && { spec: object.spec }), ...(object['specs'] !== undefined && { specs: object['specs'] }),

@@ -3,8 +3,8 @@
  * file of tests and running it are apart, because files that it names are read by the caller.
  */
 import type { RuleInfo } from './compile.ts';
-import { connect } from './connection.ts';
-import type { Connection } from './connection.ts';
+import { connect, stepAt } from './connection.ts';
+import type { Connection, Leg, LegVerdict } from './connection.ts';
 import { portText, resolveEnd, resolvePort } from './ends.ts';
 import { FieldReader, join } from './fields.ts';
 import type { Fields } from './fields.ts';
@@ -31,7 +31,8 @@ export interface TestCase {
   readonly to: string;
   readonly port: string | undefined;
   readonly protocol: string | undefined;
-  readonly expect: 'allow' | 'deny';
+  /** What is in audit passes: it is `allow` too. */
+  readonly expect: LegVerdict;
   /** The policy that must decide: `demo/web` or `CiliumNetworkPolicy/demo/web`, perhaps with `#spec.ingress[0]`. */
   readonly by: string | undefined;
 }
@@ -121,8 +122,8 @@ function readTest(reader: FieldReader, value: unknown, path: string): readonly T
   const from = ends(reader, fields['from'], join(path, 'from'));
   const to = ends(reader, fields['to'], join(path, 'to'));
   const ports = portList(reader, fields, path);
-  const expect = reader.oneOf(fields['expect'], join(path, 'expect'), ['allow', 'deny']);
-  if (fields['expect'] === undefined) reader.fail(join(path, 'expect'), 'what is expected?', 'allow or deny');
+  const expect = reader.oneOf(fields['expect'], join(path, 'expect'), ['allow', 'deny', 'audit']);
+  if (fields['expect'] === undefined) reader.fail(join(path, 'expect'), 'what is expected?', 'allow, deny or audit');
   const [name, protocol, by] = ['name', 'protocol', 'by'].map(field => reader.string(fields[field], join(path, field)));
   if (expect === undefined) return [];
   return from.flatMap(source => to.flatMap(destination => ports.map(port => ({
@@ -166,20 +167,24 @@ export function runTestCase(world: World, test: TestCase, namespace: string): Ca
   } catch (error) {
     return { test, passed: false, details: [`cannot be asked: ${error instanceof Error ? error.message : String(error)}`] };
   }
-  const wrong = connection.legs.filter(leg => leg.verdict !== test.expect);
+  const wrong = connection.legs.filter(leg => !meets(leg, test.expect));
   const details = wrong.flatMap(leg => [
     `expected ${test.expect}, got ${leg.verdict}: ${leg.from.text} → ${leg.to.text} ${portText(leg)}`,
-    ...leg.steps.filter(step => test.expect === 'deny' || step.verdict === 'deny').map(step => `${step.direction} of ${step.pod.namespace}/${step.pod.name}: ${step.rule.because}${step.place ? ` (${step.place})` : ''}`),
+    ...leg.steps.filter(step => test.expect !== 'allow' || step.verdict === 'deny').map(step => `${step.direction} of ${stepAt(step)}: ${step.rule.because}${step.place ? ` (${step.place})` : ''}`),
   ]);
   const by = wrong.length === 0 && test.by !== undefined ? notDecidedBy(connection, test.by, test.expect) : [];
   return { test, passed: details.length + by.length === 0, details: [...details, ...by] };
 }
 
+function meets({ verdict }: Leg, expect: LegVerdict): boolean {
+  return verdict === expect || (expect === 'allow' && verdict === 'audit');
+}
+
 /** A denial is decided by the end that denies (for a default denial, by the policies that closed it), an allowance by each rule that allows. */
-function notDecidedBy(connection: Connection, by: string, expect: 'allow' | 'deny'): readonly string[] {
+function notDecidedBy(connection: Connection, by: string, expect: LegVerdict): readonly string[] {
   const [policy, path] = by.split('#') as [string, string?];
   return connection.legs.flatMap(leg => {
-    const rules = leg.steps.filter(step => step.verdict === expect).map(step => step.rule);
+    const rules = leg.steps.filter(step => step.verdict === expect || (expect === 'allow' && step.verdict === 'audit')).map(step => step.rule);
     const found = rules.some(rule => (path === undefined || rule.path === path) && policiesOf(rule).some(name => name === policy || name.endsWith(`/${policy}`)));
     return found ? [] : [`expected ${policy}${path === undefined ? '' : ` ${path}`} to decide, but it was: ${rules.map(r => r.because).join('; ') || 'nobody'}`];
   });

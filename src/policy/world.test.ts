@@ -20,15 +20,15 @@ test('a pod in audit mode, by itself, its namespace or the cluster: what the rul
   const objects = [...cluster, closed('p', 'enforce')];
   assert.deepEqual([asked(objects, 'x/a').verdict, asked(objects, 'x/a').audit], ['deny', undefined]);
   const audited = asked(objects, 'x/b');
-  assert.deepEqual([audited.verdict, audited.audit, audited.rule.effect], ['allow', true, 'default-deny']);
-  assert.equal(asked([...objects, { kind: 'Namespace', metadata: { name: 'x', annotations: { 'policy.cirri.io/audit': 'true' } } }], 'x/a').audit, true);
-  assert.equal(asked(objects, 'x/a', true).audit, true);
+  assert.deepEqual([audited.verdict, audited.audit, audited.rule.effect], ['audit', 'pod', 'default-deny']);
+  assert.equal(asked([...objects, { kind: 'Namespace', metadata: { name: 'x', annotations: { 'policy.cirri.io/audit': 'true' } } }], 'x/a').audit, 'namespace');
+  assert.equal(asked(objects, 'x/a', true).audit, 'cluster');
   assert.equal(asked(cluster, 'x/b').audit, undefined, 'nothing is denied, so nothing is audited');
 });
 
 test('a policy in audit passes with its rule, one in shadow decides nothing and says what it would', () => {
   const audited = asked([...cluster, closed('p', 'audit')], 'x/a');
-  assert.deepEqual([audited.verdict, audited.audit, audited.rule.effect], ['allow', true, 'default-deny']);
+  assert.deepEqual([audited.verdict, audited.audit, audited.rule.effect], ['audit', 'policy', 'default-deny']);
   const shadowed = asked([...cluster, closed('p', 'shadow')], 'x/a');
   assert.deepEqual([shadowed.verdict, shadowed.audit, shadowed.rule.effect, shadowed.shadow?.verdict, shadowed.shadow?.rule.effect], ['allow', undefined, 'default-allow', 'deny', 'default-deny']);
 });

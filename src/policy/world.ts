@@ -6,48 +6,49 @@
  * The answer is that of the tables the agent would load. Sets and rows are found once and kept: a decision is three map
  * lookups, a million of them take less than a second.
  */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
+import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, labelKeys, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
-import { formatPrefix, parseAddr, parsePrefix } from '../std/ip.ts';
+import type { EndpointSelector } from '../model/selector.ts';
+import { parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { PolicyEngine } from './compile.ts';
 import type { CompiledSet, EngineOptions, NamedPorts, RuleInfo, Subject, VerdictRow } from './compile.ts';
 import type { PeerView } from './evaluate.ts';
 import { namedPortsText } from './matchers.ts';
+import { hostSubject, longestNetwork, nodeIdentityLabels } from './members.ts';
 import type { Direction, Policy } from './policy.ts';
 import type { Scenario, ScenarioPod, ScenarioPolicy } from './scenario.ts';
 
-/** One pod's side of the engine; pods that the engine cannot tell apart share one. */
+/** One pod's (or node's) side of the engine; pods that the engine cannot tell apart share one. */
 export interface Member {
   readonly identity: number;
-  /** As a destination, in the eyes of egress policy: another one where policies name a network that holds the pod's address. */
+  /** Who it is to egress policies of others, which may tell pods apart by their addresses. */
   readonly destination: number;
   readonly labels: LabelSet;
   readonly subject: Subject;
+  /** Whose annotation puts it into audit. */
+  readonly audit?: ScenarioPod['audit'];
 }
 
 export interface Decision {
-  readonly verdict: 'allow' | 'deny';
+  /** `audit`: passes, and is reported. `redirect`: the proxy decides, where there is one. */
+  readonly verdict: VerdictRow['verdict'];
   readonly rule: RuleInfo;
-  /** Passes though the rule denies, and is reported: the rule's policy or the subject is in audit mode. */
-  readonly audit?: true;
-  /** Where the policies in shadow would say otherwise. */
+  /** Why a denial is only reported: the policy's mode, or the annotation of pod or namespace. */
+  readonly audit?: 'policy' | NonNullable<ScenarioPod['audit']>;
+  /** With the shadow policies in force it would be this. */
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: RuleInfo };
   /** A denial that does not end connections which were allowed before. */
   readonly keepEstablished?: true;
 }
 
-/** Numbers that no agent uses. */
-const firstDestinationIdentity = 4 << 24;
-
+/** What a row says is made once: it is handed out a million times a second. */
 interface DecidedRow extends VerdictRow {
   readonly decision: Decision;
 }
 
 interface Indexed {
   readonly set: CompiledSet;
-  /** The subject is in audit mode. */
-  readonly audit: boolean;
   /** By class, the longest prefix first. */
   readonly rows: ReadonlyMap<number, readonly DecidedRow[]>;
 }
@@ -56,18 +57,19 @@ export class World {
   readonly scenario: Scenario;
   readonly engine: PolicyEngine;
   readonly policies: readonly Policy[];
+  readonly options: EngineOptions;
   readonly #members = new Map<ScenarioPod, Member>();
+  readonly #nodes = new Map<string, Member & { readonly remote: number }>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
-  /** By identity and network. */
-  readonly #destinations = new Map<number, Map<string, number>>();
-  #nextDestination = firstDestinationIdentity;
-  readonly #audited = new Set<Subject>();
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
+  readonly #bySet = new Map<string, Indexed>();
+  readonly #places = new Map<RuleInfo, string>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
 
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
+    this.options = options;
     this.engine = new PolicyEngine({ mode: scenario.policyMode, ...options });
     for (const policy of scenario.policies) this.#sources.set(policy.address, policy);
     // Of policies with one address the last counts.
@@ -75,7 +77,8 @@ export class World {
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
     this.engine.setPolicies(this.policies);
-    this.#addPods(this.engine.networkPrefixes().map(text => parsePrefix(text)).sort((a, b) => b.bits - a.bits));
+    this.#addNodes();
+    this.#addPods();
     const prefixes = this.engine.cidrPrefixes();
     this.#prefixes = prefixes.map((text, i) => ({ prefix: parsePrefix(text), text, id: firstPrefixIdentity + i }))
       .sort((a, b) => b.prefix.bits - a.prefix.bits);
@@ -85,6 +88,22 @@ export class World {
   /** Undefined for a pod in the host's network: it is its node. */
   memberOf(pod: ScenarioPod): Member | undefined {
     return this.#members.get(pod);
+  }
+
+  /** A node as a subject of host policies and as a peer: `identity` to its own pods, `remote` to all others. */
+  nodeMember(name: string): (Member & { readonly remote: number }) | undefined {
+    return this.#nodes.get(name);
+  }
+
+  /** Some policy is for nodes. */
+  get restrictsNodes(): boolean {
+    return this.policies.some(p => p.specs.some(s => s.selectsNodes));
+  }
+
+  /** Some policy is for nodes or tells them apart by their labels: `node` is more than `host` or `remote-node`. */
+  get tellsNodesApart(): boolean {
+    return this.restrictsNodes || this.policies.flatMap(p => p.specs).flatMap(s => s.rules)
+      .some(({ peers }) => peers !== 'any' && peers.some(p => p.type === 'selector' && isForSomeNodes(p.selector)));
   }
 
   labelsOf(identity: number): LabelSet | undefined {
@@ -111,6 +130,12 @@ export class World {
     throw new Error(`set ${set.key} has no row for identity ${peer}`);
   }
 
+  /** The same of an endpoint that may be in audit as a whole: what is denied there passes. */
+  judge({ subject, audit }: Member, direction: Direction, peer: number, protocol: number, port: number): Decision {
+    const decision = this.decide(subject, direction, peer, protocol, port);
+    return audit === undefined || decision.verdict !== 'deny' ? decision : { ...decision, verdict: 'audit', audit };
+  }
+
   /** Identity of an address, or of all addresses of a prefix as far as no policy names a narrower one: the world's, or that of a prefix of some policy. */
   identityOfPrefix(text: string): number {
     const known = this.#byPrefix.get(text);
@@ -123,21 +148,13 @@ export class World {
   }
 
   indexed(subject: Subject, direction: Direction): Indexed {
-    const known = this.#sets.get(subject) ?? { ingress: undefined, egress: undefined };
-    const found = known[direction];
-    if (found) return found;
+    const known = this.#sets.get(subject)?.[direction];
+    if (known) return known;
     const set = this.engine.compile(subject, direction);
-    const audit = this.#audited.has(subject);
-    const rows = new Map<number, DecidedRow[]>();
-    for (const row of set.verdicts) {
-      const decided = { ...row, decision: decisionOf(set, row, audit) };
-      const list = rows.get(row.class);
-      if (list) list.push(decided);
-      else rows.set(row.class, [decided]);
-    }
-    for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
-    const indexed = { set, audit, rows };
-    this.#sets.set(subject, { ...known, [direction]: indexed });
+    // Pods whose rules are the same share one.
+    const indexed = this.#bySet.get(set.key) ?? indexSet(set);
+    this.#bySet.set(set.key, indexed);
+    this.#sets.set(subject, { ingress: undefined, egress: undefined, ...this.#sets.get(subject), [direction]: indexed });
     return indexed;
   }
 
@@ -149,58 +166,80 @@ export class World {
   /** `policies/web.yaml:12` for a rule, undefined for defaults. */
   placeOf(rule: RuleInfo): string | undefined {
     if (rule.kind === 'default') return undefined;
-    return this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) || undefined;
+    const known = this.#places.get(rule);
+    if (known !== undefined) return known || undefined;
+    const place = this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) ?? '';
+    this.#places.set(rule, place);
+    return place || undefined;
   }
 
-  #addPods(networks: readonly Prefix[]): void {
-    const byIdentity = new Map<string, { id: number; ports: Map<string, NamedPorts>; labels: LabelSet }>();
+  #addNodes(): void {
+    const { clusterName, nodes } = this.scenario;
+    for (const [i, node] of nodes.entries()) {
+      const [identity, remote] = [firstHostIdentity + i, firstRemoteNodeIdentity + i];
+      const subject = hostSubject(node.labels, clusterName);
+      this.engine.upsertIdentity(identity, nodeIdentityLabels('host', node.labels, clusterName));
+      this.engine.upsertIdentity(remote, nodeIdentityLabels('remote-node', node.labels, clusterName));
+      this.#nodes.set(node.name, { identity, destination: identity, remote, labels: subject.labels, subject });
+    }
+  }
+
+  #addPods(): void {
+    const networks = this.engine.networkPrefixes();
+    const identities = new Map<string, { id: number; labels: LabelSet; ports: Map<string, NamedPorts> }>();
     const members = new Map<string, Member>();
+    const identityFor = (labels: LabelSet, first: number, pod: ScenarioPod) => {
+      const key = `${first} ${labels.toString()}`;
+      const known = identities.get(key) ?? { id: first + identities.size, labels, ports: new Map() };
+      identities.set(key, known);
+      known.ports.set(namedPortsText([pod.namedPorts]), pod.namedPorts);
+      return known.id;
+    };
     for (const pod of this.scenario.pods) {
       if (pod.hostNetwork) continue;
-      const key = pod.labels.toString();
-      const identity = byIdentity.get(key) ?? { id: 256 + byIdentity.size, ports: new Map<string, NamedPorts>(), labels: pod.labels };
-      byIdentity.set(key, identity);
-      const portsText = namedPortsText([pod.namedPorts]);
-      identity.ports.set(portsText, pod.namedPorts);
-      const network = networkOf(pod, networks);
-      const memberKey = `${identity.id} ${pod.audit} ${network ?? ''} ${portsText}`;
-      const destination = network === undefined ? identity.id : this.#destination(identity.id, network);
-      const member = members.get(memberKey) ?? { identity: identity.id, destination, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts } };
-      members.set(memberKey, member);
-      if (pod.audit) this.#audited.add(member.subject);
+      const identity = identityFor(pod.labels, firstPodIdentity, pod);
+      const network = longestNetwork(networks, pod.addresses);
+      const destination = network === undefined ? identity : identityFor(networkIdentityLabels(pod.labels, network), firstDestinationIdentity, pod);
+      const key = `${identity} ${destination} ${pod.audit ?? ''} ${namedPortsText([pod.namedPorts])}`;
+      const member = members.get(key) ?? { identity, destination, labels: pod.labels, subject: { labels: pod.labels, namedPorts: pod.namedPorts }, ...(pod.audit !== undefined && { audit: pod.audit }) };
+      members.set(key, member);
       this.#members.set(pod, member);
     }
-    for (const { id, labels, ports } of byIdentity.values()) {
-      this.engine.upsertIdentity(id, labels, [...ports.values()]);
-      for (const [network, destination] of this.#destinations.get(id) ?? []) this.engine.upsertIdentity(destination, networkIdentityLabels(labels, network), [...ports.values()]);
-    }
-  }
-
-  #destination(identity: number, network: string): number {
-    const own = this.#destinations.get(identity) ?? new Map<string, number>();
-    this.#destinations.set(identity, own);
-    const known = own.get(network);
-    if (known !== undefined) return known;
-    own.set(network, this.#nextDestination);
-    return this.#nextDestination++;
+    for (const { id, labels, ports } of identities.values()) this.engine.upsertIdentity(id, labels, [...ports.values()]);
   }
 }
 
-/** The longest network that holds the pod's address. */
-function networkOf(pod: ScenarioPod, networks: readonly Prefix[]): string | undefined {
-  if (networks.length === 0) return undefined;
-  const addresses = pod.addresses.map(parseAddr);
-  const found = networks.find(prefix => addresses.some(addr => cidrContains(prefix, { addr, bits: 128 })));
-  return found && formatPrefix(found);
+/** Nodes, and not all of them. */
+function isForSomeNodes({ requirements }: EndpointSelector): boolean {
+  return requirements.some(r => r.source === 'node')
+    || (requirements.some(r => r.source === 'reserved' && (r.key === 'host' || r.key === 'remote-node')) && requirements.some(r => r.source !== 'reserved' && r.key !== labelKeys.cluster));
 }
 
-function decisionOf(set: CompiledSet, row: VerdictRow, auditSubject: boolean): Decision {
-  const audit = row.verdict === 'audit' || (auditSubject && row.verdict === 'deny');
+const firstPodIdentity = 256;
+/** In one world of all nodes each is the host to its own pods: numbers that no agent uses. */
+const firstHostIdentity = 3 << 24;
+/** Of pods by the network that their address lies in. */
+const firstDestinationIdentity = 4 << 24;
+
+function decisionOf(row: VerdictRow, set: CompiledSet): Decision {
+  const decision: Decision = { verdict: row.verdict, rule: set.rules.get(row.rule)! };
+  if (row.verdict !== 'audit' && row.shadow === undefined && row.keepEstablished === undefined) return decision;
   return {
-    verdict: row.verdict === 'deny' && !audit ? 'deny' : 'allow', rule: set.rules.get(row.rule)!, ...(audit && { audit }),
+    ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }),
     ...(row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)! } }),
-    ...(row.keepEstablished && { keepEstablished: row.keepEstablished }),
   };
+}
+
+function indexSet(set: CompiledSet): Indexed {
+  const rows = new Map<number, DecidedRow[]>();
+  for (const row of set.verdicts) {
+    const decided = { ...row, decision: decisionOf(row, set) };
+    const list = rows.get(row.class);
+    if (list) list.push(decided);
+    else rows.set(row.class, [decided]);
+  }
+  for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
+  return { set, rows };
 }
 
 function rowBits(row: VerdictRow): number {

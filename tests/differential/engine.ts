@@ -3,14 +3,14 @@
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
  * (for pods) the world of the command-line tools.
  */
-import { nodeLabelKeys } from '../../src/agent/local-identities.ts';
+import { NodeLabelKeys } from '../../src/agent/node-label-keys.ts';
 import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
 import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
-import { identityOf, peerIdentity, podEnd } from '../../src/policy/ends.ts';
+import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
@@ -84,7 +84,9 @@ export class Engine {
 
   #loadNodes(): void {
     if (!this.settings.nodeLabels) return;
-    const { added, removed } = this.#nodes.set(this.#labelledNodes(), nodeLabelKeys(this.#policies), clusterName);
+    const asked = new NodeLabelKeys();
+    for (const policy of this.#policies) asked.change(undefined, policy);
+    const { added, removed } = this.#nodes.set(this.#labelledNodes(), asked.keys, clusterName);
     for (const [id, labels] of added) this.engine.upsertIdentity(id, labels);
     for (const id of removed) this.engine.removeIdentity(id);
   }
@@ -217,16 +219,26 @@ export class Engine {
     return answerOf(evaluate({ policies: this.#policies, services: this.#scenario.services, cidrGroups: this.#scenario.groups, options: this.settings }, this.subject(q.subject), q.direction, view, q.protocol, q.port));
   }
 
-  /** Undefined for nodes: the tools decide for pods. */
-  byWorld(q: Question): 'allow' | 'deny' | undefined {
-    if ('node' in q.subject || this.settings.nodeLabels) return undefined;
+  /**
+   * What the tools say. Undefined where they know more than the agents that are asked here (labels of nodes), and for a
+   * destination by another of its addresses than the one that they compare with networks.
+   */
+  byWorld(q: Question): Answer | undefined {
     const world = (this.#world ??= new World(this.#scenario, this.settings));
-    const pod = this.#pods.get(q.subject.pod)!;
-    const { peer } = q;
-    const identity = 'outside' in peer ? world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)))
-      : 'pod' in peer ? peerIdentity(world, q.direction, podEnd(this.#pods.get(peer.pod)!), pod)
-      : 'node' in peer ? identityOf(world, { type: 'node', text: peer.node, node: peer.node }, pod) : this.identity(peer, q.subject);
-    return world.decide(world.memberOf(pod)!.subject, q.direction, identity, q.protocol, q.port).verdict;
+    if (!this.settings.nodeLabels && world.tellsNodesApart) return undefined;
+    const member = 'node' in q.subject ? world.nodeMember(q.subject.node)! : world.memberOf(this.#pods.get(q.subject.pod)!)!;
+    const identity = this.#worldIdentity(world, q);
+    return identity === undefined ? undefined : answerOf(world.decide(member.subject, q.direction, identity, q.protocol, q.port));
+  }
+
+  #worldIdentity(world: World, { subject, direction, peer, v6 }: Question): number | undefined {
+    if ('outside' in peer) return world.identityOfPrefix(formatPrefix(parsePrefix(peer.outside)));
+    if ('reserved' in peer) return this.identity(peer, subject);
+    if ('node' in peer) return identityOf(world, { type: 'node', text: peer.node, node: peer.node }, direction, this.#nodeOf(subject));
+    const pod = this.#pods.get(peer.pod)!;
+    const identity = identityOf(world, podEnd(pod), direction);
+    const sees = direction === 'ingress' ? pod.labels : this.#asDestination(pod, pod.addresses[v6 ? 1 : 0]!);
+    return world.labelsOf(identity)!.equals(sees) ? identity : undefined;
   }
 }
 

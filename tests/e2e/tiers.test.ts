@@ -44,15 +44,16 @@ spec:
   podSelector: { matchLabels: { app: server } }
   ingress: [ { from: [ { podSelector: { matchLabels: { app: other } } } ] } ]
 `;
-const networks = `
+/** Of one node's pods. */
+const networks = (node: 1 | 2) => `
 apiVersion: policy.networking.k8s.io/v1alpha2
 kind: ClusterNetworkPolicy
-metadata: { name: not-to-node2 }
+metadata: { name: not-to-one-node }
 spec:
   tier: Admin
   priority: 1
   subject: { namespaces: { matchLabels: { kubernetes.io/metadata.name: tiers } } }
-  egress: [ { action: Deny, to: [ { networks: [ 10.244.2.0/24 ] } ], protocols: [ { tcp: { destinationPort: { number: ${port} } } } ] } ]
+  egress: [ { action: Deny, to: [ { networks: [ 10.244.${node}.0/24 ] } ], protocols: [ { tcp: { destinationPort: { number: ${port} } } } ] } ]
 `;
 
 const nodes = `
@@ -110,9 +111,12 @@ describe('tiers in a cluster of two nodes', () => {
 
   test('networks of a ClusterNetworkPolicy hold for pods by their addresses', async () => {
     await cluster.kubectl('delete', 'anp', 'tiers');
-    await apply(networks, 'clusternetworkpolicy/not-to-node2');
+    await apply(networks(2), 'clusternetworkpolicy/not-to-one-node');
     await cluster.expectAll([...matrix('denied', 'allowed', ['server-1']), ...matrix('denied', 'denied', ['server-2'])]);
-    await cluster.kubectl('delete', 'clusternetworkpolicy', 'not-to-node2');
+    // Both clients are on node 1: now the network is that of their neighbours.
+    await cluster.apply(networks(1));
+    await cluster.expectAll([...matrix('denied', 'denied', ['server-1']), ...matrix('denied', 'allowed', ['server-2'])]);
+    await cluster.kubectl('delete', 'clusternetworkpolicy', 'not-to-one-node');
     await cluster.expectAll(matrix('denied', 'allowed'));
   });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import { ConntrackFlag, EndpointFlag } from '../../src/datapath/generated/enums.ts';
 import { Datapath, families, id, identity, mac, rule, set } from './harness.ts';
-import { macBytes } from './packet.ts';
+import { buildIp as quote, macBytes } from './packet.ts';
 
 const datapath = new Datapath();
 after(() => datapath.close());
@@ -91,6 +91,23 @@ for (const family of families) {
       datapath.allowAll(set.bIngress);
       assert.equal(datapath.send('from_pod', hello).flows.length, 2);
       assert.equal(datapath.send('from_pod', answer).action, 'redirect');
+    });
+
+    test('masqueraded connections die in both directions, too; errors about them with them', () => {
+      const out = { ...hello, destination: family.world } as const;
+      const sent = datapath.send('from_pod', out);
+      const back = { ...answer, source: family.world, destination: family.node, destinationPort: sent.packet.sourcePort!, sourceMac: mac.host } as const;
+      assert.equal(datapath.send('from_network', back).action, 'redirect');
+      datapath.denyAll(set.aEgress);
+      datapath.commit();
+      datapath.send('from_pod', { ...out, flags: 'A' });
+      assert.deepEqual(datapath.send('from_network', { ...back, flags: 'A' }).drops.map(drop => [drop.reasonOrPoint, drop.rule]), [[133, rule.deny]]);
+      const error = { sourceMac: mac.host, source: family.world, destination: family.node, protocol: 'icmp', icmp: { type: family.unreachable, code: 1, body: quote({ ...out, source: family.node, sourcePort: sent.packet.sourcePort! }) } } as const;
+      assert.equal(datapath.send('from_network', error).reason, 'POLICY_DENIED');
+      datapath.allowAll(set.aEgress);
+      datapath.commit();
+      assert.equal(datapath.send('from_pod', { ...out, flags: 'A' }).action, 'redirect');
+      assert.equal(datapath.send('from_network', error).action, 'redirect');
     });
 
     test('a row that redirects to a proxy revokes too', () => {

@@ -9,18 +9,18 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
-import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
+import { formatAddr, parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { openNetns, withNetns } from '../../src/sys/netns.ts';
 import { type Maps, objectPath } from './harness.ts';
-import { buildFrame, macBytes } from './packet.ts';
+import { buildFrame, buildIp, macBytes } from './packet.ts';
 
 const prefix = `cpt${process.pid % 100000}`;
 const ns = (name: string): string => `${prefix}-${name}`;
@@ -257,14 +257,18 @@ try:
 except Exception as e: print('failed', type(e).__name__)
 `;
 
-/** A VXLAN packet of our own making, from a namespace's own address to node 1: what it told about the datagram inside. */
-async function tunnel(from: string, vni: number, inner: { source: string; destination: string; sourcePort: number }): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
-  const frame = buildFrame({ ...inner, protocol: 'udp', destinationPort: 9999 });
+/** A VXLAN packet of our own making, from a namespace's own address to node 1. */
+async function tunnelFrame(from: string, vni: number, frame: Uint8Array): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
   const packet = Buffer.concat([Uint8Array.of(8, 0, 0, 0, vni >>> 16, vni >>> 8 & 255, vni & 255, 0), frame]).toString('hex');
   nodes[0]!.told();
   inside(from, `python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes.fromhex('${packet}'), ('172.30.0.11', 8472))"`);
   await sleep(50);
-  const { flows, drops } = nodes[0]!.told();
+  return nodes[0]!.told();
+}
+
+/** What node 1 told about a datagram in the tunnel. */
+async function tunnel(from: string, vni: number, inner: { source: string; destination: string; sourcePort: number }): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
+  const { flows, drops } = await tunnelFrame(from, vni, buildFrame({ ...inner, protocol: 'udp', destinationPort: 9999 }));
   const mine = (event: FlowEvent): boolean => event.sourcePort === inner.sourcePort;
   return { flows: flows.filter(mine), drops: drops.filter(mine) };
 }
@@ -353,6 +357,30 @@ after(() => {
       nodes[1]!.commit();
       assert.equal(ask('n1', 'tcp', c), `${router} 10 ${c}`);
     });
+    test('V6 through the tunnel: nobody is this node, whatever the identity says, and nobody comes from nowhere', async () => {
+      const reasons = async (vni: number, source: string, sourcePort: number) => (await tunnel('n2', vni, { source, destination: a, sourcePort })).drops.map(drop => drop.reasonOrPoint);
+      const own = i ? ['fdc1::11', 'fd00:10:244:1::1'] : ['172.30.0.11', '10.244.1.1'];
+      const nowhere = i ? ['::1', 'ff02::1'] : ['127.0.0.1', '0.0.0.0', '224.0.0.1'];
+      let port = 200;
+      for (const source of [...own, ...nowhere]) for (const vni of [1, 6, 1003]) assert.deepEqual(await reasons(vni, source, port++), [132], `${source} ${vni}`);
+    });
+    test('an ICMP error through the tunnel is part of the connection, not of whoever reports it: it revokes nothing', async () => {
+      assert.equal(ask('c', 'udp', a), `${c} 10 ${a}`);
+      const entryOf = () => [...nodes[0]!.maps.conntrack.entries()].find(([key, entry]) => key.protocol === 17 && entry.sourceIdentity === 1003 && (formatAddr(key.low) === a || formatAddr(key.high) === a));
+      const [key] = entryOf()!;
+      const clientPort = formatAddr(key.low) === c ? key.lowPort : key.highPort;
+      const remoteRouter = i ? 'fd00:10:244:2::1' : '10.244.2.1';
+      // A remote node itself may not talk to a.
+      nodes[0]!.maps.policyClasses.update({ set: pods[0]!.id, identity: 6 }, { class: 9 });
+      nodes[0]!.maps.policyVerdicts.update({ prefixBits: 64, set: pods[0]!.id, class: 9, protocol: 0, port: 0 }, { rule: 888, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
+      nodes[0]!.commit();
+      const body = buildIp({ source: a, destination: c, protocol: 'udp', sourcePort: BACKEND_PORT, destinationPort: clientPort });
+      const { drops } = await tunnelFrame('n2', 6, buildFrame({ source: remoteRouter, destination: a, protocol: 'icmp', icmp: { type: i ? 2 : 3, code: i ? 0 : 4, body } }));
+      assert.deepEqual(drops.map(drop => [drop.reasonOrPoint, drop.rule]), []);
+      assert.equal(entryOf()![1].flags & ConntrackFlag.Revoked, 0);
+      assert.equal(entryOf()![1].sourceIdentity, 1003);
+      nodes[0]!.maps.policyClasses.delete({ set: pods[0]!.id, identity: 6 });
+    });
     test('host policy: the node with pods elsewhere, other nodes and the world, each way; its own pods always answer it', () => {
       const [node, router, otherNode] = i ? ['fdc1::11', 'fd00:10:244:1::1', 'fdc1::12'] : ['172.30.0.11', '10.244.1.1', '172.30.0.12'];
       const heard = (from: string, to: string): boolean => / 10 /.test(ask(from, 'tcp', to));
@@ -362,11 +390,13 @@ after(() => {
       nodes[0]!.hostPolicy({ ingress: 2, egress: 1 });
       assert.ok(all(out()), 'what it may open is answered');
       assert.ok(none(into()));
+      for (const to of [c, world[i]!]) assert.match(ask('n1', 'udp', to, BACKEND_PORT, { size: 4000 }), / 4000 /, 'fragments follow their first');
       nodes[0]!.hostPolicy({ ingress: 1, egress: 2 });
       assert.ok(none(out()));
       assert.ok(all(into()), 'what it may answer goes out');
       nodes[0]!.hostPolicy({ ingress: 2, egress: 2 });
       assert.ok(heard('n1', a), 'its own pods');
+      assert.match(ask('n1', 'udp', a, BACKEND_PORT, { size: 4000 }), / 4000 /, 'in fragments, too');
       assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'the tunnel goes on');
       assert.equal(ask('a', 'tcp', world[i]!), `${node} 10 ${world[i]}`, 'and so do masqueraded pods');
       nodes[0]!.hostPolicy(undefined);

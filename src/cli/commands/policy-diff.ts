@@ -139,14 +139,15 @@ function protocolText({ protocol }: ConntrackRow): string {
 // ---- new connections ----
 
 function diffJson({ differences, added, removed }: MatrixDiff): object {
-  const side = (pick: 'gained' | 'lost') => differences.filter(d => d[pick].length > 0).map(d => ({ from: d.from, to: d.to, ports: accessText(d[pick]) === 'all' ? ['all'] : accessWords(d[pick]) }));
-  return { gained: side('gained'), lost: side('lost'), addedParties: added, removedParties: removed };
+  const side = (pick: 'gained' | 'lost' | 'audited') => differences.filter(d => d[pick].length > 0).map(d => ({ from: d.from, to: d.to, ports: accessText(d[pick]) === 'all' ? ['all'] : accessWords(d[pick]) }));
+  return { gained: side('gained'), lost: side('lost'), audited: side('audited'), addedParties: added, removedParties: removed };
 }
 
 function printDiff({ differences, added, removed }: MatrixDiff, paint: Paint): void {
   if (differences.length + added.length + removed.length === 0) return line('no connection gained or lost');
   for (const { from, to, gained } of differences) if (gained.length > 0) line(paint.good(`+ ${safe(from)} → ${safe(to)}: ${accessText(gained)}`));
   for (const { from, to, lost } of differences) if (lost.length > 0) line(paint.bad(`- ${safe(from)} → ${safe(to)}: ${accessText(lost)}`));
+  for (const { from, to, audited } of differences) if (audited.length > 0) line(paint.careful(`~ ${safe(from)} → ${safe(to)}: ${accessText(audited)} would be reported as denied`));
   for (const name of added) line(`only in the new: ${safe(name)}`);
   for (const name of removed) line(`only in the old: ${safe(name)}`);
 }

@@ -6,7 +6,7 @@ import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import type { Flow, FlowEndpoint } from '../../model/flow.ts';
 import { LabelSet } from '../../model/labels.ts';
-import { connect, type Connection, type Leg, type Step } from '../../policy/connection.ts';
+import { connect, stepAt, type Connection, type Leg, type Step } from '../../policy/connection.ts';
 import { pathSteps } from '../../policy/edit.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
 import { closingPolicies, nearMisses, type NearMiss } from '../../policy/near-miss.ts';
@@ -43,27 +43,27 @@ Examples:
       const connection = flow ? flowConnection(world, flow) : askedConnection(world, flags);
       const explained = connection.legs.map(leg => explainLeg(world, leg));
       const past = flow && { id: flow.id, time: flow.time, verdict: flow.verdict, rule: flow.rule, dropReason: flow.dropReason };
-      if (printStructured(flags.output, { ...(past && { flow: past }), verdict: connection.verdict, notes: connection.notes, legs: explained.map(explainedJson) })) return;
+      if (printStructured(flags.output, { ...(past && { flow: past }), verdict: connection.verdict, notes: connection.notes, legs: explained.map(each => explainedJson(world, each)) })) return;
       const paint = stdoutPaint();
       if (flow) printFlow(flow, connection, paint);
       for (const note of connection.notes) line(paint.faint(safe(note)));
-      explained.forEach(each => printExplained(each, paint));
+      explained.forEach(each => printExplained(world, each, paint));
     });
 }
 
 interface Explained {
   readonly leg: Leg;
-  /** Of each end that denies by default. */
+  /** Of each end that denies. */
   readonly misses: ReadonlyMap<Step, readonly NearMiss[]>;
   readonly closing: ReadonlyMap<Step, ReturnType<typeof closingPolicies>>;
   readonly suggestion: Suggestion | undefined;
 }
 
 function explainLeg(world: World, leg: Leg): Explained {
-  const denied = leg.steps.filter(step => step.rule.effect === 'default-deny');
+  const denied = leg.steps.filter(step => step.verdict === 'deny');
   return {
     leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
-    closing: new Map(denied.map(step => [step, closingPolicies(world, step)] as const)),
+    closing: new Map(denied.filter(step => step.rule.effect === 'default-deny').map(step => [step, closingPolicies(world, step)] as const)),
     suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
   };
 }
@@ -132,17 +132,18 @@ function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
 
 // ---- text ----
 
-function printExplained({ leg, misses, closing, suggestion }: Explained, paint: Paint): void {
-  printLeg(leg, paint);
+function printExplained(world: World, { leg, misses, closing, suggestion }: Explained, paint: Paint): void {
+  printLeg(world, leg, paint);
   for (const [step, near] of misses) {
-    for (const { policy, field, place } of closing.get(step)!) line(`  ${step.direction} of ${safe(step.pod.name)} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
-    if (near.length === 0) line(`  no rule at ${step.direction} of ${safe(step.pod.name)} comes near`);
+    const isDefault = closing.has(step);
+    for (const { policy, field, place } of closing.get(step) ?? []) line(`  ${step.direction} of ${safe(nameAt(step))} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
+    if (near.length === 0 && isDefault) line(`  no rule at ${step.direction} of ${safe(nameAt(step))} comes near`);
     for (const [i, miss] of near.entries()) {
-      line(`  ${i === 0 ? 'nearest rule' : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
+      line(`  ${i === 0 ? `nearest rule${isDefault ? '' : ' that is asked before'}` : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
       line(`      ${safe(miss.field)}${miss.place ? ` (${safe(miss.place)})` : ''}: ${safe(miss.text)}`);
     }
   }
-  if (leg.verdict === 'allow') return;
+  if (leg.verdict !== 'deny') return;
   if (!suggestion) {
     const pending = leg.steps.find(step => step.rule.notEnforced !== undefined);
     line(`  ${paint.careful('no small change of a policy would allow it')}${pending ? `: ${safe(pending.rule.notEnforced ?? '')}` : ''}`);
@@ -150,6 +151,11 @@ function printExplained({ leg, misses, closing, suggestion }: Explained, paint: 
   }
   for (const [i, change] of suggestion.changes.entries()) printChange(change, i, suggestion.changes.length, paint);
   printEffects(suggestion, paint);
+}
+
+/** `web`, `node n1`. */
+function nameAt(step: Step): string {
+  return step.pod?.name ?? stepAt(step);
 }
 
 function printChange(change: Change, index: number, count: number, paint: Paint): void {
@@ -176,17 +182,17 @@ export function changeYaml(change: Change): string {
 function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
   if (sideEffects.length === 0) return line(`  ${paint.good('it changes nothing else')}`);
   line(`  ${paint.careful('it also changes')}:`);
-  for (const { from, to, gained, lost } of sideEffects.slice(0, shownEffects)) {
-    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}`);
+  for (const { from, to, gained, lost, audited } of sideEffects.slice(0, shownEffects)) {
+    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}${audited.length > 0 ? `: puts into audit ${audited.join(', ')}` : ''}`);
   }
   if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
 }
 
-function explainedJson({ leg, misses, closing, suggestion }: Explained): object {
+function explainedJson(world: World, { leg, misses, closing, suggestion }: Explained): object {
   return {
-    ...legJson(leg),
+    ...legJson(world, leg),
     steps: leg.steps.map(step => ({
-      ...stepJson(step), port: portText(step),
+      ...stepJson(world, step), port: portText(step),
       ...(closing.has(step) && { closedBy: closing.get(step)!.map(c => ({ policy: policyText(c.policy), field: c.field, place: c.place })) }),
       ...(misses.has(step) && { nearest: misses.get(step)!.map(m => ({ policy: policyText(m.policy), rule: m.rule.address, missed: m.missed, field: m.field, place: m.place, text: m.text })) }),
     })),

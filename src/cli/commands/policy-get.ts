@@ -171,7 +171,7 @@ function podJson(world: World, pod: ScenarioPod): object {
 function printPod(world: World, pod: ScenarioPod, paint: Paint): void {
   line(paint.strong(`${safe(pod.namespace)}/${safe(pod.name)}`));
   if (pod.hostNetwork) return line('  is in the host\'s network: no policy for pods reaches it');
-  if (pod.audit) line(`  ${paint.careful('in audit mode')}: what is denied below passes, and is reported`);
+  if (pod.audit) line(`  ${paint.careful(`in audit mode, by its ${pod.audit === 'pod' ? 'own annotation' : pod.audit}`)}: what is denied below passes, and is reported`);
   for (const { direction, stages } of appliesOf(world, pod)) {
     line(`  ${direction}, in this order:`);
     for (const [i, { title, rules }] of stages.entries()) {
@@ -183,8 +183,7 @@ function printPod(world: World, pod: ScenarioPod, paint: Paint): void {
 
 const modeTexts = { audit: 'audit: what it denies passes and is reported', shadow: 'shadow: decides nothing' } as const;
 
-function printRule({ info, place, mode, priority }: AppliedRule, paint: Paint): void {
-  const marks = [...(priority === undefined ? [] : [`priority ${priority}`]), ...(mode ? [modeTexts[mode]] : [])];
-  line(`       ${safe(readable(info.because))}${marks.length === 0 ? '' : ` ${paint.careful(`[${marks.join('; ')}]`)}`}`);
+function printRule({ info, place, mode }: AppliedRule, paint: Paint): void {
+  line(`       ${safe(readable(info.because))}${mode ? ` ${paint.careful(`[${modeTexts[mode]}]`)}` : ''}`);
   if (place !== undefined) line(`           ${paint.faint(`at ${safe(place)}`)}`);
 }

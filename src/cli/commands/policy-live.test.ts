@@ -38,14 +38,21 @@ const flow: Flow = {
   source: { ip: '10.244.1.4', identity: 300, id: 0, namespace: 'shop', podName: 'job', labels }, destination: { ip: '10.244.1.3', identity: 301, id: 1, namespace: 'shop', podName: 'db', labels: [] }, sourcePort: 40_000, destinationPort: 5432, summary: 'TCP Flags: SYN',
 };
 
+const report = (enforced: boolean) => ({ address: 'CiliumNetworkPolicy/shop/db-strict', mode: 'shadow', errors: [], conditions: [], enforced, ...(!enforced && { error: 'not loaded into the kernel yet' }) });
+
 let cluster: TestCluster;
 before(async () => {
   cluster = await TestCluster.start(objects, {
-    node1: { '/v1/policy/stats': [count(1)], '/v1/policy/shadow': [shadowRow(1)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 9000), connection('10.244.1.2', 41_000, 100)], flows: [flow] },
-    node2: { '/v1/policy/stats': [count(2), { rule: 77, packets: 1, bytes: 1, connections: 1 }], '/v1/policy/shadow': [shadowRow(2)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 8000)] },
+    node1: { '/v1/policies': [report(true)], '/v1/policy/stats': [count(1)], '/v1/policy/shadow': [shadowRow(1)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 9000), connection('10.244.1.2', 41_000, 100)], flows: [flow] },
+    node2: { '/v1/policies': [report(false)], '/v1/policy/stats': [count(2), { rule: 77, packets: 1, bytes: 1, connections: 1 }], '/v1/policy/shadow': [shadowRow(2)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 8000)] },
   });
 });
 after(() => cluster[Symbol.asyncDispose]());
+
+test('get: each policy, how it acts, and on which nodes it is in force', async () => {
+  const { stdout, stderr } = await cluster.cirri('policy', 'get');
+  assert.match(stdout, /✗ CiliumNetworkPolicy\/shop\/db-strict \(in shadow, in force on 1 of 2 nodes\)\n +not in force on node2: not loaded into the kernel yet\n/, stderr);
+});
 
 test('stats: counters of all nodes, sorted, one policy, unused rules, modes', async () => {
   const all = await cluster.cirri('policy', 'stats');

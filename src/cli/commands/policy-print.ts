@@ -1,5 +1,8 @@
 import { portText } from '../../policy/ends.ts';
+import { stepAt } from '../../policy/connection.ts';
 import type { Connection, Leg, Step } from '../../policy/connection.ts';
+import { reasonsOf } from '../../policy/reasons.ts';
+import type { World } from '../../policy/world.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import { line } from '../output.ts';
@@ -13,16 +16,16 @@ export function verdictWord(verdict: string, paint: Paint): string {
 }
 
 /** The verdict, and for each end what decided and where that is written. */
-export function printLeg(leg: Leg, paint: Paint): void {
+export function printLeg(world: World, leg: Leg, paint: Paint): void {
   line(`${legTitle(leg)}: ${verdictWord(leg.verdict, paint)}`);
   if (leg.steps.length === 0) line('  no end is a pod: no policy is asked');
-  for (const step of leg.steps) printStep(step, paint);
+  for (const step of leg.steps) printStep(world, step, paint);
 }
 
-export function printStep(step: Step, paint: Paint): void {
-  line(`  ${step.direction} of ${safe(step.pod.namespace)}/${safe(step.pod.name)}: ${verdictWord(step.verdict, paint)}${step.audit ? ` ${paint.careful('in audit')}` : ''} — ${safe(readable(step.rule.because))}`);
+export function printStep(world: World, step: Step, paint: Paint): void {
+  line(`  ${step.direction} of ${safe(stepAt(step))}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
   if (step.place !== undefined) line(`      ${paint.faint(`at ${safe(step.place)}`)}`);
-  if (step.shadow) line(`      ${paint.careful('in shadow')}: ${verdictWord(step.shadow.verdict, paint)} — ${safe(readable(step.shadow.rule.because))}`);
+  for (const reason of reasonsOf(world, step)) line(`      ${safe(readable(reason))}`);
 }
 
 /** What scope adds to every selector, in fewer words: the cluster is left out, the namespace is `in demo`. */
@@ -36,22 +39,26 @@ export function readable(text: string): string {
 
 // ---- as JSON ----
 
-export function connectionJson(connection: Connection): object {
+export function connectionJson(world: World, connection: Connection): object {
   return {
     from: connection.from.text, to: connection.to.text, port: portText(connection.asked), verdict: connection.verdict, notes: connection.notes,
-    legs: connection.legs.map(legJson),
+    legs: connection.legs.map(leg => legJson(world, leg)),
   };
 }
 
-export function legJson(leg: Leg): object {
-  return { from: leg.from.text, to: leg.to.text, port: portText(leg), verdict: leg.verdict, steps: leg.steps.map(stepJson) };
+export function legJson(world: World, leg: Leg): object {
+  return { from: leg.from.text, to: leg.to.text, port: portText(leg), verdict: leg.verdict, steps: leg.steps.map(step => stepJson(world, step)) };
 }
 
-export function stepJson(step: Step): object {
+export function stepJson(world: World, step: Step): object {
   const { id, address, kind, namespace, name, path, effect, because, notEnforced } = step.rule;
+  const who = step.end.type === 'pod' ? { pod: stepAt(step) } : { node: step.end.type === 'node' ? step.end.node : step.end.text };
+  const reasons = reasonsOf(world, step);
   return {
-    direction: step.direction, pod: `${step.pod.namespace}/${step.pod.name}`, verdict: step.verdict,
-    rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place, audit: step.audit, keepEstablished: step.keepEstablished,
-    ...(step.shadow && { shadow: { verdict: step.shadow.verdict, rule: { id: step.shadow.rule.id, address: step.shadow.rule.address, because: step.shadow.rule.because } } }),
+    direction: step.direction, ...who, verdict: step.verdict,
+    rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place,
+    ...(reasons.length > 0 && { reasons }), ...(step.audit !== undefined && { audit: step.audit }),
+    ...(step.shadow && { shadow: { verdict: step.shadow.verdict, rule: step.shadow.rule.address } }),
+    ...(step.keepEstablished && { keepEstablished: true }), ...(step.request !== undefined && { request: step.request }),
   };
 }

@@ -3,11 +3,14 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readManifests } from '../../cluster/manifest.ts';
-import { resources, type Resource } from '../../kube/resources.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import { isNotFound } from '../../kube/errors.ts';
+import { apiVersionOf, resources, type Resource } from '../../kube/resources.ts';
 import type { KubeObject } from '../../kube/types.ts';
+import type { EngineOptions } from '../../policy/compile.ts';
 import { isNamespaced, policyKinds } from '../../policy/parse.ts';
 import type { PolicyKind } from '../../policy/policy.ts';
-import { readScenario, type Scenario, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
+import { readScenario, type Scenario, type ScenarioObject, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
@@ -34,20 +37,20 @@ export async function loadScenario(flags: SourceFlags, quiet = false): Promise<S
   const fromFiles = flags.filename?.length ? sourcedFiles(flags.filename) : undefined;
   const live = fromFiles === undefined || flags.live ? await liveObjects() : undefined;
   const objects = over(live?.objects ?? [], fromFiles ?? [], flags.namespace);
-  const scenario = readScenario(objects, { namespace: flags.namespace, ...live?.options, ...(flags.clusterName !== undefined && { clusterName: flags.clusterName }) });
+  const scenario = readScenario(objects, { ...live?.options, namespace: flags.namespace, ...(flags.clusterName !== undefined && { clusterName: flags.clusterName }) });
   if (!quiet) warn(scenario);
   return scenario;
 }
 
 /** As above, and pods must be there: without them no question about connections has an answer. */
-export async function loadWorld(flags: SourceFlags): Promise<World> {
+export async function loadWorld(flags: SourceFlags, options: EngineOptions = {}): Promise<World> {
   const scenario = await loadScenario(flags);
   if (scenario.pods.length === 0) {
     throw new CirriError('ERR_NO_PODS', 'there are no pods in what was read', {
       mend: flags.filename?.length ? 'add files with pods or deployments (-f), or take those of the cluster with --live' : 'start some, or read manifests: -f FILE',
     });
   }
-  return new World(scenario);
+  return new World(scenario, options);
 }
 
 export function sourcedFiles(files: readonly string[]): SourcedObject[] {
@@ -65,15 +68,14 @@ function isTest(name: string): boolean {
   return /\.policy-test\.ya?ml$/.test(name);
 }
 
+const clusterWideKinds = ['Namespace', 'Node', 'CiliumCIDRGroup'];
+
 /** A file's object takes the place of the cluster's of the same name. */
 export function over(below: readonly SourcedObject[], above: readonly SourcedObject[], namespace: string): readonly SourcedObject[] {
-  const key = ({ object }: SourcedObject) => `${String(object.kind)}/${isClusterWide(object.kind) ? '' : String(object.metadata?.namespace ?? namespace)}/${String(object.metadata?.name)}`;
+  const isClusterWide = ({ kind }: ScenarioObject) => clusterWideKinds.includes(String(kind)) || (policyKinds.includes(kind as PolicyKind) && !isNamespaced(kind as PolicyKind));
+  const key = ({ object }: SourcedObject) => `${String(object.kind)}/${isClusterWide(object) ? '' : String(object.metadata?.namespace ?? namespace)}/${String(object.metadata?.name)}`;
   const replaced = new Set(above.map(key));
   return [...below.filter(source => !replaced.has(key(source))), ...above];
-}
-
-function isClusterWide(kind: unknown): boolean {
-  return ['Namespace', 'Node', 'CiliumCIDRGroup'].includes(String(kind)) || (policyKinds.includes(kind as PolicyKind) && !isNamespaced(kind as PolicyKind));
 }
 
 const liveKinds: readonly Resource[] = [
@@ -91,10 +93,21 @@ export interface LiveObjects {
 export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
   try {
-    const lists = await Promise.all(liveKinds.map(async resource => (await client.list<KubeObject>(resource)).items.map(object => ({ ...object, kind: resource.kind }))));
+    const lists = await Promise.all(liveKinds.map(resource => listOf(client, resource)));
     return { objects: lists.flat().map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
   } finally {
     client.close();
+  }
+}
+
+/** A kind that the API does not serve has no objects. */
+async function listOf(client: KubeClient, resource: Resource): Promise<readonly ScenarioObject[]> {
+  try {
+    const { items } = await client.list<KubeObject>(resource);
+    return items.map(object => ({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }));
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
   }
 }
 
@@ -103,6 +116,7 @@ function warn(scenario: Scenario): void {
   for (const policy of scenario.policies) {
     for (const error of policy.errors) say(policy.place(error.path), `${policy.address} is invalid and not counted: ${error.path}: ${error.message} → ${error.mend}`);
   }
+  for (const { object, place } of scenario.unknownPolicies) say(place('kind'), `${String(object.kind)} ${String(object.metadata?.name)} is of a kind that is not known yet and not counted`);
   const seen = new Map<string, number>();
   for (const { address } of scenario.policies) seen.set(address, (seen.get(address) ?? 0) + 1);
   for (const [address, count] of seen) if (count > 1) say('', `${address} is there ${count} times; the last one counts`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PolicyClass, PolicyClassKey, PolicyVerdict, PolicyVerdictKey } from '../../datapath/generated/structs.ts';
-import type { CompiledSet, VerdictRow } from '../../policy/compile.ts';
+import type { CompiledSet, SetDelta, VerdictRow } from '../../policy/compile.ts';
 import { PolicySets, type PolicySetMaps } from './sets.ts';
 
 /** A BPF hash of our own that obeys the same rules: it has a limit, and keys compare by content. */
@@ -124,4 +124,50 @@ test('sets of an earlier agent keep their numbers, and go when they are swept', 
   assert.equal(verdicts.held.size, 2);
   assert.equal(second.sweep(), 2);
   assert.deepEqual([...verdicts.entries()].map(([key]) => key.set), [2]);
+});
+
+const delta = (more: Partial<SetDelta>): SetDelta => ({ key: 'a', identity: 301, rows: [], class: 1, before: 'x', after: 'y', ...more });
+const start = (): CompiledSet => ({ ...set('a', [[300, 1]], [row(1, { class: 0, protocol: null, port: 0, portBits: 0 }), row(7)]), hash: 'x' });
+
+test('the change of one identity writes that identity alone, and the engine\'s own map stays as it was', () => {
+  const { maps, classes, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  const compiled = start();
+  const one = sets.ensure(compiled);
+  const written: unknown[] = [];
+  const { updateBatch } = verdicts;
+  verdicts.updateBatch = entries => { written.push(...entries); updateBatch.call(verdicts, entries); };
+  classes.updateBatch = entries => { written.push(...entries); for (const [key, value] of entries) classes.update(key, value); };
+  assert.equal(sets.apply(delta({})), true);
+  assert.deepEqual(written, [[{ set: one.id, identity: 301 }, { class: 1 }]]);
+  assert.deepEqual([...one.classes], [[300, 1], [301, 1]]);
+  assert.deepEqual([...compiled.classes], [[300, 1]]);
+  assert.equal(one.hash, 'y');
+});
+
+test('a change that does not fit changes nothing, and later ones wait until the whole has been compared', () => {
+  const { maps, classes } = fakeMaps({ classes: 1 });
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(start());
+  assert.throws(() => sets.apply(delta({})), /needs 1 more entries in policy_classes, which holds 1 of 1/);
+  assert.deepEqual([one.hash, classes.count()], ['x', 1]);
+  assert.equal(sets.apply(delta({ identity: 300, class: 0, before: 'y', after: 'z' })), false);
+});
+
+test('a change that reads back differently is an error', () => {
+  const { maps, classes } = fakeMaps();
+  const sets = new PolicySets(maps);
+  sets.ensure(start());
+  classes.lie = () => ({ class: 99 });
+  assert.throws(() => sets.apply(delta({})), /reads back differently: identity 301: class 1 expected, class 99 found/);
+  assert.equal(sets.apply(delta({ before: 'y' })), false);
+});
+
+test('a row that only changes its verdict is written over, and not removed afterwards', () => {
+  const { maps, verdicts } = fakeMaps();
+  const sets = new PolicySets(maps);
+  const one = sets.ensure(set('a', [], [row(7, { class: 0 })]));
+  sets.ensure(set('a', [], [row(7, { class: 0, verdict: 'deny', keepEstablished: true })]));
+  sets.retain(new Set(['a']));
+  assert.deepEqual([...verdicts.entries()].map(([key, value]) => [key.set, value.verdict, value.flags]), [[one.id, 2, 1]]);
 });

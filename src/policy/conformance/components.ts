@@ -16,7 +16,7 @@ import { resolvePeers, selectsService } from '../resolve.ts';
 import { parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { ConformanceCase, Outcome } from './case.ts';
-import { kubernetesLabels } from './connectivity.ts';
+import { kubernetesLabels } from '../scenario.ts';
 
 /** A checker gives undefined when the case holds, or what differs; `skip: …` when it cannot be asked. */
 type Checker = (input: never, expected: never) => string | undefined;
@@ -144,7 +144,7 @@ function ipBlock(input: { ipBlock: object | null; ip: string | null }, expected:
   if (!input.ipBlock || !input.ip) return 'skip: a NetworkPolicy peer without content is refused';
   const policy = networkPolicy({ from: [{ ipBlock: input.ipBlock }] });
   if (typeof policy === 'string') return policy.includes('does not contain') ? 'skip: an exception outside its block is refused, as the API does' : policy;
-  const peers = resolvePeers(policy.specs[0]!.rules[0]!.peers, [], []);
+  const peers = resolvePeers(policy.specs[0]!.rules[0]!.peers, { services: () => [], groups: () => [] });
   const prefix = parseAddr(input.ip);
   const match = peers !== 'any' && peers.cidrs.some(c => prefixHas(parsePrefix(c.cidr), prefix) && !c.except.some(e => prefixHas(parsePrefix(e), prefix)));
   return same(match, expected.match);

@@ -1,15 +1,16 @@
 /** Connectivity cases: a cluster's objects through the compiler, probes through the model of the kernel's lookup. */
-import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, networkIdentityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
+import { cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, identityLabels, networkIdentityLabels, reserved, reservedIdentities } from '../../model/identity.ts';
 import { LabelSet } from '../../model/labels.ts';
 import { PolicyEngine } from '../compile.ts';
 import type { NamedPorts, RuleInfo, Subject } from '../compile.ts';
-import { evaluate, lookup, portsMatched, selectsPeer } from '../evaluate.ts';
-import type { PeerView, World } from '../evaluate.ts';
+import { evaluate, lookup } from '../evaluate.ts';
 import { namePattern, qualifyName } from '../fqdn.ts';
-import { httpRuleMatches } from '../http.ts';
+import { longestNetwork, nodeIdentityLabels } from '../members.ts';
 import { parsePolicy, policyKinds } from '../parse.ts';
-import type { Direction, Policy, Rule } from '../policy.ts';
-import { formatPrefix, isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import type { Policy } from '../policy.ts';
+import { requestPasses } from '../requests.ts';
+import { kubernetesLabels } from '../scenario.ts';
+import { isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
 import { outcome } from './case.ts';
 import type { Cluster, ClusterPod, ConformanceCase, End, KubernetesObject, Matrix, Outcome, Probe } from './case.ts';
 
@@ -122,8 +123,8 @@ export class ClusterModel {
     for (const { id, labels, ports } of this.#identities.values()) this.#engine.upsertIdentity(id, labels, [...ports.values()]);
     for (const [i, node] of (cluster.nodes ?? []).entries()) {
       const labels = carriedOut.nodeLabels ? node.labels ?? {} : {};
-      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeLabels('remote-node', labels, cluster.name ?? 'default'));
-      this.#engine.upsertIdentity(firstHostIdentity + i, nodeLabels('host', labels, cluster.name ?? 'default'));
+      this.#engine.upsertIdentity(firstRemoteNodeIdentity + i, nodeIdentityLabels('remote-node', labels, cluster.name ?? 'default'));
+      this.#engine.upsertIdentity(firstHostIdentity + i, nodeIdentityLabels('host', labels, cluster.name ?? 'default'));
     }
     const prefixes = this.#engine.cidrPrefixes();
     for (const [i, prefix] of prefixes.entries()) {
@@ -171,7 +172,7 @@ export class ClusterModel {
     const view = this.#engine.identities.get(peer);
     const plain = evaluate(world, subject, direction, view, protocol, port);
     const agree = plain.verdict === row.verdict && plain.rule === rule.address;
-    const passes = row.verdict !== 'redirect' || !probe.http || httpAllows(httpRulesAt(world, subject, direction, view, protocol, port), probe.http);
+    const passes = row.verdict !== 'redirect' || !probe.http || requestPasses(world, subject, direction, view, protocol, port, probe.http);
     return {
       verdict: row.verdict === 'deny' ? 'deny' as const : passes ? 'allow' as const : 'http-403' as const, rule,
       ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }),
@@ -182,7 +183,7 @@ export class ClusterModel {
   #destination(target: Located): number {
     const own = this.#engine.identities.get(target.identity)?.labels;
     if (!own || !isAddr(target.addr)) return target.identity;
-    const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), target.addr) : undefined;
+    const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), [target.addr]) : undefined;
     const names = target.name === undefined ? [] : this.#names().filter(selector => namePattern(selector).test(qualifyName(target.name!)));
     if (network === undefined && names.length === 0) return target.identity;
     const labels = LabelSet.fromLabels([...(network === undefined ? own : networkIdentityLabels(own, network)).labels(), ...names.map(key => ({ source: 'fqdn', key, value: '' }))]);
@@ -253,34 +254,6 @@ export class ClusterModel {
   }
 }
 
-function longestNetwork(prefixes: readonly string[], text: string): string | undefined {
-  const addr = parseAddr(text);
-  const containing = prefixes.map(p => parsePrefix(p)).filter(p => cidrContains(p, { addr, bits: 128 }));
-  const [longest] = containing.sort((a, b) => b.bits - a.bits);
-  return longest && formatPrefix(longest);
-}
-
-/** Rules at this point that wait for the proxy; any of them may let a request pass. */
-function httpRulesAt(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): readonly Rule[] {
-  const specs = world.policies.flatMap(p => p.specs).filter(s => !s.selectsNodes && s.subject.matches(subject.labels));
-  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && r.effect === 'unproxied' && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
-}
-
-function httpAllows(rules: readonly Rule[], request: NonNullable<Probe['http']>): boolean {
-  return rules.some(r => r.http?.some(h => httpRuleMatches(h, request)));
-}
-
 function podPorts(pod: ClusterPod): NamedPorts {
   return new Map((pod.ports ?? []).flatMap(p => (p.name ? [[p.name, { protocol: p.protocol, port: p.port }] as const] : [])));
-}
-
-function nodeLabels(entity: 'host' | 'remote-node', labels: Readonly<Record<string, string>>, clusterName: string): LabelSet {
-  return LabelSet.fromLabels([
-    { source: 'reserved', key: entity, value: '' }, { source: 'k8s', key: 'io.cilium.k8s.policy.cluster', value: clusterName },
-    ...Object.entries(labels).map(([key, value]) => ({ source: 'node', key, value })),
-  ]);
-}
-
-export function kubernetesLabels(labels: Readonly<Record<string, string>>): LabelSet {
-  return LabelSet.fromLabels(Object.entries(labels).map(([key, value]) => ({ source: 'k8s', key, value })));
 }

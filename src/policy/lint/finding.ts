@@ -1,5 +1,6 @@
 /** What the linter says of policies: where, what comes of it, and what to do. */
 import { valueAt } from '../edit.ts';
+import { isClusterPolicy } from '../parse-cluster.ts';
 import type { Policy, PolicySpec } from '../policy.ts';
 import type { ScenarioPolicy } from '../scenario.ts';
 import type { World } from '../world.ts';
@@ -52,6 +53,13 @@ export function entriesOf({ source, policy }: Checked): readonly Entry[] {
       path: `${spec.path}.${section}[${i}]`, fields: fieldsOf(fields),
     }));
   }));
+}
+
+/** Where a spec says whom it is for. */
+export function subjectField({ source, policy }: Checked, { path, selectsNodes }: PolicySpec): string {
+  if (policy.kind === 'NetworkPolicy') return `${path}.podSelector`;
+  if (!isClusterPolicy(policy.kind)) return `${path}.${selectsNodes ? 'nodeSelector' : 'endpointSelector'}`;
+  return `${path}.subject.${valueAt(source.object, `${path}.subject.namespaces`) === undefined ? 'pods' : 'namespaces'}`;
 }
 
 export function fieldsOf(value: unknown): Fields {

@@ -2,13 +2,16 @@
 import type { World } from '../world.ts';
 import { checkDns } from './dns.ts';
 import type { Checked, Finding, Report } from './finding.ts';
+import { checkParsers } from './l7.ts';
 import { checkMatches } from './matches.ts';
+import { checkModes, checkNetworks } from './modes.ts';
+import { checkOrdered } from './ordered.ts';
 import { checkPorts } from './ports.ts';
 import { checkShadows } from './shadows.ts';
 import { checkAccepted, checkInvalid } from './silent.ts';
 import { checkWidth } from './width.ts';
 
-const checks: readonly ((checked: Checked) => void)[] = [checkWidth, checkMatches, checkShadows, checkPorts, checkDns, checkAccepted];
+const checks: readonly ((checked: Checked) => void)[] = [checkWidth, checkMatches, checkShadows, checkPorts, checkDns, checkAccepted, checkOrdered, checkNetworks, checkParsers, checkModes];
 
 export function lint(world: World): readonly Finding[] {
   const findings: Finding[] = [];

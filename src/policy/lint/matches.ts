@@ -2,18 +2,21 @@
 import { labelKeys } from '../../model/identity.ts';
 import { EndpointSelector } from '../../model/selector.ts';
 import type { Requirement } from '../../model/selector.ts';
-import { entryPath, valueAt } from '../edit.ts';
-import type { Peer, Rule } from '../policy.ts';
+import { entryPath } from '../edit.ts';
+import type { Peer, PolicySpec, Rule } from '../policy.ts';
 import { selectsService } from '../resolve.ts';
 import type { World } from '../world.ts';
+import { peerPath } from '../written.ts';
 import type { Checked } from './finding.ts';
+import { subjectField } from './finding.ts';
 
 export function checkMatches(checked: Checked): void {
   const { world, policy, report } = checked;
   if (world.scenario.pods.length === 0) return;
   for (const spec of policy.specs) {
+    if (spec.selectsNodes) checkNodes(checked, spec);
     if (spec.selectsNodes || isReserved(spec.subject)) continue;
-    const field = `${spec.path}.${policy.kind === 'NetworkPolicy' ? 'podSelector' : 'endpointSelector'}`;
+    const field = subjectField(checked, spec);
     if (!world.scenario.pods.some(pod => !pod.hostNetwork && spec.subject.matches(pod.labels))) {
       const hidden = world.scenario.pods.some(pod => pod.hostNetwork && spec.subject.matches(pod.labels));
       if (hidden) report('host-network', 'error', field, 'the only pods that this selects are in the host\'s network: policies for pods do not reach them', 'restrict the node with a nodeSelector policy, or give the pods a network of their own');
@@ -23,12 +26,18 @@ export function checkMatches(checked: Checked): void {
   }
 }
 
+function checkNodes({ world, report }: Checked, spec: PolicySpec): void {
+  const { nodes } = world.scenario;
+  if (nodes.length === 0 || nodes.some(n => spec.subject.matches(world.nodeMember(n.name)!.subject.labels))) return;
+  report('selects-nothing', 'warning', `${spec.path}.nodeSelector`, 'no node matches: the policy restricts nobody', 'compare with kubectl get nodes --show-labels');
+}
+
 function checkPeers({ world, source, report }: Checked, rule: Rule): void {
   if (rule.peers === 'any') return;
   for (const [i, peer] of rule.peers.entries()) {
     const missing = nobody(world, peer);
     if (missing === undefined) continue;
-    report('peer-matches-nothing', 'warning', peerField(source.object, rule, i), missing.message, missing.mend);
+    report('peer-matches-nothing', 'warning', peerPath(source.object, entryPath(rule.path), i), missing.message, missing.mend);
   }
 }
 
@@ -48,12 +57,6 @@ function nobody(world: World, peer: Peer): { readonly message: string; readonly 
       return { message: `there is no service ${peer.namespace ?? '(any namespace)'}/${peer.name ?? peer.selector!.describe()}: this peer is nobody`, mend: 'mend name and namespace; services of other files have to be read too' };
     }
   }
-}
-
-function peerField(object: unknown, rule: Rule, index: number): string {
-  const entry = entryPath(rule.path);
-  const key = Object.keys((valueAt(object, entry) as object | undefined) ?? {}).find(k => /^(from|to)([A-Z]|$)/.test(k) && k !== 'toPorts' && Array.isArray(valueAt(object, `${entry}.${k}`)));
-  return key === undefined ? entry : `${entry}.${key}[${index}]`;
 }
 
 function isReserved(selector: EndpointSelector): boolean {

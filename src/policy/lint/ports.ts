@@ -16,7 +16,7 @@ export function checkPorts(checked: Checked): void {
   const { world, policy } = checked;
   for (const spec of policy.specs) {
     for (const rule of spec.rules) {
-      if (rule.ports === 'any' || rule.effect === 'deny' || spec.selectsNodes) continue;
+      if (rule.ports === 'any' || rule.effect === 'deny' || rule.effect === 'pass' || spec.selectsNodes) continue;
       const listeners = listenersOf(world, spec, rule);
       // A pod without declared ports may listen on any: nothing can be said.
       if (listeners.length === 0 || listeners.some(pod => pod.ports.length === 0)) continue;
@@ -75,6 +75,8 @@ function isServicePort(service: ScenarioService, match: Extract<PortMatch, { sta
 function portField(object: unknown, rule: Rule, text: string): string {
   const entry = entryPath(rule.path);
   const is = (port: unknown) => String(fieldsOf(port)['port']).toLowerCase() === text.split('-')[0];
+  const ordered = orderedPortField(object, entry, text);
+  if (ordered !== undefined) return ordered;
   const plain = listOf(valueAt(object, `${entry}.ports`)).findIndex(is);
   if (plain >= 0) return `${entry}.ports[${plain}].port`;
   for (const [i, block] of listOf(valueAt(object, `${entry}.toPorts`)).entries()) {
@@ -82,4 +84,16 @@ function portField(object: unknown, rule: Rule, text: string): string {
     if (index >= 0) return `${entry}.toPorts[${i}].ports[${index}].port`;
   }
   return entry;
+}
+
+/** In the kinds whose rules are ordered a port is a mapping of one field, which holds the number or name somewhere within. */
+function orderedPortField(object: unknown, entry: string, text: string): string | undefined {
+  const first = text.split('-')[0];
+  const holds = (value: unknown): boolean => (typeof value === 'object' && value !== null ? Object.values(value).some(holds) : String(value).toLowerCase() === first);
+  for (const name of ['ports', 'protocols']) {
+    const list = listOf(valueAt(object, `${entry}.${name}`)).map(fieldsOf);
+    const index = list.findIndex(item => ['portNumber', 'namedPort', 'portRange', 'tcp', 'udp', 'sctp', 'destinationNamedPort'].some(key => holds(item[key])));
+    if (index >= 0) return `${entry}.${name}[${index}]`;
+  }
+  return undefined;
 }

@@ -2,17 +2,19 @@
  * Rules that can never decide: all that they allow is denied, or denied already; or allowed by a wider rule. Told from the
  * text alone, so what is said holds for every pod that may come.
  */
-import type { EndpointSelector } from '../../model/selector.ts';
-import { cidrContains } from '../../model/identity.ts';
+import { cidrContains, labelKeys } from '../../model/identity.ts';
+import type { EndpointSelector, Requirement } from '../../model/selector.ts';
 import { parsePrefix } from '../../std/ip.ts';
 import { maxPort, policyText } from '../policy.ts';
 import type { Peer, Policy, PolicySpec, PortMatch, Rule } from '../policy.ts';
 import type { Checked } from './finding.ts';
 
-interface Placed { readonly policy: Policy; readonly spec: PolicySpec; readonly rule: Rule }
+export interface Placed { readonly policy: Policy; readonly spec: PolicySpec; readonly rule: Rule }
 
 export function checkShadows({ world, policy, report }: Checked): void {
-  const all = world.policies.flatMap(p => p.specs.flatMap(spec => spec.rules.map((rule): Placed => ({ policy: p, spec, rule }))));
+  if (policy.tier !== 'normal') return;
+  // What another policy in audit or shadow says takes nothing from this one.
+  const all = world.policies.filter(p => p.tier === 'normal' && (p === policy || p.mode === 'enforce')).flatMap(p => p.specs.flatMap(spec => spec.rules.map((rule): Placed => ({ policy: p, spec, rule }))));
   for (const own of all.filter(placed => placed.policy === policy)) {
     if (own.rule.peers !== 'any' && own.rule.peers.length === 0) continue;
     const wider = all.filter(other => other.rule !== own.rule && other.rule.direction === own.rule.direction && other.spec.selectsNodes === own.spec.selectsNodes && covers(other, own));
@@ -33,20 +35,29 @@ export function checkShadows({ world, policy, report }: Checked): void {
   }
 }
 
-function where({ policy, rule }: Placed): string {
+export function where({ policy, rule }: Placed): string {
   return `${policyText(policy)} (${rule.path})`;
 }
 
-function covers(outer: Placed, inner: Placed): boolean {
+export function covers(outer: Placed, inner: Placed): boolean {
   return coversSelector(outer.spec.subject, inner.spec.subject) && coversPeers(outer.rule.peers, inner.rule.peers) && coversPorts(outer.rule.ports, inner.rule.ports);
 }
 
 /** Fewer requirements select more. */
 export function coversSelector(outer: EndpointSelector, inner: EndpointSelector): boolean {
   const texts = new Set(inner.requirements.map(r => JSON.stringify(r)));
-  return outer.requirements.every(r => texts.has(JSON.stringify(r))
-    || inner.requirements.some(i => i.key === r.key && (i.source === r.source || r.source === 'any')
-      && ((r.operator === 'In' && i.operator === 'In' && i.values.every(v => r.values.includes(v))) || (r.operator === 'Exists' && (i.operator === 'In' || i.operator === 'Exists')))));
+  return outer.requirements.every(r => texts.has(JSON.stringify(r)) || inner.requirements.some(i => implies(i, r)));
+}
+
+function implies(inner: Requirement, outer: Requirement): boolean {
+  const [i, o] = [namespaceByName(inner), namespaceByName(outer)];
+  if (i.key !== o.key || (i.source !== o.source && o.source !== 'any')) return false;
+  return (o.operator === 'In' && i.operator === 'In' && i.values.every(v => o.values.includes(v))) || (o.operator === 'Exists' && (i.operator === 'In' || i.operator === 'Exists'));
+}
+
+/** Every namespace bears its name as a label, which nobody can change. */
+function namespaceByName(r: Requirement): Requirement {
+  return r.key === `${labelKeys.namespaceLabels}kubernetes.io/metadata.name` ? { ...r, key: labelKeys.namespace } : r;
 }
 
 function coversPeers(outer: Rule['peers'], inner: Rule['peers']): boolean {
@@ -58,7 +69,7 @@ function coversPeers(outer: Rule['peers'], inner: Rule['peers']): boolean {
 function coversPeer(outer: Peer, inner: Peer): boolean {
   if (outer.type === 'selector' && inner.type === 'selector') return coversSelector(outer.selector, inner.selector);
   if (outer.type === 'selector') return inner.type !== 'service' && outer.selector.requirements.length === 1 && outer.selector.requirements[0]!.source === 'reserved' && outer.selector.requirements[0]!.key === 'world';
-  if (outer.type === 'cidr' && inner.type === 'cidr') return outer.except.length === 0 && cidrContains(parsePrefix(outer.cidr), parsePrefix(inner.cidr));
+  if (outer.type === 'cidr' && inner.type === 'cidr') return outer.except.length === 0 && (outer.pods === true || inner.pods !== true) && cidrContains(parsePrefix(outer.cidr), parsePrefix(inner.cidr));
   return JSON.stringify(outer) === JSON.stringify(inner);
 }
 

@@ -2,20 +2,26 @@
 import { defaultLabelFilter, prefixFamily } from '../../model/identity.ts';
 import type { EndpointSelector } from '../../model/selector.ts';
 import { isIPv4, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import { isClusterPolicy } from '../parse-cluster.ts';
 import type { ConditionType } from '../policy.ts';
 import type { ScenarioPolicy } from '../scenario.ts';
 import type { World } from '../world.ts';
 import type { Checked, Entry, Report } from './finding.ts';
-import { entriesOf, fieldsOf, listOf } from './finding.ts';
+import { entriesOf, fieldsOf, listOf, subjectField } from './finding.ts';
 
 /** Said better by the other checks. */
-const saidElsewhere: readonly ConditionType[] = ['NoDNSRule', 'EmptyMeansAny'];
+const saidElsewhere: readonly ConditionType[] = ['NoDNSRule'];
+
+const apiVersions: Readonly<Record<string, string>> = {
+  NetworkPolicy: 'networking.k8s.io/v1', AdminNetworkPolicy: 'policy.networking.k8s.io/v1alpha1', BaselineAdminNetworkPolicy: 'policy.networking.k8s.io/v1alpha1',
+  ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
+};
 
 /** Of any policy, also one that was refused. */
 export function checkInvalid(world: World, source: ScenarioPolicy, report: Report): void {
   for (const error of source.errors) report('invalid', 'error', error.path, `the policy is refused: ${error.message}`, error.mend);
   if (world.scenario.policies.filter(p => p.address === source.address).length > 1) report('duplicate', 'error', 'metadata.name', 'there is another policy of this kind and name: one replaces the other', 'rename one of them');
-  const group = { NetworkPolicy: 'networking.k8s.io/v1' }[String(source.object.kind)] ?? 'cilium.io/v2';
+  const group = apiVersions[String(source.object.kind)] ?? 'cilium.io/v2';
   const { apiVersion } = source.object;
   if (apiVersion !== undefined && apiVersion !== group) report('api-version', 'error', 'apiVersion', `no API serves ${String(source.object.kind)} as ${String(apiVersion)}`, `write apiVersion: ${group}`);
 }
@@ -23,15 +29,16 @@ export function checkInvalid(world: World, source: ScenarioPolicy, report: Repor
 export function checkAccepted(checked: Checked): void {
   const { source, policy, report } = checked;
   for (const c of policy.conditions) {
-    if (saidElsewhere.includes(c.type) || (c.type === 'SelectsNothing' && !c.path.includes('Nodes'))) continue;
-    report(codeOf(c.type), 'warning', c.path, c.message, c.severity === 'degraded' ? 'until then traffic of this rule is denied' : 'see the message');
+    if (saidElsewhere.includes(c.type) || (c.type === 'EmptyMeansAny' && !isClusterPolicy(policy.kind)) || (c.type === 'SelectsNothing' && !c.path.includes('Nodes'))) continue;
+    report(codeOf(c.type), c.type === 'EmptyMeansAny' ? 'info' : 'warning', c.path, c.message, c.severity === 'degraded' ? 'until then traffic of this rule is denied' : 'see the message');
   }
   if (policy.kind === 'CiliumClusterwideNetworkPolicy' && source.object.metadata?.namespace !== undefined) report('namespace-ignored', 'warning', 'metadata.namespace', 'a cluster-wide policy has no namespace: it holds everywhere', 'use a CiliumNetworkPolicy, or select the namespace in endpointSelector');
   if (policy.kind === 'NetworkPolicy') checkPolicyTypes(checked);
   for (const spec of policy.specs) {
-    checkIdentityLabels(checked, spec.subject, `${spec.path}.${policy.kind === 'NetworkPolicy' ? 'podSelector' : spec.selectsNodes ? 'nodeSelector' : 'endpointSelector'}`);
-    for (const rule of spec.rules) for (const peer of rule.peers === 'any' ? [] : rule.peers) if (peer.type === 'selector') checkIdentityLabels(checked, peer.selector, rule.path);
-    for (const direction of ['ingress', 'egress'] as const) {
+    if (!spec.selectsNodes) checkIdentityLabels(checked, spec.subject, subjectField(checked, spec));
+    for (const rule of spec.rules) for (const peer of rule.peers === 'any' ? [] : rule.peers) if (peer.type === 'selector' && !isForNodes(peer.selector)) checkIdentityLabels(checked, peer.selector, rule.path);
+    // Only of the tier normal is a direction closed, or not, by what is said of it.
+    for (const direction of policy.tier === 'normal' ? ['ingress', 'egress'] as const : []) {
       const rules = spec.rules.filter(r => r.direction === direction);
       if (!spec.defaultDeny[direction] && rules.length > 0 && rules.every(r => r.effect === 'allow')) report('no-default-deny', 'warning', `${spec.path}.enableDefaultDeny.${direction}`, `without default deny these rules allow what is allowed anyway: the policy restricts nothing at ${direction} unless another one does`, `remove enableDefaultDeny.${direction}: false, or write the rules as ${direction}Deny`);
     }
@@ -54,6 +61,11 @@ function checkPolicyTypes({ source, report }: Checked): void {
     if (types.length > 0 && !types.includes(type) && has(field)) report('policy-types', 'error', 'spec.policyTypes', `there are ${field} rules and policyTypes does not list ${type}: Kubernetes ignores the rules, Cilium and we enforce them`, `add ${type}, or remove the ${field} rules`);
   }
   if (types.length === 0 && has('egress') && spec['ingress'] === undefined) report('policy-types-default', 'warning', 'spec', 'without policyTypes a policy with egress rules also denies all ingress', 'write policyTypes: [Egress]');
+}
+
+/** Nodes have all the labels of their Node objects. */
+function isForNodes(selector: EndpointSelector): boolean {
+  return selector.requirements.some(r => r.source === 'node' || (r.source === 'reserved' && (r.key === 'host' || r.key === 'remote-node')));
 }
 
 /** Some labels of pods never become part of an identity: what selects by them selects nobody. */

@@ -1,11 +1,12 @@
 /** Rules that are wider than they look, and the text that means opposite things in the two policy languages. */
+import { isClusterPolicy } from '../parse-cluster.ts';
 import type { Checked, Entry } from './finding.ts';
 import { entriesOf, fieldsOf, listOf } from './finding.ts';
 
 export function checkWidth(checked: Checked): void {
   const entries = entriesOf(checked);
   if (checked.policy.kind === 'NetworkPolicy') for (const entry of entries) checkKubernetesEntry(checked, entry);
-  else for (const entry of entries) checkCiliumEntry(checked, entry, entries);
+  else if (!isClusterPolicy(checked.policy.kind)) for (const entry of entries) checkCiliumEntry(checked, entry, entries);
 }
 
 const nobodyWord = { ingress: 'from anywhere', egress: 'to anywhere' } as const;

@@ -1,0 +1,27 @@
+/** Rules of several policies that the proxy could not carry out together. */
+import { portsMeet } from '../parse-conflicts.ts';
+import type { Rule } from '../policy.ts';
+import type { World } from '../world.ts';
+import type { Checked } from './finding.ts';
+import { covers, coversSelector, where } from './shadows.ts';
+import type { Placed } from './shadows.ts';
+
+/** Two parsers for one port and peer; said at the later policy. Within one policy parsing refuses it. */
+export function checkParsers({ world, policy, report }: Checked): void {
+  const all = world.policies.filter(p => p.mode !== 'shadow').flatMap(p => p.specs.flatMap(spec => spec.rules.filter(r => r.parser !== undefined).map((rule): Placed => ({ policy: p, spec, rule }))));
+  for (const own of all.filter(p => p.policy === policy)) {
+    const other = all.find(p => p.policy !== policy && p.rule.address < own.rule.address && p.rule.direction === own.rule.direction && p.rule.parser !== own.rule.parser && meet(world, p, own));
+    if (other) report('l7-conflict', 'error', `${own.rule.path}.rules`, `${where(other)} reads the same port of the same peers as ${other.rule.parser}, this rule as ${own.rule.parser}: cannot merge conflicting L7 parsers, and upstream rejects the policy`, 'give each parser ports or peers of its own');
+  }
+}
+
+function meet(world: World, a: Placed, b: Placed): boolean {
+  const sameSubject = coversSelector(a.spec.subject, b.spec.subject) || coversSelector(b.spec.subject, a.spec.subject)
+    || world.scenario.pods.some(pod => !pod.hostNetwork && a.spec.subject.matches(pod.labels) && b.spec.subject.matches(pod.labels));
+  return sameSubject && portsMeet(a.rule.ports, b.rule.ports) && peersMeet(a, b);
+}
+
+function peersMeet(a: Placed, b: Placed): boolean {
+  const anyPort = ({ spec, rule }: Placed): Placed => ({ policy: a.policy, spec: { ...spec, subject: a.spec.subject }, rule: { ...rule, ports: 'any' } satisfies Rule });
+  return covers(anyPort(a), anyPort(b)) || covers(anyPort(b), anyPort(a));
+}
