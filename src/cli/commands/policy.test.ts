@@ -134,6 +134,7 @@ test('conformance: counts, differences and exit code', () => {
   assert.match(cirri('conformance', '--limit', '1', cases).stdout, /cases\.json: 1 passed, 0 failed, 0 skipped/);
   assert.match(cirri('conformance', '--only', 'goo', cases).stderr, /no case matches goo/);
   assert.match(cirri('conformance', '--engine', '--both', cases).stderr, /--engine goes with neither/);
+  assert.match(cirri('conformance', '--datapath', '--routing', 'bridge', cases).stderr, /--routing must be tunnel or native/);
   // Nothing in the file is about connections: no cluster is made.
   assert.match(cirri('conformance', '--datapath', cases).stdout, /cases\.json: 0 passed, 0 failed, 3 skipped/);
 });
