@@ -33,6 +33,7 @@ import { Table } from '../table/table.ts';
 import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
+import { EngineChanges } from './engine-changes.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -94,6 +95,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
   const engine = new PolicyEngine({ mode: record.policyMode });
+  const changes = new EngineChanges(engine);
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
@@ -104,9 +106,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const nodes = record.nodes.map(other => nodeAddresses(other, other.name === node.name, record.routing));
   const localIdentities = (namedPorts: (identity: number) => readonly NamedPorts[]) => new LocalIdentities(
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
-    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
+    { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
-  const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
+  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
   const addresses = new AddressSources({
     // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
     clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],
@@ -134,6 +136,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
+    forget: subject => engine.forget(subject),
     subjectOf: endpoint => policies.subjectOf(endpoint),
     hostRows: () => hostRows(node, devices, record.audit),
     hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),

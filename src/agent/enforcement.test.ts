@@ -7,8 +7,10 @@ import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
+import type { Policy } from '../policy/policy.ts';
 import { Table } from '../table/table.ts';
 import { Enforcement } from './enforcement.ts';
+import { EngineChanges } from './engine-changes.ts';
 import type { Inputs } from './inputs.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { subjectKey } from './regenerate.ts';
@@ -27,10 +29,10 @@ function world() {
     return { table: tables.get(name) };
   } }) as unknown as Inputs;
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
-  const engine = new PolicyEngine();
+  const changes = new EngineChanges(new PolicyEngine());
   let compiled = 0;
   const policies = new PolicyInputs({
-    inputs, engine: Object.assign(engine, { setPolicies: (given: Parameters<PolicyEngine['setPolicies']>[0]) => { compiled++; PolicyEngine.prototype.setPolicies.call(engine, given); } }),
+    inputs, engine: Object.assign(changes, { upsertPolicy: (given: Policy) => { compiled++; EngineChanges.prototype.upsertPolicy.call(changes, given); } }),
     identities: new Table<Identity>('identities', i => String(i.id)), prefixes: new PrefixIdentities(), isSynced: () => true, clusterName: 'default',
   });
   const failures = new Map<string, { message: string }>();

@@ -13,6 +13,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { silentLogger } from '../std/log.ts';
 import { parseAddr } from '../std/ip.ts';
 import { Table } from '../table/table.ts';
+import { EngineChanges } from './engine-changes.ts';
 import { Regenerator } from './regenerate.ts';
 
 /* Real kernel maps that are too small: what does not fit is a status and a word to the user; what was in force stays; when there is room it comes right by itself. */
@@ -32,7 +33,7 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
   const told: string[] = [];
   const audited = new Set<string>();
   const broken = { now: false };
-  let stale = true;
+  const changes = new EngineChanges(engine);
   let synced = options.synced ?? true;
   const addresses = new AddressSources({ clusterPrefixes: [], apiServers: [], nodes: [], dualStack: true }, {
     local: endpoints, localPod: e => ({ addresses: endpointAddresses(e), identity: e.identity, since: e.createdAt }),
@@ -42,7 +43,8 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
   const regenerator = new Regenerator({
     maps, endpoints, log: silentLogger, audit: e => audited.has(e.podName), synced: () => synced,
     onTrouble: (about, message) => told.push(`${about.endpoint?.podName ?? about.address}: ${message}`),
-    refreshEngine: () => { const was = stale; stale = false; return was; },
+    refreshEngine: () => changes.take(),
+    forget: subject => engine.forget(subject),
     compile: (subject, direction) => {
       if (broken.now) throw new Error('no memory');
       return engine.compile(subject, direction);
@@ -58,8 +60,7 @@ function world(sizes: Sizes, options: { readonly synced?: boolean; readonly maps
       const result = parsePolicy({ kind: 'CiliumNetworkPolicy', metadata: { name: 'many', namespace: 'shop' }, spec: {
         endpointSelector: {}, ingress: Array.from({ length: ports }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: 'web' } }], toPorts: [{ ports: [{ port: String(1000 + 2 * i), protocol: 'TCP' }] }] })),
       } });
-      engine.setPolicies([result.policy!]);
-      stale = true;
+      changes.upsertPolicy(result.policy!);
     },
     [Symbol.dispose]() { for (const [, map] of opened) map.close(); },
   };

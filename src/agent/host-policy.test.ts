@@ -40,15 +40,16 @@ const policy = (name: string, nodeSelector: object, rules: object) => {
 
 function world(o: { mode?: 'default' | 'always'; synced?: boolean } = {}) {
   const engine = new PolicyEngine({ mode: o.mode ?? 'default' });
-  const state = { stale: true, synced: o.synced ?? true, labels: { role: 'edge' } as Record<string, string>, trouble: [] as string[] };
+  const state = { stale: new Set() as ReadonlySet<string>, synced: o.synced ?? true, labels: { role: 'edge' } as Record<string, string>, trouble: [] as string[] };
   const regenerator = new Regenerator({
     maps, endpoints: new Table<Endpoint>('endpoints', endpointKey), log: silentLogger, audit: () => false, synced: () => state.synced,
     refreshEngine: () => {
-      const was = state.stale;
-      state.stale = false;
-      return was;
+      const { stale } = state;
+      state.stale = new Set();
+      return { stale, deltas: [] };
     },
     compile: (subject, direction) => engine.compile(subject, direction),
+    forget: subject => engine.forget(subject),
     subjectOf: () => { throw new Error('there are no pods'); },
     hostRows: () => [{ address, ifindex: 2, id: hostEndpointId, identity: 1, ingressSet: 0, egressSet: 0, mac: '02:00:00:00:00:01', hostMac: '02:00:00:00:00:01', ready: true, host: true, audit: false }],
     hostSubject: () => hostSubject({ metadata: { name: 'node1', labels: state.labels } } as unknown as Node),
@@ -58,8 +59,7 @@ function world(o: { mode?: 'default' | 'always'; synced?: boolean } = {}) {
   return {
     state, regenerator,
     run: (...policies: ReturnType<typeof policy>[]) => {
-      engine.setPolicies(policies);
-      state.stale = true;
+      state.stale = engine.setPolicies(policies);
       regenerator.run();
       return row();
     },

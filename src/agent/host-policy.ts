@@ -1,12 +1,14 @@
 import type { LoadedSet, PolicySets } from '../features/policy/sets.ts';
 import { LabelSet } from '../model/labels.ts';
-import type { CompiledSet, Subject } from '../policy/compile.ts';
+import { subjectText, type CompiledSet, type Subject } from '../policy/compile.ts';
 import type { Node } from '../kube/types.ts';
 
 export interface HostPolicyDependencies {
   /** The node as policies see it; undefined while its object is not known. */
   readonly subject: () => Subject | undefined;
   readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
+  /** The node is not this subject any more. */
+  readonly forget: (subject: Subject) => void;
   readonly sets: PolicySets;
 }
 
@@ -22,7 +24,8 @@ export const hostKey = 'host';
  */
 export class HostPolicy {
   readonly #deps: HostPolicyDependencies;
-  #labels: string | undefined;
+  /** What the sets were made for. */
+  #subject: Subject | undefined;
   #ingress: LoadedSet | undefined;
   #egress: LoadedSet | undefined;
 
@@ -30,14 +33,16 @@ export class HostPolicy {
     this.#deps = dependencies;
   }
 
-  /** The node has other labels than those that its sets were made for. */
-  get isBehind(): boolean {
-    return this.#deps.subject()?.labels.toString() !== this.#labels;
+  /** The node has other labels, or its sets are other ones than those in force. `stale`: subjects; `behind`: keys of sets. */
+  isBehind(stale: ReadonlySet<string>, behind: ReadonlySet<string>): boolean {
+    const subject = this.#deps.subject();
+    if (subject?.labels.toString() !== this.#subject?.labels.toString()) return true;
+    return subject !== undefined && (stale.has(subjectText(subject)) || this.keys.some(key => behind.has(key)));
   }
 
   /** False until the first `load`: until then what an earlier agent put in place counts. */
   get isLoaded(): boolean {
-    return this.#labels !== undefined;
+    return this.#subject !== undefined;
   }
 
   get ids(): { readonly ingressSet: number; readonly egressSet: number } {
@@ -56,7 +61,8 @@ export class HostPolicy {
     const egress = this.#ensure(subject, 'egress');
     this.#ingress = ingress;
     this.#egress = egress;
-    this.#labels = subject.labels.toString();
+    if (this.#subject && subjectText(this.#subject) !== subjectText(subject)) this.#deps.forget(this.#subject);
+    this.#subject = subject;
   }
 
   #ensure(subject: Subject, direction: 'ingress' | 'egress'): LoadedSet | undefined {

@@ -15,6 +15,7 @@ import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
 import { lookup } from '../policy/evaluate.ts';
 import { Table } from '../table/table.ts';
+import { EngineChanges } from './engine-changes.ts';
 import type { Inputs } from './inputs.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -34,12 +35,13 @@ function world() {
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const identities = new Table<Identity>('identities', i => String(i.id));
   const [engine, prefixes, nodeIdentities, networkIdentities] = [new PolicyEngine(), new PrefixIdentities(), new NodeIdentities(), new NetworkIdentities()];
+  const changes = new EngineChanges(engine);
   const ciliumEndpoints = inputs.ciliumEndpoints.table as Table<CiliumEndpoint>;
   let allFlipped = true;
   const policies: PolicyInputs = new PolicyInputs({
-    inputs, engine, identities, prefixes, isSynced: () => true, clusterName: 'default',
+    inputs, engine: changes, identities, prefixes, isSynced: () => true, clusterName: 'default',
     local: namedPorts => new LocalIdentities({ nodes: nodeRecords, ownNodeAddress: '172.30.0.11', clusterName: 'default' },
-      { nodes: inputs.nodes.table, endpoints, ciliumEndpoints, identities, engine, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => allFlipped }),
+      { nodes: inputs.nodes.table, endpoints, ciliumEndpoints, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => allFlipped }),
   });
   const sources = new AddressSources({
     clusterPrefixes: ['10.244.0.0/16'], apiServers: ['172.30.0.1'], dualStack: true,

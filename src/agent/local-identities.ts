@@ -7,9 +7,10 @@ import { objectKey } from '../kube/reflector.ts';
 import type { Node } from '../kube/types.ts';
 import { reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
-import type { NamedPorts, PolicyEngine } from '../policy/compile.ts';
-import type { Policy } from '../policy/policy.ts';
+import type { NamedPorts } from '../policy/compile.ts';
 import type { Changes, Table } from '../table/table.ts';
+import type { EngineChanges } from './engine-changes.ts';
+import type { NodeLabelKeys } from './node-label-keys.ts';
 import { Overlap } from './overlap.ts';
 
 export interface LocalIdentitiesOptions {
@@ -23,7 +24,7 @@ export interface LocalIdentitiesDependencies {
   readonly endpoints: Table<Endpoint>;
   readonly ciliumEndpoints: Table<CiliumEndpoint>;
   readonly identities: Table<Identity>;
-  readonly engine: Pick<PolicyEngine, 'upsertIdentity' | 'removeIdentity' | 'networkPrefixes'>;
+  readonly engine: Pick<EngineChanges, 'upsertIdentity' | 'removeIdentity' | 'networkPrefixes'>;
   readonly nodeIdentities: NodeIdentities;
   readonly networkIdentities: NetworkIdentities;
   readonly namedPorts: (identity: number) => readonly NamedPorts[];
@@ -44,7 +45,7 @@ export class LocalIdentities {
   readonly #identityChanges: Changes<Identity>;
   readonly #nodeKeys = new Overlap();
   readonly #networks = new Overlap();
-  #askedKeys: ReadonlySet<string> = new Set();
+  #keysRevision = -1;
 
   constructor(options: LocalIdentitiesOptions, dependencies: LocalIdentitiesDependencies) {
     this.#options = options;
@@ -55,12 +56,11 @@ export class LocalIdentities {
     this.#identityChanges = dependencies.identities.changes();
   }
 
-  /** Call after the engine has the policies and identities. True when sets have to be compiled anew. */
-  refresh(policies: readonly Policy[] | undefined, renamed: ReadonlySet<number>): boolean {
-    const nodes = this.#takeNodes(policies);
-    const networks = this.#takeNetworks();
+  /** Call after the engine has the policies and identities. */
+  refresh(nodeKeys: Pick<NodeLabelKeys, 'revision' | 'keys'>, renamed: ReadonlySet<number>): void {
+    this.#takeNodes(nodeKeys);
+    this.#takeNetworks();
     for (const identity of renamed) this.#rename(identity);
-    return nodes || networks;
   }
 
   /** True while numbers tell more apart than the policies ask for, for the sake of sets that were in force before: one pass more is needed. */
@@ -78,18 +78,17 @@ export class LocalIdentities {
     yield* this.#deps.networkIdentities.entries();
   }
 
-  #takeNodes(policies: readonly Policy[] | undefined): boolean {
-    if (policies) this.#askedKeys = nodeLabelKeys(policies);
-    if (!policies && !this.#nodeChanges.pending && !this.#nodeKeys.settling) return false;
+  #takeNodes({ revision, keys }: Pick<NodeLabelKeys, 'revision' | 'keys'>): void {
+    if (revision === this.#keysRevision && !this.#nodeChanges.pending && !this.#nodeKeys.settling) return;
+    this.#keysRevision = revision;
     this.#nodeChanges.take();
     const nodes = this.#options.nodes.map((node): LabelledNode => ({ ...node, labels: this.#deps.nodes.get(node.name)?.metadata.labels ?? {} }));
-    const { changed, added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys.take(this.#askedKeys, this.#deps.allFlipped()), this.#options.clusterName);
+    const { added, removed } = this.#deps.nodeIdentities.set(nodes, this.#nodeKeys.take(keys, this.#deps.allFlipped()), this.#options.clusterName);
     for (const id of removed) this.#deps.engine.removeIdentity(id);
     for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
-    return changed;
   }
 
-  #takeNetworks(): boolean {
+  #takeNetworks(): void {
     const { engine, networkIdentities, endpoints, ciliumEndpoints } = this.#deps;
     const local = this.#endpointChanges.take();
     const remote = this.#remoteChanges.take();
@@ -101,7 +100,6 @@ export class LocalIdentities {
     }, id => this.#labelsOf(id));
     for (const id of removed) engine.removeIdentity(id);
     for (const [id, labels, identity] of added) engine.upsertIdentity(id, labels, this.#deps.namedPorts(identity));
-    return added.length + removed.length > 0;
   }
 
   /** The ports that a pod gives names to are its ports as a destination too. */
@@ -117,21 +115,6 @@ export class LocalIdentities {
   #labelsOf(id: number): LabelSet | undefined {
     return this.#deps.identities.get(String(id))?.labels ?? reservedIdentities.find(identity => identity.id === id)?.labels;
   }
-}
-
-/** The labels of nodes that some policy selects by. */
-export function nodeLabelKeys(policies: readonly Policy[]): ReadonlySet<string> {
-  const keys = new Set<string>();
-  for (const { specs } of policies) {
-    for (const { peers } of specs.flatMap(spec => spec.rules)) {
-      for (const peer of peers === 'any' ? [] : peers) {
-        if (peer.type !== 'selector') continue;
-        const aboutNodes = peer.selector.requirements.some(r => r.source === 'reserved');
-        for (const { source, key } of peer.selector.requirements) if (source === 'node' || (source === 'any' && aboutNodes)) keys.add(key);
-      }
-    }
-  }
-  return keys;
 }
 
 const localKey = (key: string): string => `local ${key}`;

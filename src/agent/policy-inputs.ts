@@ -5,19 +5,22 @@ import type { Identity } from '../features/identities/allocate.ts';
 import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
-import type { CidrGroup, NamedPort, NamedPorts, PolicyEngine, Service, Subject } from '../policy/compile.ts';
+import type { NamedPort, NamedPorts, Subject } from '../policy/compile.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress, type Condition, type Policy, type PolicyError } from '../policy/policy.ts';
 import type { Changes, Table } from '../table/table.ts';
 import type { Enforced, PolicyVersion } from './enforcement.ts';
-import { NamedPortBook } from './named-ports.ts';
-import type { LocalIdentities } from './local-identities.ts';
+import type { EngineChange, EngineChanges } from './engine-changes.ts';
 import { policySources, type Inputs } from './inputs.ts';
+import type { LocalIdentities } from './local-identities.ts';
+import { NamedObjects } from './named-objects.ts';
+import { NamedPortBook } from './named-ports.ts';
+import { NodeLabelKeys } from './node-label-keys.ts';
 
 export interface PolicyInputsDependencies {
   readonly inputs: Inputs;
   readonly identities: Table<Identity>;
-  readonly engine: PolicyEngine;
+  readonly engine: EngineChanges;
   readonly prefixes: PrefixIdentities;
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
   readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
@@ -64,14 +67,14 @@ export class PolicyInputs {
   #revision = 0;
   readonly #sources: { readonly kind: string; readonly changes: Changes<KubeObject> }[];
   readonly #identityChanges: Changes<Identity>;
-  readonly #groupChanges: Changes<KubeObject>;
-  readonly #serviceChanges: readonly Changes<never>[];
+  readonly #named: NamedObjects;
   readonly #endpointChanges: Changes<KubeObject>;
   readonly #namedPorts = new NamedPortBook();
   readonly #local: Pick<LocalIdentities, 'refresh' | 'settling'> | undefined;
-  #serviceUsers = false;
-  #groups: readonly KubeObject[] = [];
-  #localPolicies = -1;
+  readonly #nodeKeys = new NodeLabelKeys();
+  /** Policies that say `toServices`. */
+  #serviceUsers = 0;
+  #prefixRevision = -1;
   readonly #renamed = new Set<number>();
 
   constructor(dependencies: PolicyInputsDependencies) {
@@ -81,8 +84,7 @@ export class PolicyInputs {
     this.#local = dependencies.local?.(identity => this.#namedPorts.of(identity));
     this.#identityChanges = dependencies.identities.changes();
     this.#endpointChanges = inputs.ciliumEndpoints.table.changes();
-    this.#groupChanges = inputs.ciliumCidrGroups.table.changes();
-    this.#serviceChanges = [inputs.services.table.changes() as unknown as Changes<never>, inputs.endpointSlices.table.changes() as unknown as Changes<never>];
+    this.#named = new NamedObjects({ engine: dependencies.engine, services: inputs.services.table, slices: inputs.endpointSlices.table, groups: inputs.ciliumCidrGroups.table });
   }
 
   /** Tables whose change asks for a pass. */
@@ -115,6 +117,11 @@ export class PolicyInputs {
     return this.#local?.settling ?? false;
   }
 
+  /** What is in force of an object, by `policyAddress`. */
+  version(address: string): PolicyVersion | undefined {
+    return this.#entries.get(address)?.version;
+  }
+
   versions(): PolicyVersion[] {
     return [...this.#entries.values()].map(entry => entry.version).filter(version => version !== undefined);
   }
@@ -128,26 +135,28 @@ export class PolicyInputs {
 
   /** The groups that the sets in force were compiled with. */
   groups(): (ObjectVersion & { readonly name: string })[] {
-    return this.#groups.map(({ metadata: { name, uid, generation } }) => ({ name, ...(uid !== undefined && { uid }), ...(generation !== undefined && { generation }) }));
+    return [...this.#named.groups].map(({ metadata: { name, uid, generation } }) => ({ name, ...(uid !== undefined && { uid }), ...(generation !== undefined && { generation }) }));
   }
 
-  /** Brings the engine level with the tables; true when sets have to be compiled anew. */
-  refresh(): boolean {
-    const policies = this.#takePolicies();
-    const groups = this.#takeGroups();
-    const services = this.#takeServices();
-    const identities = this.#takeIdentities();
-    // Before the first lists the prefixes, nodes and networks of an earlier agent stay: fewer policies would look like fewer of them.
-    const local = this.#deps.isSynced() && this.#takeLocal();
-    const prefixes = this.#deps.isSynced() && this.#takePrefixes();
-    return policies || groups || services || identities || local || prefixes;
+  /** Brings the engine level with the tables, at the cost of what has changed in them. Returns what that changes in sets. */
+  refresh(): EngineChange {
+    this.#takePolicies();
+    this.#named.takeGroups();
+    if (this.#serviceUsers > 0) this.#named.takeServices();
+    this.#takeIdentities();
+    if (this.#deps.isSynced()) {
+      // Before the first lists the prefixes, nodes and networks of an earlier agent stay: fewer policies would look like fewer of them.
+      this.#takeLocal();
+      this.#takePrefixes();
+    }
+    return this.#deps.engine.take();
   }
 
   subjectOf(endpoint: Endpoint): Subject {
     return { labels: LabelSet.of(endpoint.labels), namedPorts: namedPortMap(endpoint.namedPorts) };
   }
 
-  #takePolicies(): boolean {
+  #takePolicies(): void {
     let changed = false;
     for (const { kind, changes } of this.#sources) {
       if (!changes.pending) continue;
@@ -155,13 +164,7 @@ export class PolicyInputs {
       for (const object of objects) changed = this.#parse({ ...object, kind }) || changed;
       for (const key of deleted) changed = this.#forget(addressOf(kind, key)) || changed;
     }
-    if (changed) {
-      this.#revision++;
-      const policies = this.versions().map(version => version.policy);
-      this.#serviceUsers = policies.some(usesServices);
-      this.#deps.engine.setPolicies(policies);
-    }
-    return changed;
+    if (changed) this.#revision++;
   }
 
   /**
@@ -180,24 +183,33 @@ export class PolicyInputs {
     }
     this.#contents.set(address, content);
     const { policy, errors } = parsePolicy(object, { clusterName: this.#deps.clusterName, nodeLabels: true });
-    if (policy) this.#entries.set(address, { seen, version: { policy, revision: this.#revision + 1 }, errors: [] });
-    else this.#entries.set(address, { seen, ...(before?.version ? { version: before.version } : {}), errors });
+    if (policy) {
+      this.#entries.set(address, { seen, version: { policy, revision: this.#revision + 1 }, errors: [] });
+      this.#replace(address, before?.version?.policy, policy);
+    } else this.#entries.set(address, { seen, ...(before?.version ? { version: before.version } : {}), errors });
     return policy !== undefined;
   }
 
   #forget(address: string): boolean {
     this.#contents.delete(address);
+    this.#replace(address, this.#entries.get(address)?.version?.policy, undefined);
     return this.#entries.delete(address);
   }
 
-  #takeIdentities(): boolean {
+  #replace(address: string, before: Policy | undefined, after: Policy | undefined): void {
+    if (after) this.#deps.engine.upsertPolicy(after);
+    else this.#deps.engine.removePolicy(address);
+    this.#nodeKeys.change(before, after);
+    this.#serviceUsers += Number(after !== undefined && usesServices(after)) - Number(before !== undefined && usesServices(before));
+  }
+
+  #takeIdentities(): void {
     const renamed = this.#takeNamedPorts();
-    if (!this.#identityChanges.pending && renamed.size === 0) return false;
+    if (!this.#identityChanges.pending && renamed.size === 0) return;
     const { changed, deleted } = this.#identityChanges.take();
     const known = [...renamed].map(id => this.#deps.identities.get(String(id))).filter(identity => identity !== undefined);
     for (const identity of [...changed, ...known]) this.#deps.engine.upsertIdentity(identity.id, identity.labels, this.#namedPorts.of(identity.id));
     for (const key of deleted) this.#deps.engine.removeIdentity(Number(key));
-    return true;
   }
 
   /** Port names of the pods behind each identity. Returns whose changed. */
@@ -214,70 +226,25 @@ export class PolicyInputs {
     return renamed;
   }
 
-  #takeLocal(): boolean {
-    if (!this.#local) return false;
-    const policies = this.#localPolicies === this.#revision ? undefined : this.versions().map(version => version.policy);
-    this.#localPolicies = this.#revision;
+  #takeLocal(): void {
+    if (!this.#local) return;
     const renamed = new Set(this.#renamed);
     this.#renamed.clear();
-    return this.#local.refresh(policies, renamed);
+    this.#local.refresh(this.#nodeKeys, renamed);
   }
 
-  #takeGroups(): boolean {
-    if (!this.#groupChanges.pending) return false;
-    this.#groupChanges.take();
-    this.#groups = [...this.#deps.inputs.ciliumCidrGroups.table.rows()];
-    this.#deps.engine.setCidrGroups(this.#groups.map((group): CidrGroup => ({
-      name: group.metadata.name,
-      labels: kubernetesLabels(group.metadata.labels),
-      cidrs: (group.spec as { readonly externalCIDRs?: readonly string[] } | undefined)?.externalCIDRs ?? [],
-    })));
-    return true;
-  }
-
-  /** Services matter to policies only where one says `toServices`. */
-  #takeServices(): boolean {
-    const pending = this.#serviceChanges.some(changes => changes.pending);
-    if (!pending || !this.#serviceUsers) return false;
-    for (const changes of this.#serviceChanges) changes.take();
-    this.#deps.engine.setServices(this.#serviceList());
-    return true;
-  }
-
-  #serviceList(): Service[] {
-    const { inputs } = this.#deps;
-    const external = new Map<string, string[]>();
-    for (const slice of inputs.endpointSlices.table.rows()) {
-      const service = slice.metadata.labels?.['kubernetes.io/service-name'];
-      if (service === undefined) continue;
-      const key = `${slice.metadata.namespace}/${service}`;
-      const addresses = external.get(key) ?? [];
-      addresses.push(...(slice.endpoints ?? []).flatMap(endpoint => endpoint.addresses));
-      external.set(key, addresses);
-    }
-    return [...inputs.services.table.rows()].map(service => ({
-      namespace: service.metadata.namespace ?? '',
-      name: service.metadata.name,
-      labels: kubernetesLabels(service.metadata.labels),
-      ...(service.spec?.selector ? { selector: service.spec.selector } : {}),
-      addresses: external.get(`${service.metadata.namespace}/${service.metadata.name}`) ?? [],
-    }));
-  }
-
-  #takePrefixes(): boolean {
-    const { changed, added, removed } = this.#deps.prefixes.set(this.#deps.engine.cidrPrefixes());
-    for (const id of removed) this.#deps.engine.removeIdentity(id);
-    for (const [id, labels] of added) this.#deps.engine.upsertIdentity(id, labels);
-    return changed;
+  #takePrefixes(): void {
+    const { engine, prefixes } = this.#deps;
+    if (engine.prefixRevision === this.#prefixRevision) return;
+    this.#prefixRevision = engine.prefixRevision;
+    const { added, removed } = prefixes.set(engine.cidrPrefixes());
+    for (const id of removed) engine.removeIdentity(id);
+    for (const [id, labels] of added) engine.upsertIdentity(id, labels);
   }
 }
 
 function namedPortMap(ports: Endpoint['namedPorts']): NamedPorts {
   return new Map(ports.map(port => [port.name, { protocol: port.protocol as NamedPort['protocol'], port: port.port }]));
-}
-
-function kubernetesLabels(labels: Readonly<Record<string, string>> | undefined): LabelSet {
-  return LabelSet.of(Object.entries(labels ?? {}).map(([key, value]) => `k8s:${key}=${value}`));
 }
 
 function addressOf(kind: string, key: string): string {

@@ -7,20 +7,23 @@ import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint
 import { endpointLayout, endpointRowKey, type EndpointRow } from '../features/endpoints/layout.ts';
 import { PolicySets, type LoadedSet } from '../features/policy/sets.ts';
 import { RuntimeFlag } from '../datapath/generated/enums.ts';
-import type { CompiledSet, Subject } from '../policy/compile.ts';
+import { subjectText, type CompiledSet, type SetDelta, type Subject } from '../policy/compile.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { Reconciler } from '../table/reconcile.ts';
 import { Table } from '../table/table.ts';
+import type { EngineChange } from './engine-changes.ts';
 import { hostKey, HostPolicy } from './host-policy.ts';
 
 export interface RegenerateDependencies {
   readonly maps: NodeMaps;
   readonly endpoints: Table<Endpoint>;
   readonly log: Logger;
-  /** Takes policies and identities into the engine; true when anything that sets depend on has changed. */
-  readonly refreshEngine: () => boolean;
+  /** Takes policies and identities into the engine, and returns what that changes in sets. */
+  readonly refreshEngine: () => EngineChange;
   readonly compile: (subject: Subject, direction: 'ingress' | 'egress') => CompiledSet;
+  /** Nobody here is this subject any more. */
+  readonly forget: (subject: Subject) => void;
   readonly subjectOf: (endpoint: Endpoint) => Subject;
   /** What changed of the ipcache's rows since the last call. */
   readonly takeAddresses: () => { readonly rows: readonly AddressRow[]; readonly gone: readonly string[] };
@@ -38,6 +41,16 @@ export interface RegenerateDependencies {
   readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
   readonly synced: () => boolean;
+}
+
+/** What endpoints of this node are to policies; those that cannot be told apart are one. */
+interface LocalSubject {
+  readonly key: string;
+  /** One of them. */
+  readonly endpoint: Endpoint;
+  readonly subject: Subject;
+  /** As the engine calls it. */
+  readonly text: string;
 }
 
 /** The sets in force for one subject. */
@@ -66,6 +79,7 @@ export class Regenerator {
   readonly endpointRows = new Table<EndpointRow>('endpoint-rows', endpointRowKey);
   readonly addressReconciler: Reconciler<AddressRow>;
   readonly endpointReconciler: Reconciler<EndpointRow>;
+  readonly #subjects = new Map<string, LocalSubject>();
   readonly #bySubject = new Map<string, SubjectSets>();
   /** Why a subject's policy is not in force as written; the previous sets stay. */
   readonly failures = new Map<string, { readonly message: string; readonly since: string; attempts: number }>();
@@ -77,7 +91,7 @@ export class Regenerator {
     this.#deps = dependencies;
     const { maps, log } = dependencies;
     this.sets = new PolicySets({ classes: maps.policyClasses, verdicts: maps.policyVerdicts });
-    this.host = new HostPolicy({ sets: this.sets, compile: dependencies.compile, subject: () => dependencies.hostSubject?.() });
+    this.host = new HostPolicy({ sets: this.sets, compile: dependencies.compile, forget: dependencies.forget, subject: () => dependencies.hostSubject?.() });
     this.#firstLists = [this.addresses.producer('first lists'), this.endpointRows.producer('first lists')];
     const onApplied = () => { this.#changed = true; };
     const onFailed = (address: string, _: string, error: Error) => dependencies.onTrouble?.({ address }, errorText(error));
@@ -88,8 +102,9 @@ export class Regenerator {
   /** One pass. Cheap when nothing has changed. Returns ms until failed rows want another, or undefined. */
   run(): number | undefined {
     const { synced } = this.#deps;
-    const stale = this.#deps.refreshEngine();
-    this.#loadSets(stale);
+    const change = this.#deps.refreshEngine();
+    if (change.stale.size > 0 || change.deltas.length > 0) this.#changed = true;
+    this.#loadSets(change);
     const { rows, gone } = this.#deps.takeAddresses();
     // A call takes only so many arguments.
     for (let i = 0; i < rows.length; i += 10_000) this.addresses.upsert(...rows.slice(i, i + 10_000));
@@ -103,7 +118,7 @@ export class Regenerator {
     if (!hostPolicy) this.#flagHostPolicy(false);
     this.addresses.delete(...gone);
     this.addressReconciler.settle();
-    if (this.#changed || stale) this.#bumpGeneration();
+    if (this.#changed) this.#bumpGeneration();
     this.#retireSets();
     this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
@@ -126,23 +141,54 @@ export class Regenerator {
     return this.#bySubject.get(subjectKey(endpoint));
   }
 
-  #loadSets(stale: boolean): void {
-    const subjects = new Map<string, Endpoint>();
-    for (const endpoint of this.#deps.endpoints.rows()) subjects.set(subjectKey(endpoint), endpoint);
-    for (const key of this.#bySubject.keys()) if (!subjects.has(key)) this.#bySubject.delete(key);
-    for (const key of this.failures.keys()) if (!subjects.has(key) && key !== hostKey) this.failures.delete(key);
+  #loadSets({ stale, deltas }: EngineChange): void {
+    this.#takeSubjects();
     // Before the first lists policies are missing: what an earlier agent put in place knows more.
     if (!this.#deps.synced()) return;
-    if (stale || this.host.isBehind || this.failures.has(hostKey)) this.#attempt(hostKey, undefined, () => this.host.load());
-    const work = [...subjects].filter(([key]) => stale || !this.#bySubject.has(key) || this.failures.has(key));
-    if (work.length === 0) return;
-    for (const [key, endpoint] of work) this.#loadSubject(key, endpoint);
+    const behind = this.#applyDeltas(deltas);
+    if (this.host.isBehind(stale, behind) || this.failures.has(hostKey)) this.#attempt(hostKey, undefined, () => this.host.load());
+    for (const subject of this.#subjects.values()) {
+      const sets = this.#bySubject.get(subject.key);
+      const isCurrent = sets && !stale.has(subject.text) && !behind.has(sets.ingress.key) && !behind.has(sets.egress.key) && !this.failures.has(subject.key);
+      if (!isCurrent) this.#loadSubject(subject);
+    }
+  }
+
+  #takeSubjects(): void {
+    const present = new Set<string>();
+    for (const endpoint of this.#deps.endpoints.rows()) {
+      const key = subjectKey(endpoint);
+      present.add(key);
+      if (this.#subjects.has(key)) continue;
+      const subject = this.#deps.subjectOf(endpoint);
+      this.#subjects.set(key, { key, endpoint, subject, text: subjectText(subject) });
+    }
+    if (present.size === this.#subjects.size) return;
+    const gone = [...this.#subjects.values()].filter(({ key }) => !present.has(key));
+    for (const { key } of gone) for (const map of [this.#subjects, this.#bySubject, this.failures]) map.delete(key);
+    // Names of ports in capitals are other keys to us, and the same subject to the engine.
+    const texts = new Set([...this.#subjects.values()].map(({ text }) => text));
+    for (const { text, subject } of gone) if (!texts.has(text)) this.#deps.forget(subject);
+  }
+
+  /** Returns the keys of sets that must be compared whole: a change did not fit, or starts where they do not stand. */
+  #applyDeltas(deltas: readonly SetDelta[]): ReadonlySet<string> {
+    const behind = new Set<string>();
+    for (const delta of deltas) {
+      if (behind.has(delta.key) || !this.sets.get(delta.key)) continue;
+      try {
+        if (!this.sets.apply(delta)) behind.add(delta.key);
+      } catch {
+        // Loading the set meets the same error, and says whom it concerns.
+        behind.add(delta.key);
+      }
+    }
+    return behind;
   }
 
   /** Policies that are too large are refused in the compilation or where they would be loaded; the others of the node are loaded all the same. */
-  #loadSubject(key: string, endpoint: Endpoint): void {
+  #loadSubject({ key, endpoint, subject }: LocalSubject): void {
     this.#attempt(key, endpoint, () => {
-      const subject = this.#deps.subjectOf(endpoint);
       const compiled = { ingress: this.#deps.compile(subject, 'ingress'), egress: this.#deps.compile(subject, 'egress') };
       this.#bySubject.set(key, { ingress: this.sets.ensure(compiled.ingress), egress: this.sets.ensure(compiled.egress) });
     });
@@ -228,5 +274,12 @@ export class Regenerator {
 
 /** Endpoints with equal labels and equally named ports share their sets. */
 export function subjectKey(endpoint: Endpoint): string {
-  return `${endpoint.identity}|${endpoint.namedPorts.map(port => `${port.name}=${port.protocol}/${port.port}`).sort().join(',')}`;
+  const known = subjectKeys.get(endpoint);
+  if (known !== undefined) return known;
+  const key = `${endpoint.identity}|${endpoint.namedPorts.map(port => `${port.name}=${port.protocol}/${port.port}`).sort().join(',')}`;
+  subjectKeys.set(endpoint, key);
+  return key;
 }
+
+/** Rows do not change, and each pass asks for all of them. */
+const subjectKeys = new WeakMap<Endpoint, string>();

@@ -59,21 +59,11 @@ export class EndpointSelector {
     return EndpointSelector.of(this.requirements.filter(r => !drop(r)));
   }
 
-  /** A `key=value` that every match bears (source left out), for an index; undefined when there is none. */
-  get indexKey(): string | undefined {
-    const single = this.requirements.find(r => r.operator === 'In' && r.values.length === 1 && r.key !== namespaceKey && r.key !== clusterKey)
-      ?? this.requirements.find(r => r.operator === 'In' && r.values.length === 1);
-    return single && `${single.key}=${single.values[0]}`;
-  }
-
   /** As people read it: `app=web, k8s:tier in (a,b)`; `{}` for everything. */
   describe(): string {
     return this.isEverything ? '{}' : this.requirements.map(describeRequirement).join(', ');
   }
 }
-
-const namespaceKey = 'io.kubernetes.pod.namespace';
-const clusterKey = 'io.cilium.k8s.policy.cluster';
 
 /** Splits `source:key`; `defaultSource` where none is written. */
 export function selectorKey(text: string, defaultSource: string = anySource): { source: string; key: string } {

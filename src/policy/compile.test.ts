@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { PolicyEngine } from './compile.ts';
+import { cidrIdentityLabels, firstPrefixIdentity } from '../model/identity.ts';
+import { PolicyEngine, subjectText } from './compile.ts';
 import type { CompiledSet, EngineOptions, SetDelta, VerdictRow } from './compile.ts';
 import { evaluate, lookup } from './evaluate.ts';
+import { policyAddress } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { cnp, identitiesFor, pod, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
 import type { TestIdentity } from './testing.ts';
@@ -149,13 +151,114 @@ test('a change of policies and back gives the same tables as before', () => {
   }), { numRuns: runs / 3 });
 });
 
+/** What an agent has: sets compiled only for subjects that the engine calls stale, kept up by deltas. */
+class Follower {
+  readonly engine: PolicyEngine;
+  readonly sets = new Map<string, { readonly key: string; readonly kernel: KernelCopy }>();
+
+  constructor(engine: PolicyEngine) {
+    this.engine = engine;
+    this.compile(new Set(subjects.map(subjectText)));
+  }
+
+  compile(stale: ReadonlySet<string>): void {
+    for (const one of subjects) for (const direction of directions) {
+      if (!stale.has(subjectText(one))) continue;
+      const set = this.engine.compile(one, direction);
+      this.sets.set(`${direction} ${subjectText(one)}`, { key: set.key, kernel: new KernelCopy(set) });
+    }
+  }
+
+  apply(deltas: readonly SetDelta[]): void {
+    for (const delta of deltas) for (const { key, kernel } of this.sets.values()) if (key === delta.key) kernel.apply(delta);
+  }
+}
+
+test('policies, services and groups that come, change and go one by one leave the tables that a fresh compilation makes, with only stale subjects compiled again', () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('policy' as const), policy: policies.filter(list => list.length > 0).map(list => list[0]!), present: fc.boolean() }),
+    fc.record({ do: fc.constant('service' as const), index: fc.nat(testServices.length - 1), present: fc.boolean() }),
+    fc.record({ do: fc.constant('group' as const), present: fc.boolean() }),
+    fc.record({ do: fc.constant('identity' as const), index: fc.nat(testPods.length - 1), present: fc.boolean() }),
+  );
+  fc.assert(fc.property(policies, fc.array(step, { maxLength: 25 }), (list, steps) => {
+    const engine = engineOf(list);
+    const now = { policies: new Map(list.map(p => [policyAddress(p), p])), services: new Set(testServices), groups: new Set(testGroups), pods: new Set(testPods) };
+    const prefixIds = new Map<string, number>();
+    const prefixIdentities = () => {
+      const all = engine.cidrPrefixes();
+      for (const prefix of all) if (!prefixIds.has(prefix)) prefixIds.set(prefix, firstPrefixIdentity + prefixIds.size);
+      return all.map(prefix => ({ id: prefixIds.get(prefix)!, labels: cidrIdentityLabels(prefix, all), namedPorts: [] }));
+    };
+    fill(engine, [...identitiesFor(engine, testPods).filter(i => i.id < firstPrefixIdentity), ...prefixIdentities()]);
+    const follower = new Follower(engine);
+    let revision = engine.prefixRevision;
+    for (const change of steps) {
+      if (change.do === 'policy') {
+        const address = policyAddress(change.policy);
+        if (change.present) now.policies.set(address, change.policy);
+        else now.policies.delete(address);
+        follower.compile(change.present ? engine.upsertPolicy(change.policy) : engine.removePolicy(address));
+      } else if (change.do === 'service') {
+        const service = testServices[change.index]!;
+        if (change.present) now.services.add(service);
+        else now.services.delete(service);
+        follower.compile(engine.setService(`${service.namespace}/${service.name}`, change.present ? service : undefined));
+      } else if (change.do === 'group') {
+        const [group] = testGroups;
+        if (change.present) now.groups.add(group!);
+        else now.groups.delete(group!);
+        follower.compile(engine.setCidrGroup(group!.name, change.present ? group : undefined));
+      } else {
+        const peer = testPods[change.index]!;
+        if (change.present) now.pods.add(peer);
+        else now.pods.delete(peer);
+        follower.apply(change.present ? engine.upsertIdentity(peer.id, peer.labels, peer.namedPorts) : engine.removeIdentity(peer.id));
+      }
+      if (engine.prefixRevision === revision) continue;
+      revision = engine.prefixRevision;
+      const wanted = prefixIdentities();
+      for (const id of [...engine.identities.keys()]) if (id >= firstPrefixIdentity && !wanted.some(w => w.id === id)) follower.apply(engine.removeIdentity(id));
+      for (const { id, labels } of wanted) follower.apply(engine.upsertIdentity(id, labels));
+    }
+    const fresh = new PolicyEngine();
+    fresh.setServices(now.services);
+    fresh.setCidrGroups(now.groups);
+    fresh.setPolicies(now.policies.values());
+    assert.deepEqual(engine.cidrPrefixes(), fresh.cidrPrefixes());
+    assert.deepEqual(engine.networkPrefixes(), fresh.networkPrefixes());
+    fill(fresh, [...identitiesFor(fresh, [...now.pods]).filter(i => i.id < firstPrefixIdentity), ...prefixIdentities()]);
+    for (const one of subjects) for (const direction of directions) {
+      const set = fresh.compile(one, direction);
+      const { key, kernel } = follower.sets.get(`${direction} ${subjectText(one)}`)!;
+      assert.equal(key, set.key, 'the engine has said that the subject is stale');
+      assert.deepEqual(sorted(kernel.verdicts), sorted(set.verdicts));
+      assert.deepEqual(new Map([...kernel.classes].sort()), new Map([...set.classes].sort()));
+      assert.deepEqual(content(engine.compile(one, direction)), content(set));
+    }
+  }), { numRuns: runs });
+});
+
+test('a set that somebody holds stays as it is while identities come; a subject that is forgotten leaves nothing behind', () => {
+  const engine = new PolicyEngine();
+  engine.upsertPolicy(cnp('p', 'x', { endpointSelector: {}, ingress: [{ fromEndpoints: [{ matchLabels: { app: 'b' } }] }] }));
+  const [one, other] = [testPods[0]!, testPods[1]!];
+  const held = engine.compile(subject(one.labels), 'ingress');
+  assert.equal(engine.upsertIdentity(other.id, other.labels).length, 1);
+  assert.equal(held.classes.has(other.id), false);
+  assert.equal(engine.compile(subject(one.labels), 'ingress').classes.has(other.id), true);
+  engine.forget(subject(one.labels));
+  assert.deepEqual(engine.removeIdentity(other.id), [], 'no set is left to change');
+});
+
 test('a set that grows too large as identities come is refused as a whole; with fewer rules all is well again', () => {
   const ranges = Array.from({ length: 500 }, (_, i) => ({ ports: Array.from({ length: 40 }, (_, j) => ({ port: String(1 + (i * 40 + j) * 3), endPort: 2 + (i * 40 + j) * 3, protocol: 'ANY' })) }));
   const apps = Array.from({ length: 9 }, (_, i) => ({ fromEndpoints: [{ matchLabels: { app: `a${i}` } }], toPorts: [{ ports: [{ port: String(60_001 + i), protocol: 'TCP' }] }] }));
   const engine = engineOf([cnp('p', 'x', { endpointSelector: {}, ingress: [{ toPorts: ranges }, ...apps] })]);
   const [one] = [subject(pod('x'))];
   assert.ok(engine.compile(one, 'ingress').verdicts.length > 60_000);
-  for (let i = 0; i < 9; i++) engine.upsertIdentity(500 + i, pod('x', { app: `a${i}` }));
+  const deltas = Array.from({ length: 9 }, (_, i) => engine.upsertIdentity(500 + i, pod('x', { app: `a${i}` }))).flat();
+  assert.equal(deltas.at(-1)?.before, '', 'whoever holds the set hears that it is not known any more');
   assert.throws(() => engine.compile(one, 'ingress'), /need more than 262144 rows/);
   assert.equal(engine.compile(one, 'egress').verdicts.length, 1, 'the other direction is not concerned');
   engine.setPolicies([cnp('p', 'x', { endpointSelector: {}, ingress: apps })]);

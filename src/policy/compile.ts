@@ -1,33 +1,38 @@
 /**
  * The policy engine: policies and identities in, tables for the kernel out.
  *
- *     policies ──► rules that select the subject ──► PolicySet ──► classes: identity → class
- *     identities ──► matchers (equal peers once) ──────┘     └──► verdicts: class × protocol × port → verdict, rule
+ *     policies ──► PolicyStore ──► rules that select the subject ──► PolicySet ──► classes: identity → class
+ *     identities ──► IdentityStore ──► matchers (equal peers once) ────┘     └──► verdicts: class × protocol × port → verdict, rule
  *
- * The result depends on the current policies and identities alone, never on the order in which they came. Before a set
- * that names prefixes is used, the prefixes of `cidrPrefixes()` must have their identities, in the engine and in the
- * address map: an address that still has the identity of a wider prefix would be judged by that one.
+ * The result depends on the current policies and identities alone, never on the order in which they came. A change costs what
+ * it touches: it returns the subjects whose sets may be others now (to be compiled again), or what it changes in the sets.
+ *
+ * Before a set that names prefixes is used, the prefixes of `cidrPrefixes()` must have their identities, in the engine and in
+ * the address map: an address that still has the identity of a wider prefix would be judged by that one.
  */
 import { reservedIdentities } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
-import { formatPrefix, parsePrefix } from '../std/ip.ts';
-import { hashText } from './content-hash.ts';
+import { formatPrefix } from '../std/ip.ts';
 import { levels } from './flatten.ts';
-import type { Candidate, Fallbacks, Level, Verdict } from './flatten.ts';
+import { IdentityStore } from './identity-store.ts';
+import { LabelIndex } from './label-index.ts';
 import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText } from './matchers.ts';
-import type { IdentityRecord, Matcher, NamedPorts } from './matchers.ts';
-import { policyAddress, tierOrder } from './policy.ts';
-import type { Direction, Effect, Policy, PolicySpec, Rule, Tier } from './policy.ts';
-import { PrefixOrder } from './prefix-order.ts';
+import type { Matcher, NamedPorts } from './matchers.ts';
+import { policyAddress } from './policy.ts';
+import type { Direction, Policy, PolicySpec, Rule } from './policy.ts';
+import { PolicyStore } from './policy-store.ts';
+import type { PreparedRule } from './policy-store.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
-import { resolvePeers } from './resolve.ts';
-import type { CidrGroup, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
+import type { CidrGroup, ResolvedPeers, Service } from './resolve.ts';
+import { localhostAddress, localhostInfo, RuleIds } from './rule-info.ts';
+import type { RuleInfo } from './rule-info.ts';
 import { resolveSpans } from './resolve-spans.ts';
 import type { ResolvedSpans } from './resolve-spans.ts';
-import { defaultInfo, localhostAddress, localhostInfo, RuleIds, ruleInfo } from './rule-info.ts';
-import type { RuleInfo } from './rule-info.ts';
+import { ruleCandidate, setRules } from './set-rules.ts';
+import type { SetRules } from './set-rules.ts';
+import { Work } from './work.ts';
 
 export type { NamedPort, NamedPorts } from './matchers.ts';
 export type { CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
@@ -52,45 +57,39 @@ export interface EngineOptions {
   readonly provides?: { readonly proxy?: boolean; readonly authentication?: boolean };
 }
 
-/** Strength of an effect within the tier normal: the strongest rule decides. */
-export const strengths: Readonly<Record<Effect, number>> = { deny: 4, unauthenticated: 3, allow: 2, pass: 2, unproxied: 1 };
-
-const levelOf: Readonly<Record<Tier, Level>> = { admin: levels.admin, normal: levels.normal, baseline: levels.baseline };
-
 const reservedLabels: ReadonlyMap<number, LabelSet> = new Map(reservedIdentities.map(r => [r.id, r.labels] as const));
 
 const maxRememberedRules = 100_000;
 
-interface PreparedRule {
-  readonly policy: Policy;
-  readonly rule: Rule;
-  readonly info: RuleInfo;
-  readonly peers: ResolvedPeers;
-  /** Changes when anything that the rule does changes. */
-  readonly fingerprint: string;
-  bound: 'any' | readonly Matcher<PolicySet>[] | undefined;
+/** Names a subject: equal texts get the same sets. Changes of policies say whom they concern by it. */
+export function subjectText({ labels, namedPorts, isHost }: Subject): string {
+  return `${isHost ?? false} ${namedPortsText([namedPorts])} ${labels.toString()}`;
 }
 
-interface PreparedSpec {
-  readonly policy: Policy;
-  readonly spec: PolicySpec;
-  readonly rules: readonly PreparedRule[];
+/** A subject that somebody has asked for, and its sets. */
+interface Compiled {
+  readonly text: string;
+  readonly subject: Subject;
+  readonly sets: Record<Direction, PolicySet | undefined>;
+  /** The rules may be others since the set was made. */
+  readonly stale: Record<Direction, boolean>;
 }
+
+/** Subjects that have to be compiled again, by `subjectText`. */
+export type StaleSubjects = ReadonlySet<string>;
 
 export class PolicyEngine {
+  /** What has been done so far, for tests that count. */
+  readonly work = new Work();
   readonly #options: Required<EngineOptions>;
   readonly #ids = new RuleIds();
-  readonly #identities = new Map<number, IdentityRecord>();
-  readonly #matchers = new MatcherIndex<PolicySet>();
+  readonly #identities = new IdentityStore(this.work);
+  readonly #matchers = new MatcherIndex<PolicySet>(this.#identities);
+  readonly #policies = new PolicyStore<PolicySet>(this.#ids, this.work);
   readonly #sets = new Map<string, PolicySet>();
   readonly #infos = new Map<number, RuleInfo>();
-  /** Keys of sets by subject and direction, as long as the policies stay. */
-  readonly #keys = new Map<string, string>();
-  #policies: readonly Policy[] = [];
-  #services: readonly Service[] = [];
-  #groups: readonly CidrGroup[] = [];
-  #specs: readonly PreparedSpec[] | undefined;
-  #prefixOrder: PrefixOrder<IdentityRecord> | undefined;
+  readonly #subjects = new Map<string, Compiled>();
+  readonly #subjectsByLabel = new LabelIndex<Compiled>(compiled => compiled.subject.labels);
 
   constructor(options: EngineOptions = {}) {
     this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: {}, ...options };
@@ -99,28 +98,49 @@ export class PolicyEngine {
 
   // ---- inputs ----
 
-  /** All policies that are in force; of two with the same kind, namespace and name the last counts. */
-  setPolicies(policies: Iterable<Policy>): void {
-    this.#policies = [...new Map([...policies].map(p => [policyAddress(p), p] as const)).values()].sort(tierOrder);
-    this.#invalidate();
+  /** One policy more, or in the place of the one with the same kind, namespace and name. */
+  upsertPolicy(policy: Policy): StaleSubjects {
+    return this.#policies.get(policyAddress(policy)) === policy ? new Set() : this.#selected(this.#policies.upsert(policy));
   }
 
-  /** What `toServices` resolves to. */
-  setServices(services: Iterable<Service>): void {
-    this.#services = [...services].sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
-    this.#invalidate();
+  /** By `policyAddress`. */
+  removePolicy(address: string): StaleSubjects {
+    return this.#selected(this.#policies.remove(address));
   }
 
-  /** What `cidrGroupRef` and `cidrGroupSelector` resolve to. */
-  setCidrGroups(groups: Iterable<CidrGroup>): void {
-    this.#groups = [...groups].sort((a, b) => (a.name < b.name ? -1 : 1));
-    this.#invalidate();
+  /** All policies that are in force; of two with the same address the last counts. What is the same object as before costs nothing. */
+  setPolicies(policies: Iterable<Policy>): StaleSubjects {
+    const next = new Map([...policies].map(p => [policyAddress(p), p] as const));
+    const gone = [...this.#policies.addresses()].filter(address => !next.has(address));
+    return union([...gone.map(address => this.removePolicy(address)), ...[...next.values()].map(policy => this.upsertPolicy(policy))]);
+  }
+
+  /** What `toServices` resolves to, by `namespace/name`; undefined: it has gone. */
+  setService(key: string, service: Service | undefined): StaleSubjects {
+    return this.#selected(this.#policies.setService(key, service));
+  }
+
+  setServices(services: Iterable<Service>): StaleSubjects {
+    const next = new Map<string, Service>([...services].map(s => [`${s.namespace}/${s.name}`, s]));
+    const gone = [...this.#policies.serviceKeys()].filter(key => !next.has(key));
+    return union([...gone.map(key => this.setService(key, undefined)), ...[...next].map(([key, service]) => this.setService(key, service))]);
+  }
+
+  /** What `cidrGroupRef` and `cidrGroupSelector` resolve to, by name; undefined: it has gone. */
+  setCidrGroup(name: string, group: CidrGroup | undefined): StaleSubjects {
+    return this.#selected(this.#policies.setGroup(name, group));
+  }
+
+  setCidrGroups(groups: Iterable<CidrGroup>): StaleSubjects {
+    const next = new Map([...groups].map(g => [g.name, g] as const));
+    const gone = [...this.#policies.groupNames()].filter(name => !next.has(name));
+    return union([...gone.map(name => this.setCidrGroup(name, undefined)), ...[...next].map(([name, group]) => this.setCidrGroup(name, group))]);
   }
 
   /** All identities at once. The reserved ones are known anyway; give those that bear further labels. */
   setIdentities(identities: Iterable<readonly [id: number, labels: LabelSet, namedPorts?: readonly NamedPorts[]]>): void {
     const next = new Map([...identities].map(i => [i[0], i] as const));
-    for (const id of [...this.#identities.keys()]) if (!next.has(id)) this.removeIdentity(id);
+    for (const id of [...this.#identities.all.keys()]) if (!next.has(id)) this.removeIdentity(id);
     for (const [id, labels, namedPorts] of next.values()) this.upsertIdentity(id, labels, namedPorts);
   }
 
@@ -132,8 +152,7 @@ export class PolicyEngine {
     const previous = this.#identities.get(id);
     const record = identityRecord(id, labels, namedPorts, this.#options.worldFamily);
     if (previous && previous.labels.equals(labels) && previous.namedPortsText === record.namedPortsText) return [];
-    this.#identities.set(id, record);
-    if (record.prefix || record.network || previous?.prefix || previous?.network) this.#prefixOrder = undefined;
+    this.#identities.set(record);
     const before = previous ? this.#matchers.matching(previous) : [];
     const after = this.#matchers.matching(record);
     for (const matcher of before) matcher.identities.delete(id);
@@ -150,7 +169,6 @@ export class PolicyEngine {
     const record = this.#identities.get(id);
     if (!record) return [];
     this.#identities.delete(id);
-    if (record.prefix || record.network) this.#prefixOrder = undefined;
     const matchers = this.#matchers.matching(record);
     for (const matcher of matchers) matcher.identities.delete(id);
     return present([...rulesBySet(matchers).keys()].map(set => set.remove(id)));
@@ -160,10 +178,12 @@ export class PolicyEngine {
 
   /** Prefixes that need an identity of their own, sorted. The two default routes have theirs already. */
   cidrPrefixes(): string[] {
-    const prefixes = this.#prefixesOf(() => true);
-    prefixes.delete(formatPrefix(allIPv4));
-    prefixes.delete(formatPrefix(allIPv6));
-    return [...prefixes].sort();
+    return this.#policies.prefixes.sorted.filter(prefix => prefix !== formatPrefix(allIPv4) && prefix !== formatPrefix(allIPv6));
+  }
+
+  /** Counts changes of `cidrPrefixes`, so that nobody need compare them. */
+  get prefixRevision(): number {
+    return this.#policies.prefixes.revision;
   }
 
   /**
@@ -171,22 +191,35 @@ export class PolicyEngine {
    * destination, an identity that says so: its own labels and `networkLabel` of the longest.
    */
   networkPrefixes(): string[] {
-    return [...this.#prefixesOf(cidr => cidr.pods)].sort();
+    return [...this.#policies.networks.sorted];
   }
 
   /** Those of `cidrPrefixes()` that no identity stands for yet. While there are any, sets with CIDRs must not be loaded. */
   missingPrefixes(): string[] {
-    const known = new Set([...this.#identities.values()].flatMap(i => (i.prefix ? [formatPrefix(i.prefix)] : [])));
+    const known = new Set([...this.#identities.all.values()].flatMap(i => (i.prefix ? [formatPrefix(i.prefix)] : [])));
     return this.cidrPrefixes().filter(p => !known.has(p));
   }
 
   compile(subject: Subject, direction: Direction): CompiledSet {
-    const subjectKey = `${direction} ${subject.isHost ?? false} ${namedPortsText([subject.namedPorts])} ${subject.labels.toString()}`;
-    const known = this.#sets.get(this.#keys.get(subjectKey) ?? '');
-    if (known) return known.snapshot();
-    const set = this.#setFor(subject, direction);
-    this.#keys.set(subjectKey, set.key);
-    return set.snapshot();
+    const compiled = this.#compiled(subject);
+    if (compiled.stale[direction]) {
+      const before = compiled.sets[direction];
+      const set = this.#setFor(subject, direction);
+      set.subjects++;
+      compiled.sets[direction] = set;
+      compiled.stale[direction] = false;
+      this.#letGo(before);
+    }
+    return compiled.sets[direction]!.snapshot();
+  }
+
+  /** Nobody asks for the subject any more: what is kept for it alone goes. */
+  forget(subject: Subject): void {
+    const compiled = this.#subjects.get(subjectText(subject));
+    if (!compiled) return;
+    this.#subjects.delete(compiled.text);
+    this.#subjectsByLabel.remove(compiled);
+    for (const set of Object.values(compiled.sets)) this.#letGo(set);
   }
 
   /** The class of an identity in a set, and the rows that the set lacks for it. Changes nothing. */
@@ -211,7 +244,7 @@ export class PolicyEngine {
 
   /** Rules of a direction that select the subject, also those that need not decide anything. */
   rulesFor(subject: Subject, direction: Direction): readonly { readonly policy: Policy; readonly rule: Rule; readonly info: RuleInfo }[] {
-    return this.#specsFor(subject).flatMap(({ policy, rules }) => rules.filter(r => r.rule.direction === direction).map(({ rule, info }) => ({ policy, rule, info })));
+    return this.#policies.specsFor(subject.labels, subject.isHost ?? false).flatMap(({ policy, rules }) => rules.filter(r => r.rule.direction === direction).map(({ rule, info }) => ({ policy, rule, info })));
   }
 
   /** The rule of an id that some set bore; also for a while after its policy has gone, because its events come late. */
@@ -220,106 +253,75 @@ export class PolicyEngine {
   }
 
   get identities(): ReadonlyMap<number, { readonly id: number; readonly labels: LabelSet; readonly namedPorts: readonly NamedPorts[] }> {
-    return this.#identities;
+    return this.#identities.all;
   }
 
   // ---- within ----
 
-  /**
-   * Sets survive a change of policies: where a subject's rules are the same, so is the key, and the set is found again.
-   * A set that was not asked for between two changes is given up.
-   */
-  #invalidate(): void {
-    if (this.#keys.size > 0) {
-      const used = new Set(this.#keys.values());
-      for (const [key, set] of this.#sets) {
-        if (used.has(key)) continue;
-        set.release();
-        this.#sets.delete(key);
-      }
-      this.#matchers.sweep();
-    }
-    this.#keys.clear();
-    this.#specs = undefined;
-  }
-
-  #prepare(): readonly PreparedSpec[] {
-    return (this.#specs ??= this.#policies.flatMap(policy => policy.specs.map(spec => ({
-      policy, spec, rules: spec.rules.map(rule => this.#prepareRule(policy, rule)),
-    }))));
-  }
-
-  #prefixesOf(wanted: (cidr: ResolvedCidr) => boolean): Set<string> {
-    const prefixes = new Set<string>();
-    for (const { rules } of this.#prepare()) {
-      for (const { peers } of rules) {
-        for (const cidr of peers === 'any' ? [] : peers.cidrs.filter(wanted)) for (const text of [cidr.cidr, ...cidr.except]) prefixes.add(formatPrefix(parsePrefix(text)));
-      }
-    }
-    return prefixes;
-  }
-
-  #prepareRule(policy: Policy, rule: Rule): PreparedRule {
-    const peers = resolvePeers(rule.peers, this.#services, this.#groups);
-    const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
-    const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${rule.proxied ?? false} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
-    return { policy, rule, info, peers, fingerprint, bound: undefined };
-  }
-
-  #specsFor(subject: Subject): readonly PreparedSpec[] {
-    return this.#prepare().filter(({ spec }) => spec.selectsNodes === (subject.isHost ?? false) && spec.subject.matches(subject.labels));
-  }
-
-  #setFor(subject: Subject, direction: Direction): PolicySet {
-    const { mode } = this.#options;
-    const specs = mode === 'never' ? [] : this.#specsFor(subject);
-    const defaults = this.#defaults(specs, direction);
-    const { info: fallbackInfo } = defaults.enforced;
-    const rules = specs.flatMap(s => s.rules.filter(r => r.rule.direction === direction));
-    const withLocalhost = direction === 'ingress' && !subject.isHost && this.#options.allowLocalhost === 'always' && (rules.length > 0 || Object.values(defaults).some(d => d.info.effect === 'default-deny'));
-    const spansOf = (rule: PreparedRule) => resolveSpans(rule.rule, direction, subject);
-    const defaultsText = Object.values(defaults).map(d => `${d.info.id} ${d.info.because} ${d.candidate.keepEstablished}`);
-    const key = hashText([direction, ...defaultsText, withLocalhost, ...rules.map(r => `${r.info.id} ${r.fingerprint} ${spansKey(r, spansOf(r))}`)].join('\n'));
-    const known = this.#sets.get(key);
+  #compiled(subject: Subject): Compiled {
+    const text = subjectText(subject);
+    const known = this.#subjects.get(text);
     if (known) return known;
-    const bound = rules.flatMap((rule, i) => this.#bind(rule, spansOf(rule), i + 1));
+    const compiled: Compiled = { text, subject, sets: { ingress: undefined, egress: undefined }, stale: { ingress: true, egress: true } };
+    this.#subjects.set(text, compiled);
+    this.#subjectsByLabel.add(compiled);
+    return compiled;
+  }
+
+  /** Subjects that these specs select: their rules are to be looked at again. */
+  #selected(specs: readonly PolicySpec[]): StaleSubjects {
+    const texts = new Set<string>();
+    for (const spec of specs) {
+      for (const { text, subject, stale } of this.#subjectsByLabel.matching(spec.subject)) {
+        if (spec.selectsNodes !== (subject.isHost ?? false)) continue;
+        stale.ingress = stale.egress = true;
+        texts.add(text);
+      }
+    }
+    return texts;
+  }
+
+  /** Where a subject's rules are the same as another's, or as before, so is the key, and the set is found again. */
+  #setFor(subject: Subject, direction: Direction): PolicySet {
+    const specs = this.#options.mode === 'never' ? [] : this.#policies.specsFor(subject.labels, subject.isHost ?? false);
+    const found = setRules(specs, subject, direction, this.#options, this.#ids);
+    this.work.setsKeyed++;
+    const known = this.#sets.get(found.key);
+    if (known) return known;
+    const set = this.#build(found, subject, direction);
+    this.#sets.set(found.key, set);
+    return set;
+  }
+
+  #build({ key, rules, defaults, allowsLocalhost }: SetRules<PolicySet>, subject: Subject, direction: Direction): PolicySet {
+    const bound = rules.flatMap((rule, i) => this.#bind(rule, resolveSpans(rule.rule, direction, subject), i + 1));
     const infos = new Map([...Object.values(defaults).map(d => d.info), ...rules.map(r => r.info)].map(info => [info.id, info] as const));
-    if (withLocalhost) {
+    if (allowsLocalhost) {
       const info = localhostInfo(this.#ids.idOf(localhostAddress));
       infos.set(info.id, info);
       bound.unshift(this.#localhostRule(info));
     }
     this.#remember(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
-    const set = new PolicySet(key, direction, fallbackInfo.effect === 'default-deny', bound, fallbacks, infos);
+    const set = new PolicySet({ key, direction, enforced: defaults.enforced.info.effect === 'default-deny', rules: bound, fallbacks, infos }, this.work);
     try {
       set.fill(id => this.#identities.get(id)!);
     } catch (error) {
-      set.release();
+      this.#release(set);
       throw error;
     }
-    this.#sets.set(key, set);
     return set;
   }
 
-  /** Default deny or allow, in each view of the policies. */
-  #defaults(specs: readonly PreparedSpec[], direction: Direction): Readonly<Record<keyof Fallbacks, { readonly info: RuleInfo; readonly candidate: Candidate }>> {
-    const of = (modes: readonly Policy['mode'][]) => {
-      const denying = [...new Set(specs.filter(s => s.spec.defaultDeny[direction] && modes.includes(s.policy.mode)).map(s => s.policy))];
-      const info = defaultInfo(direction, this.#options.mode, denying, address => this.#ids.idOf(address));
-      return { info, candidate: defaultCandidate(info, denying.length > 0 && denying.every(p => p.keepEstablished)) };
-    };
-    return { enforced: of(['enforce']), audit: of(['enforce', 'audit']), shadow: of(['enforce', 'shadow']) };
+  /** A set that no subject has is given up. */
+  #letGo(set: PolicySet | undefined): void {
+    if (!set || --set.subjects > 0) return;
+    this.#sets.delete(set.key);
+    this.#release(set);
   }
 
-  /** What an effect comes to with what there is to carry it out. */
-  #verdictOf({ effect, proxied }: Rule, tier: Tier): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
-    const { proxy, authentication } = this.#options.provides;
-    if (effect === 'unproxied' || (proxied && authentication)) return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
-    if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
-    // After the last tier comes the default, which allows.
-    return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };
+  #release(set: PolicySet): void {
+    for (const matcher of set.matchers()) this.#matchers.release(matcher, set);
   }
 
   /** Keeps the newest; the oldest of very many go. */
@@ -334,49 +336,32 @@ export class PolicyEngine {
     }
   }
 
-  #bind(prepared: PreparedRule, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
-    const { rule, info, policy } = prepared;
-    const candidate = {
-      rule: info.id, ...this.#verdictOf(rule, policy.tier), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
-    };
-    const matchers = (prepared.bound ??= this.#bindPeers(prepared.peers));
+  #bind(prepared: PreparedRule<PolicySet>, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
+    const candidate = ruleCandidate(prepared, order, this.#options.provides);
+    const matchers = this.#matchersOf(prepared);
     if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];
     // A named port at egress is the peer's: where any peer is meant, the name concerns those that have it.
-    const named = names.map(n => this.#matchers.namedPort(n.name, n.protocol, this.#identities.values()));
+    const named = names.map(n => this.#matchers.namedPort(n.name, n.protocol));
     return [{ candidate, matchers, spans, names: [] }, { candidate, matchers: [...new Set(named)], spans: [], names }];
+  }
+
+  /** Kept with the rule for as long as some set uses them. */
+  #matchersOf(prepared: PreparedRule<PolicySet>): 'any' | readonly Matcher<PolicySet>[] {
+    const { bound, peers } = prepared;
+    if (bound !== undefined && (bound === 'any' || bound.every(matcher => this.#matchers.isCurrent(matcher)))) return bound;
+    return (prepared.bound = this.#bindPeers(peers));
   }
 
   #bindPeers(peers: ResolvedPeers): 'any' | readonly Matcher<PolicySet>[] {
     if (peers === 'any') return 'any';
-    const matchers = [
-      ...peers.selectors.map(s => this.#matchers.selector(s, this.#identities.values())),
-      ...peers.cidrs.map(c => this.#matchers.cidr(c, outer => this.#prefixes().within(outer))),
-    ];
-    return [...new Set(matchers)];
-  }
-
-  /** Identities outside the cluster by prefix; made anew when one of them has come or gone. */
-  #prefixes(): PrefixOrder<IdentityRecord> {
-    return (this.#prefixOrder ??= new PrefixOrder([...this.#identities.values()].flatMap(i => (i.prefix ?? i.network ? [[(i.prefix ?? i.network)!, i] as const] : []))));
+    return [...new Set([...peers.selectors.map(s => this.#matchers.selector(s)), ...peers.cidrs.map(c => this.#matchers.cidr(c))])];
   }
 
   #localhostRule(info: RuleInfo): BoundRule {
     const host = EndpointSelector.of([{ source: 'reserved', key: 'host', operator: 'Exists', values: [] }]);
-    const matcher = this.#matchers.selector(host, this.#identities.values());
-    return { candidate: { rule: info.id, verdict: 'allow', level: levels.localhost, strength: 0, order: 0, specific: true, mode: 'enforce', keepEstablished: false }, matchers: [matcher], spans: 'any', names: [] };
+    const candidate: BoundRule['candidate'] = { rule: info.id, verdict: 'allow', level: levels.localhost, strength: 0, order: 0, specific: true, mode: 'enforce', keepEstablished: false };
+    return { candidate, matchers: [this.#matchers.selector(host)], spans: 'any', names: [] };
   }
-}
-
-function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
-  const denies = info.effect === 'default-deny';
-  return {
-    rule: info.id, verdict: denies ? 'deny' : 'allow', level: denies ? levels.defaultDeny : levels.defaultAllow,
-    strength: 0, order: Infinity, specific: false, mode: 'enforce', keepEstablished, spans: 'any',
-  };
-}
-
-function spansKey(rule: PreparedRule, { spans }: ResolvedSpans): string {
-  return rule.rule.ports !== 'any' && rule.rule.ports.some(p => 'name' in p) ? JSON.stringify(spans) : '';
 }
 
 function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, number[]> {
@@ -396,3 +381,7 @@ function present<T>(values: readonly (T | undefined)[]): readonly T[] {
   return values.filter(v => v !== undefined);
 }
 
+
+function union(sets: readonly StaleSubjects[]): StaleSubjects {
+  return new Set(sets.flatMap(set => [...set]));
+}

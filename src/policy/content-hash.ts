@@ -13,6 +13,15 @@ export class ContentHash {
     this.#change(entry, -1);
   }
 
+  /** An entry that is two numbers: there are very many of them, and nothing is allocated for one. `sign` -1 takes it out. */
+  changePair(first: number, second: number, sign: 1 | -1): void {
+    const lanes = this.#lanes;
+    for (let i = 0; i < 4; i++) {
+      const mixed = mix(Math.imul(first ^ seeds[i]!, 0x85ebca6b) ^ mix(second + seeds[i]!));
+      lanes[i] = lanes[i]! + sign * mixed;
+    }
+  }
+
   toString(): string {
     return [...this.#lanes].map(lane => lane.toString(16).padStart(8, '0')).join('');
   }
@@ -22,6 +31,8 @@ export class ContentHash {
     for (let i = 0; i < 4; i++) this.#lanes[i] = this.#lanes[i]! + sign * hash[i]!;
   }
 }
+
+const seeds: readonly number[] = [0x9e3779b9, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f];
 
 /** Four 32-bit lanes: multiply and rotate per character (MurmurHash3's mixing), each lane fed with its neighbour. */
 export function hash128(text: string): Uint32Array {

@@ -1,15 +1,17 @@
 /**
  * Peers compiled once: equal peers of all policies are one Matcher, which keeps the identities it selects.
  *
- *     identity's labels ──► index by key=value ──► matchers that may match ──► matchers that do
+ *     identity's labels ──► SelectorIndex ──► matchers that may match ──► matchers that do
+ *     new matcher ──► IdentitySource ──► identities that it may select ──► those that it does
  *
- * so that a new identity is compared with the few selectors that name one of its labels, not with all.
+ * so that neither a new identity nor a new selector is compared with all of the other.
  */
 import { cidrContains, identityNetwork, identityPrefix, isWorld, prefixFamily, reserved } from '../model/identity.ts';
 import type { LabelSet } from '../model/labels.ts';
-import type { EndpointSelector } from '../model/selector.ts';
+import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix, maskPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
+import { SelectorIndex } from './label-index.ts';
 import { protocols } from './policy.ts';
 import { PrefixCover } from './prefix-cover.ts';
 import type { ResolvedCidr } from './resolve.ts';
@@ -41,89 +43,130 @@ export interface Matcher<User> {
   matches(identity: IdentityRecord): boolean;
 }
 
+/** Where a new matcher finds the identities that it may select. */
+export interface IdentitySource {
+  selected(selector: EndpointSelector): Iterable<IdentityRecord>;
+  within(outer: Prefix): Iterable<IdentityRecord>;
+  withPort(key: string): Iterable<IdentityRecord>;
+}
+
+interface Entry<User> extends Matcher<User> {
+  readonly selector: EndpointSelector;
+  /** Takes it out of its index. */
+  readonly leave: () => void;
+}
+
 export class MatcherIndex<User> {
-  readonly #all = new Map<string, Matcher<User>>();
-  readonly #byLabel = new Map<string, Matcher<User>[]>();
-  readonly #byPrefix = new Map<string, Matcher<User>[]>();
-  readonly #prefixLengths = { ipv4: new Set<number>(), ipv6: new Set<number>() };
-  readonly #byPort = new Map<string, Matcher<User>[]>();
-  #others: Matcher<User>[] = [];
+  readonly #identities: IdentitySource;
+  readonly #all = new Map<string, Entry<User>>();
+  readonly #bySelector = new SelectorIndex<Entry<User>>(entry => entry.selector);
+  readonly #byPrefix = new Map<string, Set<Entry<User>>>();
+  readonly #byPort = new Map<string, Set<Entry<User>>>();
+  /** How many prefixes of each length there are: only these lengths are asked for. */
+  readonly #prefixLengths = { ipv4: new Map<number, number>(), ipv6: new Map<number, number>() };
+
+  constructor(identities: IdentitySource) {
+    this.#identities = identities;
+  }
 
   get size(): number {
     return this.#all.size;
   }
 
-  selector(selector: EndpointSelector, identities: Iterable<IdentityRecord>): Matcher<User> {
-    return this.#intern(`selector ${selector.text}`, identity => selector.matches(identity.labels), () => identities, matcher => {
-      const key = selector.indexKey;
-      if (key === undefined) this.#others.push(matcher);
-      else append(this.#byLabel, key, matcher);
+  selector(selector: EndpointSelector): Matcher<User> {
+    return this.#intern(`selector ${selector.text}`, () => this.#identities.selected(selector), text => {
+      const entry: Entry<User> = { ...newMatcher<User>(text), selector, matches: identity => selector.matches(identity.labels), leave: () => this.#bySelector.remove(entry) };
+      this.#bySelector.add(entry);
+      return entry;
     });
   }
 
-  /** `within` gives the identities whose prefix or network lies in a prefix (and perhaps others). */
-  cidr({ cidr, except, pods }: ResolvedCidr, within: (outer: Prefix) => Iterable<IdentityRecord>): Matcher<User> {
+  cidr({ cidr, except, pods }: ResolvedCidr): Matcher<User> {
     const outer = parsePrefix(cidr);
     const holes = new PrefixCover(except.map(parsePrefix));
     const selects = (prefix: Prefix | undefined) => prefix !== undefined && cidrContains(outer, prefix) && !holes.covers(prefix);
     const matches = ({ prefix, network }: IdentityRecord) => selects(prefix) || (pods && selects(network));
-    return this.#intern(`cidr ${formatPrefix(outer)}${pods ? ' with pods' : ''} except ${[...except].sort().join(' ')}`, matches, () => within(outer), matcher => {
-      append(this.#byPrefix, formatPrefix(outer), matcher);
-      this.#prefixLengths[prefixFamily(outer)].add(outer.bits);
+    return this.#intern(`cidr ${formatPrefix(outer)}${pods ? ' with pods' : ''} except ${[...except].sort().join(' ')}`, () => this.#identities.within(outer), text => {
+      const lengths = this.#prefixLengths[prefixFamily(outer)];
+      const entry = this.#keyed(text, matches, this.#byPrefix, formatPrefix(outer), () => count(lengths, outer.bits, -1));
+      count(lengths, outer.bits, 1);
+      return entry;
     });
   }
 
   /** Identities with a pod that has a port of this name. */
-  namedPort(name: string, protocol: number, identities: Iterable<IdentityRecord>): Matcher<User> {
+  namedPort(name: string, protocol: number): Matcher<User> {
     const key = `${name}/${protocol}`;
-    return this.#intern(`port ${key}`, identity => resolvePorts(identity.namedPorts, name, protocol).length > 0, () => identities, matcher => append(this.#byPort, key, matcher));
+    return this.#intern(`port ${key}`, () => this.#identities.withPort(key), text =>
+      this.#keyed(text, identity => resolvePorts(identity.namedPorts, name, protocol).length > 0, this.#byPort, key));
   }
 
   /** The matchers that select the identity. */
   matching(identity: IdentityRecord): Matcher<User>[] {
-    const found: Matcher<User>[] = [];
-    const consider = (matchers: readonly Matcher<User>[] | undefined) => {
-      for (const matcher of matchers ?? []) if (matcher.matches(identity)) found.push(matcher);
+    const found = new Set<Matcher<User>>(this.#bySelector.matching(identity.labels));
+    const consider = (matchers: Iterable<Matcher<User>> | undefined) => {
+      for (const matcher of matchers ?? []) if (matcher.matches(identity)) found.add(matcher);
     };
-    for (const { key, value } of identity.labels.labels()) consider(this.#byLabel.get(`${key}=${value}`));
     if (identity.prefix) this.#considerPrefixes(identity.prefix, consider);
     if (identity.network) this.#considerPrefixes(identity.network, consider);
-    const ports = new Set(identity.namedPorts.flatMap(pod => [...pod].map(([name, port]) => `${name.toLowerCase()}/${protocolNumber(port.protocol)}`)));
-    for (const port of ports) consider(this.#byPort.get(port));
-    consider(this.#others);
-    return [...new Set(found)];
+    for (const key of portKeys(identity)) consider(this.#byPort.get(key));
+    return [...found];
   }
 
-  /** Forgets what nobody uses. */
-  sweep(): void {
-    const unused = new Set([...this.#all.values()].filter(m => m.users.size === 0));
-    if (unused.size === 0) return;
-    for (const matcher of unused) this.#all.delete(matcher.text);
-    this.#others = this.#others.filter(m => !unused.has(m));
-    for (const index of [this.#byLabel, this.#byPrefix, this.#byPort]) {
-      for (const [key, matchers] of index) {
-        const kept = matchers.filter(m => !unused.has(m));
-        if (kept.length === 0) index.delete(key);
-        else if (kept.length < matchers.length) index.set(key, kept);
-      }
-    }
+  /** Whether this is still the one matcher of its text: what nobody uses is forgotten. */
+  isCurrent(matcher: Matcher<User>): boolean {
+    return this.#all.get(matcher.text) === matcher;
   }
 
-  #considerPrefixes(prefix: Prefix, consider: (matchers: readonly Matcher<User>[] | undefined) => void): void {
-    for (const bits of this.#prefixLengths[prefixFamily(prefix)]) {
+  /** The user lets go of the matcher. */
+  release(matcher: Matcher<User>, user: User): void {
+    if (!matcher.users.delete(user) || matcher.users.size > 0) return;
+    this.#all.get(matcher.text)?.leave();
+    this.#all.delete(matcher.text);
+  }
+
+  #considerPrefixes(prefix: Prefix, consider: (matchers: Iterable<Matcher<User>> | undefined) => void): void {
+    for (const bits of this.#prefixLengths[prefixFamily(prefix)].keys()) {
       if (bits <= prefix.bits) consider(this.#byPrefix.get(formatPrefix(maskPrefix({ addr: prefix.addr, bits }))));
     }
   }
 
-  #intern(text: string, matches: Matcher<User>['matches'], identities: () => Iterable<IdentityRecord>, index: (matcher: Matcher<User>) => void): Matcher<User> {
+  #keyed(text: string, matches: Matcher<User>['matches'], index: Map<string, Set<Entry<User>>>, key: string, onLeave: () => void = () => {}): Entry<User> {
+    const entry: Entry<User> = {
+      ...newMatcher<User>(text), selector: EndpointSelector.everything, matches,
+      leave: () => {
+        const entries = index.get(key);
+        if (entries?.delete(entry) && entries.size === 0) index.delete(key);
+        onLeave();
+      },
+    };
+    index.set(key, (index.get(key) ?? new Set()).add(entry));
+    return entry;
+  }
+
+  #intern(text: string, candidates: () => Iterable<IdentityRecord>, make: (text: string) => Entry<User>): Matcher<User> {
     const known = this.#all.get(text);
     if (known) return known;
-    const matcher: Matcher<User> = { text, matches, identities: new Set(), users: new Map() };
-    for (const identity of identities()) if (matches(identity)) matcher.identities.add(identity.id);
-    this.#all.set(text, matcher);
-    index(matcher);
-    return matcher;
+    const entry = make(text);
+    for (const identity of candidates()) if (entry.matches(identity)) entry.identities.add(identity.id);
+    this.#all.set(text, entry);
+    return entry;
   }
+}
+
+function newMatcher<User>(text: string): Pick<Matcher<User>, 'text' | 'identities' | 'users'> {
+  return { text, identities: new Set(), users: new Map() };
+}
+
+function count(counts: Map<number, number>, key: number, by: 1 | -1): void {
+  const next = (counts.get(key) ?? 0) + by;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
+}
+
+/** The names of an identity's ports, as `namedPort` asks for them. */
+export function portKeys({ namedPorts }: IdentityRecord): ReadonlySet<string> {
+  return new Set(namedPorts.flatMap(pod => [...pod].map(([name, port]) => `${name.toLowerCase()}/${protocolNumber(port.protocol)}`)));
 }
 
 export function identityRecord(id: number, labels: LabelSet, namedPorts: readonly NamedPorts[], worldFamily: 'ipv4' | 'ipv6'): IdentityRecord {
@@ -160,10 +203,4 @@ export function protocolNumber(protocol: NamedPort['protocol']): number {
 
 export function namedPortsText(pods: readonly NamedPorts[]): string {
   return pods.map(pod => [...pod].map(([name, p]) => `${name.toLowerCase()}=${protocolNumber(p.protocol)}:${p.port}`).sort().join(',')).sort().join(';');
-}
-
-function append<T>(index: Map<string, T[]>, key: string, value: T): void {
-  const list = index.get(key);
-  if (list) list.push(value);
-  else index.set(key, [value]);
 }

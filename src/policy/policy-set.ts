@@ -15,6 +15,7 @@ import { resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher } from './matchers.ts';
 import type { Direction, PortMatch } from './policy.ts';
 import type { RuleInfo } from './rule-info.ts';
+import type { Work } from './work.ts';
 
 /** A row of the kernel's `policy_verdicts`; `portBits` 0 is any port, `protocol` null any protocol. */
 export interface VerdictRow extends Row {
@@ -49,7 +50,7 @@ export interface SetDelta {
   readonly class: number;
   /** …then delete the rows of this class, which nobody has any more. */
   readonly droppedClass?: number;
-  /** Hash of the set's content before and after. */
+  /** Hash of the set's content before and after. Empty: what changes is not known, and compiling the set will say why. */
   readonly before: string;
   readonly after: string;
 }
@@ -71,6 +72,16 @@ interface TreeNode {
   class: number | undefined;
 }
 
+export interface PolicySetOptions {
+  readonly key: string;
+  readonly direction: Direction;
+  readonly enforced: boolean;
+  /** In the order of `candidate.order`. */
+  readonly rules: readonly BoundRule[];
+  readonly fallbacks: Fallbacks;
+  readonly infos: ReadonlyMap<number, RuleInfo>;
+}
+
 interface ClassState {
   readonly rows: readonly VerdictRow[];
   readonly text: string;
@@ -89,7 +100,12 @@ export class PolicySet {
   readonly #infos: ReadonlyMap<number, RuleInfo>;
   readonly #everyone: readonly Candidate[];
   readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
-  readonly #classes = new Map<number, number>();
+  readonly #work: Work;
+  /** How many subjects have this set. */
+  subjects = 0;
+  #classes = new Map<number, number>();
+  /** Somebody holds `#classes` as it is. */
+  #isShared = false;
   readonly #states = new Map<number, ClassState>();
   readonly #baseText: string;
   readonly #hash = new ContentHash();
@@ -98,14 +114,14 @@ export class PolicySet {
   /** Nothing more is known of a set that became too large while identities came: it is refused as a whole. */
   #tooLarge: CirriError | undefined;
 
-  /** `rules` in the order of `candidate.order`. */
-  constructor(key: string, direction: Direction, enforced: boolean, rules: readonly BoundRule[], fallbacks: Fallbacks, infos: ReadonlyMap<number, RuleInfo>) {
+  constructor({ key, direction, enforced, rules, fallbacks, infos }: PolicySetOptions, work: Work) {
     this.key = key;
     this.direction = direction;
     this.enforced = enforced;
     this.#rules = rules;
     this.#fallbacks = fallbacks;
     this.#infos = infos;
+    this.#work = work;
     this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
     const rows = flatten(this.#everyone, fallbacks);
     this.#baseText = rowsText(rows);
@@ -115,6 +131,7 @@ export class PolicySet {
 
   /** Classifies every identity that some rule selects. */
   fill(identity: (id: number) => IdentityRecord): void {
+    this.#work.setsBuilt++;
     const nodes = new Map<number, TreeNode>();
     for (const [i, rule] of this.#rules.entries()) {
       for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) {
@@ -135,7 +152,7 @@ export class PolicySet {
     } catch (error) {
       if (!(error instanceof CirriError)) throw error;
       this.#tooLarge = error;
-      return undefined;
+      return { key: this.key, identity: identity.id, rows: [], class: 0, before: '', after: '' };
     }
   }
 
@@ -150,16 +167,17 @@ export class PolicySet {
     return { class: number, rows: this.#states.has(number) ? [] : withClass(number, this.#rowsOf(node)) };
   }
 
-  /** Lets go of the matchers. */
-  release(): void {
-    for (const rule of this.#rules) if (rule.matchers !== 'any') for (const matcher of rule.matchers) matcher.users.delete(this);
+  /** Those that the set uses, each once. */
+  matchers(): ReadonlySet<Matcher<PolicySet>> {
+    return new Set(this.#rules.flatMap(rule => (rule.matchers === 'any' ? [] : rule.matchers)));
   }
 
-  /** Throws for a set that is too large. */
+  /** Shares the classes until the next one changes: a set that is not asked for is never copied. Throws for a set that is too large. */
   snapshot(): CompiledSet {
     if (this.#tooLarge) throw this.#tooLarge;
+    this.#isShared = true;
     return (this.#snapshot ??= {
-      key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: new Map(this.#classes),
+      key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: this.#classes,
       verdicts: [...this.#states].sort(([a], [b]) => a - b).flatMap(([, state]) => state.rows), rules: this.#infos,
     });
   }
@@ -237,19 +255,28 @@ export class PolicySet {
   #setClass(id: number, next: number): void {
     const previous = this.#classes.get(id) ?? 0;
     if (previous === next) return;
-    this.#snapshot = undefined;
+    this.#work.classesChanged++;
+    this.#ownClasses();
     if (next !== 0) {
       if (!this.#states.has(next)) this.#addClass(next, this.#pending.get(next)!.rows, this.#pending.get(next)!.text);
       this.#states.get(next)!.identities++;
       this.#classes.set(id, next);
-      this.#hash.add(`identity ${id} ${next}`);
+      this.#hash.changePair(id, next, 1);
     } else {
       this.#classes.delete(id);
     }
     if (previous !== 0) {
-      this.#hash.remove(`identity ${id} ${previous}`);
+      this.#hash.changePair(id, previous, -1);
       if (--this.#states.get(previous)!.identities === 0) this.#dropClass(previous);
     }
+  }
+
+  #ownClasses(): void {
+    this.#snapshot = undefined;
+    if (!this.#isShared) return;
+    this.#work.classesCopied += this.#classes.size;
+    this.#classes = new Map(this.#classes);
+    this.#isShared = false;
   }
 
   #addClass(number: number, rows: readonly Row[], text: string): void {

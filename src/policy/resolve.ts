@@ -34,16 +34,22 @@ export interface ResolvedCidr {
 /** OR of both lists; two empty lists are nobody. */
 export type ResolvedPeers = 'any' | { readonly selectors: readonly EndpointSelector[]; readonly cidrs: readonly ResolvedCidr[] };
 
-export function resolvePeers(peers: Rule['peers'], services: readonly Service[], groups: readonly CidrGroup[]): ResolvedPeers {
+/** Where the services and groups that peers name are found. */
+export interface NamedObjects {
+  services(peer: ServicePeer): readonly Service[];
+  groups(peer: CidrGroupPeer): readonly CidrGroup[];
+}
+
+export function resolvePeers(peers: Rule['peers'], objects: NamedObjects): ResolvedPeers {
   if (peers === 'any') return 'any';
   const selectors: EndpointSelector[] = [];
   const cidrs: ResolvedCidr[] = [];
   for (const peer of peers) {
     if (peer.type === 'selector') selectors.push(peer.selector);
     else if (peer.type === 'cidr') cidrs.push({ cidr: peer.cidr, except: peer.except, pods: peer.pods ?? false });
-    else if (peer.type === 'cidr-group') for (const cidr of groupPrefixes(peer, groups)) cidrs.push(cidr);
+    else if (peer.type === 'cidr-group') for (const cidr of groupPrefixes(peer, objects.groups(peer))) cidrs.push(cidr);
     else {
-      for (const service of services.filter(s => selectsService(peer, s))) {
+      for (const service of objects.services(peer)) {
         if (service.selector && Object.keys(service.selector).length > 0) selectors.push(servicePods(service));
         else for (const cidr of service.addresses ?? []) cidrs.push({ cidr, except: [], pods: false });
       }
@@ -63,12 +69,15 @@ function servicePods(service: Service): EndpointSelector {
   return EndpointSelector.of([...requirements.filter(r => r.key !== labelKeys.namespace), inNamespace(service.namespace)]);
 }
 
+export function selectsGroup(peer: Pick<CidrGroupPeer, 'name' | 'selector'>, group: CidrGroup): boolean {
+  return peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels);
+}
+
 /** An exception cuts a hole into the group's wider prefixes and takes away the narrower ones. */
 function groupPrefixes(peer: CidrGroupPeer, groups: readonly CidrGroup[]): readonly ResolvedCidr[] {
   const holes = peer.except.map(parsePrefix);
   const [cover, order] = [new PrefixCover(holes), new PrefixOrder(holes.map(hole => [hole, hole] as const))];
   return groups
-    .filter(group => (peer.name !== undefined ? group.name === peer.name : peer.selector!.matches(group.labels)))
     .flatMap(group => group.cidrs.map(text => ({ text, cidr: parsePrefix(text) })))
     .filter(({ cidr }) => !cover.covers(cidr))
     .map(({ text, cidr }) => ({ cidr: text, pods: false, except: [...order.within(cidr)].filter(hole => cidrContains(cidr, hole)).map(formatPrefix) }));

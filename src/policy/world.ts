@@ -42,10 +42,15 @@ export interface Decision {
   readonly keepEstablished?: true;
 }
 
+/** What a row says is made once: it is handed out a million times a second. */
+interface DecidedRow extends VerdictRow {
+  readonly decision: Decision;
+}
+
 interface Indexed {
   readonly set: CompiledSet;
   /** By class, the longest prefix first. */
-  readonly rows: ReadonlyMap<number, readonly VerdictRow[]>;
+  readonly rows: ReadonlyMap<number, readonly DecidedRow[]>;
 }
 
 export class World {
@@ -57,6 +62,8 @@ export class World {
   readonly #nodes = new Map<string, Member & { readonly remote: number }>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
+  readonly #bySet = new Map<string, Indexed>();
+  readonly #places = new Map<RuleInfo, string>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
 
@@ -118,7 +125,7 @@ export class World {
     const { set, rows } = this.indexed(subject, direction);
     for (const row of rows.get(set.classes.get(peer) ?? 0) ?? []) {
       if (row.protocol !== null && (row.protocol !== protocol || (row.port ^ port) >>> (16 - row.portBits) !== 0)) continue;
-      return decisionOf(row, set);
+      return row.decision;
     }
     throw new Error(`set ${set.key} has no row for identity ${peer}`);
   }
@@ -141,19 +148,13 @@ export class World {
   }
 
   indexed(subject: Subject, direction: Direction): Indexed {
-    const known = this.#sets.get(subject) ?? { ingress: undefined, egress: undefined };
-    const found = known[direction];
-    if (found) return found;
+    const known = this.#sets.get(subject)?.[direction];
+    if (known) return known;
     const set = this.engine.compile(subject, direction);
-    const rows = new Map<number, VerdictRow[]>();
-    for (const row of set.verdicts) {
-      const list = rows.get(row.class);
-      if (list) list.push(row);
-      else rows.set(row.class, [row]);
-    }
-    for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
-    const indexed = { set, rows };
-    this.#sets.set(subject, { ...known, [direction]: indexed });
+    // Pods whose rules are the same share one.
+    const indexed = this.#bySet.get(set.key) ?? indexSet(set);
+    this.#bySet.set(set.key, indexed);
+    this.#sets.set(subject, { ingress: undefined, egress: undefined, ...this.#sets.get(subject), [direction]: indexed });
     return indexed;
   }
 
@@ -165,7 +166,11 @@ export class World {
   /** `policies/web.yaml:12` for a rule, undefined for defaults. */
   placeOf(rule: RuleInfo): string | undefined {
     if (rule.kind === 'default') return undefined;
-    return this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) || undefined;
+    const known = this.#places.get(rule);
+    if (known !== undefined) return known || undefined;
+    const place = this.sourceOf(`${rule.kind}/${rule.namespace ?? ''}/${rule.name}`)?.place(rule.path) ?? '';
+    this.#places.set(rule, place);
+    return place || undefined;
   }
 
   #addNodes(): void {
@@ -223,6 +228,18 @@ function decisionOf(row: VerdictRow, set: CompiledSet): Decision {
     ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }),
     ...(row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)! } }),
   };
+}
+
+function indexSet(set: CompiledSet): Indexed {
+  const rows = new Map<number, DecidedRow[]>();
+  for (const row of set.verdicts) {
+    const decided = { ...row, decision: decisionOf(row, set) };
+    const list = rows.get(row.class);
+    if (list) list.push(decided);
+    else rows.set(row.class, [decided]);
+  }
+  for (const list of rows.values()) list.sort((a, b) => rowBits(b) - rowBits(a));
+  return { set, rows };
 }
 
 function rowBits(row: VerdictRow): number {

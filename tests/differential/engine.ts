@@ -3,7 +3,7 @@
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
  * (for pods) the world of the command-line tools.
  */
-import { nodeLabelKeys } from '../../src/agent/local-identities.ts';
+import { NodeLabelKeys } from '../../src/agent/node-label-keys.ts';
 import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
 import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
@@ -84,7 +84,9 @@ export class Engine {
 
   #loadNodes(): void {
     if (!this.settings.nodeLabels) return;
-    const { added, removed } = this.#nodes.set(this.#labelledNodes(), nodeLabelKeys(this.#policies), clusterName);
+    const asked = new NodeLabelKeys();
+    for (const policy of this.#policies) asked.change(undefined, policy);
+    const { added, removed } = this.#nodes.set(this.#labelledNodes(), asked.keys, clusterName);
     for (const [id, labels] of added) this.engine.upsertIdentity(id, labels);
     for (const id of removed) this.engine.removeIdentity(id);
   }
@@ -209,7 +211,7 @@ export class Engine {
   byTables(q: Question): Answer {
     const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
     if (!row) throw new Error('no row');
-    return answerOf(row);
+    return { ...answerOf(row), keep: row.keepEstablished ?? false };
   }
 
   byEvaluation(q: Question): Answer {

@@ -7,6 +7,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
+import { EngineChanges } from '../../src/agent/engine-changes.ts';
 import { createLookups } from '../../src/agent/lookups.ts';
 import type { Inputs } from '../../src/agent/inputs.ts';
 import { PolicyInputs } from '../../src/agent/policy-inputs.ts';
@@ -72,7 +73,7 @@ publish(listed);
 
 const prefixes = new PrefixIdentities();
 const engine = new PolicyEngine({ mode: 'default' });
-const policies = new PolicyInputs({ inputs, identities, engine, prefixes, isSynced: () => true, clusterName });
+const policies = new PolicyInputs({ inputs, identities, engine: new EngineChanges(engine), prefixes, isSynced: () => true, clusterName });
 const endpoints = new Table<Endpoint>('endpoints', endpointKey);
 const addresses = new AddressSources({
   clusterPrefixes: ['10.244.0.0/16'], apiServers: [], dualStack: true,
@@ -85,6 +86,7 @@ const regenerator = new Regenerator({
   maps: opened.maps, endpoints, log, audit: () => false, synced: () => true,
   refreshEngine: () => policies.refresh(),
   compile: (subject, direction) => engine.compile(subject, direction),
+  forget: subject => engine.forget(subject),
   subjectOf: one => policies.subjectOf(one),
   hostRows: () => [node.address, node.router].map(address => ({
     address, ifindex: loopback, id: 0, identity: reserved.host, ingressSet: 0, egressSet: 0, mac: '00:00:00:00:00:00', hostMac: '00:00:00:00:00:00', ready: true, host: true, audit: false,

@@ -1,5 +1,5 @@
 /**
- * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni. Ends with 1 when a target is missed or no
+ * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy. Ends with 1 when a target is missed or no
  * run was good.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
+import { measurePolicy } from './policy/run.ts';
 import { build, folder, prepareTraffic, run } from './prepare.ts';
 import { isGoodPair, ratio, verdicts, type HarnessResult, type Verdict } from './ratios.ts';
 import { chart, tableText, verdictText } from './report.ts';
@@ -16,13 +17,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -64,6 +65,13 @@ async function cni(): Promise<boolean> {
   const measured = await measureCni({ say });
   print(measured.text);
   save('cni', { machine: machine(), ...measured });
+  return measured.isMet;
+}
+
+function policy(): boolean {
+  const measured = measurePolicy({ say, rounds: Number(values.rounds), iptables: values.iptables });
+  print(measured.text);
+  save('policy', { machine: machine(), ...measured });
   return measured.isMet;
 }
 

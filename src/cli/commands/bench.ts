@@ -8,12 +8,15 @@ export function register(program: Command): void {
   program.command('bench')
     .summary('measure speed beside iptables, nftables and other CNI plugins')
     .description(`Measures connections to a service beside iptables and nftables, and plain routing; with --cni, the set-up of pods beside the
-standard plugins. Takes its own namespaces and leaves nothing behind but the figures in .cache/bench.`)
+standard plugins; with --policy, what policies cost: compiling them, one pod or policy more, a decision, a new connection.
+Takes its own namespaces and leaves nothing behind but the figures in .cache/bench.`)
     .option('--rounds <n>', 'how often each candidate is measured', positive, 11)
     .option('--secs <s>', 'seconds of one burst', positive, 0.25)
     .option('--services <n>', 'services in place', positive, 10_000)
     .option('--modes <list>', 'crr: connect, request, close; rr: request on a kept connection', 'crr,rr')
     .option('--cni', 'measure CNI ADD and DEL instead')
+    .option('--policy', 'measure policy instead: 10,000 pods, 1,000 namespaces, 2,000 policies')
+    .option('--iptables', 'with --policy: also 1,000 rules of iptables on one pod')
     .option('-o, --output <format>', 'json')
     .addHelpText('after', `
 A run counts only when the same thing measured twice gives the same (A/A pair); a bad one is repeated up to three times.
@@ -22,12 +25,13 @@ Ends with 1 when a target is missed.
 Examples:
   sudo ./cirri bench
   sudo ./cirri bench --services 1000 --rounds 5
-  sudo ./cirri bench --cni`)
-    .action(async (options: { rounds: number; secs: number; services: number; modes: string; cni?: true; output?: string }) => {
+  sudo ./cirri bench --cni
+  sudo ./cirri bench --policy --iptables`)
+    .action(async (options: { rounds: number; secs: number; services: number; modes: string; cni?: true; policy?: true; iptables?: true; output?: string }) => {
       if (process.getuid?.() !== 0) throw new CirriError('ERR_NOT_ROOT', 'network namespaces and kernel programs take root', { mend: 'run the command with sudo' });
       const args = [
         `--rounds=${options.rounds}`, `--secs=${options.secs}`, `--services=${options.services}`, `--modes=${options.modes}`,
-        ...(options.cni ? ['--cni'] : []), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
+        ...(['cni', 'policy', 'iptables'] as const).filter(name => options[name]).map(name => `--${name}`), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
       ];
       const child = spawn(process.execPath, [join(repositoryRoot, 'tools', 'bench', 'run.ts'), ...args], { stdio: 'inherit' });
       process.exitCode = await new Promise<number>(resolve => void child.on('exit', (code, signal) => resolve(code ?? (signal ? 130 : 1))));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { formatPrefix, parsePrefix } from '../../std/ip.ts';
 
 /** What the node believes of one prefix: a row of the kernel's ipcache. */
@@ -46,17 +47,14 @@ export class AddressBook {
   /** Makes these the claims of a source; an empty list forgets it. */
   set(source: string, claims: Iterable<ClaimInput>): void {
     const before = this.#bySource.get(source) ?? [];
-    const now: string[] = [];
+    const now = new Set<string>();
     for (const { address, rank, since = '', ...row } of claims) {
       const prefix = formatPrefix(parsePrefix(address));
-      const holders = this.#claims.get(prefix) ?? new Map<string, AddressClaim>();
-      holders.set(source, { ...row, prefix, rank, since });
-      this.#claims.set(prefix, holders);
-      now.push(prefix);
-      this.#dirty.add(prefix);
+      now.add(prefix);
+      this.#claim(source, { ...row, prefix, rank, since });
     }
-    for (const prefix of before) if (!now.includes(prefix)) this.#drop(prefix, source);
-    if (now.length > 0) this.#bySource.set(source, now);
+    for (const prefix of before) if (!now.has(prefix)) this.#drop(prefix, source);
+    if (now.size > 0) this.#bySource.set(source, [...now]);
     else this.#bySource.delete(source);
   }
 
@@ -76,6 +74,15 @@ export class AddressBook {
   /** All rows, for a look. */
   rows(): AddressRow[] {
     return [...this.#claims.keys()].map(prefix => rowOf(this.#winner(prefix)!));
+  }
+
+  #claim(source: string, claim: AddressClaim): void {
+    const holders = this.#claims.get(claim.prefix) ?? new Map<string, AddressClaim>();
+    const known = holders.get(source);
+    if (known && isDeepStrictEqual(known, claim)) return;
+    holders.set(source, claim);
+    this.#claims.set(claim.prefix, holders);
+    this.#dirty.add(claim.prefix);
   }
 
   #drop(prefix: string, source: string): void {

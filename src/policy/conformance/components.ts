@@ -144,7 +144,7 @@ function ipBlock(input: { ipBlock: object | null; ip: string | null }, expected:
   if (!input.ipBlock || !input.ip) return 'skip: a NetworkPolicy peer without content is refused';
   const policy = networkPolicy({ from: [{ ipBlock: input.ipBlock }] });
   if (typeof policy === 'string') return policy.includes('does not contain') ? 'skip: an exception outside its block is refused, as the API does' : policy;
-  const peers = resolvePeers(policy.specs[0]!.rules[0]!.peers, [], []);
+  const peers = resolvePeers(policy.specs[0]!.rules[0]!.peers, { services: () => [], groups: () => [] });
   const prefix = parseAddr(input.ip);
   const match = peers !== 'any' && peers.cidrs.some(c => prefixHas(parsePrefix(c.cidr), prefix) && !c.except.some(e => prefixHas(parsePrefix(e), prefix)));
   return same(match, expected.match);
