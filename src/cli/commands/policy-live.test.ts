@@ -53,7 +53,7 @@ after(() => cluster[Symbol.asyncDispose]());
 
 test('get: each policy, how it acts, and on which nodes it is in force', async () => {
   const { stdout, stderr } = await cluster.cirri('policy', 'get');
-  assert.match(stdout, /✗ CiliumNetworkPolicy\/shop\/db-strict \(in shadow, in force on 1 of 2 nodes\)\n +not in force on node2: not loaded into the kernel yet\n/, stderr);
+  assert.match(stdout, /✗ CiliumNetworkPolicy\/shop\/db-strict \(in shadow, watched on 1 of 2 nodes\)\n +not in force on node2: not loaded into the kernel yet\n/, stderr);
 });
 
 test('stats: counters of all nodes, sorted, one policy, unused rules, modes', async () => {
