@@ -22,6 +22,10 @@
 #define ETH_HLEN   14
 #define ETH_ALEN   6
 
+#define PACKET_TYPE_HOST      0
+#define PACKET_TYPE_BROADCAST 1
+#define PACKET_TYPE_MULTICAST 2
+
 #define AF_INET  2
 #define AF_INET6 10
 

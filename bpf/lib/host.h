@@ -29,15 +29,26 @@ static __always_inline bool host_is_restricted(const struct endpoint *endpoint)
 	return endpoint && endpoint->flags & ENDPOINT_HOST && (endpoint->ingress_set | endpoint->egress_set);
 }
 
-/* Not inline: the stack is small. The node's row for an address of its own. Link-local ones have none: they are the node's too, under the policy of its IPv6 address. */
-static __noinline const struct endpoint *host_find(const struct addr *addr)
+/* The node's row of a family. Not inline: the stack is small. */
+static __noinline const struct endpoint *host_row(bool v6)
 {
-	struct addr node;
+	struct addr node = v6 ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
 
-	if (likely(!addr_is_link_local(addr)))
-		return endpoint_find(addr);
-	node = config_addr(&config.node_ip6);
 	return endpoint_find(&node);
+}
+
+/* The node's row for an address of its own. Link-local ones have none: they are the node's too, under the policy of its IPv6 address. */
+static __always_inline const struct endpoint *host_find(const struct addr *addr)
+{
+	return likely(!addr_is_link_local(addr)) ? endpoint_find(addr) : host_row(true);
+}
+
+/* Broadcasts and multicasts reach the node's sockets as well: they are for the node where it has a policy. */
+static __always_inline const struct endpoint *host_find_for_all(const struct __sk_buff *skb, const struct headers *packet)
+{
+	if (skb->pkt_type != PACKET_TYPE_BROADCAST && skb->pkt_type != PACKET_TYPE_MULTICAST && !addr_is_multicast(&packet->destination))
+		return NULL;
+	return host_policy_exists() ? host_row(skb->protocol == bpf_htons(ETH_P_IPV6)) : NULL;
 }
 
 static __always_inline bool host_neighbour_talk(const struct headers *packet)

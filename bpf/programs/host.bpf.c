@@ -32,6 +32,8 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 	parsed = parse(skb, packet);
 	/* What cannot be read has no addresses, or those of a fragment: then it is the stack's business, unless it is for a pod. */
 	packet->to = host_find(&packet->destination);
+	if (!packet->to)
+		packet->to = host_find_for_all(skb, &packet->headers);
 	if (endpoint_find(&packet->reporter))
 		return -DROP_INVALID_SOURCE_IP;
 	if (!packet->to)

@@ -2,8 +2,6 @@
 /* The VXLAN device: the network identifier is the sender's identity. */
 #include "forward.h"
 
-#define PACKET_TYPE_HOST 0
-
 /* Who sent the tunnel packet, and who it says the sender is. */
 static __noinline int tunnel_key_get(struct __sk_buff *skb, struct addr *node, __u32 *identity)
 {

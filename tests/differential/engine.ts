@@ -211,7 +211,7 @@ export class Engine {
   byTables(q: Question): Answer {
     const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
     if (!row) throw new Error('no row');
-    return answerOf(row);
+    return { ...answerOf(row), keep: row.keepEstablished ?? false };
   }
 
   byEvaluation(q: Question): Answer {

@@ -13,7 +13,7 @@ import type { Answer, CiliumEntry, CiliumPolicy, CiliumSpec, ClusterPolicy, Kube
 /** What a rule that applies to the question, or a policy's default deny, says. */
 type Word = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'pass' | 'default-deny';
 
-interface Say { readonly word: Word; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string }
+interface Say { readonly word: Word; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string; readonly keep: boolean }
 
 const denials: readonly Word[] = ['deny', 'unauthenticated', 'unproxied', 'default-deny'];
 
@@ -27,21 +27,32 @@ export function naive(objects: readonly KubeObject[], question: Question, settin
   const enforced = decide(says.filter(s => s.mode === 'enforce' || (s.mode === 'audit' && !denials.includes(s.word))), settings);
   const audited = decide(says.filter(s => s.mode !== 'shadow'), settings);
   const shadow = decide(says.filter(s => s.mode !== 'audit' || !denials.includes(s.word)), settings);
-  const verdict = enforced === 'deny' ? 'deny' : audited === 'deny' ? 'audit' : 'allow';
-  return shadow === enforced ? { verdict } : { verdict, shadow };
+  const verdict = enforced.verdict === 'deny' ? 'deny' : audited.verdict === 'deny' ? 'audit' : 'allow';
+  return { verdict, ...(shadow.verdict !== enforced.verdict && { shadow: shadow.verdict }), ...keepOf(enforced) };
 }
 
+/** A connection outlives a denial when the policy that denies says so; of default deny, all that cause it. */
+function keepOf({ verdict, by }: Decided): Pick<Answer, 'keep'> {
+  if (verdict === 'allow') return {};
+  const keeps = by.filter(say => say.keep).length;
+  const isDefault = by.every(say => say.word === 'default-deny');
+  // Of several rules that deny, which one is named is not this evaluator's business.
+  return keeps === by.length && by.length > 0 ? { keep: true } : keeps === 0 || isDefault ? { keep: false } : {};
+}
+
+interface Decided { readonly verdict: 'allow' | 'deny'; readonly by: readonly Say[] }
+
 /** Tier by tier: admin, where the first rule decides or passes on; normal, where deny wins; baseline, as admin. */
-function decide(says: readonly Say[], settings: Settings): 'allow' | 'deny' {
-  const first = inOrder(says, 'admin')[0]?.word;
-  if (first === 'allow' || first === 'deny') return first;
-  const normal = says.filter(s => s.tier === 'normal').map(s => s.word);
-  if (normal.includes('deny')) return 'deny';
-  if (normal.includes('unauthenticated')) return 'deny';
-  if (normal.includes('allow')) return 'allow';
-  if (normal.includes('unproxied')) return 'deny';
-  if (normal.includes('default-deny') || settings.mode === 'always') return 'deny';
-  return inOrder(says, 'baseline')[0]?.word === 'deny' ? 'deny' : 'allow';
+function decide(says: readonly Say[], settings: Settings): Decided {
+  const first = inOrder(says, 'admin')[0];
+  if (first?.word === 'allow' || first?.word === 'deny') return { verdict: first.word, by: [first] };
+  for (const word of ['deny', 'unauthenticated', 'allow', 'unproxied', 'default-deny'] as const) {
+    const by = says.filter(s => s.tier === 'normal' && s.word === word);
+    if (by.length > 0) return { verdict: word === 'allow' ? 'allow' : 'deny', by };
+  }
+  if (settings.mode === 'always') return { verdict: 'deny', by: [] };
+  const last = inOrder(says, 'baseline')[0];
+  return { verdict: last?.word === 'deny' ? 'deny' : 'allow', by: last ? [last] : [] };
 }
 
 /** Smaller priorities first; within a policy as written. */
@@ -50,13 +61,14 @@ function inOrder(says: readonly Say[], tier: Say['tier']): readonly Say[] {
 }
 
 function saysOf(policy: PolicyObject, asked: Asked): readonly Say[] {
-  const mode = policy.metadata.annotations?.['policy.cirri.io/mode'] ?? 'enforce';
+  const { 'policy.cirri.io/mode': mode = 'enforce', 'policy.cirri.io/established': established } = policy.metadata.annotations ?? {};
+  const keep = established === 'keep';
   switch (policy.kind) {
-    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
-    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode }));
+    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep }));
+    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep }));
     default: {
       const tier = policy.kind === 'BaselineAdminNetworkPolicy' || policy.spec.tier === 'Baseline' ? 'baseline' : 'admin';
-      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode }));
+      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode, keep }));
     }
   }
 }

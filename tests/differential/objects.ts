@@ -122,6 +122,8 @@ export interface Question {
 export interface Answer {
   readonly verdict: 'allow' | 'deny' | 'audit';
   readonly shadow?: 'allow' | 'deny';
+  /** Of a denial: connections that were allowed before go on. Absent where it depends on which of several rules is named. */
+  readonly keep?: boolean;
 }
 
 /** How the cluster is set up. */

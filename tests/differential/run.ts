@@ -99,7 +99,11 @@ export function answersTo(engine: Engine, kernel: Kernel | undefined, question: 
       answers[who] = String(error);
     }
   };
-  say('tables', () => answerText(engine.byTables(question)));
+  say('tables', () => {
+    const { keep, ...answer } = engine.byTables(question);
+    const wrong = expected.keep !== undefined && expected.keep !== keep;
+    return answerText(answer) + (wrong ? `, established connections ${keep ? 'go on' : 'end'}` : '');
+  });
   say('evaluation', () => answerText(engine.byEvaluation(question)));
   say('world', () => {
     const answer = engine.byWorld(question);

@@ -171,6 +171,23 @@ for (const family of families) {
       assert.equal(datapath.send('from_network', error(20009)).reason, 'POLICY_DENIED');
     });
 
+    test('broadcasts and multicasts reach the node\'s sockets, so they are judged, too', () => {
+      const everyone = { ...knock, protocol: 'udp', destinationPort: 5353 } as const;
+      const ways = [
+        { ...everyone, destination: family.multicast, destinationMac: family.name === 'IPv4' ? '01:00:5e:00:00:05' : '33:33:00:00:00:05' },
+        { ...everyone, destination: family.multicast },
+        // A directed broadcast is told by its frame alone.
+        ...(family.name === 'IPv4' ? [{ ...everyone, destination: '255.255.255.255', destinationMac: 'ff:ff:ff:ff:ff:ff' }, { ...everyone, destination: '172.30.0.255', destinationMac: 'ff:ff:ff:ff:ff:ff' }] : []),
+      ];
+      for (const packet of ways) assert.equal(datapath.send('from_network', packet).action, 'pass');
+      assert.equal(datapath.maps.conntrack.count(), 0);
+      datapath.hostPolicy(both);
+      for (const packet of ways) assert.deepEqual(datapath.send('from_network', packet).drops.map(drop => [drop.reasonOrPoint, drop.rule, drop.destinationEndpoint]), [[133, rule.deny, id.host]]);
+      datapath.verdict({ set: set.hostIngress, protocol: 17, port: 5353, verdict: 1, rule: 5, match: 2 });
+      for (const packet of ways) assert.equal(datapath.send('from_network', packet).action, 'pass');
+      assert.equal(datapath.send('from_network', { ...everyone, destination: family.stranger }).action, 'pass', 'what is for nobody here is the stack\'s business');
+    });
+
     test('fragments follow the first; one that follows nothing is dropped', () => {
       datapath.hostPolicy(both);
       datapath.verdict({ set: set.hostIngress, protocol: 17, port: 53, verdict: 1, rule: 3, match: 2 });

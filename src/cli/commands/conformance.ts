@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .argument('<files...>', 'case files, or folders of them')
     .option('--engine', 'through the pure engine (the default): no cluster is needed')
     .option('--datapath', 'by real probes between real pods, in a cluster that is made for it and removed afterwards')
-    .option('--both', 'both, and they must agree on every probe')
+    .option('--both', 'both, and they must agree on every probe and on the rule that denies it')
     .option('--only <glob>', 'only cases whose id matches (repeat for more)', (value: string, list: readonly string[] = []) => [...list, value])
     .option('--limit <n>', 'at most so many cases of each file')
     .option('--keep', 'leave the cluster of --datapath up, to look at')

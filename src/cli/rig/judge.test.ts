@@ -7,7 +7,7 @@ import { disagreement, judge, type EngineSays } from './judge.ts';
 const probe = (expect: Probe['expect']): Probe => ({ from: { pod: 'a/x' }, to: { pod: 'b/y' }, port: 80, protocol: 'TCP', expect });
 const drop = (dropReasonCode: number, dropReason: string) => ({ nodeName: 'node2', direction: 'INGRESS', dropReason, dropReasonCode, rule: { id: 7, kind: 'NetworkPolicy', namespace: 'b', name: 'p', path: 'spec.ingress[0]', effect: 'deny' } }) as unknown as Flow;
 const denied = { outcome: 'silent', drop: drop(133, 'Policy denied') } as const;
-const engine = (verdict: 'allow' | 'deny', notBuilt?: string): EngineSays => ({ verdict: () => verdict, notBuilt: () => notBuilt });
+const engine = (verdict: 'allow' | 'deny', notBuilt?: string, deniedBy?: ReturnType<EngineSays['deniedBy']>): EngineSays => ({ verdict: () => verdict, deniedBy: () => deniedBy, notBuilt: () => notBuilt });
 
 test('allow is an answer and nothing else', () => {
   assert.equal(judge(probe('allow'), { outcome: 'allow' }, undefined), 'pass');
@@ -37,6 +37,9 @@ test('what is not built yet and fails closed is skipped with what the engine say
 
 test('engine and datapath are compared whatever the case expects', () => {
   assert.equal(disagreement(probe('deny'), denied, engine('deny')), undefined);
+  const rule = { kind: 'NetworkPolicy', namespace: 'b', name: 'p', path: 'spec.ingress[0]', effect: 'deny' } as const;
+  assert.equal(disagreement(probe('deny'), denied, engine('deny', undefined, rule)), undefined);
+  assert.match(disagreement(probe('deny'), denied, engine('deny', undefined, { ...rule, path: 'spec.ingress[1]' }))!, /the engine says by NetworkPolicy b\/p spec\.ingress\[1\] deny, the datapath by NetworkPolicy b\/p spec\.ingress\[0\] deny/);
   assert.match(disagreement(probe('allow'), { outcome: 'allow' }, engine('deny'))!, /the engine says deny, the datapath an answer/);
   assert.match(disagreement(probe('deny'), denied, engine('allow'))!, /the engine says allow, the datapath dropped on node2/);
   assert.equal(disagreement(probe('deny'), denied, engine('allow', 'L7 needs the proxy')), undefined);

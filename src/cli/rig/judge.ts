@@ -1,5 +1,5 @@
 /** What a probe's end says of its case. Pure. */
-import type { Flow } from '../../model/flow.ts';
+import type { Flow, FlowRule } from '../../model/flow.ts';
 import { probeText } from '../../policy/conformance/connectivity.ts';
 import type { Probe } from '../../policy/conformance/case.ts';
 import { ruleName } from '../probe/probe.ts';
@@ -8,6 +8,8 @@ import type { Observed } from './prober.ts';
 /** The engine, asked about probes of the same case. */
 export interface EngineSays {
   verdict(probe: Probe): 'allow' | 'deny' | 'http-403';
+  /** The first rule on the way that denies it, as the datapath is to have it. */
+  deniedBy(probe: Probe): DecidingRule | undefined;
   /** Why the datapath fails closed for this probe, where what the policy asks for is not built yet. */
   notBuilt(probe: Probe): string | undefined;
 }
@@ -26,7 +28,15 @@ export function disagreement(probe: Probe, observed: Observed, engine: EngineSay
   const verdict = observed.outcome === 'allow' ? 'allow' : 'deny';
   const says = engine.verdict(probe);
   if (verdict === 'deny' && observed.drop && engine.notBuilt(probe) !== undefined) return undefined;
-  return verdict === says ? undefined : `${probeText(probe)}: the engine says ${says}, the datapath ${observedText(observed)}`;
+  if (verdict !== says) return `${probeText(probe)}: the engine says ${says}, the datapath ${observedText(observed)}`;
+  const [theirs, ours] = [engine.deniedBy(probe), observed.drop?.rule];
+  return !theirs || !ours || ruleText(theirs) === ruleText(ours) ? undefined : `${probeText(probe)}: denied, but the engine says by ${ruleText(theirs)}, the datapath by ${ruleText(ours)}`;
+}
+
+type DecidingRule = Pick<FlowRule, 'kind' | 'namespace' | 'name' | 'path' | 'effect'>;
+
+function ruleText({ kind, namespace, name, path, effect }: DecidingRule): string {
+  return [kind, namespace === undefined ? name : `${namespace}/${name}`, path, effect].filter(Boolean).join(' ');
 }
 
 function holds(probe: Probe, observed: Observed): boolean {

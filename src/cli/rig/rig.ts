@@ -10,6 +10,7 @@ import { ClusterModel, modelOf, type CarriedOut } from '../../policy/conformance
 import { outcome, type ConformanceCase, type Outcome } from '../../policy/conformance/case.ts';
 import { CirriError, errorText } from '../../std/errors.ts';
 import type { Context } from '../context.ts';
+import { admissible } from './admissible.ts';
 import { Arranger } from './arrange.ts';
 import { disagreement, judge, type EngineSays } from './judge.ts';
 import { Outside } from './outside.ts';
@@ -141,15 +142,17 @@ const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLab
 
 /** Undefined where the engine cannot be asked. */
 function engineOf(testCase: ConformanceCase): EngineSays | undefined {
-  const whole = modelOf(testCase);
-  const built = modelOf(testCase, datapathLacks);
+  const taken = { ...testCase, policies: (testCase.policies ?? []).map(admissible) };
+  const whole = modelOf(taken);
+  const built = modelOf(taken, datapathLacks);
   if (!(whole instanceof ClusterModel) || !(built instanceof ClusterModel)) return undefined;
   return {
     verdict: probe => whole.connect(probe).verdict,
+    deniedBy: probe => built.connect(probe).deniedBy,
     notBuilt: probe => {
       const { verdict, rules } = built.connect(probe);
       if (verdict !== 'deny' || whole.connect(probe).verdict === 'deny') return undefined;
-      return `not enforced yet, fails closed: ${rules.find(r => r.notEnforced)?.notEnforced ?? built.missing[0] ?? 'names and labels of nodes'}`;
+      return `not enforced yet, fails closed: ${rules.find(r => r.notEnforced)?.notEnforced ?? built.missing[0] ?? 'names are not learned from DNS yet'}`;
     },
   };
 }

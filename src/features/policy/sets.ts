@@ -90,7 +90,7 @@ export class PolicySets {
     if (delta.rows.length > 0) set.rows.set(delta.class, delta.rows);
     set.setIdentity(identity, delta.class);
     set.hash = delta.after;
-    this.#stale.push({ set, identities: delta.class === 0 ? [identity] : [], rows: dropped });
+    if (delta.class === 0 || dropped.length > 0) this.#stale.push({ set, identities: delta.class === 0 ? [identity] : [], rows: dropped });
     return true;
   }
 

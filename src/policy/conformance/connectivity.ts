@@ -139,11 +139,12 @@ export class ClusterModel {
   }
 
   /** Egress of the source, then ingress of the destination; both engines must agree. */
-  connect(probe: Probe): { verdict: 'allow' | 'deny' | 'http-403'; rules: readonly RuleInfo[]; disagreement?: string } {
+  connect(probe: Probe): { verdict: 'allow' | 'deny' | 'http-403'; rules: readonly RuleInfo[]; deniedBy?: RuleInfo; disagreement?: string } {
     const source = this.#locate(probe.from, undefined);
     const protocol = protocolNumbers[probe.protocol]!;
     const rules: RuleInfo[] = [];
     let verdict: 'allow' | 'deny' | 'http-403' = 'allow';
+    let deniedBy: RuleInfo | undefined;
     for (const target of this.#targets(probe.to, source)) {
       // A node is the local host to its own pods and a remote node to others.
       const from = target.pod ? this.#locate(probe.from, target.pod) : source;
@@ -155,10 +156,11 @@ export class ClusterModel {
       for (const one of judged) {
         rules.push(one.rule);
         if (one.disagreement) return { verdict, rules, disagreement: one.disagreement };
+        if (one.verdict === 'deny') deniedBy ??= one.rule;
         if (one.verdict === 'deny' || (one.verdict === 'http-403' && verdict === 'allow')) verdict = one.verdict;
       }
     }
-    return { verdict, rules };
+    return { verdict, rules, ...(deniedBy && { deniedBy }) };
   }
 
   #judge(probe: Probe, pod: ClusterPod, direction: 'ingress' | 'egress', peer: number, protocol: number, port: number) {

@@ -21,7 +21,8 @@ export function lint(world: World): readonly Finding[] {
       if (!findings.some(f => f.code === code && f.policy === finding.policy && f.field === field && f.message === message)) findings.push(finding);
     };
     checkInvalid(world, source, report);
-    if (source.policy) for (const check of checks) check({ world, source, policy: source.policy, report });
+    // Of policies with one address the last counts; the others say nothing.
+    if (source.policy && world.sourceOf(source.address) === source) for (const check of checks) check({ world, source, policy: source.policy, report });
   }
   return findings.sort((a, b) => comparePlaces(a, b));
 }

@@ -1,7 +1,7 @@
 /** The kinds whose rules are ordered: rules that are never asked, and policies whose order nobody settled. */
 import { isClusterPolicy } from '../parse-cluster.ts';
 import { policyText, tierOrder } from '../policy.ts';
-import type { Direction, Policy, PolicySpec, Rule, Tier } from '../policy.ts';
+import type { Direction, Policy, PolicySpec, Rule } from '../policy.ts';
 import type { ScenarioPod } from '../scenario.ts';
 import type { World } from '../world.ts';
 import type { Checked } from './finding.ts';
@@ -12,7 +12,7 @@ const directions: readonly Direction[] = ['ingress', 'egress'];
 
 export function checkOrdered(checked: Checked): void {
   const { world, policy } = checked;
-  const earlier = placedRules(world, policy, 'admin');
+  const earlier = placedRules(world, p => p.tier === 'admin' && p.mode !== 'shadow');
   for (const spec of policy.specs) for (const rule of spec.rules) if (policy.tier === 'normal') checkAdminBefore(checked, { policy, spec, rule }, earlier);
   if (!isClusterPolicy(policy.kind)) return;
   checkEqualPriority(checked);
@@ -25,27 +25,32 @@ export function checkOrdered(checked: Checked): void {
   }
 }
 
-/** Rules of a tier that are in force, in the order in which they are asked; of the policy itself in any mode. */
-function placedRules(world: World, own: Policy, tier: Tier): readonly Placed[] {
-  return world.policies.filter(p => p.tier === tier && (p === own || p.mode === 'enforce')).toSorted(tierOrder).flatMap(p => p.specs.flatMap(spec => spec.rules.map((rule): Placed => ({ policy: p, spec, rule }))));
+/** Rules of some policies, in the order in which they are asked. */
+function placedRules(world: World, isWanted: (policy: Policy) => boolean): readonly Placed[] {
+  return world.policies.filter(isWanted).toSorted(tierOrder).flatMap(p => p.specs.flatMap(spec => spec.rules.map((rule): Placed => ({ policy: p, spec, rule }))));
 }
 
 const words = { allow: 'allows', deny: 'denies', pass: 'passes on', unauthenticated: 'denies', unproxied: 'denies' } as const;
 
 /** Within a tier the first that applies decides. */
 function checkEarlier({ world, policy, report }: Checked, own: Placed): void {
-  const before = placedRules(world, policy, policy.tier).filter(p => p.rule.direction === own.rule.direction);
-  const first = before.slice(0, before.findIndex(p => p.rule === own.rule)).find(p => covers(p, own));
+  const before = placedRules(world, p => p.tier === policy.tier && (p === policy || p.mode === 'enforce')).filter(p => p.rule.direction === own.rule.direction);
+  const first = before.slice(0, before.findIndex(p => p.rule === own.rule)).find(p => covers(p, own) && !isSpared(p, own));
   if (!first) return;
   const same = first.rule.effect === own.rule.effect;
   report(same ? 'redundant' : 'unreachable', same ? 'info' : 'error', own.rule.path, `this rule is never asked: ${where(first)} comes first and ${words[first.rule.effect]} all that it is about`, same ? 'remove it, or narrow the other' : 'put it before the other, or narrow the other');
+}
+
+/** A denial in audit leaves the rest to those who come after. */
+function isSpared(earlier: Placed, own: Placed): boolean {
+  return earlier.policy.mode === 'audit' && earlier.rule.effect === 'deny' && own.rule.effect !== 'deny';
 }
 
 /** What the tier admin decides is never asked of a NetworkPolicy, unless something before that may decide otherwise. */
 function checkAdminBefore({ report }: Checked, own: Placed, admin: readonly Placed[]): void {
   if (own.rule.peers !== 'any' && own.rule.peers.length === 0) return;
   const sameDirection = admin.filter(p => p.rule.direction === own.rule.direction);
-  const index = sameDirection.findIndex(p => p.rule.effect !== 'pass' && p.rule.notEnforced === undefined && covers(p, own));
+  const index = sameDirection.findIndex(p => p.policy.mode === 'enforce' && p.rule.effect !== 'pass' && p.rule.notEnforced === undefined && covers(p, own));
   if (index < 0 || sameDirection.slice(0, index).some(p => p.rule.effect !== sameDirection[index]!.rule.effect)) return;
   const { rule } = sameDirection[index]!;
   if ((rule.effect === 'deny') === (own.rule.effect === 'deny')) return;

@@ -18,7 +18,7 @@ export function checkShadows({ world, policy, report }: Checked): void {
   for (const own of all.filter(placed => placed.policy === policy)) {
     if (own.rule.peers !== 'any' && own.rule.peers.length === 0) continue;
     const wider = all.filter(other => other.rule !== own.rule && other.rule.direction === own.rule.direction && other.spec.selectsNodes === own.spec.selectsNodes && covers(other, own));
-    const deny = wider.find(({ rule }) => rule.effect === 'deny' && rule.notEnforced === undefined);
+    const deny = wider.find(other => other.policy.mode !== 'audit' && other.rule.effect === 'deny' && other.rule.notEnforced === undefined);
     if (own.rule.effect !== 'deny' && deny) {
       report('shadowed', 'error', own.rule.path, `this rule never takes effect: ${where(deny)} denies all that it allows, and a denial always wins`, 'narrow the denial, or remove this rule');
       continue;
