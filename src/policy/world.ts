@@ -62,7 +62,7 @@ export class World {
   readonly #nodes = new Map<string, Member & { readonly remote: number }>();
   readonly #prefixes: readonly { readonly prefix: Prefix; readonly text: string; readonly id: number }[];
   readonly #sets = new Map<Subject, Record<Direction, Indexed | undefined>>();
-  readonly #bySet = new Map<string, Indexed>();
+  readonly #bySet = new WeakMap<CompiledSet, Indexed>();
   readonly #places = new Map<RuleInfo, string>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
@@ -152,8 +152,8 @@ export class World {
     if (known) return known;
     const set = this.engine.compile(subject, direction);
     // Pods whose rules are the same share one.
-    const indexed = this.#bySet.get(set.key) ?? indexSet(set);
-    this.#bySet.set(set.key, indexed);
+    const indexed = this.#bySet.get(set) ?? indexSet(set);
+    this.#bySet.set(set, indexed);
     this.#sets.set(subject, { ingress: undefined, egress: undefined, ...this.#sets.get(subject), [direction]: indexed });
     return indexed;
   }

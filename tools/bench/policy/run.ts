@@ -10,7 +10,7 @@ const sizeArgs = [size.pods, size.namespaces, size.policies];
 const attempts = 3;
 
 interface Compilation { readonly subjects: number; readonly sets: number; readonly classes: number; readonly rows: number; readonly ms: number; readonly cpuMs: number; readonly rssMiB: number }
-interface Changes { readonly fromNothingMs: number; readonly rssMiB: number; readonly sets: number; readonly changes: Readonly<Record<string, { readonly count: number; readonly p50: number; readonly p99: number; readonly max: number }>> }
+interface Changes { readonly fromNothingMs: number; readonly rssMiB: number; readonly sets: number; readonly changes: Readonly<Record<string, { readonly count: number; readonly p50: number; readonly p99: number; readonly max: number; readonly processor: { readonly p50: number; readonly p99: number; readonly max: number } }>> }
 interface Decisions { readonly decisions: number; readonly decidePerSecond: number; readonly connectionPerSecond: number; readonly compileAllMs: number }
 interface Spread { readonly ratio: number; readonly low: number; readonly high: number }
 interface Packets { readonly emptyNs: number; readonly cells: readonly { readonly name: string; readonly sets: number; readonly rows: number; readonly classes: number; readonly ns: number }[]; readonly ratios: Readonly<Record<string, Spread>> }
@@ -89,9 +89,10 @@ function judge(compilations: readonly Compilation[], { changes }: Changes, { dec
   return [
     ...compilations.flatMap(one => [
       upper(`from nothing, sets of ${one.subjects} pods (${one.sets} sets, ${one.classes} class entries)`, one.ms, 'ms', 5_000),
+      upper('  its processor time', one.cpuMs, 'ms', 5_000),
       upper('  its memory, the whole process at its highest', one.rssMiB, 'MiB', 300),
     ]),
-    ...Object.entries(changes).map(([name, { p99 }]) => upper(`${name}, p99`, p99, 'ms', 50)),
+    ...Object.entries(changes).flatMap(([name, { p99, processor }]) => [upper(`${name}, p99`, p99, 'ms', 50), upper('  its processor time', processor.p99, 'ms', 50)]),
     lower('decisions', decidePerSecond, 'a processor second', 1_000_000),
     upper(`a new connection, ${size.policies} policies in the cluster / 10`, ratios[`${size.policies} / 10 in the cluster`]!.ratio, '×', 1.05),
     upper('a new connection, 1000 policies on one pod / none', ratios['1000 on one pod / none']!.ratio, '×', 1.03),
@@ -103,7 +104,7 @@ function textOf(targets: readonly Target[], { changes }: Changes, packets: Polic
   const spread = (name: string, { ratio: value, low, high }: Spread) => `${name}: ${value.toFixed(3)} (quarter points ${low.toFixed(3)}–${high.toFixed(3)})`;
   return [
     '## targets', '', ...targets.map(t => `${t.isMet ? '✓' : '✗'} ${t.what}: ${number(t.value)} ${t.unit} (${t.isUpper ? '≤' : '≥'} ${t.limit})`),
-    '', '## one change more, ms', '', ...Object.entries(changes).map(([name, { count, p50, p99, max }]) => `${name}: p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(2)} (${count})`),
+    '', '## one change more, ms', '', ...Object.entries(changes).map(([name, { count, p50, p99, max, processor: cpu }]) => `${name}: p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(2)}; of the processor ${cpu.p50.toFixed(2)}, ${cpu.p99.toFixed(2)}, ${cpu.max.toFixed(2)} (${count} changes)`),
     '', `## a new connection in the programs, ns net of an empty program (${packets.emptyNs})${packets.isGood ? '' : '   (A/A pairs bad: these figures do not count)'}`, '',
     ...packets.cells.map(cell => `${cell.name}: ${cell.ns.toFixed(0)} (${cell.sets} sets, ${cell.rows} rows, ${cell.classes} class entries)`),
     ...Object.entries(packets.ratios).map(([name, one]) => spread(name, one)),
