@@ -3,7 +3,7 @@ import type { PolicyClass, PolicyClassKey, PolicyVerdict, PolicyVerdictKey } fro
 import type { BpfMap } from '../../ebpf/map.ts';
 import type { VerdictRow } from '../../policy/compile.ts';
 
-type PolicyMap<K, V> = Pick<BpfMap<K, V>, 'lookup' | 'update' | 'delete' | 'updateBatch' | 'entries' | 'count'> & { readonly spec: { readonly maxEntries: number } };
+type PolicyMap<K, V> = Pick<BpfMap<K, V>, 'lookup' | 'update' | 'delete' | 'updateBatch' | 'deleteBatch' | 'entries' | 'count'> & { readonly spec: { readonly maxEntries: number } };
 
 export interface PolicySetMaps {
   readonly classes: PolicyMap<PolicyClassKey, PolicyClass>;

@@ -17,6 +17,7 @@ class FakeMap<K, V> {
     this.held.set(JSON.stringify(key), value);
   }
   updateBatch(entries: readonly (readonly [K, V])[]): void { for (const [key, value] of entries) this.update(key, value); }
+  deleteBatch(keys: readonly K[]): void { for (const key of keys) this.delete(key); }
   delete(key: K): boolean { return this.held.delete(JSON.stringify(key)); }
   *entries(): Generator<[K, V]> { for (const [key, value] of this.held) yield [JSON.parse(key) as K, value]; }
   count(): number { return this.held.size; }

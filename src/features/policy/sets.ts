@@ -169,7 +169,10 @@ export class PolicySets {
     try {
       this.#write(set.id, verdicts, [...classes], { rows: verdicts.length, classes: classes.size });
     } catch (error) {
-      this.#unload(set);
+      this.#deleteAll(set);
+      // How much of it got in is not known.
+      this.#verdictCount = this.#maps.verdicts.count();
+      this.#classCount = this.#maps.classes.count();
       throw error;
     }
   }
@@ -207,8 +210,16 @@ export class PolicySets {
   }
 
   #unload(set: SetState): void {
-    for (const row of set.verdicts) this.#deleteVerdict(verdictEntry(set.id, row)[0]);
-    for (const identity of set.classes.keys()) this.#deleteClass({ set: set.id, identity });
+    this.#deleteAll(set);
+    this.#verdictCount -= set.verdicts.length;
+    this.#classCount -= set.classes.size;
+  }
+
+  /** In batches: a set that the whole cluster may reach has an entry for each identity. */
+  #deleteAll(set: SetState): void {
+    const { verdicts, classes } = set;
+    if (verdicts.length > 0) this.#maps.verdicts.deleteBatch(verdicts.map(row => verdictEntry(set.id, row)[0]));
+    if (classes.size > 0) this.#maps.classes.deleteBatch([...classes.keys()].map(identity => ({ set: set.id, identity })));
   }
 
   #deleteVerdict(key: PolicyVerdictKey): number {
