@@ -366,7 +366,7 @@ after(() => {
     });
     test('an ICMP error through the tunnel is part of the connection, not of whoever reports it: it revokes nothing', async () => {
       assert.equal(ask('c', 'udp', a), `${c} 10 ${a}`);
-      const entryOf = () => [...nodes[0]!.maps.conntrack.entries()].find(([key, entry]) => key.protocol === 17 && entry.sourceIdentity === 1003 && (formatAddr(key.low) === a || formatAddr(key.high) === a));
+      const entryOf = () => [...nodes[0]!.maps.conntrack.entries()].find(([key, entry]) => key.protocol === 17 && entry.sourceIdentity === 1003 && (formatAddr(key.low) === a ? key.lowPort : formatAddr(key.high) === a ? key.highPort : 0) === BACKEND_PORT);
       const [key] = entryOf()!;
       const clientPort = formatAddr(key.low) === c ? key.lowPort : key.highPort;
       const remoteRouter = i ? 'fd00:10:244:2::1' : '10.244.2.1';
