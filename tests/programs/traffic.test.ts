@@ -262,8 +262,12 @@ async function tunnelFrame(from: string, vni: number, frame: Uint8Array): Promis
   const packet = Buffer.concat([Uint8Array.of(8, 0, 0, 0, vni >>> 16, vni >>> 8 & 255, vni & 255, 0), frame]).toString('hex');
   nodes[0]!.told();
   inside(from, `python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes.fromhex('${packet}'), ('172.30.0.11', 8472))"`);
-  await sleep(50);
-  return nodes[0]!.told();
+  // The programs have run when the sender returns, unless its processor was taken away in between.
+  for (let waited = 0; ; waited += 10) {
+    const told = nodes[0]!.told();
+    if (told.flows.length + told.drops.length > 0 || waited >= 300) return told;
+    await sleep(10);
+  }
 }
 
 /** What node 1 told about a datagram in the tunnel. */
