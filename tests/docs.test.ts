@@ -173,6 +173,13 @@ test('every command of policy has a page, and the page names each of its flags',
   }
 });
 
+test('every code that lint reports is on its page', () => {
+  const sources = globSync('src/policy/lint/*.ts', { cwd: root }).filter(file => !file.endsWith('.test.ts')).map(textOf).join('\n');
+  const codes = new Set([...sources.matchAll(/report\('([a-z0-9-]+)', '(?:error|warning|info)'/g)].map(match => match[1]!));
+  assert.ok(codes.size > 30, `only ${codes.size} codes were found`);
+  assert.deepEqual([...codes].filter(code => !textOf('docs/policy/lint.md').includes(`\`${code}\``)), []);
+});
+
 test('every example that needs no cluster prints what its page shows', () => {
   const wrong: object[] = [];
   let count = 0;

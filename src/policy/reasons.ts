@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 export function reasonsOf(world: World, step: Step): readonly string[] {
   const reasons: string[] = [];
   const passed = passedOnBy(world, step);
-  if (passed) reasons.push(`passed on by ${passed.because}`);
+  if (passed) reasons.push(`before that, ${passed.because}`);
   if (step.audit !== undefined) reasons.push(`the denial is not enforced: ${auditText(step)}`);
   if (step.request === 'refused') reasons.push('no HTTP rule there matches the request: a proxy would answer 403');
   if (step.request === 'passes') reasons.push('an HTTP rule there matches the request');

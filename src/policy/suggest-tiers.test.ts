@@ -98,7 +98,7 @@ test('what was passed on, what audit spares and what shadow would do is said', (
     closed('a'), closed('b', { 'policy.cirri.io/mode': 'audit' }), closed('c', { 'policy.cirri.io/mode': 'shadow', 'policy.cirri.io/established': 'keep' }),
   ]);
   const step = (to: string) => ask(world, 'x/b', to, '80').legs[0]!.steps.at(-1)!;
-  assert.deepEqual(reasonsOf(world, step('x/a')), ['passed on by AdminNetworkPolicy first (priority 1, spec.ingress[0] "apps") passes ingress from endpoints k8s:io.cilium.k8s.policy.cluster=default, k8s:io.kubernetes.pod.namespace on any port on to the next tier']);
+  assert.deepEqual(reasonsOf(world, step('x/a')), ['before that, AdminNetworkPolicy first (priority 1, spec.ingress[0] "apps") passes ingress from endpoints k8s:io.cilium.k8s.policy.cluster=default, k8s:io.kubernetes.pod.namespace on any port on to the next tier']);
   const audited = ask(world, 'x/c', 'x/b', '80').legs[0]!;
   assert.equal(audited.verdict, 'audit');
   assert.match(reasonsOf(world, audited.steps.at(-1)!).join('\n'), /not enforced: among the policies that close the endpoint only those in audit do/);

@@ -102,8 +102,9 @@ function tryCandidate(world: World, denied: Leg, step: Step, candidate: Candidat
 function sizeOf(candidate: Candidate): number {
   const leaves = (value: unknown): number => (typeof value === 'object' && value !== null ? Object.values(value).reduce<number>((sum, v) => sum + leaves(v), 0) : 1);
   if (candidate.kind === 'new') return 20 + leaves(candidate.object);
-  // Removing a rule is no smaller than an exception in it.
-  return candidate.edits.reduce((sum, edit) => sum + (edit.op === 'remove' ? 10 : leaves(edit.value)), 0);
+  // Removing a rule is no smaller than an exception in it, and an exception for a whole namespace is for pods to come too.
+  const isWide = ({ op, path }: Edit) => op === 'remove' || path.includes('.namespaces.matchExpressions');
+  return candidate.edits.reduce((sum, edit) => sum + (isWide(edit) ? 10 : leaves(edit.value)), 0);
 }
 
 // ---- effects ----

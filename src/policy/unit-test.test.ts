@@ -62,3 +62,19 @@ test('reports are what TAP and JUnit readers take, whatever the names', () => {
   assert.match(xml, /name="a &lt;b&gt; &amp; &quot;c&quot; # \ufffd"/);
   assert.match(xml, /<failure message="expected deny, got allow/);
 });
+
+test('audit is an expectation of its own, and an allowance; ordered policies decide and are named', () => {
+  const guard = { apiVersion: 'policy.networking.k8s.io/v1alpha1', kind: 'AdminNetworkPolicy', metadata: { name: 'guard', annotations: { 'policy.cirri.io/mode': 'audit' } }, spec: { priority: 1, subject: { namespaces: {} }, ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }] } };
+  const tests = [
+    { from: 'shop/web', to: 'shop/db', port: 5432, expect: 'audit', by: 'AdminNetworkPolicy/guard#spec.ingress[0]' },
+    { from: 'shop/web', to: 'shop/db', port: 5432, expect: 'allow' },
+    { from: 'shop/web', to: 'shop/db', port: 5432, expect: 'deny' },
+    { from: 'shop/web', to: 'shop/db', port: 80, expect: 'audit' },
+  ];
+  const { file, errors } = readTestFile({ ...base, policies: [policy, guard], tests }, 'shop');
+  assert.deepEqual(errors, []);
+  const world = new World(readScenario(file!.objects.map(({ object }) => ({ object, place: field => `t.yaml:${field}` }))));
+  const outcomes = file!.cases.map(each => runTestCase(world, each, 'shop'));
+  assert.deepEqual(outcomes.map(o => o.passed), [true, true, false, false], JSON.stringify(outcomes));
+  assert.match(outcomes[2]!.details[0]!, /expected deny, got audit/);
+});

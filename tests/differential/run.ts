@@ -7,6 +7,7 @@
  *
  * At the end of each cluster the tables must be those that an engine from scratch makes.
  */
+import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Engine } from './engine.ts';
 import { here, interestingPorts, randomChange, randomCluster, randomQuestion, randomSettings } from './generate.ts';
@@ -35,11 +36,13 @@ export interface Result {
 const stepsOfCluster = 6;
 const questionsOfStep = 100;
 
-export function run(options: { readonly seed: number; readonly decisions: number; readonly kernel?: Kernel | undefined }): Result {
+/** Gives way after each cluster, so that results are told while a long run goes on. */
+export async function run(options: { readonly seed: number; readonly decisions: number; readonly kernel?: Kernel | undefined }): Promise<Result> {
   const seeds = new Random(options.seed);
   const count = { decisions: 0, byKernel: 0, clusters: 0, verdicts: {} as Record<string, number> };
   while (count.decisions < options.decisions) {
     count.clusters++;
+    await setImmediate();
     const disagreement = runCluster(new Random(seeds.seed()), options.kernel, count);
     if (disagreement) return { ...count, disagreement };
   }

@@ -17,6 +17,7 @@ interface Flags {
   readonly only?: readonly string[];
   readonly limit?: string;
   readonly keep?: boolean;
+  readonly routing: string;
   readonly output?: string;
 }
 
@@ -38,6 +39,7 @@ export function register(program: Command): void {
     .option('--only <glob>', 'only cases whose id matches (repeat for more)', (value: string, list: readonly string[] = []) => [...list, value])
     .option('--limit <n>', 'at most so many cases of each file')
     .option('--keep', 'leave the cluster of --datapath up, to look at')
+    .option('--routing <mode>', 'between the nodes of that cluster: tunnel or native', 'tunnel')
     .option('--show <n>', 'differences to show for each file', '5')
     .option('--reasons', 'why cases were skipped')
     .option('-o, --output <format>', 'json or yaml')
@@ -52,6 +54,8 @@ Examples:
 
 async function run(paths: readonly string[], flags: Flags): Promise<void> {
   number('--show', flags.show);
+  const { routing } = flags;
+  if (routing !== 'tunnel' && routing !== 'native') throw new CirriError('ERR_FLAG', `--routing must be tunnel or native, not "${routing}"`);
   if (flags.engine && (flags.datapath || flags.both)) throw new CirriError('ERR_FLAG', '--engine goes with neither --datapath nor --both', { mend: '--both runs the engine too' });
   const files = paths.flatMap(caseFiles).map(file => ({ file, cases: chosen(readCases(file), flags) }));
   if (flags.only && files.every(f => f.cases.length === 0)) throw new CirriError('ERR_CASES', `no case matches ${flags.only.join(', ')}`);
@@ -60,7 +64,7 @@ async function run(paths: readonly string[], flags: Flags): Promise<void> {
   const engine = throughRig && !flags.both ? [] : files.map(({ file, cases }): FileResults => ({ file, by: 'engine', results: cases.map(runCase) }));
   // With both, what only the engine can answer is answered already.
   const forRig = flags.both ? files.map(f => ({ ...f, cases: f.cases.filter(c => c.kind === 'connectivity') })).filter(f => f.cases.length > 0) : files;
-  const rig = throughRig ? await runThroughRig(forRig, { keep: flags.keep === true, compare: flags.both === true }) : undefined;
+  const rig = throughRig ? await runThroughRig(forRig, { keep: flags.keep === true, routing, compare: flags.both === true }) : undefined;
   const datapath = (rig?.files ?? []).map((f): FileResults => ({ ...f, by: 'datapath' }));
   print([...engine, ...datapath].sort((a, b) => files.findIndex(f => f.file === a.file) - files.findIndex(f => f.file === b.file)), rig?.notes ?? [], flags);
 }

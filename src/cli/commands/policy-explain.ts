@@ -38,6 +38,7 @@ Examples:
   ./cirri policy explain node1-dn0f5peknvy7-7
   ./cirri observe --verdict DROPPED --last 1 -o json | ./cirri policy explain -`)
     .action(async (id: string | undefined, flags: ConnectionFlags) => {
+      if (id === undefined) mustBeAsked(flags);
       const flow = id === undefined ? undefined : id === '-' ? await flowFromInput() : await findFlow(id);
       const world = await loadWorld(flags);
       const connection = flow ? flowConnection(world, flow) : askedConnection(world, flags);
@@ -68,8 +69,13 @@ function explainLeg(world: World, leg: Leg): Explained {
   };
 }
 
+/** Before anything is read: whoever forgot the question should not hear of a cluster first. */
+function mustBeAsked(flags: ConnectionFlags): asserts flags is ConnectionFlags & { readonly from: string; readonly to: string } {
+  if (flags.from === undefined || flags.to === undefined) throw new CirriError('ERR_FLAG', 'explain what?', { mend: '--from NS/POD --to NS/POD --port 80, or the id of a flow: cirri observe shows [flow ID]' });
+}
+
 function askedConnection(world: World, flags: ConnectionFlags): Connection {
-  if (flags.from === undefined || flags.to === undefined) throw new CirriError('ERR_FLAG', 'explain what?', { mend: '--from NS/POD --to NS/POD --port 80, or the id of a flow' });
+  mustBeAsked(flags);
   const to = resolveEnd(world, flags.to, flags.namespace);
   return connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol));
 }

@@ -101,7 +101,7 @@ function printRows(unsorted: readonly PolicyRow[], flags: SourceFlags): void {
   for (const row of rows) {
     const bad = (row.errors ?? []).length > 0 || (row.inForce?.missing.length ?? 0) > 0;
     const partly = (row.conditions ?? []).length > 0;
-    const more = [...waysText(row), row.place, row.pods === undefined ? undefined : `${row.pods} pods`, row.inForce && `in force on ${row.inForce.nodes} of ${row.inForce.of} nodes`].filter(text => text !== undefined && text !== '').join(', ');
+    const more = [...waysText(row), row.place, row.pods === undefined ? undefined : `${row.pods} pods`, row.inForce && `${row.mode === 'shadow' ? 'watched' : 'in force'} on ${row.inForce.nodes} of ${row.inForce.of} nodes`].filter(text => text !== undefined && text !== '').join(', ');
     line(`${bad ? paint.bad('✗') : partly ? paint.careful('~') : paint.good('✓')} ${safe(row.address.replace('//', '/'))}${more === '' ? '' : ` ${paint.faint(`(${safe(more)})`)}`}`);
     for (const { node, error } of (row.errors ?? []).length > 0 ? [] : row.inForce?.missing ?? []) line(`    ${paint.bad('not in force')} on ${safe(node)}: ${safe(error)}`);
     for (const error of row.errors ?? []) line(`    ${paint.bad('invalid')} ${safe(error.path)}: ${safe(error.message)}${error.mend ? ` → ${safe(error.mend)}` : ''}`);

@@ -40,18 +40,20 @@ const flow: Flow = {
 
 const report = (enforced: boolean) => ({ address: 'CiliumNetworkPolicy/shop/db-strict', mode: 'shadow', errors: [], conditions: [], enforced, ...(!enforced && { error: 'not loaded into the kernel yet' }) });
 
+const shadowRows = [shadowRow(2)];
+
 let cluster: TestCluster;
 before(async () => {
   cluster = await TestCluster.start(objects, {
     node1: { '/v1/policies': [report(true)], '/v1/policy/stats': [count(1)], '/v1/policy/shadow': [shadowRow(1)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 9000), connection('10.244.1.2', 41_000, 100)], flows: [flow] },
-    node2: { '/v1/policies': [report(false)], '/v1/policy/stats': [count(2), { rule: 77, packets: 1, bytes: 1, connections: 1 }], '/v1/policy/shadow': [shadowRow(2)], '/v1/conntrack': [connection('10.244.1.4', 40_000, 8000)] },
+    node2: { '/v1/policies': [report(false)], '/v1/policy/stats': [count(2), { rule: 77, packets: 1, bytes: 1, connections: 1 }], '/v1/policy/shadow': shadowRows, '/v1/conntrack': [connection('10.244.1.4', 40_000, 8000)] },
   });
 });
 after(() => cluster[Symbol.asyncDispose]());
 
 test('get: each policy, how it acts, and on which nodes it is in force', async () => {
   const { stdout, stderr } = await cluster.cirri('policy', 'get');
-  assert.match(stdout, /✗ CiliumNetworkPolicy\/shop\/db-strict \(in shadow, in force on 1 of 2 nodes\)\n +not in force on node2: not loaded into the kernel yet\n/, stderr);
+  assert.match(stdout, /✗ CiliumNetworkPolicy\/shop\/db-strict \(in shadow, watched on 1 of 2 nodes\)\n +not in force on node2: not loaded into the kernel yet\n/, stderr);
 });
 
 test('stats: counters of all nodes, sorted, one policy, unused rules, modes', async () => {
@@ -79,6 +81,15 @@ test('shadow: the list with totals; one policy by endpoint, peer and port; nothi
   assert.deepEqual([wrong.status, /shop\/db is not in shadow: its mode is enforce\n +→ put it there with the annotation/.test(wrong.stderr)], [1, true]);
   const { source, policies } = (await cluster.cirri('policy', 'shadow', 'shop/db-strict', '-o', 'json')).json() as { source: string; policies: { wouldDeny: object; wouldAllow: object; differences: object[] }[] };
   assert.deepEqual([source, policies[0]!.wouldDeny, policies[0]!.wouldAllow, policies[0]!.differences.length], ['kernel', { differences: 1, connections: 6, lastHit: '2026-01-02T00:00:00.000Z' }, { differences: 0, connections: 0 }, 1]);
+});
+
+test('shadow --watch says what is seen from then on, until it is interrupted', { timeout: 60_000 }, async () => {
+  const watching = cluster.follow('policy', 'shadow', 'shop/db-strict', '--watch');
+  await watching.until(/deny +shop\/db +from shop\/job +5432\/TCP +6 /);
+  shadowRows[0] = { ...shadowRows[0]!, packets: shadowRows[0]!.packets + 3 };
+  await watching.until(/\n\S+ CiliumNetworkPolicy\/shop\/db-strict would deny ingress of shop\/db from shop\/job 5432\/TCP: 3 packets more/);
+  assert.equal(await watching.interrupt(), 0);
+  shadowRows[0] = shadowRow(2);
 });
 
 test('shadow --offline computes it from the cluster\'s objects instead', async () => {

@@ -49,6 +49,11 @@ test('explain: the nearest rule, its field, and a change that was tried', () => 
   assert.match(stdout, /it changes nothing else/);
 });
 
+test('explain and evaluate without a question ask for one, not for a cluster', () => {
+  assert.match(cirri('policy', 'explain').stderr, /explain what\?\n +→ --from NS\/POD --to NS\/POD --port 80, or the id of a flow/);
+  assert.match(cirri('policy', 'evaluate', '--from', 'a/b').stderr, /from whom, and to whom\?/);
+});
+
 test('explain takes a flow as observe prints it, also after the pod has gone', () => {
   const labels = (app: string, more: readonly string[] = []) => ['k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=demo', 'k8s:io.cilium.k8s.policy.cluster=default', 'k8s:io.cilium.k8s.policy.serviceaccount=default', 'k8s:io.kubernetes.pod.namespace=demo', `k8s:app=${app}`, ...more];
   const flow = { flow: { time: '2026-01-01T00:00:00.000000000Z', uuid: 'n-1', verdict: 'DROPPED', IP: { source: '10.244.1.2', destination: '10.244.2.2', ipVersion: 'IPv4' }, l4: { TCP: { source_port: 40000, destination_port: 8080, flags: { SYN: true } } }, source: { identity: 300, namespace: 'demo', pod_name: 'stranger-1', labels: labels('stranger') }, destination: { identity: 301, namespace: 'demo', pod_name: 'api-1', labels: labels('api', ['k8s:tier=api']) }, Type: 'L3_L4', node_name: 'n', traffic_direction: 'INGRESS', is_reply: false }, node_name: 'n', time: '2026-01-01T00:00:00.000000000Z' };
@@ -134,6 +139,7 @@ test('conformance: counts, differences and exit code', () => {
   assert.match(cirri('conformance', '--limit', '1', cases).stdout, /cases\.json: 1 passed, 0 failed, 0 skipped/);
   assert.match(cirri('conformance', '--only', 'goo', cases).stderr, /no case matches goo/);
   assert.match(cirri('conformance', '--engine', '--both', cases).stderr, /--engine goes with neither/);
+  assert.match(cirri('conformance', '--datapath', '--routing', 'bridge', cases).stderr, /--routing must be tunnel or native/);
   // Nothing in the file is about connections: no cluster is made.
   assert.match(cirri('conformance', '--datapath', cases).stdout, /cases\.json: 0 passed, 0 failed, 3 skipped/);
 });

@@ -2,10 +2,12 @@
  * A cluster for tests of commands: the real API server, and agents that answer on real sockets what a test tells them.
  * Commands run as a user runs them, in a process of their own.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { TestServer, testRecord } from '../../apiserver/testing.ts';
 import { compileQuery, queryFromParams } from '../../flows/query.ts';
 import { apiVersionOf, pathOf, resources } from '../../kube/resources.ts';
@@ -68,6 +70,12 @@ export class TestCluster implements AsyncDisposable {
     return runCirri(args, { CIRRI_INSTANCE: 'apitest', CIRRI_STATE: this.api.paths.state }, { cwd: this.api.paths.state });
   }
 
+  /** A command that stays: its output as it comes, until the caller ends it. */
+  follow(...args: readonly string[]): Following {
+    const child = spawn(process.execPath, [main, ...args], { cwd: this.api.paths.state, env: { ...process.env, NO_COLOR: '1', CIRRI_INSTANCE: 'apitest', CIRRI_STATE: this.api.paths.state }, stdio: ['ignore', 'pipe', 'inherit'] });
+    return new Following(child);
+  }
+
   file(name: string, text: string): string {
     const path = join(this.api.paths.state, name);
     writeFileSync(path, text);
@@ -80,6 +88,41 @@ export class TestCluster implements AsyncDisposable {
       agent.closeAllConnections();
     }
     await this.api[Symbol.asyncDispose]();
+  }
+}
+
+export class Following {
+  readonly #child: ChildProcessByStdio<null, Readable, null>;
+  #output = '';
+  #ended = false;
+  #heard = Promise.withResolvers<void>();
+
+  constructor(child: ChildProcessByStdio<null, Readable, null>) {
+    this.#child = child;
+    child.stdout.on('data', (chunk: Buffer) => {
+      this.#output += chunk.toString();
+      this.#heard.resolve();
+      this.#heard = Promise.withResolvers<void>();
+    });
+    child.on('close', () => {
+      this.#ended = true;
+      this.#heard.resolve();
+    });
+  }
+
+  /** Waits until the output has this; the test's own time limit ends a wait in vain. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#output)) {
+      if (this.#ended) throw new Error(`the command ended after:\n${this.#output}`);
+      await this.#heard.promise;
+    }
+  }
+
+  /** As Ctrl-C does. Returns the exit code. */
+  async interrupt(): Promise<number | null> {
+    const closed = once(this.#child, 'close');
+    this.#child.kill('SIGINT');
+    return (await closed)[0] as number | null;
   }
 }
 

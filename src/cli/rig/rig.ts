@@ -20,6 +20,7 @@ import { RigProber, type Observed } from './prober.ts';
 export interface RigOptions {
   /** Left up, for a look at it. */
   readonly keep: boolean;
+  readonly routing: 'tunnel' | 'native';
 }
 
 /** Of a case: what held, and where the engine says otherwise. */
@@ -40,7 +41,7 @@ const upTimeoutMs = 120_000;
 export class Rig {
   readonly instance: string;
   readonly #paths: StatePaths;
-  readonly #keep: boolean;
+  readonly #options: RigOptions;
   readonly #signal: AbortSignal;
   #context: Context | undefined;
   #outside: Outside | undefined;
@@ -50,14 +51,14 @@ export class Rig {
   constructor(options: RigOptions, signal: AbortSignal) {
     this.instance = `k${process.pid.toString(36)}`.slice(0, 8);
     this.#paths = statePaths(this.instance, join(stateRoot, this.instance));
-    this.#keep = options.keep;
+    this.#options = options;
     this.#signal = signal;
   }
 
   async up(nodes: number): Promise<void> {
     mkdirSync(this.#paths.state, { recursive: true, mode: 0o700 });
-    if (!this.#keep) writePidFile(markerOf(this.instance), processRef(process.pid)!);
-    const { record } = await bringUp({ instance: this.instance, paths: this.#paths, nodes, demo: false, timeoutMs: upTimeoutMs }, silent);
+    if (!this.#options.keep) writePidFile(markerOf(this.instance), processRef(process.pid)!);
+    const { record } = await bringUp({ instance: this.instance, paths: this.#paths, nodes, routing: this.#options.routing, demo: false, timeoutMs: upTimeoutMs }, silent);
     this.#signal.throwIfAborted();
     this.#context = { instance: this.instance, paths: this.#paths, record, client: new KubeClient({ socketPath: this.#paths.apiserverSocket, userAgent: 'cirri-conformance' }) };
     this.#outside = new Outside(record, this.#paths);
@@ -97,7 +98,7 @@ export class Rig {
     this.#prober?.close();
     this.#outside?.close();
     this.#context?.client.close();
-    if (!this.#keep) await bringDown({ instance: this.instance, paths: this.#paths, keepState: false }, silent);
+    if (!this.#options.keep) await bringDown({ instance: this.instance, paths: this.#paths, keepState: false }, silent);
   }
 }
 

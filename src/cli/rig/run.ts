@@ -3,7 +3,7 @@ import { caseResult, type CaseResult } from '../../policy/conformance/run.ts';
 import { outcome } from '../../policy/conformance/case.ts';
 import type { ConformanceCases } from './plan.ts';
 import { inRigOrder, nodesNeeded } from './plan.ts';
-import { removeDeadRigs, Rig } from './rig.ts';
+import { removeDeadRigs, Rig, type RigOptions } from './rig.ts';
 
 export interface RigFile {
   readonly file: string;
@@ -15,8 +15,7 @@ export interface RigRun {
   readonly notes: readonly string[];
 }
 
-export interface RigRunOptions {
-  readonly keep: boolean;
+export interface RigRunOptions extends RigOptions {
   /** Where engine and datapath differ, the case has failed. */
   readonly compare: boolean;
 }
@@ -32,7 +31,7 @@ export async function runThroughRig(files: readonly RigFile[], options: RigRunOp
   const onSignal = (signal: NodeJS.Signals) => interrupt.abort(new Error(`ended by ${signal}`));
   for (const signal of signals) process.on(signal, onSignal);
   const progress = createCaseProgress(asked.length, process.stderr);
-  const rig = new Rig({ keep: options.keep }, interrupt.signal);
+  const rig = new Rig(options, interrupt.signal);
   try {
     for (const instance of await removeDeadRigs()) progress.say(`removed the cluster of a run that was killed (instance ${instance})`);
     progress.say(`a cluster of ${nodesNeeded(asked)} nodes for ${asked.length} ${asked.length === 1 ? 'case' : 'cases'} (instance ${rig.instance})`);
