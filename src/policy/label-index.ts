@@ -98,7 +98,7 @@ export class LabelIndex<T> {
     }
   }
 
-  /** Those whose labels the selector matches. */
+  /** Those whose labels the selector matches, each once. */
   *matching(selector: EndpointSelector): Generator<T> {
     let fewest: readonly ReadonlySet<T>[] = [this.#all];
     let size = this.#all.size;
@@ -107,7 +107,9 @@ export class LabelIndex<T> {
       const count = candidates?.reduce((sum, values) => sum + values.size, 0) ?? Infinity;
       if (count < size) [fewest, size] = [candidates!, count];
     }
-    for (const values of fewest) for (const value of values) if (selector.matches(this.#labelsOf(value))) yield value;
+    // Of two sources the same key may have two values.
+    const candidates = fewest.length === 1 ? fewest[0]! : new Set(fewest.flatMap(values => [...values]));
+    for (const value of candidates) if (selector.matches(this.#labelsOf(value))) yield value;
   }
 
   /** Everyone who may meet the requirement; undefined when that cannot be found by a label. */
