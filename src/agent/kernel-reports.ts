@@ -1,54 +1,8 @@
 import { ConntrackFlag, ConntrackKind, Direction, PolicyVerdictKind } from '../datapath/generated/enums.ts';
 import type { ConntrackEntry, ConntrackKey, RuleStat, ShadowKey } from '../datapath/generated/structs.ts';
+import type { ConntrackRow, RuleStatRow, ShadowRow } from '../model/kernel-reports.ts';
 import type { RuleInfo } from '../policy/compile.ts';
 import { formatAddr } from '../std/ip.ts';
-
-/** What the kernel counts, as `agent.sock` tells it. Protocols are IANA's numbers; times are RFC 3339. */
-export interface RuleStatRow {
-  readonly rule: number;
-  readonly address?: string;
-  readonly packets: number;
-  readonly bytes: number;
-  readonly connections: number;
-  readonly lastHit?: string;
-}
-
-export interface ShadowRow {
-  readonly rule: number;
-  readonly address: string;
-  readonly policy: { readonly kind: string; readonly namespace?: string; readonly name: string };
-  /** What it would be with the shadow policies. */
-  readonly verdict: 'allow' | 'deny';
-  readonly direction: 'ingress' | 'egress';
-  /** `ns/pod`; the node's name for the node itself. */
-  readonly endpoint: string;
-  readonly peer: { readonly identity: number; readonly labels: readonly string[] };
-  readonly protocol: number;
-  readonly port: number;
-  readonly connections: number;
-  readonly packets: number;
-  readonly bytes: number;
-  readonly lastHit: string;
-}
-
-/** The source opened the connection; addresses are those after a service was resolved. */
-export interface ConntrackRow {
-  readonly protocol: number;
-  readonly source: string;
-  readonly sourcePort: number;
-  readonly destination: string;
-  readonly destinationPort: number;
-  readonly sourceIdentity: number;
-  readonly destinationIdentity: number;
-  readonly sourceEndpoint?: string;
-  readonly destinationEndpoint?: string;
-  readonly forwardPackets: number;
-  readonly replyPackets: number;
-  readonly bytes: number;
-  readonly closing: boolean;
-  /** Opened by the node's own stack. */
-  readonly host: boolean;
-}
 
 type PerCpu<K, V> = { entriesPerCpu(): Iterable<readonly [K, readonly V[]]> };
 type Conntrack = { entries(): Iterable<readonly [ConntrackKey, ConntrackEntry]> };

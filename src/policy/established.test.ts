@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { previewEstablished, type ConntrackRow } from './established.ts';
+import type { ConntrackRow } from '../model/kernel-reports.ts';
+import { previewEstablished } from './established.ts';
 import { readScenario, type ScenarioObject } from './scenario.ts';
 import { World } from './world.ts';
 

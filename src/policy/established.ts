@@ -3,31 +3,13 @@
  * connection again, at each end, and its replies never; so the direction in which it was opened is decided here in the world
  * as it is and in the world as it would be.
  */
+import type { ConntrackRow } from '../model/kernel-reports.ts';
 import { leg } from './connection.ts';
 import type { Leg, Step } from './connection.ts';
 import { identityEnd, podEnd } from './ends.ts';
 import type { End } from './ends.ts';
 import { protocols } from './policy.ts';
 import type { World } from './world.ts';
-
-/** A row of `GET /v1/conntrack`. The source is who opened it; addresses are those after a service was resolved. */
-export interface ConntrackRow {
-  readonly protocol: number | string;
-  readonly source: string;
-  readonly sourcePort: number;
-  readonly destination: string;
-  readonly destinationPort: number;
-  readonly sourceIdentity: number;
-  readonly destinationIdentity: number;
-  /** `ns/pod`, where the end is a pod of that node. */
-  readonly sourceEndpoint?: string;
-  readonly destinationEndpoint?: string;
-  readonly forwardPackets: number;
-  readonly replyPackets: number;
-  readonly bytes: number;
-  readonly closing: boolean;
-  readonly host: boolean;
-}
 
 /** A connection whose verdict changes from allow to deny. */
 export interface CutConnection {
@@ -90,7 +72,7 @@ function endsOf(world: World, nodes: ReadonlyMap<string, string>): (endpoint: st
 }
 
 function legOf(world: World, endOf: ReturnType<typeof endsOf>, row: ConntrackRow): Leg {
-  const protocol = typeof row.protocol === 'number' ? row.protocol : protocols[row.protocol.toUpperCase() as keyof typeof protocols] ?? 0;
+  const { protocol } = row;
   // What the table has as the port of an echo is its number: policies ask for the type.
   const port = protocol === protocols.ICMP ? 8 : protocol === protocols.ICMPV6 ? 128 : row.destinationPort;
   return leg(world, endOf(row.sourceEndpoint, row.source), endOf(row.destinationEndpoint, row.destination), protocol, port);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readScenario } from './scenario.ts';
-import { differencesComputed, differencesSeen, type ShadowRow } from './shadow.ts';
+import type { ShadowRow } from '../model/kernel-reports.ts';
+import { differencesComputed, differencesSeen } from './shadow.ts';
 import { World } from './world.ts';
 
 const pod = (name: string, workload = name) => ({

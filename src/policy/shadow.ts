@@ -2,6 +2,7 @@
  * What policies in shadow mode would change: as the kernel saw it (rows of the agents, summed), or as the engine computes it
  * from objects (the world without the shadow policies against the world with them in force). Both give the same rows.
  */
+import type { ShadowRow } from '../model/kernel-reports.ts';
 import { LabelSet } from '../model/labels.ts';
 import { accessWords, subtract } from './access.ts';
 import type { Access } from './access.ts';
@@ -14,26 +15,6 @@ import type { Direction } from './policy.ts';
 import { withPolicies } from './scenario.ts';
 import type { Scenario, ScenarioPolicy } from './scenario.ts';
 import { World } from './world.ts';
-
-/** One row of `GET /v1/policy/shadow`: a verdict that would have been another with the shadow policy in force. */
-export interface ShadowRow {
-  readonly rule: number;
-  readonly address: string;
-  readonly policy: { readonly kind: string; readonly namespace?: string; readonly name: string };
-  /** What the shadow says. */
-  readonly verdict: 'allow' | 'deny';
-  readonly direction: Direction;
-  /** `ns/pod`. */
-  readonly endpoint: string;
-  readonly peer: { readonly identity: number; readonly labels: readonly string[] };
-  readonly protocol: number | string;
-  readonly port: number;
-  readonly connections: number;
-  readonly packets: number;
-  readonly bytes: number;
-  /** RFC 3339. */
-  readonly lastHit: string;
-}
 
 export interface ShadowCounts { readonly connections: number; readonly packets: number; readonly bytes: number; readonly lastHit: string }
 
@@ -97,8 +78,8 @@ function pathOf(address: string): string {
   return /\/(specs?(?:[[.].*)?)$/.exec(address)?.[1] ?? '';
 }
 
-function portWord(protocol: number | string, port: number): string {
-  const name = typeof protocol === 'number' ? protocolName(protocol) : protocol;
+function portWord(protocol: number, port: number): string {
+  const name = protocolName(protocol);
   return /^ICMP/i.test(name) ? `${name} type ${port}` : `${port}/${name}`;
 }
 

@@ -16,7 +16,7 @@ test('counters of all nodes are added up, the latest hit counts, rules without a
   const first = idOf('spec.ingress[0]');
   const uses = useOf(world, [
     { rule: first, packets: 2, bytes: 100, connections: 1, lastHit: '2026-01-02T00:00:00Z' }, { rule: first, packets: 3, bytes: 10, connections: 2, lastHit: '2026-01-01T00:00:00Z' },
-    { rule: 7, address: 'NetworkPolicy/x/gone/spec.ingress[0]', packets: 1, bytes: 1 },
+    { rule: 7, address: 'NetworkPolicy/x/gone/spec.ingress[0]', packets: 1, bytes: 1, connections: 0 },
   ]);
   assert.deepEqual([uses[0]!.packets, uses[0]!.bytes, uses[0]!.connections, uses[0]!.lastHit, uses[0]!.info?.path], [5, 110, 3, '2026-01-02T00:00:00Z', 'spec.ingress[0]']);
   const gone = uses.find(u => u.rule === 7)!;

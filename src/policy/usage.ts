@@ -1,19 +1,9 @@
 /** What rules did: the kernel's counters of all nodes, joined with the rules that the policies have. */
+import type { RuleStatRow } from '../model/kernel-reports.ts';
 import { policyAddress } from './policy.ts';
 import type { PolicyMode } from './policy.ts';
 import type { RuleInfo } from './rule-info.ts';
 import type { World } from './world.ts';
-
-/** What one node counted of one rule, over its processors (`GET /v1/policy/stats`). */
-export interface RuleCount {
-  readonly rule: number;
-  readonly address?: string;
-  readonly packets: number;
-  readonly bytes: number;
-  readonly connections?: number;
-  /** RFC 3339. */
-  readonly lastHit?: string;
-}
 
 export interface RuleUse {
   readonly rule: number;
@@ -44,7 +34,7 @@ export function rulesOf(world: World): ReadonlyMap<number, RuleInfo> {
 }
 
 /** Counters of all nodes added up, also of rules without any. */
-export function useOf(world: World, counts: readonly RuleCount[]): readonly RuleUse[] {
+export function useOf(world: World, counts: readonly RuleStatRow[]): readonly RuleUse[] {
   const audited = new Set(world.policies.filter(p => p.mode === 'audit').map(policyAddress));
   const modeOf = (info: RuleInfo) => info.mode ?? (policiesOfRule(info).some(address => audited.has(address)) ? 'audit' as const : undefined);
   const uses = new Map<number, RuleUse>([...rulesOf(world)].map(([rule, info]) => {
@@ -55,7 +45,7 @@ export function useOf(world: World, counts: readonly RuleCount[]): readonly Rule
     const before = uses.get(rule) ?? { rule, ...(address !== undefined && { address }), packets: 0, bytes: 0, connections: 0 };
     const last = [before.lastHit, lastHit].filter(t => t !== undefined).sort().at(-1);
     uses.set(rule, {
-      ...before, packets: before.packets + Number(packets), bytes: before.bytes + Number(bytes), connections: before.connections + Number(connections ?? 0),
+      ...before, packets: before.packets + packets, bytes: before.bytes + bytes, connections: before.connections + connections,
       ...(last !== undefined && { lastHit: last }),
     });
   }

@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import { accessText, accessWords } from '../../policy/access.ts';
-import { previewEstablished, type ConntrackRow, type CutConnection, type EstablishedPreview } from '../../policy/established.ts';
+import type { ConntrackRow } from '../../model/kernel-reports.ts';
+import { previewEstablished, type CutConnection, type EstablishedPreview } from '../../policy/established.ts';
 import { diffWorlds, type MatrixDiff } from '../../policy/matrix.ts';
 import { protocolName } from '../../policy/policy.ts';
 import { readScenario, type Scenario, type SourcedObject } from '../../policy/scenario.ts';
@@ -101,7 +102,7 @@ function establishedJson({ ends, kept, total }: EstablishedPreview): object {
 
 function cutJson({ row, from, to, step }: CutConnection): object {
   return {
-    from, to, protocol: protocolText(row), source: `${bracketed(row.source)}:${row.sourcePort}`, destination: `${bracketed(row.destination)}:${row.destinationPort}`, bytes: row.bytes,
+    from, to, protocol: protocolName(row.protocol), source: `${bracketed(row.source)}:${row.sourcePort}`, destination: `${bracketed(row.destination)}:${row.destinationPort}`, bytes: row.bytes,
     deniedAt: step.direction, rule: { id: step.rule.id, address: step.rule.address, because: step.rule.because, ...(step.place !== undefined && { place: step.place }) },
   };
 }
@@ -118,7 +119,7 @@ function printEstablished({ ends, kept, total }: EstablishedPreview, paint: Pain
 function printCuts(cuts: readonly CutConnection[], paint: Paint): void {
   const sorted = [...cuts].sort((a, b) => b.row.bytes - a.row.bytes);
   for (const { row, from, to, step } of sorted.slice(0, shownConnections)) {
-    line(`  ${safe(named(from, row.source))}:${row.sourcePort} → ${safe(named(to, row.destination))}:${row.destinationPort}/${protocolText(row)}, ${bytes(row.bytes)} so far`);
+    line(`  ${safe(named(from, row.source))}:${row.sourcePort} → ${safe(named(to, row.destination))}:${row.destinationPort}/${protocolName(row.protocol)}, ${bytes(row.bytes)} so far`);
     line(`      ${step.direction}: ${safe(readable(step.rule.because))}${step.place === undefined ? '' : ` ${paint.faint(`(${safe(step.place)})`)}`}`);
   }
   if (sorted.length > shownConnections) line(`  and ${sorted.length - shownConnections} more (-o json shows all)`);
@@ -130,10 +131,6 @@ function named(name: string, address: string): string {
 
 function bracketed(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
-}
-
-function protocolText({ protocol }: ConntrackRow): string {
-  return typeof protocol === 'number' ? protocolName(protocol) : protocol;
 }
 
 // ---- new connections ----

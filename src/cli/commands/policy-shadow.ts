@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
-import { addCounts, differencesComputed, differencesSeen, shadowPolicies, type ShadowCounts, type ShadowDifference, type ShadowRow } from '../../policy/shadow.ts';
+import type { ShadowRow } from '../../model/kernel-reports.ts';
+import { addCounts, differencesComputed, differencesSeen, shadowPolicies, type ShadowCounts, type ShadowDifference } from '../../policy/shadow.ts';
 import type { Scenario, ScenarioPolicy } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { delay } from '../../std/async.ts';

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { safe } from '../../flows/print/fields.ts';
-import { isUnused, policiesOfRule, useOf, useOrders, type RuleCount, type RuleUse } from '../../policy/usage.ts';
+import type { RuleStatRow } from '../../model/kernel-reports.ts';
+import { isUnused, policiesOfRule, useOf, useOrders, type RuleUse } from '../../policy/usage.ts';
 import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
@@ -43,7 +44,7 @@ async function run(name: string | undefined, flags: Flags): Promise<void> {
   const asked = name === undefined ? undefined : new Set(knownPolicies(world.scenario, name, flags.namespace).map(p => p.address));
   const context = openContext();
   context.client.close();
-  const counts = (await askAgents<readonly RuleCount[]>(context, '/v1/policy/stats')).flatMap(({ value }) => value);
+  const counts = (await askAgents<readonly RuleStatRow[]>(context, '/v1/policy/stats')).flatMap(({ value }) => value);
   const uses = useOf(world, counts)
     .filter(use => (asked === undefined || (use.info !== undefined && policiesOfRule(use.info).some(address => asked.has(address)))) && (!flags.unused || isUnused(use)))
     .sort(order);
