@@ -133,31 +133,36 @@ static __always_inline void event_lost(__u32 ring)
 		(*count)++;
 }
 
-static __noinline int event_verdict(struct __sk_buff *skb, struct packet *packet)
+/* A record in a ring, filled with what the packet says; NULL, and counted, when the ring is full. */
+static __always_inline struct flow_event *event_begin(void *ring, __u32 lost, __u8 type, struct __sk_buff *skb, const struct packet *packet)
 {
-	struct flow_event *event = bpf_ringbuf_reserve(&flow_events, sizeof(*event), 0);
+	struct flow_event *event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
 
 	if (!event) {
-		event_lost(LOST_FLOW_EVENTS);
-		return 0;
+		event_lost(lost);
+		return NULL;
 	}
 	event_fill(event, skb, packet);
-	event->type = EVENT_POLICY_VERDICT;
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	event->type = type;
+	return event;
+}
+
+static __noinline int event_verdict(struct __sk_buff *skb, struct packet *packet)
+{
+	struct flow_event *event = event_begin(&flow_events, LOST_FLOW_EVENTS, EVENT_POLICY_VERDICT, skb, packet);
+
+	if (event)
+		bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
 /* Beside the verdict's own event: what the shadow policies would have said. */
 static __noinline int event_shadow(struct __sk_buff *skb, struct packet *packet)
 {
-	struct flow_event *event = bpf_ringbuf_reserve(&flow_events, sizeof(*event), 0);
+	struct flow_event *event = event_begin(&flow_events, LOST_FLOW_EVENTS, EVENT_POLICY_VERDICT, skb, packet);
 
-	if (!event) {
-		event_lost(LOST_FLOW_EVENTS);
+	if (!event)
 		return 0;
-	}
-	event_fill(event, skb, packet);
-	event->type = EVENT_POLICY_VERDICT;
 	event->rule = packet->shadow_rule;
 	event->verdict = packet->shadow_verdict;
 	event->match = 0;
@@ -168,14 +173,10 @@ static __noinline int event_shadow(struct __sk_buff *skb, struct packet *packet)
 
 static __noinline int event_drop(struct __sk_buff *skb, struct packet *packet, int reason)
 {
-	struct flow_event *event = bpf_ringbuf_reserve(&drop_events, sizeof(*event), 0);
+	struct flow_event *event = event_begin(&drop_events, LOST_DROP_EVENTS, EVENT_DROP, skb, packet);
 
-	if (!event) {
-		event_lost(LOST_DROP_EVENTS);
+	if (!event)
 		return 0;
-	}
-	event_fill(event, skb, packet);
-	event->type = EVENT_DROP;
 	event->reason_or_point = reason;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
