@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import type { Identity } from '../features/identities/allocate.ts';
-import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from '../policy/compile.ts';
@@ -11,8 +10,8 @@ import type { Policy } from '../policy/policy.ts';
 import { Table } from '../table/table.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
-import type { Inputs } from './inputs.ts';
 import { PolicyInputs } from './policy-inputs.ts';
+import { tableInputs } from './testing.ts';
 import { subjectKey } from './regenerate.ts';
 
 /* Objects in → revisions of policies → passes of the agent → what is said of each object. The kernel's part is played by a list of failures. */
@@ -23,11 +22,7 @@ const endpoint = (id: number, app: string): Endpoint => ({
 });
 
 function world() {
-  const tables = new Map<string, Table<KubeObject>>();
-  const inputs = new Proxy({}, { get: (_, name: string) => {
-    if (!tables.has(name)) tables.set(name, new Table<KubeObject>(name, objectKey));
-    return { table: tables.get(name) };
-  } }) as unknown as Inputs;
+  const inputs = tableInputs();
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const changes = new EngineChanges(new PolicyEngine());
   let compiled = 0;

@@ -8,7 +8,6 @@ import { AddressSources } from '../features/addresses/sources.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import { remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import type { Identity } from '../features/identities/allocate.ts';
-import { objectKey } from '../kube/reflector.ts';
 import type { KubeObject, Node } from '../kube/types.ts';
 import { identityScope, reserved } from '../model/identity.ts';
 import { LabelSet } from '../model/labels.ts';
@@ -16,9 +15,9 @@ import { PolicyEngine } from '../policy/compile.ts';
 import { lookup } from '../policy/evaluate.ts';
 import { Table } from '../table/table.ts';
 import { EngineChanges } from './engine-changes.ts';
-import type { Inputs } from './inputs.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { PolicyInputs } from './policy-inputs.ts';
+import { tableInputs } from './testing.ts';
 
 /* Policies that name nodes and networks, from the objects to the rows of the ipcache and what the sets say of them. */
 
@@ -27,11 +26,7 @@ const subject = { labels: labels('client'), namedPorts: new Map() };
 const nodeRecords = [1, 2, 3].map(n => ({ name: `n${n}`, local: n === 1, addresses: [`172.30.0.1${n}`, `10.244.${n}.1`] }));
 
 function world() {
-  const tables = new Map<string, Table<KubeObject>>();
-  const inputs = new Proxy({}, { get: (_, name: string) => {
-    if (!tables.has(name)) tables.set(name, new Table<KubeObject>(name, objectKey));
-    return { table: tables.get(name) };
-  } }) as unknown as Inputs;
+  const inputs = tableInputs();
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
   const identities = new Table<Identity>('identities', i => String(i.id));
   const [engine, prefixes, nodeIdentities, networkIdentities] = [new PolicyEngine(), new PrefixIdentities(), new NodeIdentities(), new NetworkIdentities()];

@@ -144,7 +144,7 @@ const kubernetesSpec = fc.record({ podSelector: labelSelector, ingress: kubernet
 const clusterPeer = (prefix: 'from' | 'to') => fc.oneof(
   fc.constantFrom<object>({ namespaces: {} }, { namespaces: { matchLabels: { team: 'blue' } } }, { namespaces: { matchExpressions: [{ key: 'team', operator: 'DoesNotExist' }] } }),
   labelSelector.map(podSelector => ({ pods: { namespaceSelector: { matchLabels: { team: 'red' } }, podSelector } })),
-  ...(prefix === 'to' ? [fc.constantFrom<object>({ networks: ['10.0.0.0/8'] }, { networks: ['0.0.0.0/0', '::/0'] }, { networks: ['10.1.0.0/16'] }, { nodes: { matchLabels: { zone: 'east' } } })] : []),
+  ...(prefix === 'to' ? [fc.constantFrom<object>({ networks: ['10.0.0.0/8'] }, { networks: ['0.0.0.0/0', '::/0'] }, { networks: ['10.1.0.0/16'] }, { networks: ['10.244.0.0/16', '192.0.2.0/24'] }, { networks: ['10.244.0.4/32'] }, { nodes: {} }, { nodes: { matchLabels: { zone: 'east' } } })] : []),
 );
 const adminPort = fc.oneof(
   fc.record({ portNumber: fc.record({ protocol: fc.constantFrom('TCP', 'UDP'), port: boundary }) }),
@@ -165,17 +165,22 @@ function ordered(kind: string, names: readonly string[], actions: readonly strin
     .map(([name, about, ingress, egress, rest]) => ({ kind, metadata: { name }, spec: { subject: about, ingress, egress, ...rest } }));
 }
 const priority = fc.constantFrom(0, 1, 10, 1000);
-const clusterPolicy = fc.oneof(
+/** AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy. */
+export const clusterPolicyObject: fc.Arbitrary<object> = fc.oneof(
   ordered('AdminNetworkPolicy', ['p', 'q'], ['Allow', 'Deny', 'Pass'], 'ports', adminPort, priority.map(value => ({ priority: value }))),
   ordered('BaselineAdminNetworkPolicy', ['default'], ['Allow', 'Deny'], 'ports', adminPort, fc.constant({})),
   ordered('ClusterNetworkPolicy', ['p', 'q', 'r'], ['Accept', 'Deny', 'Pass'], 'protocols', clusterProtocol, fc.tuple(priority, fc.constantFrom('Admin', 'Baseline')).map(([value, tier]) => ({ priority: value, tier }))),
 );
 
 /** Nearly all are enforced; some are in audit or in shadow, or keep what was established. */
-const annotations = fc.oneof(
+export const modes: fc.Arbitrary<object> = fc.oneof(
   { weight: 6, arbitrary: fc.constant({}) },
   { weight: 1, arbitrary: fc.constantFrom({ 'policy.cirri.io/mode': 'audit' }, { 'policy.cirri.io/mode': 'shadow' }, { 'policy.cirri.io/established': 'keep' }) },
 );
+
+export function inMode([object, annotations]: readonly [object, object]): object {
+  return { ...object, metadata: { ...(object as { metadata: object }).metadata, annotations } };
+}
 
 const plainObject = fc.oneof(
   fc.tuple(fc.constantFrom('x', 'y'), fc.constantFrom('p', 'q', 'r', 's'), ciliumSpec).map(([namespace, name, spec]) => ({ kind: 'CiliumNetworkPolicy', metadata: { name, namespace }, spec })),
@@ -184,7 +189,6 @@ const plainObject = fc.oneof(
 );
 
 /** Objects of all kinds, valid by construction. */
-export const policyObject: fc.Arbitrary<object> = fc.tuple(fc.oneof({ weight: 3, arbitrary: plainObject }, { weight: 1, arbitrary: clusterPolicy }), annotations)
-  .map(([object, notes]) => ({ ...object, metadata: { ...(object as { metadata: object }).metadata, annotations: notes } }));
+export const policyObject: fc.Arbitrary<object> = fc.tuple(fc.oneof({ weight: 3, arbitrary: plainObject }, { weight: 1, arbitrary: clusterPolicyObject }), modes).map(inMode);
 
 export const policies: fc.Arbitrary<Policy[]> = fc.array(policyObject, { maxLength: 6 }).map(objects => objects.map(policy));

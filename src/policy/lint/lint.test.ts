@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { readScenario } from '../scenario.ts';
 import type { ScenarioObject } from '../scenario.ts';
-import { policyObject } from '../testing.ts';
 import { World } from '../world.ts';
 import type { Finding } from './finding.ts';
 import { lint } from './lint.ts';
@@ -113,28 +111,4 @@ test('of two equal rules one is redundant, not both', () => {
 test('without pods nothing is said of what they match', () => {
   const codes = findings([cnp({ endpointSelector: { matchLabels: { app: 'wbe' } }, ingress: [{ toPorts: port('80') }] })], ['web', 'db', 'log', 'agent']).map(f => f.code);
   assert.deepEqual(codes, ['any-peer']);
-});
-
-test('what is called redundant or shadowed can go without a change of any verdict', () => {
-  fc.assert(fc.property(fc.array(policyObject as fc.Arbitrary<ScenarioObject>, { maxLength: 5 }), policies => {
-    const pods = ['x', 'y'].flatMap(ns => ['a', 'b', 'c'].map((app, i) => pod(ns, app, { app, tier: i === 0 ? 'front' : 'back' }, [{ name: 'web', containerPort: 80 }])));
-    const scenario = readScenario([...pods, ...policies].map(object => ({ object, place: () => '' })));
-    const world = new World(scenario);
-    for (const { code, policy, field } of lint(world).filter(f => f.code === 'redundant' || f.code === 'shadowed')) {
-      const less = scenario.policies.map(p => (p.address !== policy ? p : { ...p, policy: { ...p.policy!, specs: p.policy!.specs.map(s => ({ ...s, rules: s.rules.filter(r => r.path !== field) })) } }));
-      const after = new World({ ...scenario, policies: less });
-      for (const subject of scenario.pods) {
-        for (const [peer, { labels }] of world.engine.identities) {
-          const there = [...after.engine.identities].find(([, i]) => i.labels.equals(labels))?.[0];
-          // A prefix that only this rule named is gone with it.
-          if (there === undefined) continue;
-          for (const direction of ['ingress', 'egress'] as const) {
-            for (const [protocol, number] of [[6, 80], [17, 53], [6, 443], [1, 8]] as const) {
-              assert.equal(after.decide(after.memberOf(subject)!.subject, direction, there, protocol, number).verdict, world.decide(world.memberOf(subject)!.subject, direction, peer, protocol, number).verdict, `${code} ${policy} ${field}`);
-            }
-          }
-        }
-      }
-    }
-  }), { numRuns: 60 });
 });
