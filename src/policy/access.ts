@@ -60,7 +60,7 @@ export class AccessTable {
   }
 
   #side(end: End, direction: Direction, peer: End) {
-    const member = memberAt(this.#world, end, peer);
+    const member = memberAt(this.#world, end, direction, peer);
     if (!member) return undefined;
     const identity = identityOf(this.#world, peer, direction, nodeOf(end, peer));
     const { set, rows } = this.#world.indexed(member.subject, direction);

@@ -2,6 +2,7 @@
  * One connection through the world: egress of the source, then ingress of the destination, after the service was resolved
  * to a pod and its port, as the datapath does it.
  */
+import { reserved } from '../model/identity.ts';
 import { CirriError } from '../std/errors.ts';
 import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
@@ -75,16 +76,28 @@ export function leg(world: World, from: End, to: End, protocol: number, port: nu
   return { from, to, protocol, port, verdict, steps };
 }
 
-/** Whose policies an end brings with it: a pod's; a node's where there are policies for nodes. */
-export function memberAt(world: World, end: End, other: End): Member | undefined {
+/**
+ * Whose policies an end brings with it: a pod's; a node's where there are policies for nodes. What a node sends to its own pods
+ * and to API servers is never asked about (docs/policies.md, policies for nodes).
+ */
+export function memberAt(world: World, end: End, direction: Direction, other: End): Member | undefined {
   if (end.type === 'pod') return world.memberOf(end.pod);
   const node = end.type === 'node' && world.restrictsNodes ? nodeOf(end, other) : undefined;
-  return node === undefined ? undefined : world.nodeMember(node);
+  if (node === undefined || (direction === 'egress' && (isPodOf(other, node) || isApiServer(other)))) return undefined;
+  return world.nodeMember(node);
+}
+
+function isPodOf(end: End, node: string): boolean {
+  return end.type === 'pod' && end.pod.node === node;
+}
+
+function isApiServer(end: End): boolean {
+  return end.type === 'identity' && end.identity === reserved.kubeApiserver;
 }
 
 /** One answer, or none from an end that has no policies. */
 function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, request?: HttpRequest): readonly Step[] {
-  const member = memberAt(world, end, peer);
+  const member = memberAt(world, end, direction, peer);
   if (!member) return [];
   const identity = identityOf(world, peer, direction, nodeOf(end, peer));
   const decision = judged(world, member, direction, identity, protocol, port, request);
