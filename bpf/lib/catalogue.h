@@ -24,7 +24,11 @@ struct catalogue {
 	enum conntrack_kind conntrack_kind;
 	enum conntrack_flag conntrack_flag;
 	enum conntrack_state conntrack_state;
+	enum service_scope service_scope;
+	enum service_type service_type;
+	enum service_flag service_flag;
 	enum backend_state backend_state;
+	enum affinity_client affinity_client;
 	enum nat_direction nat_direction;
 	enum event_type event_type;
 	enum event_flag event_flag;

@@ -18,13 +18,22 @@ struct config {
 	__u8 masquerade;		/* 1 = pods that talk to the world take the node's address */
 	__u8 policy_mode;		/* 0 default, 1 always, 2 never: the policy compiler's business, here for the record */
 	__u8 audit;			/* 1 = denials are reported as audit and pass */
-	__u8 pad[7];
+	__u8 socket_host_only;		/* 1 = sockets outside of the node's own namespace are left alone: services packet by packet */
+	__u8 no_backend_drop;		/* 1 = a service without a backend is silence, 0 = ICMP unreachable or RST */
+	__u8 sockmap;			/* 1 = TCP between two pods of this node goes from socket to socket */
+	__u8 pad0[4];
+	__u64 host_cookie;		/* of the node's own network namespace */
+	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
+	__u16 node_port_min;
+	__u16 node_port_max;
 };
-_Static_assert(sizeof(struct config) == 96, "config");
+_Static_assert(sizeof(struct config) == 112, "config");
 
 const volatile struct config config = {
 	.nat_port_min = 32768,
 	.nat_port_max = 65535,
+	.node_port_min = 30000,
+	.node_port_max = 32767,
 };
 
 /* Read member by member: through a pointer without "volatile" clang folds in the zeros that are there before loading. */

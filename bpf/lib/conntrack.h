@@ -25,6 +25,8 @@ enum conntrack_flag {
 	CONNTRACK_KEPT = 2048,		/* goes on under a denial that keeps what was established */
 	CONNTRACK_SHADOW_EGRESS = 4096,	/* shadow policies differ, which has been told */
 	CONNTRACK_SHADOW_INGRESS = 8192,
+	CONNTRACK_TRANSIT = 16384,	/* from outside to a backend on another node, by way of this one */
+	CONNTRACK_DSR = 32768,		/* came by way of another node, which keeps out of the answers: nat has the service's address */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */

@@ -19,6 +19,7 @@ enum drop_reason {
 	DROP_INVALID_IDENTITY = 171,
 	DROP_FRAGMENT_NOT_FOUND = 175,
 	DROP_FORBIDDEN_ICMP6 = 176,
+	DROP_NOT_IN_SOURCE_RANGE = 177,
 	DROP_PROXY_NOT_SUPPORTED = 180,
 	DROP_VLAN = 182,
 	DROP_TTL_EXCEEDED = 196,
@@ -32,4 +33,7 @@ enum drop_reason {
 	DROP_MULTICAST = 227,
 	DROP_NOISE = 228,			/* what every stack says by itself (MLD, router solicitation): counted, no event */
 	DROP_FRAGMENT_TABLE_FULL = 230,
+	DROP_CONNTRACK_CONTENDED = 231,		/* the kernel's bucket lock was taken: not full, the next packet tries again */
+	DROP_CONNTRACK_INVALID = 232,		/* no connection begins like this: flags that exclude each other, or none */
+	DROP_PACKET_TOO_BIG = 233,		/* what has to be added does not fit into the path's MTU; the sender is told */
 };

@@ -9,7 +9,23 @@
 enum nat_direction {
 	NAT_OUTGOING = 0,	/* local = pod's address and port → the node's */
 	NAT_INCOMING = 1,	/* local = node's address and port → the pod's */
+	NAT_FRONTEND = 2,	/* local = a backend's address and port → the service address that its client believes it talks to (DSR) */
 };
+
+struct masquerade_exclusion_key {
+	__u32 prefix_bits;
+	struct addr addr;
+};
+_Static_assert(sizeof(struct masquerade_exclusion_key) == 20, "masquerade_exclusion_key");
+
+/* The agent writes, pods' new connections to the world read where runtime.flags has MASQUERADE_EXCLUSIONS: where pods keep their address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct masquerade_exclusion_key);
+	__type(value, __u32);
+} masquerade_exclusions SEC(".maps");
 
 struct nat_key {
 	struct addr local;

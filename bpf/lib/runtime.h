@@ -6,6 +6,7 @@
 
 enum runtime_flag {
 	RUNTIME_HOST_POLICY = 1,	/* some of the node's own addresses have policy sets: set before they get them, cleared after */
+	RUNTIME_MASQUERADE_EXCLUSIONS = 2,	/* masquerade_exclusions has rows: set after the first, cleared before the last goes */
 };
 
 struct runtime {

@@ -4,21 +4,54 @@
 
 #include "addr.h"
 
+/*
+ * A service whose traffic policies differ has two rows: SCOPE_EXTERNAL is what clients outside of the cluster get, SCOPE_INTERNAL what pods
+ * and nodes get. Look-ups ask for SCOPE_EXTERNAL first; the row's flag SERVICE_TWO_SCOPES sends clients inside on to the other.
+ */
+enum service_scope {
+	SCOPE_EXTERNAL = 0,
+	SCOPE_INTERNAL = 1,
+};
+
 struct service_key {
 	struct addr addr;
 	__be16 port;
 	__u8 protocol;
-	__u8 scope;		/* 0 everywhere */
+	__u8 scope;		/* enum service_scope */
 };
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
+
+enum service_type {
+	SERVICE_CLUSTER_IP = 0,
+	SERVICE_NODE_PORT = 1,
+	SERVICE_EXTERNAL_IP = 2,
+	SERVICE_LOAD_BALANCER = 3,
+	SERVICE_HOST_PORT = 4,
+	SERVICE_LOCAL_REDIRECT = 5,
+};
+
+enum service_flag {
+	SERVICE_ROUTABLE = 1,		/* clients outside of the cluster may use it; without, the network sees no service here */
+	SERVICE_TWO_SCOPES = 2,		/* clients inside have a row of their own */
+	SERVICE_SOURCE_RANGES = 4,	/* `service_sources` says who may, asked of clients outside */
+	SERVICE_SOURCE_DENY = 8,	/* ... or, with this one too, who may not */
+	SERVICE_SILENT = 16,		/* without a backend: drop and say nothing; only this node has none (traffic policy Local) */
+	SERVICE_DSR = 32,		/* backends elsewhere answer the client themselves */
+	SERVICE_NAT46X64 = 64,		/* backends may be of the other family */
+	SERVICE_HOST_ONLY = 128,	/* for sockets of the node's own namespace: node ports at loopback addresses */
+	SERVICE_REDIRECT_EXEMPT = 256,	/* `redirect_exempt` is to be asked: backends of a local redirect may want the original */
+};
 
 struct service {
 	__u32 id;		/* never 0: key of service_slots and service_addresses */
 	__u32 count;		/* slots 0..count-1; 0 = no backend */
-	__u32 affinity_timeout;
-	__u32 flags;
+	__u32 affinity_timeout;	/* seconds; 0 = none */
+	__u32 maglev;		/* entries of its table in `maglev`; 0 = a random slot */
+	__u16 flags;		/* enum service_flag */
+	__u8 type;		/* enum service_type */
+	__u8 pad;
 };
-_Static_assert(sizeof(struct service) == 16, "service");
+_Static_assert(sizeof(struct service) == 20, "service");
 
 /* The agent writes; sockets and the first packets of connections read. Twice Cilium's default, for two families in one map. */
 struct {
@@ -48,6 +81,104 @@ struct {
 	__type(value, struct service_slot);
 } service_slots SEC(".maps");
 
+/* The table of one service: entry → backend. All have the size that config says when they are made; `service.maglev` is what counts. */
+struct maglev_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+struct service_id {
+	__u32 id;
+};
+_Static_assert(sizeof(struct service_id) == 4, "service_id");
+
+/* The agent writes, a whole table at once by replacing it; service steps read. No prealloc: a table is 64 KB, and only those who ask have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct service_id);
+	__array(values, struct maglev_table);
+} maglev SEC(".maps");
+
+/* Who of a service a client may stick to; only for services with affinity. */
+struct service_member_key {
+	__u32 service;
+	__u32 backend;
+};
+_Static_assert(sizeof(struct service_member_key) == 8, "service_member_key");
+
+/* The agent writes, service steps read; as many as a fourth of all slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct service_member_key);
+	__type(value, __u32);
+} service_members SEC(".maps");
+
+enum affinity_client {
+	AFFINITY_ADDRESS = 0,	/* north-south and packet by packet: the client's address */
+	AFFINITY_NETNS = 1,	/* at the socket: the cookie of its network namespace, in the address's first eight bytes */
+};
+
+struct affinity_key {
+	struct addr client;
+	__u32 service;
+	__u32 kind;		/* enum affinity_client */
+};
+_Static_assert(sizeof(struct affinity_key) == 24, "affinity_key");
+
+struct affinity {
+	__u64 last_used_ns;	/* CLOCK_MONOTONIC, coarse */
+	__u32 backend;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct affinity) == 16, "affinity");
+
+/* Service steps write and read; Cilium's default size. LRU: who has not come for long finds a new backend. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+} affinities SEC(".maps");
+
+struct service_source_key {
+	__u32 prefix_bits;	/* 32 + the prefix's; IPv4 as everywhere 96 + n */
+	__u32 service;
+	struct addr addr;
+};
+_Static_assert(sizeof(struct service_source_key) == 24, "service_source_key");
+
+/* The agent writes, service steps read for clients outside. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct service_source_key);
+	__type(value, __u32);
+} service_sources SEC(".maps");
+
+/* A backend of a local redirect that shall reach what it stands in for: by its namespace at the socket, by its endpoint packet by packet. */
+struct redirect_exempt_key {
+	__u64 who;		/* cookie of a network namespace, or the id of an endpoint */
+	__u32 service;
+	__u32 kind;		/* 0 endpoint, 1 namespace */
+};
+_Static_assert(sizeof(struct redirect_exempt_key) == 16, "redirect_exempt_key");
+
+/* The agent writes, service steps read; a few pods a node. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct redirect_exempt_key);
+	__type(value, __u32);
+} redirect_exempt SEC(".maps");
+
 enum backend_state {
 	BACKEND_ACTIVE = 0,
 	BACKEND_TERMINATING = 1,
@@ -75,11 +206,6 @@ struct {
 	__type(key, struct backend_key);
 	__type(value, struct backend);
 } backends SEC(".maps");
-
-struct service_id {
-	__u32 id;
-};
-_Static_assert(sizeof(struct service_id) == 4, "service_id");
 
 struct service_address {
 	struct addr addr;

@@ -28,6 +28,7 @@ import type { Logger } from '../std/log.ts';
 import { createCgroup, openCgroup } from '../sys/cgroup.ts';
 import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
+import { netnsCookie } from '../sys/netns.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
 import { auditReason } from './audit.ts';
@@ -323,6 +324,7 @@ function sumPerCpu(values: readonly bigint[] | undefined): number {
 }
 
 function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
+  const { settings } = record;
   return {
     nodeIp4: parseAddr(node.underlay4),
     nodeIp6: parseAddr(node.underlay6),
@@ -337,5 +339,12 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     masquerade: 1,
     policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
     audit: record.audit ? 1 : 0,
+    socketHostOnly: settings.socketLB.hostNamespaceOnly ? 1 : 0,
+    noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
+    sockmap: 0,
+    hostCookie: netnsCookie(),
+    maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
+    nodePortMin: settings.nodePort.range[0],
+    nodePortMax: settings.nodePort.range[1],
   };
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { statePaths } from '../model/cluster.ts';
+import { defaultSettings } from '../model/settings.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { silentLogger } from '../std/log.ts';
 import { clusterDefinitions } from './crds/definitions.ts';
@@ -18,7 +19,7 @@ export const testRecord: ClusterRecord = {
   instance: 'apitest', version: '0', nodes: [], routing: 'tunnel', apiserver: { port: 0 },
   underlay: { bridge: 'apitest0', prefix4: '192.0.2.0/24', prefix6: '2001:db8::/64', host4: '192.0.2.1', host6: '2001:db8::1' },
   serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/56',
-  dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local', clusterName: 'default', policyMode: 'default', audit: false,
+  dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local', clusterName: 'default', policyMode: 'default', audit: false, settings: defaultSettings,
 };
 
 export interface Answer { readonly code: number; readonly headers: IncomingMessage['headers']; readonly text: string; readonly body: JsonObject }

@@ -102,7 +102,7 @@ function enumsFile(enums: readonly EnumType[]): string {
 }
 
 function mapsFile(maps: readonly MapDefinition[]): string {
-  const sides = maps.flatMap(map => [map.key, map.value]);
+  const sides = maps.flatMap(map => [map.key, map.value, ...(map.inner ? [map.inner.key, map.inner.value] : [])]);
   const structs = [...new Set(sides.filter(s => s?.kind === 'struct').map(s => s.name))].sort();
   const codecs = [...new Set(sides.filter(s => s?.kind !== 'struct').map(s => sideCodec(s).replace(/\(.*/, '')))].sort();
   const imports = [
@@ -119,6 +119,7 @@ function mapText(map: MapDefinition): string {
     `const ${camelCase(map.name)}: MapSpec<${sideType(map.key)}, ${sideType(map.value)}> = {`,
     `  name: '${map.name}', type: ${map.type}, maxEntries: ${map.maxEntries}, flags: ${map.flags},`,
     `  key: ${sideCodec(map.key)}, value: ${sideCodec(map.value)}, perCpu: ${PER_CPU_TYPES.has(map.type)}, layoutHash: '${map.layoutHash}',`,
+    ...(map.inner ? [`  inner: { name: '${map.inner.name}', type: ${map.inner.type}, maxEntries: ${map.inner.maxEntries}, flags: ${map.inner.flags}, key: ${sideCodec(map.inner.key)}, value: ${sideCodec(map.inner.value)}, perCpu: false, layoutHash: '${map.inner.layoutHash}' },`] : []),
     '};\n',
   ].join('\n');
 }

@@ -12,6 +12,8 @@ export interface MapDefinition {
   /** Undefined for maps without, as ring buffers. */
   readonly key: Layout | undefined;
   readonly value: Layout | undefined;
+  /** Of a map of maps: what the maps in it look like. Its values are descriptors when written, ids when read. */
+  readonly inner?: MapDefinition;
   /** 8 hex digits: equal where type, flags, size and both layouts are. */
   readonly layoutHash: string;
 }
@@ -26,20 +28,37 @@ export function mapDefinitions(btf: Btf): MapDefinition[] {
 function readDefinition(btf: Btf, id: number): MapDefinition {
   const variable = btf.type(id);
   if (variable.kind !== 'variable') throw new BtfError(`entry ${id} of .maps is not a variable`);
-  const { type } = btf.resolve(variable.type);
-  if (type.kind !== 'struct') throw new BtfError(`map ${variable.name} is not defined by a struct`);
-  const member = (name: string) => type.members.find(m => m.name === name);
-  if (member('values')) throw new BtfError(`map ${variable.name} holds maps or programs, which are not generated`);
-  const number = (name: string) => numberOf(btf, member(name), variable.name) ?? 0;
+  return readStruct(btf, variable.type, variable.name);
+}
+
+function readStruct(btf: Btf, id: number, name: string): MapDefinition {
+  const { type } = btf.resolve(id);
+  if (type.kind !== 'struct') throw new BtfError(`map ${name} is not defined by a struct`);
+  const member = (wanted: string) => type.members.find(m => m.name === wanted);
+  const number = (wanted: string) => numberOf(btf, member(wanted), name) ?? 0;
+  const values = member('values');
+  const inner = values && readStruct(btf, innerOf(btf, values, name), type.name || `${name}_inner`);
   const definition = {
-    name: variable.name,
+    name,
     type: number('type'),
     maxEntries: number('max_entries'),
     flags: number('map_flags'),
     key: sideOf(btf, member('key'), number('key_size')),
-    value: sideOf(btf, member('value'), number('value_size')),
+    value: inner ? descriptor : sideOf(btf, member('value'), number('value_size')),
+    ...(inner && { inner }),
   };
   return { ...definition, layoutHash: hashOf(definition) };
+}
+
+const descriptor: Layout = { kind: 'number', size: 4, signed: false, bigEndian: false };
+
+/** `__array(values, struct inner)` is declared as `struct inner *values[]`. */
+function innerOf(btf: Btf, member: Member, map: string): number {
+  const { type: array } = btf.resolve(member.type);
+  const pointer = array.kind === 'array' ? btf.resolve(array.element).type : undefined;
+  const target = pointer?.kind === 'pointer' ? pointer.type : undefined;
+  if (target === undefined || btf.resolve(target).type.kind !== 'struct') throw new BtfError(`map ${map} holds something that is not a map, which is not generated`);
+  return target;
 }
 
 /** `__uint(name, n)` is declared as `int (*name)[n]`. */
@@ -66,6 +85,6 @@ function pointee(btf: Btf, member: Member): BtfType {
 
 function hashOf(map: Omit<MapDefinition, 'layoutHash'>): string {
   const side = (layout: Layout | undefined) => (layout ? describeLayout(layout) : '-');
-  const text = `type ${map.type} flags ${map.flags} max ${map.maxEntries} key ${side(map.key)} value ${side(map.value)}`;
+  const text = `type ${map.type} flags ${map.flags} max ${map.maxEntries} key ${side(map.key)} value ${side(map.value)}${map.inner ? ` of ${map.inner.layoutHash}` : ''}`;
   return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

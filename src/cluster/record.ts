@@ -1,4 +1,5 @@
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { defaultSettings, type Settings } from '../model/settings.ts';
 
 export const maxNodes = 64;
 
@@ -11,6 +12,7 @@ export interface RecordOptions {
   readonly routing: 'tunnel' | 'native';
   readonly policyMode?: 'default' | 'always' | 'never';
   readonly audit?: boolean;
+  readonly settings?: Settings;
   readonly ipv6?: boolean;
   /** Port on 127.0.0.1. */
   readonly apiserverPort: number;
@@ -43,6 +45,7 @@ export function makeRecord(options: RecordOptions): ClusterRecord {
     clusterName: 'default',
     policyMode: options.policyMode ?? 'default',
     audit: options.audit ?? false,
+    settings: options.settings ?? defaultSettings,
   };
 }
 

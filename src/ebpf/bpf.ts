@@ -9,7 +9,7 @@ export const command = {
 } as const;
 
 export const mapType = {
-  hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lruPercpuHash: 10, lpmTrie: 11, ringbuf: 27,
+  hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lruPercpuHash: 10, lpmTrie: 11, hashOfMaps: 13, ringbuf: 27,
 } as const;
 
 export const attachType = {

@@ -210,3 +210,16 @@ test('a walk goes on while entries come and go', () => {
   }
   assert.equal(steady.size, 4000);
 });
+
+test('a map of maps takes maps of different sizes, and hands out their ids', () => {
+  const inner: MapSpec<number, number> = { ...spec(mapType.array), flags: 0x1000, maxEntries: 1 };
+  using outer = BpfMap.create({ ...spec(mapType.hashOfMaps), flags: 1, inner });
+  for (const [key, maxEntries] of [[1, 7], [2, 251]] as const) {
+    using table = BpfMap.create({ ...inner, maxEntries });
+    outer.update(key, table.fd);
+  }
+  assert.ok(outer.lookup(1)! > 0);
+  assert.notEqual(outer.lookup(1), outer.lookup(2));
+  using other = BpfMap.create({ ...inner, value: { ...inner.value, size: 8 } });
+  assert.throws(() => outer.update(3, other.fd), /EINVAL/);
+});

@@ -22,6 +22,8 @@ export interface MapSpec<K, V> {
   /** Of one processor's value where the map is per-CPU. */
   readonly value: Codec<V>;
   readonly perCpu: boolean;
+  /** Of a map of maps: those in it, whose `maxEntries` may differ. Values are descriptors when written, ids when read. */
+  readonly inner?: MapSpec<number, number>;
   /** 8 hex digits over type, flags, size and layouts; part of the pin's path. */
   readonly layoutHash: string;
 }
@@ -55,8 +57,10 @@ export class BpfMap<K, V> {
   }
 
   static create<K, V>(spec: MapSpec<K, V>): BpfMap<K, V> {
+    // The kernel learns from a first one what the maps in a map look like, and keeps nothing of it.
+    using inner = spec.inner && BpfMap.create(spec.inner);
     const fd = callBpf(command.mapCreate, 72, `creating map ${spec.name} (type ${spec.type}, ${spec.maxEntries} entries)`, view => {
-      [spec.type, spec.key.size, spec.value.size, spec.maxEntries, spec.flags].forEach((n, i) => view.setUint32(i * 4, n, true));
+      [spec.type, spec.key.size, spec.value.size, spec.maxEntries, spec.flags, inner?.fd ?? 0].forEach((n, i) => view.setUint32(i * 4, n, true));
       // The kernel keeps 15 bytes of a name; libbpf cuts them the same way.
       const name = new TextEncoder().encode(spec.name.replace(/[^A-Za-z0-9_.]/g, '_').slice(0, 15));
       new Uint8Array(view.buffer).set(name, 28);

@@ -27,7 +27,7 @@ test('slots with holes or the same backend twice, as a crash may leave them, are
 
 test('two services that a crash left with one id get different ones', () => {
   const frontend = (n: number) => ({ addr: parseAddr(`10.96.0.${n}`), port: 80, protocol: 6, scope: 0 });
-  const value = { id: 5, count: 0, affinityTimeout: 0, flags: 0 };
+  const value = { id: 5, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 };
   const table = SlotTable.adopt({ services: [[frontend(1), value], [frontend(2), value], [frontend(3), { ...value, id: 0 }]], slots: [], backends: [], addresses: [] });
   const row = (n: number) => ({ key: `10.96.0.${n}:80/TCP`, namespace: '', name: '', portName: '', type: 'ClusterIP' as const, ...frontend(n), backends: [], affinityTimeout: 0 });
   const ids = table.plan([row(1), row(2), row(3)]).rows.map(r => r.service?.[1].id ?? 5);

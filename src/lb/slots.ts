@@ -22,7 +22,7 @@ import type { BackendRow, ServiceRow } from './frontends.ts';
  * lost; and an id that was freed does not soon come to mean another backend, which an old connection entry would believe.
  */
 export interface ServiceKey { readonly addr: Addr; readonly port: number; readonly protocol: number; readonly scope: number }
-export interface ServiceValue { readonly id: number; readonly count: number; readonly affinityTimeout: number; readonly flags: number }
+export interface ServiceValue { readonly id: number; readonly count: number; readonly affinityTimeout: number; readonly maglev: number; readonly flags: number; readonly type: number }
 export interface SlotKey { readonly service: number; readonly slot: number }
 export interface BackendValue { readonly addr: Addr; readonly port: number; readonly protocol: number; readonly state: number }
 export interface ServiceAddressValue { readonly addr: Addr; readonly port: number }
@@ -254,7 +254,7 @@ export class SlotTable {
     const chosen = serving(row);
     const wanted = chosen === row.backends ? members : members.filter((_, i) => row.backends[i]!.state === 'active');
     const { id, value, slots } = frontend;
-    const next: ServiceValue = { id, count: wanted.length, affinityTimeout: row.affinityTimeout, flags: 0 };
+    const next: ServiceValue = { id, count: wanted.length, affinityTimeout: row.affinityTimeout, maglev: 0, flags: 0, type: 0 };
     return {
       frontend,
       members,
@@ -333,7 +333,7 @@ function keyOf({ addr, port, protocol }: { readonly addr: Addr; readonly port: n
 }
 
 function sameService(a: ServiceValue, b: ServiceValue): boolean {
-  return a.id === b.id && a.count === b.count && a.affinityTimeout === b.affinityTimeout && a.flags === b.flags;
+  return a.id === b.id && a.count === b.count && a.affinityTimeout === b.affinityTimeout && a.maglev === b.maglev && a.flags === b.flags && a.type === b.type;
 }
 
 /** FNV-1a of the key, and on from there until a number is free; never 0. */

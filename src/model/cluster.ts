@@ -1,3 +1,5 @@
+import type { Settings } from './settings.ts';
+
 /** The record of a local cluster, `cluster.json` in the state folder: written by `cirri up`, read by every process of the instance. */
 export interface ClusterRecord {
   readonly instance: string;
@@ -24,6 +26,7 @@ export interface ClusterRecord {
   readonly policyMode: 'default' | 'always' | 'never';
   /** Denials are reported as AUDIT and pass. */
   readonly audit: boolean;
+  readonly settings: Settings;
 }
 
 export interface NodeRecord {

@@ -10,6 +10,7 @@ import { KubeClient } from '../kube/client.ts';
 import { reflect } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import type { Deployment, EndpointSlice, KubeObject, Pod, Service } from '../kube/types.ts';
+import { defaultSettings } from '../model/settings.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { statePaths } from '../model/cluster.ts';
 import { waitFor } from '../std/async.ts';
@@ -31,7 +32,7 @@ async function cluster() {
     instance: 'optest', version: 'test', nodes: [], serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16',
     clusterCidr6: 'fd00:10:244::/48', routing: 'tunnel', apiserver: { port: 0 }, dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local',
     clusterName: 'default', underlay: { bridge: 'optest0', prefix4: '172.30.99.0/24', prefix6: 'fdc1:99::/64', host4: '172.30.99.1', host6: 'fdc1:99::1' },
-    policyMode: 'default', audit: false,
+    policyMode: 'default', audit: false, settings: defaultSettings,
   } as ClusterRecord;
   const server = await startApiServer({ record, paths, definitions: [] }, { validate: () => ({ errors: [], warnings: [] }), log: silentLogger });
   const abort = new AbortController();

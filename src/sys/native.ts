@@ -47,6 +47,8 @@ export const prctl: (option: number, a: number, b: number, c: number, d: number)
 export const socket: (family: number, type: number, protocol: number) => number = libc.func('socket', 'int', ['int', 'int', 'int']);
 export const setsockopt: (fd: number, level: number, option: number, value: Bytes, length: number) => number =
   libc.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32']);
+export const getsockopt: (fd: number, level: number, option: number, value: Bytes, length: Bytes) => number =
+  libc.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 export const bind: (fd: number, address: Bytes, length: number) => number = libc.func('bind', 'int', ['int', 'void *', 'uint32']);
 export const send: (fd: number, data: Bytes, length: number, flags: number) => number =
   libc.func('send', 'int64', ['int', 'void *', 'size_t', 'int']);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isErrno } from './errno.ts';
 import { mount, mountFlags } from './mount.ts';
-import { createNetns, deleteNetns, isNetns, openNetns, withNetns } from './netns.ts';
+import { createNetns, deleteNetns, isNetns, netnsCookie, openNetns, withNetns } from './netns.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-netns-'));
@@ -64,6 +64,20 @@ test('a namespace whose file is mounted over itself is deleted whole', () => {
   deleteNetns(path);
   assert.ok(!isNetns(path));
   assert.ok(!existsSync(path));
+});
+
+test('each namespace has its own cookie, the same at every question', () => {
+  const path = join(folder, 'cookie');
+  createNetns(path);
+  try {
+    using other = openNetns(path);
+    const [own, inside] = [netnsCookie(), withNetns(other.fd, netnsCookie)];
+    assert.equal(netnsCookie(), own);
+    assert.notEqual(inside, own);
+    assert.notEqual(own, 0n);
+  } finally {
+    deleteNetns(path);
+  }
 });
 
 test('a sysctl inside belongs to that namespace', () => {

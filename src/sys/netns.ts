@@ -39,6 +39,22 @@ export function openNetns(path: string): Fd {
   return openFd(path);
 }
 
+/** AF_INET, SOCK_DGRAM, SOL_SOCKET; SO_NETNS_COOKIE of Linux 5.14. */
+const [INET, DATAGRAM, SOCKET_LEVEL, NETNS_COOKIE] = [2, 2, 1, 71] as const;
+
+/** The number that programs know this thread's network namespace by; never 0, and never another's while the machine runs. */
+export function netnsCookie(): bigint {
+  const fd = check(native.socket(INET, DATAGRAM, 0), 'socket', 'asking for the namespace\'s cookie');
+  try {
+    const value = new Uint8Array(8);
+    const length = Uint8Array.from([8, 0, 0, 0]);
+    check(native.getsockopt(fd, SOCKET_LEVEL, NETNS_COOKIE, value, length), 'getsockopt', 'asking for the namespace\'s cookie');
+    return new DataView(value.buffer).getBigUint64(0, true);
+  } finally {
+    native.close(fd);
+  }
+}
+
 /** The namespace that this thread is in. */
 export function openOwnNetns(): Fd {
   return openFd(OWN);

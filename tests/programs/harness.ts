@@ -128,8 +128,8 @@ export class Datapath {
     this.address(family.everything, { identity: identity.worldV4, flags: 0 });
     const [service, lonely] = family.name === 'IPv4' ? [1, 2] : [3, 4];
     for (const protocol of [6, 17]) {
-      this.maps.services.update({ addr: parseAddr(family.service), port: servicePort, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, flags: 0 });
-      this.maps.services.update({ addr: parseAddr(family.lonely), port: servicePort, protocol, scope: 0 }, { id: lonely, count: 0, affinityTimeout: 0, flags: 0 });
+      this.maps.services.update({ addr: parseAddr(family.service), port: servicePort, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
+      this.maps.services.update({ addr: parseAddr(family.lonely), port: servicePort, protocol, scope: 0 }, { id: lonely, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
     }
     this.maps.serviceSlots.update({ service, slot: 0 }, { backend: service });
     this.maps.backends.update({ id: service }, { addr: parseAddr(family.b), port: backendPort, protocol: 6, state: 0 });

@@ -88,7 +88,7 @@ class Node {
     this.address('0.0.0.0/0', { identity: 9, flags: 0 });
     this.address('::/0', { identity: 10, flags: 0 });
     services.forEach((service, i) => {
-      for (const protocol of [6, 17]) this.maps.services.update({ addr: parseAddr(service), port: SERVICE_PORT, protocol, scope: 0 }, { id: i + 1, count: 1, affinityTimeout: 0, flags: 0 });
+      for (const protocol of [6, 17]) this.maps.services.update({ addr: parseAddr(service), port: SERVICE_PORT, protocol, scope: 0 }, { id: i + 1, count: 1, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
       this.maps.serviceSlots.update({ service: i + 1, slot: 0 }, { backend: i + 1 });
       this.maps.backends.update({ id: i + 1 }, { addr: parseAddr(addressesOf(pods[2]!)[i]!), port: BACKEND_PORT, protocol: 6, state: 0 });
       this.maps.serviceAddresses.update({ id: i + 1 }, { addr: parseAddr(service), port: SERVICE_PORT });
@@ -330,7 +330,7 @@ after(() => {
       assert.equal(ask('a', 'tcp', c, 9), 'failed ConnectionRefusedError');
     });
     test('a service without backends refuses at the socket', () => {
-      nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 81, protocol: 6, scope: 0 }, { id: 99, count: 0, affinityTimeout: 0, flags: 0 });
+      nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 81, protocol: 6, scope: 0 }, { id: 99, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
       assert.equal(ask('a', 'tcp', services[i]!, 81, { cgroup: nodes[0]!.cgroup }), 'failed ConnectionRefusedError');
     });
     test('the tunnel: the identity is the sender\'s, and nobody else can use it', async () => {

@@ -1,7 +1,7 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
 import { type Codec, defineCodec, readBytes, writeBytes, zero } from '../../ebpf/codec.ts';
 
-/** struct config, 96 bytes */
+/** struct config, 112 bytes */
 export interface Config {
   readonly nodeIp4: Uint8Array;
   readonly nodeIp6: Uint8Array;
@@ -16,10 +16,17 @@ export interface Config {
   readonly masquerade: number;
   readonly policyMode: number;
   readonly audit: number;
+  readonly socketHostOnly: number;
+  readonly noBackendDrop: number;
+  readonly sockmap: number;
+  readonly hostCookie: bigint;
+  readonly maglevSeed: number;
+  readonly nodePortMin: number;
+  readonly nodePortMax: number;
 }
 
 export const configCodec: Codec<Config> = defineCodec<Config>(
-  96,
+  112,
   (view, at, value) => {
     writeBytes(view, at, value.nodeIp4, 16);
     writeBytes(view, at + 16, value.nodeIp6, 16);
@@ -34,7 +41,14 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     view.setUint8(at + 86, value.masquerade);
     view.setUint8(at + 87, value.policyMode);
     view.setUint8(at + 88, value.audit);
-    zero(view, at + 89, 7);
+    view.setUint8(at + 89, value.socketHostOnly);
+    view.setUint8(at + 90, value.noBackendDrop);
+    view.setUint8(at + 91, value.sockmap);
+    zero(view, at + 92, 4);
+    view.setBigUint64(at + 96, value.hostCookie, true);
+    view.setUint32(at + 104, value.maglevSeed, true);
+    view.setUint16(at + 108, value.nodePortMin, true);
+    view.setUint16(at + 110, value.nodePortMax, true);
   },
   (view, at) => ({
     nodeIp4: readBytes(view, at, 16),
@@ -50,5 +64,12 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     masquerade: view.getUint8(at + 86),
     policyMode: view.getUint8(at + 87),
     audit: view.getUint8(at + 88),
+    socketHostOnly: view.getUint8(at + 89),
+    noBackendDrop: view.getUint8(at + 90),
+    sockmap: view.getUint8(at + 91),
+    hostCookie: view.getBigUint64(at + 96, true),
+    maglevSeed: view.getUint32(at + 104, true),
+    nodePortMin: view.getUint16(at + 108, true),
+    nodePortMax: view.getUint16(at + 110, true),
   }),
 );

@@ -1,5 +1,16 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
 
+/** enum affinity_client */
+export const AffinityClient = {
+  Address: 0,
+  Netns: 1,
+} as const;
+export type AffinityClient = (typeof AffinityClient)[keyof typeof AffinityClient];
+export const affinityClientName: Readonly<Record<number, string>> = {
+  0: 'ADDRESS',
+  1: 'NETNS',
+};
+
 /** enum backend_state */
 export const BackendState = {
   Active: 0,
@@ -31,6 +42,8 @@ export const ConntrackFlag = {
   Kept: 2048,
   ShadowEgress: 4096,
   ShadowIngress: 8192,
+  Transit: 16384,
+  Dsr: 32768,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -48,6 +61,8 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   2048: 'KEPT',
   4096: 'SHADOW_EGRESS',
   8192: 'SHADOW_INGRESS',
+  16384: 'TRANSIT',
+  32768: 'DSR',
 };
 
 /** enum conntrack_kind */
@@ -107,6 +122,7 @@ export const DropReason = {
   InvalidIdentity: 171,
   FragmentNotFound: 175,
   ForbiddenIcmp6: 176,
+  NotInSourceRange: 177,
   ProxyNotSupported: 180,
   Vlan: 182,
   TtlExceeded: 196,
@@ -120,6 +136,9 @@ export const DropReason = {
   Multicast: 227,
   Noise: 228,
   FragmentTableFull: 230,
+  ConntrackContended: 231,
+  ConntrackInvalid: 232,
+  PacketTooBig: 233,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const dropReasonName: Readonly<Record<number, string>> = {
@@ -139,6 +158,7 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   171: 'INVALID_IDENTITY',
   175: 'FRAGMENT_NOT_FOUND',
   176: 'FORBIDDEN_ICMP6',
+  177: 'NOT_IN_SOURCE_RANGE',
   180: 'PROXY_NOT_SUPPORTED',
   182: 'VLAN',
   196: 'TTL_EXCEEDED',
@@ -152,6 +172,9 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   227: 'MULTICAST',
   228: 'NOISE',
   230: 'FRAGMENT_TABLE_FULL',
+  231: 'CONNTRACK_CONTENDED',
+  232: 'CONNTRACK_INVALID',
+  233: 'PACKET_TOO_BIG',
 };
 
 /** enum endpoint_flag */
@@ -225,11 +248,13 @@ export const lostRingName: Readonly<Record<number, string>> = {
 export const NatDirection = {
   Outgoing: 0,
   Incoming: 1,
+  Frontend: 2,
 } as const;
 export type NatDirection = (typeof NatDirection)[keyof typeof NatDirection];
 export const natDirectionName: Readonly<Record<number, string>> = {
   0: 'OUTGOING',
   1: 'INCOMING',
+  2: 'FRONTEND',
 };
 
 /** enum policy_match */
@@ -280,8 +305,65 @@ export const policyVerdictKindName: Readonly<Record<number, string>> = {
 /** enum runtime_flag */
 export const RuntimeFlag = {
   HostPolicy: 1,
+  MasqueradeExclusions: 2,
 } as const;
 export type RuntimeFlag = (typeof RuntimeFlag)[keyof typeof RuntimeFlag];
 export const runtimeFlagName: Readonly<Record<number, string>> = {
   1: 'HOST_POLICY',
+  2: 'MASQUERADE_EXCLUSIONS',
+};
+
+/** enum service_flag */
+export const ServiceFlag = {
+  Routable: 1,
+  TwoScopes: 2,
+  SourceRanges: 4,
+  SourceDeny: 8,
+  Silent: 16,
+  Dsr: 32,
+  Nat46x64: 64,
+  HostOnly: 128,
+  RedirectExempt: 256,
+} as const;
+export type ServiceFlag = (typeof ServiceFlag)[keyof typeof ServiceFlag];
+export const serviceFlagName: Readonly<Record<number, string>> = {
+  1: 'ROUTABLE',
+  2: 'TWO_SCOPES',
+  4: 'SOURCE_RANGES',
+  8: 'SOURCE_DENY',
+  16: 'SILENT',
+  32: 'DSR',
+  64: 'NAT46X64',
+  128: 'HOST_ONLY',
+  256: 'REDIRECT_EXEMPT',
+};
+
+/** enum service_scope */
+export const ServiceScope = {
+  External: 0,
+  Internal: 1,
+} as const;
+export type ServiceScope = (typeof ServiceScope)[keyof typeof ServiceScope];
+export const serviceScopeName: Readonly<Record<number, string>> = {
+  0: 'EXTERNAL',
+  1: 'INTERNAL',
+};
+
+/** enum service_type */
+export const ServiceType = {
+  ClusterIp: 0,
+  NodePort: 1,
+  ExternalIp: 2,
+  LoadBalancer: 3,
+  HostPort: 4,
+  LocalRedirect: 5,
+} as const;
+export type ServiceType = (typeof ServiceType)[keyof typeof ServiceType];
+export const serviceTypeName: Readonly<Record<number, string>> = {
+  0: 'CLUSTER_IP',
+  1: 'NODE_PORT',
+  2: 'EXTERNAL_IP',
+  3: 'LOAD_BALANCER',
+  4: 'HOST_PORT',
+  5: 'LOCAL_REDIRECT',
 };

@@ -2,6 +2,8 @@
 import { emptyCodec, u32Codec, u64Codec } from '../../ebpf/codec.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
 import {
+  type Affinity, affinityCodec,
+  type AffinityKey, affinityKeyCodec,
   type Backend, backendCodec,
   type BackendKey, backendKeyCodec,
   type ConntrackEntry, conntrackEntryCodec,
@@ -12,6 +14,7 @@ import {
   type FragmentKey, fragmentKeyCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
+  type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
   type NatEntry, natEntryCodec,
@@ -20,18 +23,26 @@ import {
   type PolicyClassKey, policyClassKeyCodec,
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
+  type RedirectExemptKey, redirectExemptKeyCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
   type ServiceAddress, serviceAddressCodec,
   type ServiceId, serviceIdCodec,
   type ServiceKey, serviceKeyCodec,
+  type ServiceMemberKey, serviceMemberKeyCodec,
   type ServiceSlot, serviceSlotCodec,
   type ServiceSlotKey, serviceSlotKeyCodec,
+  type ServiceSourceKey, serviceSourceKeyCodec,
   type ShadowKey, shadowKeyCodec,
   type SocketService, socketServiceCodec,
   type SocketServiceKey, socketServiceKeyCodec,
 } from './structs.ts';
+
+const affinities: MapSpec<AffinityKey, Affinity> = {
+  name: 'affinities', type: 9, maxEntries: 65536, flags: 0,
+  key: affinityKeyCodec, value: affinityCodec, perCpu: false, layoutHash: '3c70f6c8',
+};
 
 const backends: MapSpec<BackendKey, Backend> = {
   name: 'backends', type: 1, maxEntries: 262144, flags: 0,
@@ -73,6 +84,17 @@ const lostEvents: MapSpec<number, bigint> = {
   key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
 };
 
+const maglev: MapSpec<ServiceId, number> = {
+  name: 'maglev', type: 13, maxEntries: 65536, flags: 1,
+  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: 'a837dc57',
+  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 4096, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '87d7c908' },
+};
+
+const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {
+  name: 'masquerade_exclusions', type: 11, maxEntries: 16384, flags: 1,
+  key: masqueradeExclusionKeyCodec, value: u32Codec, perCpu: false, layoutHash: '163584e3',
+};
+
 const metrics: MapSpec<MetricKey, Metric> = {
   name: 'metrics', type: 6, maxEntries: 1024, flags: 0,
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
@@ -93,6 +115,11 @@ const policyVerdicts: MapSpec<PolicyVerdictKey, PolicyVerdict> = {
   key: policyVerdictKeyCodec, value: policyVerdictCodec, perCpu: false, layoutHash: 'a746274a',
 };
 
+const redirectExempt: MapSpec<RedirectExemptKey, number> = {
+  name: 'redirect_exempt', type: 1, maxEntries: 4096, flags: 0,
+  key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -108,14 +135,24 @@ const serviceAddresses: MapSpec<ServiceId, ServiceAddress> = {
   key: serviceIdCodec, value: serviceAddressCodec, perCpu: false, layoutHash: 'bff7dd50',
 };
 
+const serviceMembers: MapSpec<ServiceMemberKey, number> = {
+  name: 'service_members', type: 1, maxEntries: 262144, flags: 1,
+  key: serviceMemberKeyCodec, value: u32Codec, perCpu: false, layoutHash: 'd761c594',
+};
+
 const serviceSlots: MapSpec<ServiceSlotKey, ServiceSlot> = {
   name: 'service_slots', type: 1, maxEntries: 1048576, flags: 1,
   key: serviceSlotKeyCodec, value: serviceSlotCodec, perCpu: false, layoutHash: '91ba9483',
 };
 
+const serviceSources: MapSpec<ServiceSourceKey, number> = {
+  name: 'service_sources', type: 11, maxEntries: 65536, flags: 1,
+  key: serviceSourceKeyCodec, value: u32Codec, perCpu: false, layoutHash: '6fd1bc60',
+};
+
 const services: MapSpec<ServiceKey, Service> = {
   name: 'services', type: 1, maxEntries: 131072, flags: 0,
-  key: serviceKeyCodec, value: serviceCodec, perCpu: false, layoutHash: '9a9be4f4',
+  key: serviceKeyCodec, value: serviceCodec, perCpu: false, layoutHash: 'd95e893b',
 };
 
 const shadowStats: MapSpec<ShadowKey, RuleStat> = {
@@ -129,6 +166,7 @@ const socketServices: MapSpec<SocketServiceKey, SocketService> = {
 };
 
 export const maps = {
+  affinities,
   backends,
   conntrack,
   dropEvents,
@@ -137,14 +175,19 @@ export const maps = {
   fragments,
   ipcache,
   lostEvents,
+  maglev,
+  masqueradeExclusions,
   metrics,
   nat,
   policyClasses,
   policyVerdicts,
+  redirectExempt,
   ruleStats,
   runtime,
   serviceAddresses,
+  serviceMembers,
   serviceSlots,
+  serviceSources,
   services,
   shadowStats,
   socketServices,

@@ -1,6 +1,46 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
 import { type Codec, defineCodec, readBytes, writeBytes, zero } from '../../ebpf/codec.ts';
 
+/** struct affinity, 16 bytes */
+export interface Affinity {
+  readonly lastUsedNs: bigint;
+  readonly backend: number;
+}
+
+export const affinityCodec: Codec<Affinity> = defineCodec<Affinity>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.lastUsedNs, true);
+    view.setUint32(at + 8, value.backend, true);
+    zero(view, at + 12, 4);
+  },
+  (view, at) => ({
+    lastUsedNs: view.getBigUint64(at, true),
+    backend: view.getUint32(at + 8, true),
+  }),
+);
+
+/** struct affinity_key, 24 bytes */
+export interface AffinityKey {
+  readonly client: Uint8Array;
+  readonly service: number;
+  readonly kind: number;
+}
+
+export const affinityKeyCodec: Codec<AffinityKey> = defineCodec<AffinityKey>(
+  24,
+  (view, at, value) => {
+    writeBytes(view, at, value.client, 16);
+    view.setUint32(at + 16, value.service, true);
+    view.setUint32(at + 20, value.kind, true);
+  },
+  (view, at) => ({
+    client: readBytes(view, at, 16),
+    service: view.getUint32(at + 16, true),
+    kind: view.getUint32(at + 20, true),
+  }),
+);
+
 /** struct backend, 20 bytes */
 export interface Backend {
   readonly addr: Uint8Array;
@@ -365,6 +405,24 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
+/** struct masquerade_exclusion_key, 20 bytes */
+export interface MasqueradeExclusionKey {
+  readonly prefixBits: number;
+  readonly addr: Uint8Array;
+}
+
+export const masqueradeExclusionKeyCodec: Codec<MasqueradeExclusionKey> = defineCodec<MasqueradeExclusionKey>(
+  20,
+  (view, at, value) => {
+    view.setUint32(at, value.prefixBits, true);
+    writeBytes(view, at + 4, value.addr, 16);
+  },
+  (view, at) => ({
+    prefixBits: view.getUint32(at, true),
+    addr: readBytes(view, at + 4, 16),
+  }),
+);
+
 /** struct metric, 16 bytes */
 export interface Metric {
   readonly packets: bigint;
@@ -553,6 +611,27 @@ export const policyVerdictKeyCodec: Codec<PolicyVerdictKey> = defineCodec<Policy
   }),
 );
 
+/** struct redirect_exempt_key, 16 bytes */
+export interface RedirectExemptKey {
+  readonly who: bigint;
+  readonly service: number;
+  readonly kind: number;
+}
+
+export const redirectExemptKeyCodec: Codec<RedirectExemptKey> = defineCodec<RedirectExemptKey>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.who, true);
+    view.setUint32(at + 8, value.service, true);
+    view.setUint32(at + 12, value.kind, true);
+  },
+  (view, at) => ({
+    who: view.getBigUint64(at, true),
+    service: view.getUint32(at + 8, true),
+    kind: view.getUint32(at + 12, true),
+  }),
+);
+
 /** struct rule_stat, 32 bytes */
 export interface RuleStat {
   readonly packets: bigint;
@@ -595,27 +674,34 @@ export const runtimeCodec: Codec<Runtime> = defineCodec<Runtime>(
   }),
 );
 
-/** struct service, 16 bytes */
+/** struct service, 20 bytes */
 export interface Service {
   readonly id: number;
   readonly count: number;
   readonly affinityTimeout: number;
+  readonly maglev: number;
   readonly flags: number;
+  readonly type: number;
 }
 
 export const serviceCodec: Codec<Service> = defineCodec<Service>(
-  16,
+  20,
   (view, at, value) => {
     view.setUint32(at, value.id, true);
     view.setUint32(at + 4, value.count, true);
     view.setUint32(at + 8, value.affinityTimeout, true);
-    view.setUint32(at + 12, value.flags, true);
+    view.setUint32(at + 12, value.maglev, true);
+    view.setUint16(at + 16, value.flags, true);
+    view.setUint8(at + 18, value.type);
+    zero(view, at + 19, 1);
   },
   (view, at) => ({
     id: view.getUint32(at, true),
     count: view.getUint32(at + 4, true),
     affinityTimeout: view.getUint32(at + 8, true),
-    flags: view.getUint32(at + 12, true),
+    maglev: view.getUint32(at + 12, true),
+    flags: view.getUint16(at + 16, true),
+    type: view.getUint8(at + 18),
   }),
 );
 
@@ -677,6 +763,24 @@ export const serviceKeyCodec: Codec<ServiceKey> = defineCodec<ServiceKey>(
   }),
 );
 
+/** struct service_member_key, 8 bytes */
+export interface ServiceMemberKey {
+  readonly service: number;
+  readonly backend: number;
+}
+
+export const serviceMemberKeyCodec: Codec<ServiceMemberKey> = defineCodec<ServiceMemberKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.service, true);
+    view.setUint32(at + 4, value.backend, true);
+  },
+  (view, at) => ({
+    service: view.getUint32(at, true),
+    backend: view.getUint32(at + 4, true),
+  }),
+);
+
 /** struct service_slot, 4 bytes */
 export interface ServiceSlot {
   readonly backend: number;
@@ -707,6 +811,27 @@ export const serviceSlotKeyCodec: Codec<ServiceSlotKey> = defineCodec<ServiceSlo
   (view, at) => ({
     service: view.getUint32(at, true),
     slot: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct service_source_key, 24 bytes */
+export interface ServiceSourceKey {
+  readonly prefixBits: number;
+  readonly service: number;
+  readonly addr: Uint8Array;
+}
+
+export const serviceSourceKeyCodec: Codec<ServiceSourceKey> = defineCodec<ServiceSourceKey>(
+  24,
+  (view, at, value) => {
+    view.setUint32(at, value.prefixBits, true);
+    view.setUint32(at + 4, value.service, true);
+    writeBytes(view, at + 8, value.addr, 16);
+  },
+  (view, at) => ({
+    prefixBits: view.getUint32(at, true),
+    service: view.getUint32(at + 4, true),
+    addr: readBytes(view, at + 8, 16),
   }),
 );
 

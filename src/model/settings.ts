@@ -1,0 +1,61 @@
+/**
+ * What a cluster's operator chooses. Names and values are those of upstream's Helm chart, so that a values file can be taken
+ * along: `loadBalancer.mode` is `settings.loadBalancer.mode`. Part of the cluster record; agents read it at their start.
+ */
+export interface Settings {
+  readonly loadBalancer: {
+    /** How clients outside reach backends on other nodes: by this node (snat), or answered by theirs (dsr); hybrid: TCP dsr, others snat. */
+    readonly mode: 'snat' | 'dsr' | 'hybrid';
+    /** Of services that do not say (annotation service.cilium.io/lb-algorithm). */
+    readonly algorithm: 'random' | 'maglev';
+    /** XDP on the uplink. best-effort: native where the driver can, else generic. */
+    readonly acceleration: 'disabled' | 'native' | 'best-effort' | 'generic';
+    /** What a client hears of a service without backends. */
+    readonly serviceNoBackendResponse: 'reject' | 'drop';
+  };
+  readonly maglev: {
+    /** A prime number; larger is more even. */
+    readonly tableSize: number;
+    /** Base64 of 12 bytes: the same on all nodes and in all clusters that share clients. */
+    readonly hashSeed: string;
+  };
+  readonly nodePort: {
+    readonly range: readonly [min: number, max: number];
+    /** Prefixes; which of the node's addresses serve node ports. Empty: all. */
+    readonly addresses: readonly string[];
+  };
+  readonly socketLB: {
+    /** Sockets of pods are left alone; their services are translated packet by packet. */
+    readonly hostNamespaceOnly: boolean;
+  };
+  readonly sockmap: { readonly enabled: boolean };
+  readonly bpf: {
+    /** ClusterIPs answer clients outside too. */
+    readonly lbExternalClusterIP: boolean;
+    readonly lbMapMax: number;
+    readonly ctMax: number;
+    readonly natMax: number;
+  };
+  /** Prefixes from which services may take addresses that are not the cluster's own (spec.externalIPs, status.loadBalancer), beside the load balancer pools. */
+  readonly externalIPs: { readonly allowed: readonly string[] };
+  readonly localRedirectPolicies: {
+    /** Prefixes whose addresses a CiliumLocalRedirectPolicy may catch by addressMatcher. */
+    readonly addressMatcherCIDRs: readonly string[];
+  };
+  readonly ipMasqAgent: {
+    readonly enabled: boolean;
+    readonly config: { readonly nonMasqueradeCIDRs: readonly string[]; readonly masqLinkLocal: boolean; readonly masqLinkLocalIPv6: boolean };
+  };
+}
+
+export const defaultSettings: Settings = {
+  loadBalancer: { mode: 'snat', algorithm: 'random', acceleration: 'disabled', serviceNoBackendResponse: 'reject' },
+  maglev: { tableSize: 16381, hashSeed: 'JLfvgnHc2kaSUFaI' },
+  nodePort: { range: [30000, 32767], addresses: [] },
+  socketLB: { hostNamespaceOnly: false },
+  sockmap: { enabled: false },
+  bpf: { lbExternalClusterIP: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
+  externalIPs: { allowed: [] },
+  localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
+  ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },
+};
