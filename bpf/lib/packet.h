@@ -39,6 +39,7 @@ enum packet_flag {
 	PACKET_OVERLAY = 64,		/* came out of the tunnel */
 	PACKET_UNMASQUERADED = 128,	/* came to the node's address, as an answer to a pod */
 	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
+	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 	PACKET_REPLY = 256,		/* goes against the direction in which its connection was opened */
 };
 

@@ -224,7 +224,9 @@ kind, host, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.arg
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM); s.settimeout(2)
 try:
-    if kind == 'tcp':
+    if kind == 'connected':
+        s.connect((host, port)); s.send(b'x' * size); print(s.recv(200).decode(), s.getpeername()[0])
+    elif kind == 'tcp':
         s.connect((host, port)); s.sendall(b'x' * (size - 1) + b'\\n'); print(s.recv(200).decode().strip(), s.getpeername()[0])
     else:
         s.sendto(b'x' * size, (host, port)); data, peer = s.recvfrom(200); print(data.decode(), peer[0])
@@ -233,7 +235,7 @@ except Exception as e:
 `;
 
 /** What the server saw, how much, and whom the client believes to have talked to. */
-function ask(from: string, kind: 'tcp' | 'udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
+function ask(from: string, kind: 'tcp' | 'udp' | 'connected', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
   const command = ['netns', 'exec', ns(from), 'python3', '-c', CLIENT, kind, host, String(port), String(o.size ?? 10)];
   const result = o.cgroup
     ? spawnSync('sh', ['-c', `echo $$ > ${o.cgroup}/cgroup.procs && exec ip "$@"`, 'sh', ...command], { encoding: 'utf8' })
@@ -332,6 +334,11 @@ after(() => {
     test('a service without backends refuses at the socket', () => {
       nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 81, protocol: 6, scope: 0 }, { id: 99, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
       assert.equal(ask('a', 'tcp', services[i]!, 81, { cgroup: nodes[0]!.cgroup }), 'failed ConnectionRefusedError');
+    });
+    test('a service without backends refuses packet by packet: TCP by a reset, datagrams by an ICMP error', () => {
+      for (const protocol of [6, 17]) nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 82, protocol, scope: 0 }, { id: 98, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
+      assert.equal(ask('a', 'tcp', services[i]!, 82), 'failed ConnectionRefusedError');
+      assert.equal(ask('a', 'connected', services[i]!, 82), 'failed ConnectionRefusedError');
     });
     test('the tunnel: the identity is the sender\'s, and nobody else can use it', async () => {
       const told = async (from: string, vni: number, source: string, sourcePort: number): Promise<unknown[]> => {

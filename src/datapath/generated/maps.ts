@@ -24,6 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
+  type RejectBudget, rejectBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -120,6 +121,11 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
+const rejectBudgets: MapSpec<number, RejectBudget> = {
+  name: 'reject_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: rejectBudgetCodec, perCpu: true, layoutHash: '48298eec',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -182,6 +188,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
+  rejectBudgets,
   ruleStats,
   runtime,
   serviceAddresses,
