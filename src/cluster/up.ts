@@ -84,7 +84,7 @@ async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord
   const nodes = options.nodes ?? 2;
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > maxNodes) throw new CirriError('ERR_FLAG', `--nodes must be 1 to ${maxNodes}, not ${options.nodes}`);
   const subnet = freeSubnet([...hostPrefixes(), ...otherSubnets()]);
-  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'no 172.30.X.0/24 is free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
+  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'there is no X for which 172.30.X.0/24 and 172.31.X.0/24 are free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
   const record = makeRecord({
     instance, subnet, nodes, version: version(), routing: options.routing ?? 'tunnel', apiserverPort: await freePort(),
     ...(options.policyMode !== undefined && { policyMode: options.policyMode }),
@@ -102,7 +102,8 @@ function otherSubnets(): string[] {
   if (!existsSync(base)) return [];
   return readdirSync(base).flatMap(name => {
     try {
-      return [(JSON.parse(readFileSync(join(base, name, 'cluster.json'), 'utf8')) as ClusterRecord).underlay.prefix4];
+      const { underlay, loadBalancerCidr4 } = JSON.parse(readFileSync(join(base, name, 'cluster.json'), 'utf8')) as ClusterRecord;
+      return [underlay.prefix4, loadBalancerCidr4];
     } catch {
       return [];
     }

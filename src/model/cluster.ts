@@ -14,6 +14,9 @@ export interface ClusterRecord {
   };
   readonly serviceCidr4: string;
   readonly serviceCidr6: string;
+  /** Addresses for services of type LoadBalancer: the pool `default`. The host has routes to them over all nodes. */
+  readonly loadBalancerCidr4: string;
+  readonly loadBalancerCidr6: string;
   readonly clusterCidr4: string;
   readonly clusterCidr6: string;
   readonly routing: 'tunnel' | 'native';

@@ -4,13 +4,15 @@ import { reflect } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import { TestApi } from '../kube/testapi.ts';
 import type { Deployment, EndpointSlice, KubeObject, Pod, ReplicaSet, Service } from '../kube/types.ts';
-import type { ClusterRecord } from '../model/cluster.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { defaultSettings } from '../model/settings.ts';
 import { waitFor } from '../std/async.ts';
 import { silentLogger } from '../std/log.ts';
 import { startControllers } from './start.ts';
 
 const record = {
-  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', underlay: { host4: '172.30.7.1', host6: 'fdc1:7::1' },
+  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/48', nodes: [] as readonly NodeRecord[],
+  underlay: { bridge: 't0', prefix4: '172.30.7.0/24', prefix6: 'fdc1:7::/64', host4: '172.30.7.1', host6: 'fdc1:7::1' }, settings: defaultSettings,
 } as ClusterRecord;
 
 interface World extends AsyncDisposable {
