@@ -102,8 +102,9 @@ function otherSubnets(): string[] {
   if (!existsSync(base)) return [];
   return readdirSync(base).flatMap(name => {
     try {
-      const { underlay, loadBalancerCidr4 } = JSON.parse(readFileSync(join(base, name, 'cluster.json'), 'utf8')) as ClusterRecord;
-      return [underlay.prefix4, loadBalancerCidr4];
+      // The record of an older version may lack the second.
+      const { underlay, loadBalancerCidr4 } = JSON.parse(readFileSync(join(base, name, 'cluster.json'), 'utf8')) as Partial<ClusterRecord>;
+      return [underlay?.prefix4, loadBalancerCidr4].filter(prefix => prefix !== undefined);
     } catch {
       return [];
     }
