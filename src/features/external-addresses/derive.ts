@@ -1,6 +1,7 @@
 import { ExternalAddresses, type ExternalAddressRow, type ExternalGrounds } from '../../ipam/external-addresses.ts';
 import { objectKey } from '../../kube/reflector.ts';
 import type { KubeObject, Node, Service } from '../../kube/types.ts';
+import { formatAddr, isAddr, parseAddr } from '../../std/ip.ts';
 import { Table, type Changes } from '../../table/table.ts';
 import { claimOf, poolOf } from './claims.ts';
 
@@ -71,6 +72,16 @@ export class ExternalAddressDerivation {
     this.table.upsert(...upserts);
     this.table.delete(...deletes);
     if (synced) this.#producer.synced();
+  }
+
+  /** Undefined where the service `key` is served at the address; else why not, with what to do. */
+  refusalOf(key: string, address: string): string | undefined {
+    const row = this.table.get(key);
+    if (!isAddr(address)) return `${address} is not an IP address`;
+    const text = formatAddr(parseAddr(address));
+    if (row?.externalIPs.includes(text) || row?.ingress.includes(text)) return undefined;
+    const refusal = row?.refused.find(other => other.address === address);
+    return refusal ? `${refusal.message}; ${refusal.mend}` : 'it is not known yet whether the service may have it';
   }
 
   /** Whether another service than `key` has the address by spec.externalIPs. */
