@@ -202,7 +202,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	int verdict;
 
 	packet->ct_state = STATE_NEW;
-	packet->ct_flags = packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0;
+	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0);
 	/* An answer to a connection that is no more must not open one from outside. */
 	if (packet->flags & PACKET_UNMASQUERADED)
 		return -DROP_NO_MAPPING_FOR_NAT;
