@@ -1,19 +1,15 @@
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
-import { defaultSettings, type Settings } from '../model/settings.ts';
+import { defaultChoices, type Choices } from './settings.ts';
 
 export const maxNodes = 64;
 
-export interface RecordOptions {
+/** What was not chosen is as by default. */
+export interface RecordOptions extends Partial<Choices> {
   readonly instance: string;
   readonly version: string;
   readonly nodes: number;
   /** Third byte of 172.30.X.0/24, chosen so that nothing on the machine has it. */
   readonly subnet: number;
-  readonly routing: 'tunnel' | 'native';
-  readonly policyMode?: 'default' | 'always' | 'never';
-  readonly audit?: boolean;
-  readonly settings?: Settings;
-  readonly ipv6?: boolean;
   /** Port on 127.0.0.1. */
   readonly apiserverPort: number;
 }
@@ -37,18 +33,17 @@ export function makeRecord(options: RecordOptions): ClusterRecord {
     serviceCidr6: 'fd00:10:96::/112',
     clusterCidr4: '10.244.0.0/16',
     clusterCidr6: 'fd00:10:244::/48',
-    routing: options.routing,
     apiserver: { port: options.apiserverPort },
     dnsIp4: '10.96.0.10',
     dnsIp6: 'fd00:10:96::a',
     clusterDomain: 'cluster.local',
     clusterName: 'default',
-    policyMode: options.policyMode ?? 'default',
-    audit: options.audit ?? false,
-    settings: options.settings ?? defaultSettings,
+    settings: options.settings ?? defaultChoices.settings,
+    routing: options.routing ?? defaultChoices.routing,
+    policyMode: options.policyMode ?? defaultChoices.policyMode,
+    audit: options.audit ?? defaultChoices.audit,
   };
 }
-
 
 
 function makeNode(index: number, subnet: number): NodeRecord {

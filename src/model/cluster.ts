@@ -1,4 +1,4 @@
-import type { Settings } from './settings.ts';
+import { defaultSettings, withDefaults, type Settings } from './settings.ts';
 
 /** The record of a local cluster, `cluster.json` in the state folder: written by `cirri up`, read by every process of the instance. */
 export interface ClusterRecord {
@@ -39,6 +39,12 @@ export interface NodeRecord {
   readonly podCidr6: string;
   readonly routerIp4: string;
   readonly routerIp6: string;
+}
+
+/** The record from the text of `cluster.json`. An older record has not all settings: those are as by default. */
+export function parseRecord(text: string): ClusterRecord {
+  const record = JSON.parse(text) as ClusterRecord;
+  return { ...record, settings: withDefaults(record.settings as unknown, defaultSettings) };
 }
 
 /** Where everything of an instance lives; see the table in docs/DESIGN.md. Pure: makes nothing. */
