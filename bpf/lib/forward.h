@@ -80,6 +80,14 @@ static __always_inline bool way_is_tunnel(const struct packet *packet)
 	return config.overlay_ifindex && packet->remote && packet->remote->flags & IPCACHE_HAS_TUNNEL;
 }
 
+/* Decided when the connection began; what is of no connection is asked about now, and refused by nat_masquerade(). */
+static __always_inline bool leaves_masqueraded(const struct packet *packet)
+{
+	if (packet->flags & PACKET_UNRELATED)
+		return needs_masquerade(packet);
+	return packet->ct_flags & CONNTRACK_MASQUERADED && !packet_is_reply(packet);
+}
+
 static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packet)
 {
 	struct addr address;
@@ -102,7 +110,7 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 		verdict = tunnel_key_set(skb, &packet->remote->tunnel, packet->source_identity);
 		return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 	}
-	if (!packet_is_reply(packet) && needs_masquerade(packet)) {
+	if (leaves_masqueraded(packet)) {
 		address = nat_node_address(&packet->headers);
 		verdict = nat_masquerade(skb, packet, &address);
 		if (verdict != CONTINUE)

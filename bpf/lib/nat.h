@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "conntrack.h"
+#include "runtime.h"
 #include "translate.h"
 
 enum nat_direction {
@@ -26,6 +27,13 @@ struct {
 	__type(key, struct masquerade_exclusion_key);
 	__type(value, __u32);
 } masquerade_exclusions SEC(".maps");
+
+static __noinline bool masquerade_is_excluded(const struct addr *addr)
+{
+	struct masquerade_exclusion_key key = { .prefix_bits = 128, .addr = *addr };
+
+	return runtime_has(RUNTIME_MASQUERADE_EXCLUSIONS) && bpf_map_lookup_elem(&masquerade_exclusions, &key);
+}
 
 struct nat_key {
 	struct addr local;
