@@ -24,7 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
-  type RejectBudget, rejectBudgetCodec,
+  type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -75,6 +75,11 @@ const fragments: MapSpec<FragmentKey, Fragment> = {
   key: fragmentKeyCodec, value: fragmentCodec, perCpu: false, layoutHash: 'de198636',
 };
 
+const hostBackends: MapSpec<number, number> = {
+  name: 'host_backends', type: 2, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
+};
+
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   name: 'ipcache', type: 11, maxEntries: 512000, flags: 1,
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
@@ -121,9 +126,9 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
-const rejectBudgets: MapSpec<number, RejectBudget> = {
-  name: 'reject_budgets', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: rejectBudgetCodec, perCpu: true, layoutHash: '48298eec',
+const reportBudgets: MapSpec<number, ReportBudget> = {
+  name: 'report_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: reportBudgetCodec, perCpu: true, layoutHash: '9d991511',
 };
 
 const ruleStats: MapSpec<number, RuleStat> = {
@@ -179,6 +184,7 @@ export const maps = {
   endpoints,
   flowEvents,
   fragments,
+  hostBackends,
   ipcache,
   lostEvents,
   maglev,
@@ -188,7 +194,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
-  rejectBudgets,
+  reportBudgets,
   ruleStats,
   runtime,
   serviceAddresses,
