@@ -1,5 +1,7 @@
 import { clusterGrounds, nodeOwners, poolOf } from '../features/external-addresses/claims.ts';
 import { ExternalAddressDerivation } from '../features/external-addresses/derive.ts';
+import { HealthCheckDerivation } from '../features/health-check/derive.ts';
+import { HealthCheckServers } from '../features/health-check/server.ts';
 import { HostPortDerivation } from '../features/host-ports/derive.ts';
 import { LocalRedirectDerivation } from '../features/local-redirect/derive.ts';
 import { catchRefusal } from '../features/local-redirect/may-catch.ts';
@@ -15,8 +17,15 @@ export interface ServiceInputs {
   readonly hostPorts: HostPortDerivation;
 }
 
-export function startServiceInputs(options: { readonly record: ClusterRecord; readonly inputs: Inputs }, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): ServiceInputs {
-  const { record, inputs } = options;
+export function startServiceInputs(options: { readonly record: ClusterRecord; readonly nodeName: string; readonly inputs: Inputs }, dependencies: {
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Whether services are served here: what load balancers are told. */
+  readonly isHealthy: () => boolean;
+  /** What a service asks for and does not get on this node. */
+  readonly onTrouble: (service: string, reason: string, message: string) => void;
+}): ServiceInputs {
+  const { record, inputs, nodeName } = options;
   const [services, pools, nodes, pods] = [inputs.services.table, inputs.loadBalancerPools.table, inputs.nodes.table, inputs.pods.table];
   const grounds = clusterGrounds(record);
   const external = new ExternalAddressDerivation(grounds, objects => nodeOwners(record, objects), { services, pools, nodes });
@@ -28,5 +37,8 @@ export function startServiceInputs(options: { readonly record: ClusterRecord; re
   void derive({ name: 'external addresses', inputs: [services, pools, nodes], step: () => external.step() }, dependencies);
   void derive({ name: 'local redirects', inputs: [inputs.localRedirectPolicies.table, pods, services, nodes], step: () => redirects.step() }, dependencies);
   void derive({ name: 'host ports', inputs: [pods], step: () => hostPorts.step() }, dependencies);
+  const healthChecks = new HealthCheckDerivation(nodeName, services, inputs.endpointSlices.table);
+  const servers = new HealthCheckServers({ ...dependencies, rows: healthChecks.table, onFailed: (row, message) => dependencies.onTrouble(row.key, 'FailedToStartServiceHealthcheck', message) });
+  void derive({ name: 'health check ports', inputs: healthChecks.inputs, step: () => { healthChecks.step(); servers.sync(); } }, dependencies);
   return { external, redirects, hostPorts };
 }
