@@ -15,6 +15,7 @@ import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
+import { startMasquerade } from '../features/masquerade/start.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
@@ -190,6 +191,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Services and flows.
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
+  const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
@@ -239,7 +241,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, masquerade, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

@@ -7,6 +7,7 @@ import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
+import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
@@ -41,6 +42,7 @@ export interface AgentParts {
   readonly policies: PolicyInputs;
   readonly enforcement: Enforcement;
   readonly services: Services;
+  readonly masquerade: Masquerade;
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
@@ -110,11 +112,12 @@ function notEnforced(parts: AgentParts): { readonly address: string; readonly er
   return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
 }
 
-function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
+function reconciledTables({ regenerator, services, masquerade }: AgentParts): Reconciled[] {
   return [
     { table: regenerator.addresses as unknown as Table<never>, reconciler: regenerator.addressReconciler },
     { table: regenerator.endpointRows as unknown as Table<never>, reconciler: regenerator.endpointReconciler },
     { table: services.table as unknown as Table<never>, reconciler: services.reconciler },
+    { table: masquerade.table as unknown as Table<never>, reconciler: masquerade.reconciler },
   ];
 }
 
