@@ -96,7 +96,8 @@ test('lb list: a line a slot, then the service with its flags; the other maps of
   assert.deepEqual((await lines('lb', 'list', '--backends')).slice(1).sort(), ['41           10.0.1.7:53/UDP (active)', '42           10.0.2.7:53/UDP (terminating)']);
   assert.deepEqual((await lines('lb', 'list', '--revnat')).slice(1), ['7            10.96.0.10:53']);
   assert.deepEqual(await lines('lb', 'list', '--source-ranges'), ['SOURCE RANGE (REVNAT_ID)', '192.0.2.0/24 (8)']);
-  assert.deepEqual(JSON.parse((await lines('lb', 'list', '--backends', '-o', 'json')).join('')), [{ id: 41, address: '10.0.1.7:53/UDP', state: 'active' }, { id: 42, address: '10.0.2.7:53/UDP', state: 'terminating' }].sort((a, b) => a.id - b.id));
+  const backends = JSON.parse((await lines('lb', 'list', '--backends', '-o', 'json')).join('')) as { id: number }[];
+  assert.deepEqual(backends.sort((one, other) => one.id - other.id), [{ id: 41, address: '10.0.1.7:53/UDP', state: 'active' }, { id: 42, address: '10.0.2.7:53/UDP', state: 'terminating' }]);
 });
 
 test('lb maglev: the tables that the kernel has', async () => {
