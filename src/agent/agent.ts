@@ -23,6 +23,7 @@ import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
+import { masqueradePorts } from '../model/settings.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
@@ -38,6 +39,7 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
+import { masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -249,6 +251,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, external, masquerade,
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
@@ -345,8 +348,8 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,
-    natPortMin: 32768,
-    natPortMax: 65535,
+    natPortMin: masqueradePorts[0],
+    natPortMax: masqueradePorts[1],
     hostMac: Uint8Array.from(devices.uplinkMac.split(':'), part => Number.parseInt(part, 16)),
     masquerade: 1,
     policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
