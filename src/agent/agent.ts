@@ -11,8 +11,6 @@ import { AddressSources } from '../features/addresses/sources.ts';
 import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EndpointRow } from '../features/endpoints/layout.ts';
-import { clusterGrounds, nodeOwners } from '../features/external-addresses/claims.ts';
-import { ExternalAddressDerivation } from '../features/external-addresses/derive.ts';
 import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
@@ -50,6 +48,7 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
+import { startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
@@ -194,7 +193,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
-  const external = new ExternalAddressDerivation(clusterGrounds(record), objects => nodeOwners(record, objects), { services: inputs.services.table, pools: inputs.loadBalancerPools.table, nodes: inputs.nodes.table });
+  const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
@@ -212,7 +211,6 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Loops: each marks and does its work in its own time.
   const loops = [
-    derive({ name: 'external addresses', inputs: Object.values(external.inputs), step: () => external.step() }, { log, signal }),
     policyStatus.run(),
     regenerateLoop({
       regenerator, signal, log,
@@ -250,7 +248,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const routes = agentRoutes({
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
-    services, external, masquerade,
+    services, serviceInputs, masquerade,
     features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),

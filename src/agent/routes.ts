@@ -25,8 +25,8 @@ import type { Enforcement } from './enforcement.ts';
 import { kubeProxyReplacement, kubeProxyReplacementFeature, nodeMtu, plainFeatures } from './features.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
+import type { ServiceInputs } from './service-inputs.ts';
 import { answered, type Routes } from './server.ts';
-import type { ExternalAddressDerivation } from '../features/external-addresses/derive.ts';
 import type { Services } from '../features/services/start.ts';
 
 /** All that the routes show. They only read. */
@@ -45,7 +45,7 @@ export interface AgentParts {
   readonly enforcement: Enforcement;
   readonly services: Services;
   readonly masquerade: Masquerade;
-  readonly external: ExternalAddressDerivation;
+  readonly serviceInputs: ServiceInputs;
   /** What capabilities say of themselves in the status. */
   readonly features: readonly (() => FeatureStatus)[];
   readonly flows: FlowPipeline;
@@ -82,7 +82,8 @@ export function agentRoutes(parts: AgentParts): Routes {
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
-    '/v1/external-addresses': () => [...parts.external.table.rows()],
+    '/v1/external-addresses': () => [...parts.serviceInputs.external.table.rows()],
+    '/v1/local-redirects': () => [...parts.serviceInputs.redirects.table.rows()],
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(kernelReports(parts)),

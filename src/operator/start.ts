@@ -8,6 +8,7 @@ import { runEndpoints } from './controllers/endpoints.ts';
 import { runGarbage } from './controllers/garbage.ts';
 import { runJobs } from './controllers/jobs.ts';
 import { runKubernetesService } from './controllers/kubernetes-service.ts';
+import { runLocalRedirects } from './controllers/local-redirects.ts';
 import { runNamespaces } from './controllers/namespaces.ts';
 import { runNodes } from './controllers/nodes.ts';
 import { runPodGarbage } from './controllers/pod-garbage.ts';
@@ -47,6 +48,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runScheduler(context);
   runEndpoints(context);
   runServiceAddresses(context);
+  runLocalRedirects(context);
   runPodGarbage(context);
   runGarbage(context);
   startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });
