@@ -15,11 +15,13 @@ import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
+import { startMasquerade } from '../features/masquerade/start.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
+import { masqueradePorts } from '../model/settings.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
@@ -35,6 +37,7 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
+import { masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -192,6 +195,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Services and flows.
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
+  const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
@@ -241,7 +245,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, serviceInputs, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({
+    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
+    prefixes, nodeIdentities, networkIdentities, auditSources,
+    services, serviceInputs, masquerade,
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    rule: id => engine.ruleInfo(id),
+    identityLabels: id => lookups.identityLabels(id),
+  });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -335,8 +346,8 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,
-    natPortMin: 32768,
-    natPortMax: 65535,
+    natPortMin: masqueradePorts[0],
+    natPortMax: masqueradePorts[1],
     hostMac: Uint8Array.from(devices.uplinkMac.split(':'), part => Number.parseInt(part, 16)),
     masquerade: 1,
     policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
