@@ -101,9 +101,10 @@ function withoutStatus({ status: _, ...rest }: KubeObject): KubeObject {
 
 function keepSlice(object: KubeObject): KubeObject {
   const { addressType, ports, endpoints } = object as unknown as EndpointSlice;
-  const kept = (endpoints ?? []).map(({ addresses, conditions, nodeName }) =>
-    ({ addresses, ...(conditions === undefined ? {} : { conditions }), ...(nodeName === undefined ? {} : { nodeName }) }));
-  return { ...typeOf(object), metadata: keepMetadata(object), addressType, ports, endpoints: kept };
+  const kept = (endpoints ?? []).map(({ addresses, conditions, nodeName, hints }) =>
+    ({ addresses, ...(conditions === undefined ? {} : { conditions }), ...(nodeName === undefined ? {} : { nodeName }), ...(hints === undefined ? {} : { hints }) }));
+  const { annotations } = object.metadata;
+  return { ...typeOf(object), metadata: { ...keepMetadata(object), ...(annotations === undefined ? {} : { annotations }) }, addressType, ports, endpoints: kept };
 }
 
 function keepIdentity(object: KubeObject): KubeObject {

@@ -5,6 +5,7 @@ import { createContext } from './cluster.ts';
 import { runDaemonSets } from './controllers/daemonsets.ts';
 import { runDeployments } from './controllers/deployments.ts';
 import { runEndpoints } from './controllers/endpoints.ts';
+import { runEndpointsMirror } from './controllers/endpoints-mirror.ts';
 import { runGarbage } from './controllers/garbage.ts';
 import { runJobs } from './controllers/jobs.ts';
 import { runKubernetesService } from './controllers/kubernetes-service.ts';
@@ -47,6 +48,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runJobs(context);
   runScheduler(context);
   runEndpoints(context);
+  runEndpointsMirror(context);
   runServiceAddresses(context);
   runLocalRedirects(context);
   runPodGarbage(context);
