@@ -178,6 +178,18 @@ test('a service gets addresses, slices that follow its pods, and the older Endpo
   await waitFor('nothing', () => slices().length === 0 && !w.api.get('endpoints', 'default/web'));
 });
 
+test('a pod that is older than its service leaves it with its label', async () => {
+  await using w = await world();
+  w.api.put('deployments', deployment('web', 1));
+  await waitFor('the pod', () => w.pods('web').some(p => p.status?.podIP !== undefined));
+  const [old] = w.pods('web');
+  w.api.put('services', { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'default' }, spec: { selector: { app: 'web' }, clusterIP: '10.96.7.8', clusterIPs: ['10.96.7.8'], ipFamilies: ['IPv4'], ports: [{ port: 80 }] } });
+  const serving = () => w.api.all<EndpointSlice>('endpointslices').filter(s => s.metadata.labels?.['kubernetes.io/service-name'] === 'web').flatMap(s => s.endpoints ?? []).map(e => e.targetRef?.name);
+  await waitFor('it serves', () => serving().includes(old!.metadata.name));
+  await w.api.client.patch(resources.pods, old!.metadata.name, 'default', { metadata: { labels: { app: null } } }, { type: 'merge' });
+  await waitFor('it serves no more', () => !serving().includes(old!.metadata.name));
+});
+
 test('the service kubernetes leads to the API, and every namespace has its account and CA', async () => {
   await using w = await world();
   await waitFor('kubernetes', () => w.api.get('endpointslices', 'default/kubernetes') && w.api.get('endpoints', 'default/kubernetes'));
