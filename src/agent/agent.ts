@@ -52,6 +52,7 @@ import { startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
+import { startSocketEnder } from '../features/sockets/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -193,6 +194,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
+  const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
@@ -249,7 +251,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
