@@ -47,7 +47,9 @@ import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
+import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
+import { serviceLimits } from '../features/services/target.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -189,7 +191,12 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
-  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
+  const services = startServices({
+    services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
+    maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
+    nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
+    onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
+  });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
