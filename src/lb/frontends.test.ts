@@ -50,11 +50,11 @@ test('a node port answers at each of the node\'s addresses of the service\'s fam
 
 test('load balancer addresses and external IPs are rows, but not those of a balancer that is a proxy, nor those that may not be served', () => {
   const of = service({ ...oneHttp, type: 'LoadBalancer', externalIPs: ['198.51.100.7', '10.96.0.1'] }, {}, [{ ip: '203.0.113.5' }, { ip: '203.0.113.6', ipMode: 'Proxy' }, { ip: '203.0.113.7', ipMode: 'VIP' }]);
-  const { rows, troubles } = framed(of, [], testContext({ mayServe: address => (address === '10.96.0.1' ? 'it belongs to the cluster' : undefined) }));
+  const { rows, refused } = framed(of, [], testContext({ mayServe: address => (address === '10.96.0.1' ? 'it belongs to the cluster' : undefined) }));
   assert.deepEqual(rows.map(r => `${r.key} ${r.type}`), [
     '10.96.0.9:80/TCP ClusterIP', '203.0.113.5:80/TCP LoadBalancer', '203.0.113.7:80/TCP LoadBalancer', '198.51.100.7:80/TCP ExternalIP', '192.0.2.1:30080/TCP NodePort', '127.0.0.1:30080/TCP NodePort',
   ]);
-  assert.deepEqual(troubles, ['10.96.0.1 is not served: it belongs to the cluster']);
+  assert.deepEqual(refused, ['10.96.0.1 is not served: it belongs to the cluster']);
 });
 
 test('what others serve, and what has no frontends, has no rows', () => {

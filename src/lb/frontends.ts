@@ -3,7 +3,7 @@ import type { Addr } from '../std/ip.ts';
 import { addrOf, familiesOf, familyOf, PortEndpoints } from './endpoints.ts';
 import type { Family, NodePlace, SliceInput } from './endpoints.ts';
 import { endpointText, protocolNumbers, rowFlag, rowKey, scope } from './rows.ts';
-import type { BackendRow, FrontendType, ServiceRow } from './rows.ts';
+import type { BackendRow, FrontendType, Scope, ServiceRow } from './rows.ts';
 import { isExposedOn, isServed, traitsOf } from './service-traits.ts';
 import type { ServiceInput, ServiceTraits } from './service-traits.ts';
 
@@ -34,8 +34,10 @@ export interface NodePortAddress {
 
 export interface Frontends {
   readonly rows: readonly ServiceRow[];
-  /** What is not served, and why: for an event on the service. */
+  /** What could not be read, for an event on the service. */
   readonly troubles: readonly string[];
+  /** Addresses that it asks for and may not have, each with the reason. */
+  readonly refused: readonly string[];
 }
 
 interface Frontend {
@@ -47,7 +49,7 @@ interface Frontend {
 
 type Port = NonNullable<ServiceInput['spec']['ports']>[number];
 
-const nothing: Frontends = { rows: [], troubles: [] };
+const nothing: Frontends = { rows: [], troubles: [], refused: [] };
 
 /**
  * The rows of one service on this node: a frontend for each of its addresses and ports. The same objects give the same rows in
@@ -72,7 +74,7 @@ export function frontends(service: ServiceInput, slices: readonly SliceInput[], 
       maker.add(key, frontend, rows);
     }
   }
-  return { rows, troubles: [...traits.troubles, ...addresses.refused] };
+  return { rows, troubles: traits.troubles, refused: addresses.refused };
 }
 
 /** Which of the node's addresses serve node ports: those in the prefixes, all without prefixes; and loopback for the node itself. */
@@ -172,7 +174,7 @@ class RowMaker {
       | (isAsked ? rowFlag.sourceRanges | (traits.sources.form === 'deny' ? rowFlag.sourceDeny : 0) : 0);
   }
 
-  #row(frontendKey: string, frontend: Frontend, of: 0 | 1, base: number, endpoints: PortEndpoints, isLocal: boolean): ServiceRow {
+  #row(frontendKey: string, frontend: Frontend, of: Scope, base: number, endpoints: PortEndpoints, isLocal: boolean): ServiceRow {
     const { service: { metadata }, context, traits, port, protocol } = this.#parts;
     const backends: readonly BackendRow[] = isLocal ? endpoints.local : endpoints.cluster;
     const isSilent = isLocal && !backends.some(b => b.state !== 'maintenance') && endpoints.hasAny;

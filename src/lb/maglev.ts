@@ -53,7 +53,8 @@ function preferences(names: readonly string[], { tableSize, hashSeed }: MaglevOp
   const at = new Uint32Array(names.length);
   const skip = new Uint32Array(names.length);
   names.forEach((name, i) => {
-    const [h1, h2] = murmur3(Buffer.from(name), seed);
+    // Upstream hashes a backend's text with its state; a table is only made of active ones.
+    const [h1, h2] = murmur3(Buffer.from(`[${name},State:active]`), seed);
     at[i] = Number(h1 % BigInt(tableSize));
     skip[i] = Number(h2 % BigInt(tableSize - 1)) + 1;
   });

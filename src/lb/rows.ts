@@ -6,8 +6,12 @@ export type FrontendType = 'ClusterIP' | 'NodePort' | 'ExternalIP' | 'LoadBalanc
 /** As `enum service_type` of bpf/lib/service.h numbers them. */
 export const frontendTypes: readonly FrontendType[] = ['ClusterIP', 'NodePort', 'ExternalIP', 'LoadBalancer', 'HostPort', 'LocalRedirect'];
 
-/** `enum service_scope`: who asks. The internal row is there only where clients inside are served otherwise than clients outside. */
-export const scope = { external: 0, internal: 1 } as const;
+/**
+ * `enum service_scope`: who asks. The internal row is there only where clients inside are served otherwise than clients outside;
+ * the original one where a local redirect stands in for a service, for backends of the redirect that want the service itself.
+ */
+export const scope = { external: 0, internal: 1, original: 2 } as const;
+export type Scope = 0 | 1 | 2;
 
 /** `enum service_flag`; what each means stands there. */
 export const rowFlag = {
@@ -16,7 +20,7 @@ export const rowFlag = {
 
 /** One address, port and protocol that answers for a service to clients of one scope, and who serves behind it. */
 export interface ServiceRow {
-  /** `10.96.0.10:53/UDP`, `[fd00::a]:53/UDP`; with `/i` at the end for the internal scope. */
+  /** `10.96.0.10:53/UDP`, `[fd00::a]:53/UDP`; with `/i` at the end for the internal scope, `/o` for the original one. */
   readonly key: string;
   readonly namespace: string;
   readonly name: string;
@@ -26,7 +30,7 @@ export interface ServiceRow {
   readonly port: number;
   /** IP protocol number. */
   readonly protocol: number;
-  readonly scope: 0 | 1;
+  readonly scope: Scope;
   /** Bits of `rowFlag`. */
   readonly flags: number;
   /** Sorted by key. New connections go to those that `serving` gives. */
@@ -67,11 +71,13 @@ export function endpointText(addr: Addr, port: number, protocolName: string): st
 }
 
 /** The key of a row. */
-export function rowKey(frontend: string, of: 0 | 1): string {
-  return of === scope.internal ? `${frontend}/i` : frontend;
+export function rowKey(frontend: string, of: Scope): string {
+  return frontend + suffixes[of];
 }
 
-/** Address, port and protocol of a row's key: the same for both scopes. */
+const suffixes = ['', '/i', '/o'] as const;
+
+/** Address, port and protocol of a row's key: the same for all scopes. */
 export function frontendOf(key: string): string {
-  return key.endsWith('/i') ? key.slice(0, -2) : key;
+  return key.endsWith('/i') || key.endsWith('/o') ? key.slice(0, -2) : key;
 }

@@ -4,7 +4,7 @@ import type { BackendValue, KernelContents, MapLimits, MemberEntry, ServiceKey, 
 import { maglevTable } from './maglev.ts';
 import type { Backend, BackendWrite, Deletes, Frontend, GoneBackend, Leftovers, Plan, RowPlan, Strays } from './plan.ts';
 import { endpointText, frontendTypes, protocolNames, rowKey, serving } from './rows.ts';
-import type { BackendRow, ServiceRow } from './rows.ts';
+import type { BackendRow, Scope, ServiceRow } from './rows.ts';
 
 /**
  * In which order to change the maps of `layout.ts`, so that no packet meets a missing backend:
@@ -376,7 +376,7 @@ function noStrays(): Strays {
 }
 
 function keyOf(frontend: ServiceKey): string {
-  return rowKey(backendKey(frontend), frontend.scope === 1 ? 1 : 0);
+  return rowKey(backendKey(frontend), frontend.scope as Scope);
 }
 
 function backendKey({ addr, port, protocol }: Pick<ServiceKey, 'addr' | 'port' | 'protocol'>): string {

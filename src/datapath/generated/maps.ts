@@ -74,6 +74,11 @@ const fragments: MapSpec<FragmentKey, Fragment> = {
   key: fragmentKeyCodec, value: fragmentCodec, perCpu: false, layoutHash: 'de198636',
 };
 
+const hostBackends: MapSpec<number, number> = {
+  name: 'host_backends', type: 2, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
+};
+
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   name: 'ipcache', type: 11, maxEntries: 512000, flags: 1,
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
@@ -162,7 +167,7 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
-  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: 'f10bda9e',
+  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
 };
 
 export const maps = {
@@ -173,6 +178,7 @@ export const maps = {
   endpoints,
   flowEvents,
   fragments,
+  hostBackends,
   ipcache,
   lostEvents,
   maglev,

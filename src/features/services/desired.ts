@@ -6,11 +6,11 @@ import { frontends } from '../../lb/frontends.ts';
 import type { FrontendContext, Frontends } from '../../lb/frontends.ts';
 import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
-import { frontendOf, rowKey, scope } from '../../lb/rows.ts';
+import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
 import type { Changes } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
-import { preferred } from './precedence.ts';
+import { ranked } from './precedence.ts';
 
 export interface ServiceInputs {
   readonly services: Table<Service>;
@@ -29,8 +29,8 @@ export interface ServiceInputs {
  *     endpointSlices ──┘                                   ├─► who wins a frontend ─► services (rows)
  *     host ports, local redirects ─────────────────────────┘
  *
- * `step` looks only at what changed. The rows are synced when all inputs are. `refreshAll` is for a change of the context: node
- * labels and addresses, or what services may serve.
+ * `step` looks only at what changed. The rows are synced when all inputs are. `refresh` is for a change of the context: node labels,
+ * or what services may serve.
  */
 export class ServiceDerivation {
   readonly table = new Table<ServiceRow>('services', row => row.key);
@@ -46,6 +46,7 @@ export class ServiceDerivation {
   readonly #onTroubles: (service: Service, troubles: readonly string[]) => void;
   readonly #producer: { synced(): void };
   #isStale = false;
+  readonly #stale = new Set<string>();
 
   constructor(inputs: ServiceInputs, context: () => FrontendContext, onTroubles: (service: Service, troubles: readonly string[]) => void = () => {}) {
     const { services, slices, hostPorts, redirects } = inputs;
@@ -70,9 +71,10 @@ export class ServiceDerivation {
     if (synced) this.#producer.synced();
   }
 
-  /** Makes the next step look at everything. */
-  refreshAll(): void {
-    this.#isStale = true;
+  /** Makes the next step look at everything; or at these services, after a change of what they may serve. */
+  refresh(services?: Iterable<string>): void {
+    if (services === undefined) this.#isStale = true;
+    else for (const key of services) this.#stale.add(key);
   }
 
   /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
@@ -81,7 +83,8 @@ export class ServiceDerivation {
   }
 
   #changedServices(): Set<string> {
-    const keys = new Set<string>(this.#isStale ? this.inputs[0].keys() : none);
+    const keys = new Set<string>(this.#isStale ? this.inputs[0].keys() : this.#stale);
+    this.#stale.clear();
     const services = this.#changes.services.take();
     for (const service of services.changed) keys.add(objectKey(service));
     for (const key of services.deleted) keys.add(key);
@@ -110,7 +113,7 @@ export class ServiceDerivation {
 
   #refreshLocal<R>(letter: string, changes: Changes<R>, table: Table<R>, rowsOf: (input: R) => readonly ServiceRow[], touched: Touched): void {
     const { changed, deleted } = changes.take();
-    for (const input of this.#isStale ? table.rows() : changed) this.#ask(`${letter} ${table.keyOf(input)}`, { rows: rowsOf(input), troubles: none }, touched);
+    for (const input of this.#isStale ? table.rows() : changed) this.#ask(`${letter} ${table.keyOf(input)}`, { rows: rowsOf(input), troubles: none, refused: none }, touched);
     for (const key of deleted) this.#ask(`${letter} ${key}`, nothing, touched);
   }
 
@@ -148,15 +151,24 @@ export class ServiceDerivation {
     for (let i = 0; i < deletes.length; i += 10_000) this.table.delete(...deletes.slice(i, i + 10_000));
   }
 
-  /** A frontend that several ask for, or did: one of them has it whole, in both scopes. */
+  /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
   #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
-    const keys = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
     const askers = [...(this.#askers.get(frontend) ?? none)];
-    if (askers.length === 0) return keys.map(key => [key, undefined]);
-    const rowOf = (asker: string, key: string) => this.#asked.get(asker)?.rows.find(row => row.key === key);
-    const winner = preferred(askers.map(asker => ({ asker, row: rowOf(asker, frontend)! })));
-    return keys.map(key => [key, rowOf(winner, key)]);
+    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
+    const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
+    const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));
+    const isExempt = ((rowOf(winner, external)?.flags ?? 0) & rowFlag.redirectExempt) !== 0;
+    return [
+      [external, rowOf(winner, external)],
+      [internal, rowOf(winner, internal)],
+      [rowKey(frontend, scope.original), isExempt ? original(rowOf(next, internal) ?? rowOf(next, external)) : undefined],
+    ];
   }
+}
+
+/** What those get who are on this node and are not redirected. */
+function original(row: ServiceRow | undefined): ServiceRow | undefined {
+  return row && { ...row, key: rowKey(frontendOf(row.key), scope.original), scope: scope.original, flags: row.flags & ~rowFlag.twoScopes };
 }
 
 /** What a step has changed so far. */
@@ -167,7 +179,7 @@ interface Touched {
 }
 
 const none: readonly never[] = [];
-const nothing: Frontends = { rows: [], troubles: [] };
+const nothing: Frontends = { rows: [], troubles: [], refused: [] };
 
 /** discovery.k8s.io/v1. */
 const serviceNameLabel = 'kubernetes.io/service-name';

@@ -6,7 +6,7 @@ import type { FrontendType, ServiceRow } from '../../lb/rows.ts';
  */
 const order: readonly FrontendType[] = ['LocalRedirect', 'ClusterIP', 'LoadBalancer', 'ExternalIP', 'NodePort', 'HostPort'];
 
-/** Of askers, each with its row for the frontend; equal types by name, whatever came first. */
-export function preferred(askers: readonly { readonly asker: string; readonly row: ServiceRow }[]): string {
-  return askers.toSorted((a, b) => order.indexOf(a.row.type) - order.indexOf(b.row.type) || (a.asker < b.asker ? -1 : 1))[0]!.asker;
+/** Askers, each with its row for the frontend: who has it first. Equal types by name, whatever came first. */
+export function ranked(askers: readonly { readonly asker: string; readonly row: ServiceRow }[]): readonly string[] {
+  return askers.toSorted((a, b) => order.indexOf(a.row.type) - order.indexOf(b.row.type) || (a.asker < b.asker ? -1 : 1)).map(a => a.asker);
 }

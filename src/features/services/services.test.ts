@@ -6,7 +6,7 @@ import { objectKey } from '../../kube/reflector.ts';
 import { frontends } from '../../lb/frontends.ts';
 import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
-import { frontendOf, rowKey } from '../../lb/rows.ts';
+import { frontendOf, rowFlag } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
 import { defaultSettings } from '../../model/settings.ts';
 import { waitFor } from '../../std/async.ts';
@@ -15,7 +15,7 @@ import { Table } from '../../table/table.ts';
 import { ServiceDerivation } from './desired.ts';
 import { nodeContext } from './context.ts';
 import { FakeMaglevTables, fakeServiceMaps } from './fakemaps.ts';
-import { preferred } from './precedence.ts';
+import { ranked } from './precedence.ts';
 import { startServices } from './start.ts';
 
 const service = (name: string, ip: string): Service => ({
@@ -43,10 +43,15 @@ function plainly({ services, slices, hostPorts, redirects }: ReturnType<typeof t
     ...[...redirects.rows()].flatMap(r => redirectRow(r).map(row => ({ asker: `r ${r.key}`, row }))),
   ];
   const all = [...asked, ...local];
-  return all.filter(({ asker, row }) => {
-    const rivals = all.filter(e => e.row.key === rowKey(frontendOf(row.key), 0));
-    return preferred(rivals) === asker;
-  }).map(e => e.row).sort(byKey);
+  const rows: ServiceRow[] = [];
+  for (const frontend of new Set(all.map(e => frontendOf(e.row.key)))) {
+    const [first, second] = ranked(all.filter(e => e.row.key === frontend));
+    const of = (asker: string | undefined) => all.filter(e => e.asker === asker && frontendOf(e.row.key) === frontend).map(e => e.row);
+    rows.push(...of(first));
+    const behind = (of(first)[0]!.flags & rowFlag.redirectExempt) !== 0 ? of(second).at(-1) : undefined;
+    if (behind) rows.push({ ...behind, scope: 2, key: `${frontend}/o`, flags: behind.flags & ~rowFlag.twoScopes });
+  }
+  return rows.sort(byKey);
 }
 
 const byKey = (a: ServiceRow, b: ServiceRow) => (a.key < b.key ? -1 : 1);
@@ -62,7 +67,7 @@ test('the rows depend on the objects alone, never on the order in which they cam
     fc.record({ dropSlice: fc.constantFrom('s1', 's2', 's3') }),
     fc.record({ port: name.map((n): HostPortInput => ({ key: n, namespace: 'n', pod: n, podIPs: ['10.0.0.3'], hostIP: '', hostPort: 80, containerPort: 8080, protocol: 'TCP' })) }),
     fc.record({ dropPort: name }),
-    fc.record({ redirect: fc.tuple(name, ip, fc.subarray([{ address: '10.0.0.4', port: 8080 }])).map(([n, address, backends]): RedirectInput => ({ key: n, namespace: 'n', policy: n, portName: '', address, port: 80, protocol: 'TCP', backends, skipRedirectFromBackend: false })) }),
+    fc.record({ redirect: fc.tuple(name, ip, fc.subarray([{ address: '10.0.0.4', port: 8080 }]), fc.boolean()).map(([n, address, backends, skipRedirectFromBackend]): RedirectInput => ({ key: n, namespace: 'n', policy: n, portName: '', address, port: 80, protocol: 'TCP', backends, skipRedirectFromBackend })) }),
     fc.record({ dropRedirect: name }),
     fc.constant({ step: true }), fc.constant({ all: true }),
   );
@@ -78,7 +83,7 @@ test('the rows depend on the objects alone, never on the order in which they cam
       else if ('dropPort' in c) inputs.hostPorts.delete(c.dropPort);
       else if ('redirect' in c) inputs.redirects.upsert(c.redirect);
       else if ('dropRedirect' in c) inputs.redirects.delete(c.dropRedirect);
-      else if ('all' in c) derivation.refreshAll();
+      else if ('all' in c) derivation.refresh();
       else derivation.step();
     }
     derivation.step();
@@ -137,9 +142,12 @@ test('a change of the node\'s labels, or of what may be served, reaches the serv
   assert.deepEqual(served(), ['10.96.0.9:80/TCP 10.0.0.1:8080/TCP']);
   nodes.upsert(node('z2'));
   await waitFor('the other zone', () => served()[0] === '10.96.0.9:80/TCP 10.0.0.2:8080/TCP');
-  assert.deepEqual(troubles, ['web: 198.51.100.7 is not served: not from a pool'], 'said once');
+  assert.deepEqual(troubles, [], 'who refuses says so');
   refusal = undefined;
-  running.refresh();
+  running.refresh(['n/web']);
   assert.equal(served().length, 2);
+  services.upsert({ ...services.get('n/web')!, metadata: { ...services.get('n/web')!.metadata, annotations: { 'service.cilium.io/lb-algorithm': 'best' } } });
+  await waitFor('the event', () => troubles.length > 0);
+  assert.match(troubles.join(), /^web: annotation service.cilium.io\/lb-algorithm is "best", not one of random, maglev/);
   abort.abort();
 });

@@ -6,6 +6,7 @@ import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import type { GoneBackend } from '../../lb/plan.ts';
 import { endpointText } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
+import type { ServiceListing } from '../../model/service-listing.ts';
 import { defaultSettings } from '../../model/settings.ts';
 import type { Settings } from '../../model/settings.ts';
 import { formatAddr, isAddr, parseAddr } from '../../std/ip.ts';
@@ -16,7 +17,6 @@ import { Table } from '../../table/table.ts';
 import { nodeContext } from './context.ts';
 import { ServiceDerivation } from './desired.ts';
 import { byName, listing } from './listing.ts';
-import type { ServiceListing } from './listing.ts';
 import { graceMs, ServiceTarget } from './target.ts';
 import type { MaglevTables, ServiceMaps } from './target.ts';
 
@@ -55,8 +55,10 @@ export interface Services {
   byAddress(ip: string, port: number, protocol: 'TCP' | 'UDP' | 'SCTP'): { readonly namespace: string; readonly name: string } | undefined;
   /** Rows as people and JSON read them, by name. */
   list(): ServiceListing[];
-  /** After a change of what `mayServe` answers. */
-  refresh(): void;
+  /** The kernel's number of a row, when it has one. */
+  idOf(rowKey: string): number | undefined;
+  /** After a change of what `mayServe` answers for these services; for all, without any. */
+  refresh(services?: Iterable<string>): void;
 }
 
 /**
@@ -75,7 +77,7 @@ export function startServices(options: ServicesOptions): Services {
   const nodes = options.nodes ?? new Table<Node>('nodes', objectKey);
   const derivation = new ServiceDerivation(inputs, () => context.current, options.onTroubles);
   const step = () => {
-    if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refreshAll();
+    if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refresh();
     derivation.step();
   };
   const target = new ServiceTarget({
@@ -110,9 +112,10 @@ export function startServices(options: ServicesOptions): Services {
       return row && { namespace: row.namespace, name: row.name };
     },
     list: () => [...derivation.table.rows()].map(row => listing(row, target.idOf(row.key))).sort(byName),
-    refresh: () => {
-      derivation.refreshAll();
-      derivation.step();
+    idOf: key => target.idOf(key),
+    refresh: services => {
+      derivation.refresh(services);
+      step();
     },
   };
 }
