@@ -421,7 +421,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
       const deployment = await world.api.get(resources.deployments, name, namespace) as unknown as { metadata: { generation: number }; spec: { replicas: number }; status?: Record<string, number> };
       const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0, replicas = 0 } = deployment.status ?? {};
       const wanted = deployment.spec.replicas;
-      return observedGeneration >= deployment.metadata.generation && updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted ? undefined : JSON.stringify(deployment.status);
+      return observedGeneration >= deployment.metadata.generation && updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted ? undefined : JSON.stringify(deployment.status ?? 'no status');
     });
   }
 
@@ -430,7 +430,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     await eventually(`${name} has addresses`, 15_000, async () => {
       const service = await world.api.get<Service>(resources.services, name, namespace);
       ingress = (service?.status?.loadBalancer?.ingress ?? []).map(one => one.ip ?? '');
-      return ingress.length === 2 ? undefined : JSON.stringify(service?.status);
+      return ingress.length === 2 ? undefined : JSON.stringify(service?.status ?? 'no status');
     });
     return { ingress };
   }

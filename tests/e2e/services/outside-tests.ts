@@ -169,8 +169,8 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
   });
 
   test('A15 affinity of a client outside is by its address', async t => {
-    await world.backends(t, 'client', ['node1', 'node2', 'node2']);
-    const service = await world.service(t, 'client', { type: 'NodePort', selector: { app: 'client' }, sessionAffinity: 'ClientIP' });
+    await world.backends(t, 'visited', ['node1', 'node2', 'node2']);
+    const service = await world.service(t, 'visited', { type: 'NodePort', selector: { app: 'visited' }, sessionAffinity: 'ClientIP' });
     for (const family of families) {
       const wish = { to: world.nodeAddress('node1', family), port: nodePort(service) };
       for (const from of [own[family], other[family]]) {
@@ -191,7 +191,7 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
     let service: Service | undefined;
     await eventually(`${name} has addresses of both families`, 15_000, async () => {
       service = await world.api.get<Service>(resources.services, name, namespace);
-      return service && ingressAddresses(service).length === 2 ? undefined : JSON.stringify(service?.status);
+      return service && ingressAddresses(service).length === 2 ? undefined : JSON.stringify(service?.status ?? 'no status');
     });
     return service!;
   }

@@ -30,7 +30,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     await eventually('the rollout is through', 120_000, async () => {
       const deployment = await world.api.get(resources.deployments, 'web', namespace) as unknown as { metadata: { generation: number }; status?: Record<string, number> };
       const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0, replicas: all = 0 } = deployment.status ?? {};
-      return observedGeneration >= deployment.metadata.generation && updatedReplicas === replicas && availableReplicas === replicas && all === replicas ? undefined : JSON.stringify(deployment.status);
+      return observedGeneration >= deployment.metadata.generation && updatedReplicas === replicas && availableReplicas === replicas && all === replicas ? undefined : JSON.stringify(deployment.status ?? 'no status');
     });
   }
 
