@@ -44,6 +44,7 @@ export class Cluster {
   readonly configMaps: Collection<KubeObject>;
   readonly secrets: Collection<KubeObject>;
   readonly loadBalancerPools: Collection<KubeObject>;
+  readonly localRedirectPolicies: Collection<KubeObject>;
   readonly all: readonly Collection<KubeObject>[];
 
   /** By the uid of the controlling owner; pods of nobody under `orphans NAMESPACE`. */
@@ -76,6 +77,7 @@ export class Cluster {
     this.configMaps = collect(resources.configMaps);
     this.secrets = collect(resources.secrets);
     this.loadBalancerPools = collect(resources.ciliumLoadBalancerIpPools);
+    this.localRedirectPolicies = collect(resources.ciliumLocalRedirectPolicies);
     this.all = all;
     this.podsByOwner = new TableIndex(this.pods.table, ownerKey);
     this.podsByNamespace = new TableIndex(this.pods.table, pod => [pod.metadata.namespace ?? '']);
