@@ -168,6 +168,13 @@ export class World {
     return Promise.all(froms.flatMap(from => wishes.map(wish => this.expect(from, wish, wanted, what))));
   }
 
+  /** There is nobody, and that is said at once: once it is so everywhere, no client waits for a second packet. */
+  async expectToldAtOnce(froms: readonly string[], wishes: readonly Wish[]): Promise<void> {
+    const isTold = ({ outcome }: Answer) => outcome === 'refused' || outcome === 'unreachable';
+    await this.expectAll(froms, wishes, isTold, 'nobody is there:');
+    for (const answer of await this.expectAll(froms, wishes, isTold, 'nobody is there:')) assert.ok(answer.ms! < 900, `told after ${answer.ms} ms`);
+  }
+
   /** Every backend named is met within so many connections, and none else. */
   async expectSpread(from: string, wish: Wish, pods: readonly string[], count = 40): Promise<void> {
     await eventually(`${from} → ${wish.to}:${wish.port} is served by ${pods.join(', ')} alone`, changeMs, async () => {
