@@ -4,7 +4,8 @@
  *
  *     client ─► service's address at this node ─┬─► backend here: policy asks who the client is, the client's address stays
  *                                               └─► backend on another node: the client's end becomes one of this node's addresses,
- *                                                   so that answers come back here (CONNTRACK_TRANSIT); policy asks there
+ *                                                   so that answers come back here (CONNTRACK_TRANSIT), or the client's end stays and
+ *                                                   the backend's node answers itself (dsr.h); policy asks there
  *
  * Which backend a flow has is noted under CONNTRACK_SERVICE, whatever becomes of it then.
  */
@@ -82,24 +83,52 @@ static __always_inline bool frame_is_ours(const struct __sk_buff *skb, const str
 	return skb->pkt_type == PACKET_TYPE_HOST || packet->flags & PACKET_OVERLAY;
 }
 
-/* Who serves the packet: one of this node, or the way to another. */
-static __always_inline int backend_step(struct packet *packet, const struct addr *addr)
+static __always_inline void host_backend_note(const struct endpoint *to)
 {
 	__u32 *row;
 
+	if (likely(!endpoint_is_host(to)))
+		return;
+	row = host_backends_row();
+	if (row && !*row)
+		*row = 1;
+}
+
+/* From a node that forwards for clients outside: the packet may say in an option whom its client believes to talk to. */
+static __noinline int dsr_arrives(struct __sk_buff *skb, struct packet *packet)
+{
+	struct service_address frontend = {};
+	int verdict = dsr_take(skb, packet, &frontend);
+
+	if (verdict != CONTINUE || !(packet->flags & PACKET_DSR))
+		return verdict;
+	if (!(packet->flags & PACKET_OVERLAY))
+		verdict = open_source_step(packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	host_backend_note(packet->to);
+	return dsr_note(packet, &frontend);
+}
+
+static __always_inline int dsr_step(struct __sk_buff *skb, struct packet *packet)
+{
+	return likely(!packet_has_options(&packet->headers)) ? CONTINUE : dsr_arrives(skb, packet);
+}
+
+/*
+ * Who serves the packet: one of this node, or the way to another. What a client inside asks for never goes without SNAT: the backend may
+ * be on the client's own node, where nobody comes from outside with an address of that node.
+ */
+static __always_inline int backend_step(struct packet *packet, const struct service *service, const struct addr *addr)
+{
 	packet->to = endpoint_find(addr);
-	if (endpoint_is_pod(packet->to))
+	host_backend_note(packet->to);
+	if (packet->to)
 		return CONTINUE;
-	if (packet->to) {
-		row = host_backends_row();
-		if (row && !*row)
-			*row = 1;
-		return CONTINUE;
-	}
 	packet->remote = ipcache_find(addr);
 	if (!packet->remote || !packet->remote->identity)
 		return -DROP_NO_SERVICE_BACKEND;
-	packet->flags |= PACKET_TRANSIT;
+	packet->flags |= service->flags & SERVICE_DSR && !client_is_inside(packet) ? PACKET_DSR : PACKET_TRANSIT;
 	return CONTINUE;
 }
 
@@ -137,7 +166,7 @@ static __noinline int external_step(struct __sk_buff *skb, struct packet *packet
 		return verdict == CONTINUE ? -DROP_NO_SERVICE_BACKEND : verdict;
 	}
 	addr = backend->addr;
-	verdict = backend_step(packet, &addr);
+	verdict = backend_step(packet, service, &addr);
 	return verdict == CONTINUE ? translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port) : verdict;
 }
 
@@ -149,5 +178,5 @@ static __noinline bool host_answers_client(const struct packet *packet)
 	bool source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 
 	entry = bpf_map_lookup_elem(&conntrack, &key);
-	return entry && entry->service && conntrack_is_reply(entry, source_is_low);
+	return entry && (entry->service || entry->flags & CONNTRACK_DSR) && conntrack_is_reply(entry, source_is_low);
 }

@@ -151,6 +151,30 @@ static __noinline int forward_transit(struct __sk_buff *skb, struct packet *pack
 	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 }
 
+/* The same, and the backend's node answers the client: this one keeps nothing but the flow's backend. */
+static __noinline int forward_dsr(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct service_address *frontend = service_address_find(packet->service);
+	const struct ipcache_entry *client = ipcache_find(&packet->source);
+	__u8 mac[ETH_ALEN];
+	int verdict;
+
+	if (!frontend || !client || !packet->remote)
+		return -DROP_UNROUTABLE_IP;
+	packet->source_identity = client->identity;
+	packet->destination_identity = packet->remote->identity;
+	config_host_mac(mac);
+	verdict = hop(skb, packet, mac, mac);
+	if (verdict == CONTINUE && dsr_is_told(&packet->headers))
+		verdict = dsr_add(skb, &packet->headers, frontend);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!way_is_tunnel(packet))
+		return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
 /* Where a packet from outside goes, once its connection is known. Only from ingress hooks. */
 static __always_inline int forward_from_outside(struct __sk_buff *skb, struct packet *packet)
 {
