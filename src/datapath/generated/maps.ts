@@ -24,6 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
+  type RejectBudget, rejectBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -125,6 +126,11 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
+const rejectBudgets: MapSpec<number, RejectBudget> = {
+  name: 'reject_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: rejectBudgetCodec, perCpu: true, layoutHash: '48298eec',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -167,7 +173,7 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
-  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: 'f10bda9e',
+  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
 };
 
 export const maps = {
@@ -188,6 +194,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
+  rejectBudgets,
   ruleStats,
   runtime,
   serviceAddresses,
