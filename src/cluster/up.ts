@@ -81,7 +81,7 @@ async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord
   const nodes = options.nodes ?? 2;
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > maxNodes) throw new CirriError('ERR_FLAG', `--nodes must be 1 to ${maxNodes}, not ${options.nodes}`);
   const subnet = freeSubnet([...hostPrefixes(), ...otherSubnets()]);
-  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'no 172.30.X.0/24 is free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
+  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'there is no X for which 172.30.X.0/24 and 172.31.X.0/24 are free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
   const record = makeRecord({
     instance, subnet, nodes, version: version(), ...choices, apiserverPort: await freePort(),
   });
@@ -96,7 +96,8 @@ function otherSubnets(): string[] {
   if (!existsSync(base)) return [];
   return readdirSync(base).flatMap(name => {
     try {
-      return [parseRecord(readFileSync(join(base, name, 'cluster.json'), 'utf8')).underlay.prefix4];
+      const { underlay, loadBalancerCidr4 } = parseRecord(readFileSync(join(base, name, 'cluster.json'), 'utf8'));
+      return [underlay.prefix4, loadBalancerCidr4];
     } catch {
       return [];
     }

@@ -14,6 +14,9 @@ export interface ClusterRecord {
   };
   readonly serviceCidr4: string;
   readonly serviceCidr6: string;
+  /** Addresses for services of type LoadBalancer: the pool `default`. The host has routes to them over all nodes. */
+  readonly loadBalancerCidr4: string;
+  readonly loadBalancerCidr6: string;
   readonly clusterCidr4: string;
   readonly clusterCidr6: string;
   readonly routing: 'tunnel' | 'native';
@@ -41,10 +44,16 @@ export interface NodeRecord {
   readonly routerIp6: string;
 }
 
-/** The record from the text of `cluster.json`. An older record has not all settings: those are as by default. */
+/** The record from the text of `cluster.json`. An older record has not all fields: they are as a new one's would be. */
 export function parseRecord(text: string): ClusterRecord {
   const record = JSON.parse(text) as ClusterRecord;
-  return { ...record, settings: withDefaults(record.settings as unknown, defaultSettings) };
+  const subnet = Number(/^172\.30\.(\d+)\./.exec(record.underlay.prefix4)?.[1] ?? 0);
+  return { ...loadBalancerRanges(subnet), ...record, settings: withDefaults(record.settings as unknown, defaultSettings) };
+}
+
+/** The ranges of a cluster on 172.30.`subnet`.0/24. */
+export function loadBalancerRanges(subnet: number): Pick<ClusterRecord, 'loadBalancerCidr4' | 'loadBalancerCidr6'> {
+  return { loadBalancerCidr4: `172.31.${subnet}.0/24`, loadBalancerCidr6: `fdc1:${subnet}:1::/112` };
 }
 
 /** Where everything of an instance lives; see the table in docs/DESIGN.md. Pure: makes nothing. */
