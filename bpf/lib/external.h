@@ -12,6 +12,7 @@
 #pragma once
 
 #include "forward.h"
+#include "reject.h"
 
 /*
  * Programs write, the node's own packets ask: 1 once a client outside was sent to one of the node's own addresses. Answers to those need
@@ -132,6 +133,80 @@ static __always_inline int backend_step(struct packet *packet, const struct serv
 	return CONTINUE;
 }
 
+/* The answer that a packet has become, back the way it came. */
+static __noinline int send_back(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct ipcache_entry *client;
+	int verdict;
+
+	if (!(packet->flags & PACKET_OVERLAY)) {
+		skb->mark = MARK_FORWARDED;
+		return bpf_redirect(skb->ifindex, 0);
+	}
+	client = ipcache_find(&packet->source);
+	if (!client)
+		return -DROP_NO_TUNNEL_ENDPOINT;
+	verdict = tunnel_key_set(skb, &client->tunnel, IDENTITY_REMOTE_NODE);
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
+/* May a router on the way, or the tunnel's underlay, cut it into fragments? Those that are fragments already go on as such. */
+static __always_inline bool packet_may_be_cut(struct __sk_buff *skb, const struct headers *packet)
+{
+	__be16 fragment = 0;
+
+	if (packet_is_v6(packet))
+		return packet->flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT);
+	bpf_skb_load_bytes(skb, ETH_HLEN + member_offset(struct iphdr, frag_off), &fragment, sizeof(fragment));
+	return !(fragment & bpf_htons(IPV4_DONT_FRAGMENT));
+}
+
+/* To another node, with what will be added: 0 where it fits, else how long such a packet may be. */
+static __noinline __u32 size_allowed(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 room = packet->flags & PACKET_DSR && dsr_is_told(&packet->headers) ? dsr_room(packet_is_v6(&packet->headers)) : 0;
+	__u32 mtu = 0;
+
+	/* The kernel measures a segmentation-offloaded packet by its segments, but then takes no difference: none has an option. */
+	if (bpf_check_mtu(skb, way_is_tunnel(packet) ? config.overlay_ifindex : config.uplink_ifindex, &mtu, room, room ? 0 : BPF_MTU_CHK_SEGS) <= 0)
+		return 0;
+	return mtu > room ? mtu - room : 1;
+}
+
+/* What may be cut goes through the tunnel in pieces; without a tunnel nobody would cut it. */
+static __always_inline int size_step(struct __sk_buff *skb, struct packet *packet)
+{
+	if (likely(!size_allowed(skb, packet)) || (way_is_tunnel(packet) && packet_may_be_cut(skb, &packet->headers)))
+		return CONTINUE;
+	return -DROP_PACKET_TOO_BIG;
+}
+
+/* Tells the sender how long packets may be (RFC 1191, RFC 8201), in the service's name. */
+static __noinline int refuse_size(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 mtu = size_allowed(skb, packet), length = skb->len;
+	int verdict;
+
+	if (!report_is_allowed(skb, &packet->headers))
+		return -DROP_PACKET_TOO_BIG;
+	verdict = packet_is_v6(&packet->headers) ? answer_with_report(skb, &packet->headers, ICMP6_PACKET_TOO_BIG, 0, bpf_htonl(mtu)) :
+						   answer_with_report(skb, &packet->headers, ICMP4_UNREACHABLE, ICMP4_FRAGMENTATION_NEEDED, bpf_htonl(mtu));
+	if (verdict != CONTINUE)
+		return -DROP_PACKET_TOO_BIG;
+	metrics_count(DROP_PACKET_TOO_BIG, packet->direction, length);
+	event_drop(skb, packet, DROP_PACKET_TOO_BIG);
+	return CONTINUE;
+}
+
+/* What external_step() refuses: the client is told where it can do something about it. */
+static __always_inline int external_refuse(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	if (likely(verdict != -DROP_NO_SERVICE_BACKEND && verdict != -DROP_PACKET_TOO_BIG))
+		return verdict;
+	verdict = verdict == -DROP_PACKET_TOO_BIG ? refuse_size(skb, packet) : reject(skb, packet);
+	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
+}
+
 /* A packet for the node, or for nobody here: when it is for a service it becomes one for a backend, and packet->service is set. */
 static __noinline int external_step(struct __sk_buff *skb, struct packet *packet)
 {
@@ -160,13 +235,12 @@ static __noinline int external_step(struct __sk_buff *skb, struct packet *packet
 
 	verdict = service_select(packet, service);
 	backend = verdict == CONTINUE ? backend_find(packet->backend) : NULL;
-	if (!backend) {
-		if (service->flags & SERVICE_SILENT)
-			packet->flags |= PACKET_SILENT;
+	if (!backend)
 		return verdict == CONTINUE ? -DROP_NO_SERVICE_BACKEND : verdict;
-	}
 	addr = backend->addr;
 	verdict = backend_step(packet, service, &addr);
+	if (verdict == CONTINUE && packet->flags & (PACKET_TRANSIT | PACKET_DSR))
+		verdict = size_step(skb, packet);
 	return verdict == CONTINUE ? translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port) : verdict;
 }
 

@@ -32,8 +32,10 @@ static __always_inline int enter_step(struct __sk_buff *skb, struct packet *pack
 			return verdict;
 	}
 	verdict = external_step(skb, packet);
-	if (verdict != CONTINUE || packet->service)
-		return verdict;
+	if (verdict != CONTINUE)
+		return external_refuse(skb, packet, verdict);
+	if (packet->service)
+		return CONTINUE;
 	if (packet->to && !host_takes(packet))
 		return CONTINUE;
 	packet->direction = DIRECTION_UNKNOWN;
@@ -78,12 +80,12 @@ int from_network(struct __sk_buff *skb)
 	return finish(skb, &packet, walk_from_network(skb, &packet));
 }
 
-/* Pods' packets have been judged before; masqueraded ones bear the node's address and are told by their mapping. */
+/* Forwarded packets have been judged before. Of the node's own, answers to services' clients get the service's address. */
 static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet *packet)
 {
 	int parsed, verdict;
 
-	if (likely(!host_policy_exists() && !host_backends_exist()) || !skb_is_ip(skb))
+	if (likely(!host_policy_exists() && !host_backends_exist()) || skb->mark == MARK_FORWARDED || !skb_is_ip(skb))
 		return TC_ACT_OK;
 	parsed = parse(skb, packet);
 	packet->from = host_find(parsed == CONTINUE ? &packet->reporter : &packet->source);
@@ -93,7 +95,7 @@ static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet 
 	}
 	if (parsed != CONTINUE)
 		return parsed;
-	if (host_is_restricted(packet->from) && (host_is_exempt(&packet->headers, &packet->destination) || nat_is_mapped(packet)))
+	if (host_is_restricted(packet->from) && host_is_exempt(&packet->headers, &packet->destination))
 		return TC_ACT_OK;
 	verdict = host_send(skb, packet);
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;

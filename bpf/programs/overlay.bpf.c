@@ -74,8 +74,10 @@ static __always_inline int own_address_step(struct __sk_buff *skb, struct packet
 	if (verdict != CONTINUE || packet->flags & PACKET_UNMASQUERADED)
 		return verdict;
 	verdict = external_step(skb, packet);
-	if (verdict != CONTINUE || packet->service)
-		return verdict;
+	if (verdict != CONTINUE)
+		return external_refuse(skb, packet, verdict);
+	if (packet->service)
+		return CONTINUE;
 	return likely(!host_is_restricted(packet->to)) ? TC_ACT_OK : CONTINUE;
 }
 

@@ -80,10 +80,36 @@ for (const tunnel of [true, false]) {
       test(`${family.name}: DSR with a megabyte, with datagrams in fragments, and with a port that refuses`, () => {
         serve([c], ServiceFlag.Routable | ServiceFlag.Dsr);
         assert.equal(rig.ask('client', 'tcp', node(1), NODE_PORT, { size: 1 << 20 }).split(' ')[0], outside);
-        assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 }), `${outside} 4000 ${node(1)}`);
+        rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 });
+        assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 }), `${outside} 4000 ${node(1)}`, 'after having heard how long a fragment may be');
         serve([{ addr: c, port: 9 }], ServiceFlag.Routable | ServiceFlag.Dsr);
         for (const kind of ['tcp', 'connected-udp'] as const) assert.equal(rig.ask('client', kind, node(1), NODE_PORT), 'failed ConnectionRefusedError');
       });
+
+      const forget = (): void => {
+        for (const where of ['client', 'c', 'a']) for (const version of ['-4', '-6']) rig.inside(where, `ip ${version} route flush cache`);
+      };
+
+      for (const [mode, flags] of [['SNAT', ServiceFlag.Routable], ['DSR', ServiceFlag.Routable | ServiceFlag.Dsr]] as const) {
+        test(`${family.name}: who sends datagrams that are too long for the way between the nodes hears of it (${mode})`, () => {
+          serve([c], flags);
+          forget();
+          const size = 1500 - (i ? 48 : 28);
+          const fits = !tunnel && mode === 'SNAT';
+          assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size }).startsWith('failed'), !fits);
+          assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size }), `${mode === 'DSR' ? outside : middle} ${size} ${node(1)}`);
+        });
+        test(`${family.name}: a narrow way to the client, MTU 1300: its router's report reaches the backend (${mode})`, () => {
+          const route = i ? `ip -6 route replace ${outside}/128 dev outside` : `ip route replace ${outside}/32 dev outside`;
+          rig.inside('u', `${route} mtu lock 1300`);
+          for (const backend of [a, c]) {
+            serve([backend], flags);
+            forget();
+            assert.equal(rig.ask('client', 'fetch', node(1), NODE_PORT, { size: 300_000 }), `got 300000 ${node(1)}`);
+          }
+          rig.inside('u', route.replace('replace', 'del'));
+        });
+      }
 
       test(`${family.name}: a closed port of a backend refuses, wherever it is`, () => {
         for (const addr of [a, c]) {

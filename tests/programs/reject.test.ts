@@ -97,7 +97,7 @@ for (const family of families) {
       const withSpent = (reports: bigint, protocol: 'tcp' | 'udp'): string => {
         for (;;) {
           const before = clock();
-          datapath.maps.rejectBudgets.update(0, { second: before / 1_000_000_000n, reports });
+          datapath.maps.reportBudgets.update(0, { second: before / 1_000_000_000n, reports });
           const { action } = datapath.send('from_pod', ask(family, protocol));
           if (before % 1_000_000_000n > 20_000_000n && clock() / 1_000_000_000n === before / 1_000_000_000n) return action;
         }
@@ -105,7 +105,7 @@ for (const family of families) {
       assert.equal(withSpent(999n, 'udp'), 'redirect');
       assert.equal(withSpent(1000n, 'udp'), 'drop');
       assert.equal(withSpent(1000n, 'tcp'), 'redirect');
-      datapath.maps.rejectBudgets.update(0, { second: clock() / 1_000_000_000n - 5n, reports: 5000n });
+      datapath.maps.reportBudgets.update(0, { second: clock() / 1_000_000_000n - 5n, reports: 5000n });
       assert.equal(datapath.send('from_pod', ask(family, 'udp')).action, 'redirect', 'another second');
     });
   });

@@ -24,7 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
-  type RejectBudget, rejectBudgetCodec,
+  type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -126,9 +126,9 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
-const rejectBudgets: MapSpec<number, RejectBudget> = {
-  name: 'reject_budgets', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: rejectBudgetCodec, perCpu: true, layoutHash: '48298eec',
+const reportBudgets: MapSpec<number, ReportBudget> = {
+  name: 'report_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: reportBudgetCodec, perCpu: true, layoutHash: '9d991511',
 };
 
 const ruleStats: MapSpec<number, RuleStat> = {
@@ -194,7 +194,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
-  rejectBudgets,
+  reportBudgets,
   ruleStats,
   runtime,
   serviceAddresses,

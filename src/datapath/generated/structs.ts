@@ -632,13 +632,13 @@ export const redirectExemptKeyCodec: Codec<RedirectExemptKey> = defineCodec<Redi
   }),
 );
 
-/** struct reject_budget, 16 bytes */
-export interface RejectBudget {
+/** struct report_budget, 16 bytes */
+export interface ReportBudget {
   readonly second: bigint;
   readonly reports: bigint;
 }
 
-export const rejectBudgetCodec: Codec<RejectBudget> = defineCodec<RejectBudget>(
+export const reportBudgetCodec: Codec<ReportBudget> = defineCodec<ReportBudget>(
   16,
   (view, at, value) => {
     view.setBigUint64(at, value.second, true);
