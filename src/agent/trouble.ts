@@ -1,7 +1,7 @@
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Node, Service } from '../kube/types.ts';
-import type { ServiceRow } from '../lb/frontends.ts';
+import type { ServiceRow } from '../lb/rows.ts';
 import type { Table } from '../table/table.ts';
 
 /** Says on the objects concerned what could not be brought into the kernel, as events: `kubectl describe` shows them. */
@@ -10,6 +10,8 @@ export interface Trouble {
   onService(row: ServiceRow, error: Error): void;
   /** By `namespace/name`. */
   onServiceKey(key: string, reason: string, message: string): void;
+  /** What a service asks for and does not get. */
+  onServed(service: Service, troubles: readonly string[]): void;
   /** A policy table that was not what was meant. */
   onPolicyDifference(text: string): void;
 }
@@ -46,6 +48,7 @@ export function createTrouble(options: { readonly nodeName: string }, dependenci
       const service = services.get(`${row.namespace}/${row.name}`);
       if (service) recorder.record(service, 'Warning', 'ServiceNotProgrammed', `${options.nodeName}: ${row.key}: ${error.message}`);
     },
+    onServed: (service, troubles) => recorder.record(service, 'Warning', 'ServiceNotServed', `${options.nodeName}: ${troubles.join('; ')}`),
   };
 }
 
