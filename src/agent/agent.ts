@@ -48,7 +48,7 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
-import { startServiceInputs } from './service-inputs.ts';
+import { startRedirectExemptions, startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
@@ -198,7 +198,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Services and flows.
   const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
+  let onApplied = () => {};
   const services = startServices({
+    onApplied: () => onApplied(),
     services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
     hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects,
     mayServe: (address, { metadata }) => serviceInputs.external.refusalOf(`${metadata.namespace ?? ''}/${metadata.name}`, address),
@@ -207,6 +209,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
     onGone: backends => sockets.gone(backends),
   });
+  startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
   const served = serviceInputs.external.table.changes();
   void derive({
     name: 'served external addresses', inputs: [serviceInputs.external.table],
