@@ -41,6 +41,7 @@ enum packet_flag {
 	PACKET_REPLY = 256,		/* goes against the direction in which its connection was opened */
 	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
 	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node */
+	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 };
 
 /*

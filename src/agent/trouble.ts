@@ -8,8 +8,8 @@ import type { Table } from '../table/table.ts';
 export interface Trouble {
   onAddressOrPod(about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string): void;
   onService(row: ServiceRow, error: Error): void;
-  /** What a service asks for and does not get. */
-  onServed(service: Service, troubles: readonly string[]): void;
+  /** By `namespace/name`. */
+  onServiceKey(key: string, reason: string, message: string): void;
   /** A policy table that was not what was meant. */
   onPolicyDifference(text: string): void;
 }
@@ -38,11 +38,14 @@ export function createTrouble(options: { readonly nodeName: string }, dependenci
       const object = node();
       if (object) recorder.record(object, 'Warning', 'PolicyTableDiffered', `mended: ${text}`);
     },
+    onServiceKey: (key, reason, message) => {
+      const service = services.get(key);
+      if (service) recorder.record(service, 'Warning', reason, `${options.nodeName}: ${message}`);
+    },
     onService: (row, error) => {
       const service = services.get(`${row.namespace}/${row.name}`);
       if (service) recorder.record(service, 'Warning', 'ServiceNotProgrammed', `${options.nodeName}: ${row.key}: ${error.message}`);
     },
-    onServed: (service, troubles) => recorder.record(service, 'Warning', 'ServiceNotServed', `${options.nodeName}: ${troubles.join('; ')}`),
   };
 }
 

@@ -450,3 +450,7 @@ export interface Status {
   readonly code?: number;
   readonly details?: { readonly retryAfterSeconds?: number; readonly causes?: readonly { readonly reason?: string; readonly message?: string; readonly field?: string }[] };
 }
+
+export interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}

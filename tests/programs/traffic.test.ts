@@ -69,6 +69,11 @@ after(() => rig[Symbol.dispose]());
       nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 81, protocol: 6, scope: 0 }, { id: 99, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
       assert.equal(ask('a', 'tcp', services[i]!, 81, { cgroup: nodes[0]!.cgroup }), 'failed ConnectionRefusedError');
     });
+    test('a service without backends refuses packet by packet: TCP by a reset, datagrams by an ICMP error', () => {
+      for (const protocol of [6, 17]) nodes[0]!.maps.services.update({ addr: parseAddr(services[i]!), port: 82, protocol, scope: 0 }, { id: 98, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
+      assert.equal(ask('a', 'tcp', services[i]!, 82), 'failed ConnectionRefusedError');
+      assert.equal(ask('a', 'connected-udp', services[i]!, 82), 'failed ConnectionRefusedError');
+    });
     test('the tunnel: the identity is the sender\'s, and nobody else can use it', async () => {
       const told = async (from: string, vni: number, source: string, sourcePort: number): Promise<unknown[]> => {
         const { flows, drops } = await tunnel(from, vni, { source, destination: a, sourcePort });

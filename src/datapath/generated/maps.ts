@@ -24,6 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
+  type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -125,6 +126,11 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
+const reportBudgets: MapSpec<number, ReportBudget> = {
+  name: 'report_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: reportBudgetCodec, perCpu: true, layoutHash: '9d991511',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -188,6 +194,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
+  reportBudgets,
   ruleStats,
   runtime,
   serviceAddresses,
