@@ -1,6 +1,7 @@
 import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
+import { mapSizes } from '../datapath/sizes.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -82,7 +83,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   requireFeatures();
   const netlink = Netlink.open();
   const devices = ensureNodeDevices(netlink, node, record.routing);
-  const opened = openNodeMaps(nodePaths.maps);
+  const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
     config: kernelConfig(record, node, devices),
