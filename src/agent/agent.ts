@@ -51,7 +51,9 @@ import { agentRoutes, policyReports } from './routes.ts';
 import { startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
+import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
+import { serviceLimits } from '../features/services/target.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -194,7 +196,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Services and flows.
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
-  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
+  const services = startServices({
+    services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
+    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects, external: serviceInputs.external,
+    maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
+    nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
+    onFailed: (row, error) => trouble.onService(row, error),
+    onTroubles: (key, troubles) => trouble.onServiceKey(key, 'ServiceNotServed', `${node.name}: ${troubles.join('; ')}`),
+  });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,

@@ -1,7 +1,7 @@
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Node, Service } from '../kube/types.ts';
-import type { ServiceRow } from '../lb/frontends.ts';
+import type { ServiceRow } from '../lb/rows.ts';
 import type { Table } from '../table/table.ts';
 
 /** Says on the objects concerned what could not be brought into the kernel, as events: `kubectl describe` shows them. */

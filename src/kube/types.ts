@@ -215,7 +215,7 @@ export interface ServicePort {
 }
 
 export interface ServiceStatus {
-  readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[] };
+  readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: string; readonly hostname?: string }[] };
   readonly conditions?: readonly Condition[];
 }
 

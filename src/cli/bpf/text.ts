@@ -1,4 +1,4 @@
-import { protocolNames } from '../../lb/frontends.ts';
+import { protocolNames } from '../../lb/rows.ts';
 import { formatAddr, isIPv4, type Addr } from '../../std/ip.ts';
 
 /** `10.0.1.5:80`, `[fd00::1]:80`. */
