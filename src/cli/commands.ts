@@ -26,6 +26,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['monitor', { summary: 'observe -f', load: () => import('./commands/monitor.ts') }],
   ['endpoint', { summary: 'pods as the datapath knows them', load: () => import('./commands/endpoint.ts') }],
   ['service', { summary: 'services as the datapath knows them', load: () => import('./commands/service.ts') }],
+  ['lb', { summary: 'how services choose their backends: maglev', load: () => import('./commands/lb.ts') }],
   ['lrp', { summary: 'local redirect policies on each node', load: () => import('./commands/lrp.ts') }],
   ['bpf', { summary: "the kernel's maps: lb, ct, nat, ipcache, endpoint, metrics, ipmasq", load: () => import('./commands/bpf.ts') }],
   ['identity', { summary: 'identities and their labels', load: () => import('./commands/identity.ts') }],

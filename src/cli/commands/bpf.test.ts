@@ -163,3 +163,14 @@ test('a map that is not there, a node that is not there and a value that is none
     assert.match(stderr, message);
   }
 });
+
+test('lb maglev, while no agent answers: shares of the table in the kernel, each backend beside what is fair', async () => {
+  const { stdout } = await cluster.cirri('lb', 'maglev');
+  assert.match(stdout, /^\[2001:db8::5\]:443\/TCP +- +7 +2 +1\.143 × fair +0\.857 × fair +\d/m);
+  const shown = (await cluster.cirri('lb', 'maglev', '8')).stdout;
+  assert.match(shown, /^\[2001:db8::5\]:443\/TCP {2}id 8, 7 entries, NOT the table that its backends give$/m);
+  assert.match(shown, /^ {2}10\.0\.1\.7:53\/UDP +1 +57\.14 % +50\.00 % +█+▓█+ +\d/m);
+  assert.match((await cluster.cirri('lb', 'maglev', '7')).stderr, /7 has no Maglev table on node1/);
+  const [row] = (await cluster.cirri('lb', 'maglev', '-o', 'json')).json() as { backends: { name: string; share: number }[] }[];
+  assert.deepEqual(row!.backends.map(({ name, share }) => [name, Math.round(share * 7)]), [['10.0.1.7:53/UDP', 4], ['10.0.2.7:53/UDP', 3]]);
+});
