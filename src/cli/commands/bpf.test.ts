@@ -114,14 +114,14 @@ test('ct list: who opened it, from which side it is seen, and what it was transl
     `TCP OUT 10.0.1.5:41000 -> 203.0.113.9:443 expires=${seconds} ${rest.replace('0x0006', '0x0007')}`,
     `UDP SVC 10.0.1.5:999 -> 10.96.0.10:53 expires=${seconds} ${rest}`,
   ]);
-  assert.match((await lines('ct', 'list', '-d', '--port', '443'))[0]!, /\(remaining: 5\d\d sec\(s\)\)/);
+  assert.match((await lines('ct', 'list', '-d', '--port', '443'))[0]!, /\(remaining: [1-5]\d\d sec\(s\)\)/);
   for (const [filter, count] of [[['--protocol', 'udp'], 1], [['--ip', '10.0.1.5'], 3], [['--ip', 'fd00:0::9'], 1], [['--ip', '10.0.1.5', '--port', '53'], 1], [['--port', '7'], 0]] as const) {
     assert.equal((JSON.parse((await lines('ct', 'list', '-o', 'json', ...filter)).join('')) as unknown[]).length, count, filter.join(' '));
   }
 });
 
 test('nat list: both halves of a mapping, and what a backend answers as', async () => {
-  assert.deepEqual((await lines('nat', 'list')).map(text => text.replace(/1[2-9]sec/, '12sec')).sort(), [
+  assert.deepEqual((await lines('nat', 'list')).map(text => text.replace(/Created=(\d+)sec/, (_, age: string) => `Created=${Number(age) >= 12 && Number(age) < 300 ? 12 : age}sec`)).sort(), [
     'TCP DSR 10.0.1.8:8443 -> 203.0.113.9:443 XLATE_SRC 203.0.113.5:443 Created=12sec ago Endpoint=5',
     'TCP IN 203.0.113.9:443 -> 192.168.1.2:41001 XLATE_DST 10.0.1.5:41000 Created=12sec ago Endpoint=5',
     'TCP OUT 10.0.1.5:41000 -> 203.0.113.9:443 XLATE_SRC 192.168.1.2:41001 Created=12sec ago Endpoint=5',

@@ -54,7 +54,7 @@ async function maglev(asked: string | undefined, flags: Flags): Promise<void> {
   const reports = rows.flatMap(({ frontend, service }) => report(context, maps, listed.find(row => row.frontend === frontend), frontend, service.id));
   if (printStructured(flags.output, reports)) return;
   if (asked === undefined) printSummary(reports);
-  else reports.forEach(printReport);
+  else for (const alike of groupAlike(reports)) printReport(alike);
 }
 
 function wantedFrontends(listed: readonly ServiceListing[], maps: KernelMaps, asked: string): string[] {
@@ -85,9 +85,22 @@ function printSummary(reports: readonly Shown[]): void {
 
 const barWidth = 24;
 
-function printReport(row: Shown): void {
+/** A service has a table for each of its addresses, and most are alike. */
+function groupAlike(reports: readonly Shown[]): Shown[][] {
+  const groups = new Map<string, Shown[]>();
+  for (const row of reports) {
+    const key = JSON.stringify([row.service, row.tableSize, row.asComputed, row.backends]);
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  return [...groups.values()];
+}
+
+function printReport(alike: readonly Shown[]): void {
   const paint = stdoutPaint();
-  line(`${paint.strong(safe(row.frontend))}${row.service === undefined ? '' : `  ${safe(row.service)}`}  id ${row.id}, ${row.tableSize} entries${row.asComputed ? '' : paint.bad(', NOT the table that its backends give')}`);
+  const row = alike[0]!;
+  for (const { frontend, service, id, tableSize, asComputed } of alike) {
+    line(`${paint.strong(safe(frontend))}${service === undefined ? '' : `  ${safe(service)}`}  id ${id}, ${tableSize} entries${asComputed ? '' : paint.bad(', NOT the table that its backends give')}`);
+  }
   const largest = Math.max(...row.backends.map(({ share, expected }) => Math.max(share, expected)), Number.EPSILON);
   printTable(['  BACKEND', 'WEIGHT', 'SHARE', 'FAIR', '', 'IF LOST, OTHERS MOVE'], row.backends.map(({ name, weight, share, expected, movedIfLost }) => [
     `  ${safe(name)}`, String(weight), percent(share), percent(expected), bar(share / largest, expected / largest), movedIfLost === undefined ? '-' : percent(movedIfLost),
