@@ -54,6 +54,7 @@ import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
 import { serviceLimits } from '../features/services/target.ts';
+import { startSocketEnder } from '../features/sockets/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -195,6 +196,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
+  const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
   let onApplied = () => {};
   const services = startServices({
@@ -205,6 +207,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
     nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
     onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
+    onGone: backends => sockets.gone(backends),
   });
   startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
   const served = serviceInputs.external.table.changes();
@@ -269,7 +272,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
