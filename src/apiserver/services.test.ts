@@ -103,3 +103,10 @@ test('pools and redirect policies are refused with the field that is wrong, and 
   assert.match(String((await api.call('PATCH', `${policies}/r`, { spec: { redirectBackend: { toPorts: [{ port: '54', protocol: 'UDP' }] } } }, merge)).body['message']), /spec.redirectBackend: .*immutable/);
   await api.ok('PATCH', `${policies}/r`, { metadata: { labels: { a: 'b' } } }, merge);
 });
+
+test('a pod whose weight cannot be read is accepted with a warning', async () => {
+  const pod = (name: string, weight: string): JsonObject => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, annotations: { 'service.cirri.io/weight': weight } }, spec: { containers: [{ name: 'c', image: 'cirri/echo' }] } });
+  const warned = async (name: string, weight: string) => String((await api.call('POST', '/api/v1/namespaces/default/pods', pod(name, weight))).headers['warning'] ?? '');
+  assert.match(await warned('w1', 'heavy'), /service.cirri.io\/weight.*heavy/);
+  assert.equal(await warned('w2', '0'), '');
+});
