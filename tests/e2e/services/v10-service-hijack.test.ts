@@ -117,6 +117,18 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
     await stillVictim([podIP!], port, inside);
   });
 
+  test('a host port answers at no address but the node\'s own, whatever hostIP a pod names', async t => {
+    const victim = await world.service(t, 'victim4', { selector: { app: 'victim' } });
+    await world.expect('client-1', { to: clusterIp(victim, 4), port: 80 }, 'answered');
+    const addresses = [clusterIp(victim, 4), clusterIp(victim, 6), world.nodeAddress('node2', 4), outside.wide4];
+    const thief = pod('host-thief', 'node1', { app: 'thief' }, { ports: addresses.map((hostIP, i) => ({ name: `p${i}`, containerPort: port, hostPort: 80, hostIP })) });
+    await world.api.create(resources.pods, { ...thief, metadata: { ...thief.metadata, namespace: evil } });
+    t.after(() => world.api.delete(resources.pods, 'host-thief', evil, { gracePeriodSeconds: 0 }));
+    await eventually('the thief runs', 30_000, async () => (((await world.api.get(resources.pods, 'host-thief', evil))?.status as { phase?: string } | undefined)?.phase === 'Running' ? undefined : 'not yet'));
+    await stillVictim([clusterIp(victim, 4), clusterIp(victim, 6)], 80, inside);
+    for (const to of [world.nodeAddress('node2', 4), outside.wide4]) for (const from of ['client-1', 'node1']) assert.equal((await world.ask(from, { to, port: 80, timeoutMs: 1_000 })).served, undefined, `${from} → ${to}`);
+  });
+
   test('a redirect policy catches no address that is somebody\'s, and no service of another namespace', async t => {
     const pods = await world.podsReady('victim-node1', 'victim-node2');
     const victim = await world.service(t, 'victim3', { selector: { app: 'victim' } });
