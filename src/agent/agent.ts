@@ -48,12 +48,13 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
-import { startServiceInputs } from './service-inputs.ts';
+import { startRedirectExemptions, startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
 import { serviceLimits } from '../features/services/target.ts';
+import { startSocketEnder } from '../features/sockets/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -195,15 +196,20 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
+  const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
+  let onApplied = () => {};
   const services = startServices({
+    onApplied: () => onApplied(),
     services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
     hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects, external: serviceInputs.external,
     maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
     nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
     onFailed: (row, error) => trouble.onService(row, error),
     onTroubles: (key, troubles) => trouble.onServiceKey(key, 'ServiceNotServed', `${node.name}: ${troubles.join('; ')}`),
+    onGone: backends => sockets.gone(backends),
   });
+  startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
@@ -258,7 +264,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });

@@ -52,6 +52,8 @@ export interface ServicesOptions {
   readonly onTroubles?: (service: string, troubles: readonly string[]) => void;
   /** Backends that have left the kernel for good, of which there may be sockets. */
   readonly onGone?: (backends: readonly GoneBackend[]) => void;
+  /** After rows were brought into the kernel: they have their numbers now. */
+  readonly onApplied?: () => void;
 }
 
 export interface Services {
@@ -98,6 +100,7 @@ export function startServices(options: ServicesOptions): Services {
   });
   const reconciler = new Reconciler<ServiceRow>({
     desired: derivation.table, target, log,
+    ...(options.onApplied && { onApplied: options.onApplied }),
     onFailed: (key, _, error) => {
       const row = derivation.table.get(key);
       if (row) options.onFailed?.(row, error);
