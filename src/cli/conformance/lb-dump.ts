@@ -89,8 +89,9 @@ function factOf(kind: string, fields: Readonly<Record<string, string>>, address:
   if (kind === 'SRCRANGE') return `${address} asks for ${fields['CIDR']}`;
   if (kind === 'MAGLEV') return `${address} table ${[...fields['INNER']!.matchAll(/(\d+)\((\d+)\)/g)].map(m => `${backend(m[1]!)} ${m[2]}`).sort().join(', ')}`;
   if (fields['BEID'] !== undefined) return `${address} has ${backend(fields['BEID'])}`;
+  // LBALG says what an annotation asked for; what is chosen by is told by the table.
   const flags = fields['FLAGS']!.split('+').filter(f => comparedFlags.has(f)).join('+');
-  return `${address} count ${fields['COUNT']} affinity ${fields['AFFTimeout']} algorithm ${fields['LBALG'] === 'maglev' ? 'maglev' : 'random'} ${flags}`;
+  return `${address} count ${fields['COUNT']} affinity ${fields['AFFTimeout']} ${flags}`;
 }
 
 function reasonOf(address: string): string | undefined {
