@@ -10,7 +10,7 @@ const dns: ServiceListing = {
 const web = (frontend: string, id: number, backends: ServiceListing['backends'] = []): ServiceListing => ({
   id, namespace: 'shop', name: 'web', portName: '', type: 'LoadBalancer', frontend, affinityTimeout: 10800, maglev: 16381, sources: ['192.0.2.0/24'], backends,
 });
-const rows = [dns, web('203.0.113.5:443/TCP', 8), web('203.0.113.5:443/TCP/i', 9, [{ address: '10.0.1.8:8443/TCP', state: 'active', nodeName: 'node1', weight: 3 }]), web('[2001:db8::5]:443/TCP', 10)];
+const rows = [dns, web('203.0.113.5:443/TCP', 8), web('203.0.113.5:443/TCP/i', 9, [{ address: '10.0.1.8:8443/TCP', state: 'active', nodeName: 'node1', weight: 3 }]), { ...web('[2001:db8::5]:443/TCP', 10), type: 'ExternalIP' }];
 
 let cluster: TestCluster;
 before(async () => {
@@ -25,7 +25,7 @@ test("services are listed in upstream's layout, one backend a line, the internal
     '                                            2 => 10.0.2.7:53/UDP (terminating)',
     '8    203.0.113.5:443/TCP     LoadBalancer',
     '9    203.0.113.5:443/TCP/i   LoadBalancer   1 => 10.0.1.8:8443/TCP (active)',
-    '10   [2001:db8::5]:443/TCP   LoadBalancer',
+    '10   [2001:db8::5]:443/TCP   ExternalIPs',
     '',
   ]);
   assert.match((await cluster.cirri('service', 'list', '-o', 'wide')).stdout, /^7 .* ClusterIP +kube-system\/kube-dns +1 => /m);
