@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { repositoryRoot } from '../../cluster/root.ts';
 import type { ServiceListing } from '../../model/service-listing.ts';
 import { TestCluster } from './testing.ts';
 
@@ -49,4 +53,13 @@ test('one service is found by name, id and address', async () => {
   const none = await cluster.cirri('service', 'get', 'shop/nope');
   assert.equal(none.status, 1);
   assert.match(none.stderr, /no service shop\/nope/);
+});
+
+test("called by upstream's names it is the same command", () => {
+  for (const name of ['cilium', 'cilium-dbg']) {
+    const path = join(cluster.api.paths.state, name);
+    symlinkSync(join(repositoryRoot, 'cirri'), path);
+    const { stdout, stderr } = spawnSync(path, ['service', 'get', '8', '--help'], { encoding: 'utf8', env: { ...process.env, NO_COLOR: '1' } });
+    assert.match(stdout, /All about the addresses of one service/, stderr);
+  }
 });
