@@ -60,12 +60,12 @@ function registerLb(bpf: Command): void {
       if (!/^\d{1,10}$/.test(id)) throw new CirriError('ERR_FLAG', `"${id}" is no id of a service`, { mend: 'cirri service list shows them' });
       const tables = [...maglevTables(maps, Number(id))];
       if (tables.length === 0) throw new CirriError('ERR_NO_TABLE', `service ${id} has no Maglev table`, { mend: 'cirri service get shows how it chooses' });
-      writeTables(tables, flags);
+      return writeTables(tables, flags);
     }));
 }
 
-function writeTables(tables: Iterable<MaglevTable>, flags: Flags): void {
-  writeRows(tables, { json: isJson(flags), header: 'SVC ID       LOOKUP TABLE', text: row => `${String(row.service).padEnd(13)}[${row.entries.join(' ')}]` });
+function writeTables(tables: Iterable<MaglevTable>, flags: Flags): Promise<void> {
+  return writeRows(tables, { json: isJson(flags), header: 'SVC ID       LOOKUP TABLE', text: row => `${String(row.service).padEnd(13)}[${row.entries.join(' ')}]` });
 }
 
 function registerConnections(bpf: Command): void {
@@ -76,7 +76,7 @@ function registerConnections(bpf: Command): void {
     .action((_: string, flags: Flags & ConnectionFilter & { timeDiff?: boolean }) => withMaps(flags, maps => {
       const now = monotonicNs();
       const rows = mapped(maps.open('conntrack').entries(), ([key, entry]) => keep(conntrackLine(key, entry, now), flags));
-      writeRows(rows, { json: isJson(flags), text: row => conntrackText(row, flags.timeDiff === true) });
+      return writeRows(rows, { json: isJson(flags), text: row => conntrackText(row, flags.timeDiff === true) });
     }));
   filtered(listing(ct, 'top', 'Who holds most entries of the connection table.'))
     .option('--by <what>', talkersBy.join(', '), 'source')
@@ -92,7 +92,7 @@ function registerConnections(bpf: Command): void {
   filtered(listing(nat, 'list', 'Mappings, two of each connection.'))
     .action((flags: Flags & ConnectionFilter) => withMaps(flags, maps => {
       const now = monotonicNs();
-      writeRows(mapped(maps.open('nat').entries(), ([key, entry]) => keep(natLine(key, entry, now), flags)), { json: isJson(flags), text: natText });
+      return writeRows(mapped(maps.open('nat').entries(), ([key, entry]) => keep(natLine(key, entry, now), flags)), { json: isJson(flags), text: natText });
     }));
   filtered(onNode(nat.command('flush').description('Forgets mappings: connections that use them break.')))
     .action((flags: Flags & ConnectionFilter) => withMaps(flags, maps => {
@@ -107,7 +107,7 @@ async function top(flags: Flags & ConnectionFilter & { by: string; count: string
   const count = Number(flags.count);
   if (!Number.isInteger(count) || count < 1) throw new CirriError('ERR_FLAG', `--count must be a number, not "${flags.count}"`);
   const names = by === 'pod' ? await podNames(flags.node) : new Map<number, string>();
-  withMaps(flags, maps => {
+  await withMaps(flags, maps => {
     const now = monotonicNs();
     const frontends = maps.open('serviceAddresses');
     const talkers = new Talkers(by, (kind, id) => {
@@ -190,13 +190,13 @@ function isJson({ output }: Flags): boolean {
   return output === 'json';
 }
 
-function withMaps(flags: Flags & ConnectionFilter, run: (maps: KernelMaps) => void): void {
+async function withMaps(flags: Flags & ConnectionFilter, run: (maps: KernelMaps) => void | Promise<void>): Promise<void> {
   const { ip } = flags;
   if (ip !== undefined && !isAddr(ip)) throw new CirriError('ERR_FLAG', `--ip "${ip}" is no address`);
   const context = openContext();
   context.client.close();
   using maps = new KernelMaps(context, flags.node);
-  run(maps);
+  await run(maps);
 }
 
 function keep<L extends Parameters<typeof isWanted>[0]>(row: L, { protocol, ip, port }: ConnectionFilter): L | undefined {
