@@ -198,7 +198,7 @@ class RowMaker {
     };
   }
 
-  /** As the cluster's default it is for clients outside: those inside keep their socket's backend anyway, and a table is 64 KB. */
+  /** As the cluster's default it is for clients outside: those inside keep their socket's backend anyway, and a table is 128 KB. */
   #usesMaglev({ type, hostOnly }: Frontend, traits: ServiceTraits, { defaults }: FrontendContext): boolean {
     if (traits.algorithm !== undefined) return traits.algorithm === 'maglev';
     return defaults.algorithm === 'maglev' && !hostOnly && (type !== 'ClusterIP' || defaults.externalClusterIP);

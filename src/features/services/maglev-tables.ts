@@ -1,6 +1,7 @@
 import { objectInfo } from '../../ebpf/bpf.ts';
 import { BpfMap } from '../../ebpf/map.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
+import { mapShared } from '../../sys/file.ts';
 import { attempt } from './target.ts';
 import type { MaglevTables, ServiceTable } from './target.ts';
 
@@ -95,7 +96,11 @@ export class KernelMaglevTables implements MaglevTables {
   #make(signature: string, table: Uint32Array): TableMap {
     const map = BpfMap.create({ ...this.#outer.spec.inner!, name: signature, maxEntries: table.length });
     try {
-      map.updateBatch(Array.from(table, (backend, entry) => [entry, backend] as const));
+      // Entries of an array are 8 bytes apart, whatever their size.
+      const memory = mapShared({ fd: map.fd, length: table.length * 8, writable: true, what: 'a Maglev table' });
+      const entries = new Uint32Array(memory.buffer);
+      table.forEach((backend, entry) => { entries[2 * entry] = backend; });
+      memory.unmap();
     } catch (error) {
       map.close();
       throw error;
