@@ -162,6 +162,22 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
     }
   });
 
+  test('A27 datagrams that fill the client\'s MTU arrive', async t => {
+    await world.backends(t, 'full', ['node2']);
+    const service = await world.service(t, 'full', { type: 'NodePort', selector: { app: 'full' } });
+    for (const node of nodes) for (const [family, bytes] of [[4, 1472], [6, 1452]] as const) {
+      await world.expect('outside', { to: world.nodeAddress(node, family), port: nodePort(service, 'UDP'), protocol: 'UDP', bytes }, answer => answer.outcome === 'answered' && answer.bytes === bytes, 'full');
+    }
+  });
+
+  test('A27 a request of many full segments arrives', async t => {
+    await world.backends(t, 'large', ['node2']);
+    const service = await world.service(t, 'large', { type: 'NodePort', selector: { app: 'large' } });
+    for (const node of nodes) for (const family of families) {
+      await world.expect('outside', { to: world.nodeAddress(node, family), port: nodePort(service), path: `/${'x'.repeat(12_000)}` }, 'answered', 'large');
+    }
+  });
+
   test('A27 fragments between pods find their service', async t => {
     await world.backends(t, 'pieces', ['node1', 'node2']);
     const service = await world.service(t, 'pieces', { selector: { app: 'pieces' } });
