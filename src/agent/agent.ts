@@ -1,6 +1,7 @@
 import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
+import { mapSizes } from '../datapath/sizes.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -83,7 +84,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   requireFeatures();
   const netlink = Netlink.open();
   const devices = ensureNodeDevices(netlink, node, record.routing);
-  const opened = openNodeMaps(nodePaths.maps);
+  const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
     config: kernelConfig(record, node, devices),
@@ -202,22 +203,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const services = startServices({
     onApplied: () => onApplied(),
     services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
-    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects,
-    mayServe: (address, { metadata }) => serviceInputs.external.refusalOf(`${metadata.namespace ?? ''}/${metadata.name}`, address),
+    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects, external: serviceInputs.external,
     maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
     nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
-    onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
+    onFailed: (row, error) => trouble.onService(row, error),
+    onTroubles: (key, troubles) => trouble.onServiceKey(key, 'ServiceNotServed', troubles.join('; ')),
     onGone: backends => sockets.gone(backends),
   });
   startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
-  const served = serviceInputs.external.table.changes();
-  void derive({
-    name: 'served external addresses', inputs: [serviceInputs.external.table],
-    step: () => {
-      const { changed, deleted } = served.take();
-      services.refresh([...changed.map(row => row.key), ...deleted]);
-    },
-  }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
