@@ -59,7 +59,8 @@ test('load balancer addresses and external IPs are rows, but not those of a bala
 
 test('what others serve, and what has no frontends, has no rows', () => {
   assert.deepEqual(frontends(service({ clusterIP: 'None', clusterIPs: ['None'] })), []);
-  assert.deepEqual(frontends(service({ type: 'ExternalName' })), []);
+  assert.deepEqual(frontends(service({ clusterIP: 'None', clusterIPs: ['None'], externalIPs: ['198.51.100.7'] })), [], 'a headless service has names only');
+  assert.deepEqual(frontends(service({ type: 'ExternalName', externalIPs: ['198.51.100.7'] })), []);
   for (const label of ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless']) assert.deepEqual(frontends(service({}, { labels: { [label]: '' } })), []);
 });
 
