@@ -124,7 +124,7 @@ function portOf({ ports }: SliceInput, name: string, protocol: string): number |
 
 /** Sorted by key. While an endpoint moves between slices it stands in both; the better word counts. */
 function unique(rows: BackendRow[]): readonly BackendRow[] {
-  if (rows.length < 2) return rows;
+  if (rows.every((row, i) => i === 0 || rows[i - 1]!.key < row.key)) return rows;
   rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : goodness[b.state] - goodness[a.state]));
   return rows.some((row, i) => i > 0 && row.key === rows[i - 1]!.key) ? rows.filter((row, i) => i === 0 || row.key !== rows[i - 1]!.key) : rows;
 }

@@ -118,9 +118,10 @@ export class SlotTable {
     this.#budget.used.service_addresses++;
   }
 
-  didSlot({ frontend }: RowPlan, [{ slot }, { backend }]: SlotEntry): void {
+  didSlot({ frontend }: RowPlan, entry: SlotEntry): void {
+    const { slot } = entry[0];
     if (frontend.slots[slot] === undefined) this.#budget.used.service_slots++;
-    frontend.slots[slot] = backend;
+    frontend.slots[slot] = entry[1].backend;
   }
 
   didTable({ frontend, table }: RowPlan): void {
@@ -280,10 +281,10 @@ export class SlotTable {
       services: value ? 0 : 1,
       service_addresses: frontend.hasAddress ? 0 : 1,
       backends: countFrom(writes, before, write => write.backend.value === undefined),
-      service_slots: countFrom(slotWrites, 0, ([{ slot }]) => slots[slot] === undefined),
+      service_slots: countFrom(slotWrites, 0, entry => slots[entry[0].slot] === undefined),
       maglev: table && frontend.table === '' ? 1 : 0,
       service_members: stickers.length,
-      service_sources: countFrom(sources, 0, ([key]) => !frontend.sources?.has(sourceText(key))),
+      service_sources: countFrom(sources, 0, entry => !frontend.sources?.has(sourceText(entry[0]))),
     });
     const isWaiting = writes.length > before || members.some(m => m.value === undefined);
     if (refusal) for (const write of writes.splice(before)) write.backend.plan = 0;

@@ -86,6 +86,8 @@ export function startServices(options: ServicesOptions): Services {
   const nodes = options.nodes ?? new Table<Node>('nodes', objectKey);
   const derivation = new ServiceDerivation(inputs, () => context.current, options.onTroubles);
   const step = () => {
+    // Without labels, services of other zones and nodes would be made of what is this node's.
+    if (!nodes.synced) return;
     if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refreshAll();
     derivation.step();
   };
