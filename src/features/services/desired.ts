@@ -60,7 +60,8 @@ export class ServiceDerivation {
 
   /** Brings the rows up to date with what changed since the last step. */
   step(): void {
-    const synced = this.inputs.every(table => table.synced);
+    // A service whose slices have not been listed yet has no backends: written over what an earlier agent put there, that would be an outage.
+    if (!this.inputs.every(table => table.synced)) return;
     const context = this.#context();
     const touched: Touched = { rows: new Map(), contested: new Set() };
     for (const key of this.#changedServices()) this.#refreshService(key, context, touched);
@@ -68,7 +69,7 @@ export class ServiceDerivation {
     this.#refreshLocal('r', this.#changes.redirects, this.inputs[3], redirectRow, touched);
     this.#isStale = false;
     this.#publish(touched);
-    if (synced) this.#producer.synced();
+    this.#producer.synced();
   }
 
   /** Makes the next step look at everything. */
