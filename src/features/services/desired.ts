@@ -77,6 +77,14 @@ export class ServiceDerivation {
     this.#isStale = true;
   }
 
+  /** The service that has a frontend; behind a local redirect the one that it stands in for. A pod's host port is no service. */
+  serviceAt(frontend: string): { readonly namespace: string; readonly name: string } | undefined {
+    const row = this.table.get(rowKey(frontend, scope.external));
+    if (!row || (row.type !== 'HostPort' && row.type !== 'LocalRedirect')) return row;
+    const askers = this.#askersOf(frontend).filter(asker => !/^[hr] /.test(asker)).sort();
+    return askers.map(asker => this.#rowOf(asker, frontend)).find(other => other !== undefined);
+  }
+
   /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
   hasEndpoint(serviceKey: string, address: string): boolean {
     return this.#slices.get(serviceKey).some(slice => slice.endpoints?.some(e => e.addresses.includes(address) && stateOf(e) !== undefined) ?? false);
@@ -166,9 +174,8 @@ export class ServiceDerivation {
 
   /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
   #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
-    const known = this.#askers.get(frontend);
-    const askers = typeof known === 'string' ? [known] : [...(known ?? none)];
-    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
+    const askers = this.#askersOf(frontend);
+    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#rowOf(asker, key));
     const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
     const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));
     const isExempt = ((rowOf(winner, external)?.flags ?? 0) & rowFlag.redirectExempt) !== 0;
@@ -177,6 +184,15 @@ export class ServiceDerivation {
       [internal, rowOf(winner, internal)],
       [rowKey(frontend, scope.original), isExempt ? original(rowOf(next, internal) ?? rowOf(next, external)) : undefined],
     ];
+  }
+
+  #askersOf(frontend: string): readonly string[] {
+    const known = this.#askers.get(frontend);
+    return typeof known === 'string' ? [known] : [...(known ?? none)];
+  }
+
+  #rowOf(asker: string, key: string): ServiceRow | undefined {
+    return this.#asked.get(asker)?.rows.find(row => row.key === key);
   }
 }
 

@@ -121,8 +121,8 @@ export function startServices(options: ServicesOptions): Services {
     },
     byAddress: (ip, port, protocol) => {
       if (!isAddr(ip)) return undefined;
-      const row = derivation.table.get(endpointText(parseAddr(ip), port, protocol));
-      return row && { namespace: row.namespace, name: row.name };
+      const service = derivation.serviceAt(endpointText(parseAddr(ip), port, protocol));
+      return service && { namespace: service.namespace, name: service.name };
     },
     list: () => [...derivation.table.rows()].map(row => listing(row, target.idOf(row.key))).sort(byName),
     idOf: key => target.idOf(key),
