@@ -6,5 +6,6 @@
 #include "host.bpf.c"
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
+#include "sockmap.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -14,9 +14,11 @@ import {
   type FragmentKey, fragmentKeyCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
+  type JoinedSocket, joinedSocketCodec,
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
+  type NamespaceOwner, namespaceOwnerCodec,
   type NatEntry, natEntryCodec,
   type NatKey, natKeyCodec,
   type PolicyClass, policyClassCodec,
@@ -35,6 +37,7 @@ import {
   type ServiceSlotKey, serviceSlotKeyCodec,
   type ServiceSourceKey, serviceSourceKeyCodec,
   type ShadowKey, shadowKeyCodec,
+  type SocketPair, socketPairCodec,
   type SocketService, socketServiceCodec,
   type SocketServiceKey, socketServiceKeyCodec,
 } from './structs.ts';
@@ -79,6 +82,16 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
 };
 
+const joinedSockets: MapSpec<SocketPair, bigint> = {
+  name: 'joined_sockets', type: 18, maxEntries: 131072, flags: 0,
+  key: socketPairCodec, value: u64Codec, perCpu: false, layoutHash: 'a0fb1a48',
+};
+
+const joinedState: MapSpec<SocketPair, JoinedSocket> = {
+  name: 'joined_state', type: 1, maxEntries: 131072, flags: 1,
+  key: socketPairCodec, value: joinedSocketCodec, perCpu: false, layoutHash: 'd91ceaa2',
+};
+
 const lostEvents: MapSpec<number, bigint> = {
   name: 'lost_events', type: 6, maxEntries: 2, flags: 0,
   key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
@@ -95,9 +108,19 @@ const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {
   key: masqueradeExclusionKeyCodec, value: u32Codec, perCpu: false, layoutHash: '163584e3',
 };
 
+const messagePrograms: MapSpec<number, number> = {
+  name: 'message_programs', type: 3, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '5ad797e8',
+};
+
 const metrics: MapSpec<MetricKey, Metric> = {
   name: 'metrics', type: 6, maxEntries: 1024, flags: 0,
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
+};
+
+const namespaceOwners: MapSpec<bigint, NamespaceOwner> = {
+  name: 'namespace_owners', type: 1, maxEntries: 65536, flags: 1,
+  key: u64Codec, value: namespaceOwnerCodec, perCpu: false, layoutHash: 'c0d07e50',
 };
 
 const nat: MapSpec<NatKey, NatEntry> = {
@@ -174,10 +197,14 @@ export const maps = {
   flowEvents,
   fragments,
   ipcache,
+  joinedSockets,
+  joinedState,
   lostEvents,
   maglev,
   masqueradeExclusions,
+  messagePrograms,
   metrics,
+  namespaceOwners,
   nat,
   policyClasses,
   policyVerdicts,

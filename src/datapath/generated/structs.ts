@@ -405,6 +405,24 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
+/** struct joined_socket, 16 bytes */
+export interface JoinedSocket {
+  readonly address: bigint;
+  readonly cookie: bigint;
+}
+
+export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.address, true);
+    view.setBigUint64(at + 8, value.cookie, true);
+  },
+  (view, at) => ({
+    address: view.getBigUint64(at, true),
+    cookie: view.getBigUint64(at + 8, true),
+  }),
+);
+
 /** struct masquerade_exclusion_key, 20 bytes */
 export interface MasqueradeExclusionKey {
   readonly prefixBits: number;
@@ -457,6 +475,21 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   (view, at) => ({
     reason: view.getUint8(at),
     direction: view.getUint8(at + 1),
+  }),
+);
+
+/** struct namespace_owner, 4 bytes */
+export interface NamespaceOwner {
+  readonly endpoint: number;
+}
+
+export const namespaceOwnerCodec: Codec<NamespaceOwner> = defineCodec<NamespaceOwner>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.endpoint, true);
+  },
+  (view, at) => ({
+    endpoint: view.getUint32(at, true),
   }),
 );
 
@@ -866,6 +899,30 @@ export const shadowKeyCodec: Codec<ShadowKey> = defineCodec<ShadowKey>(
     protocol: view.getUint8(at + 14),
     direction: view.getUint8(at + 15),
     verdict: view.getUint8(at + 16),
+  }),
+);
+
+/** struct socket_pair, 36 bytes */
+export interface SocketPair {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+export const socketPairCodec: Codec<SocketPair> = defineCodec<SocketPair>(
+  36,
+  (view, at, value) => {
+    writeBytes(view, at, value.local, 16);
+    writeBytes(view, at + 16, value.remote, 16);
+    view.setUint16(at + 32, value.localPort, false);
+    view.setUint16(at + 34, value.remotePort, false);
+  },
+  (view, at) => ({
+    local: readBytes(view, at, 16),
+    remote: readBytes(view, at + 16, 16),
+    localPort: view.getUint16(at + 32, false),
+    remotePort: view.getUint16(at + 34, false),
   }),
 );
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* TCP between two sockets of this node: joined when established, and messages that need not pass through the stack. */
+#include "sockmap.h"
+
+#define SOCKOPS_DONE 1
+
+/* Is the local end what its address says, and may it talk? */
+static __always_inline bool owner_is(const struct endpoint *endpoint, __u64 namespace)
+{
+	const struct namespace_owner *owner = bpf_map_lookup_elem(&namespace_owners, &namespace);
+
+	return owner && endpoint && owner->endpoint == endpoint->id && endpoint->flags & ENDPOINT_READY;
+}
+
+/*
+ * Both ends here, and the connection is known as one between these very ends. A service that packets are rewritten for is not: the two
+ * sockets know different addresses.
+ */
+static __always_inline bool may_join(struct bpf_sock_ops *ops, const struct socket_pair *pair)
+{
+	const struct endpoint *local = endpoint_find(&pair->local);
+	const struct endpoint *remote = endpoint_find(&pair->remote);
+	const struct conntrack_entry *entry;
+	struct conntrack_key key;
+
+	if (!local || !remote || local->id == remote->id || !owner_is(local, bpf_get_netns_cookie(ops)))
+		return false;
+	socket_conntrack_key(pair, &key);
+	entry = bpf_map_lookup_elem(&conntrack, &key);
+	return entry && !entry->service;
+}
+
+static __always_inline int join(struct bpf_sock_ops *ops, struct tcp_sock *socket)
+{
+	struct joined_socket state = { .address = (__u64)socket };
+	struct socket_pair pair;
+
+	socket_pair_of(socket, &pair);
+	if (!may_join(ops, &pair))
+		return SOCKOPS_DONE;
+	state.cookie = bpf_get_socket_cookie(ops);
+	/* Without its state a socket is not written to, so that comes first; and it must be deleted, so the call for that before. */
+	if (bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG) ||
+	    bpf_map_update_elem(&joined_state, &pair, &state, BPF_ANY))
+		return SOCKOPS_DONE;
+	if (bpf_sock_hash_update(ops, &joined_sockets, &pair, BPF_ANY))
+		bpf_map_delete_elem(&joined_state, &pair);
+	return SOCKOPS_DONE;
+}
+
+static __always_inline int part(struct bpf_sock_ops *ops, struct tcp_sock *socket)
+{
+	const struct joined_socket *state;
+	struct socket_pair pair;
+
+	socket_pair_of(socket, &pair);
+	state = bpf_map_lookup_elem(&joined_state, &pair);
+	/* A new connection may have taken the ports already. */
+	if (state && state->cookie == bpf_get_socket_cookie(ops))
+		bpf_map_delete_elem(&joined_state, &pair);
+	return SOCKOPS_DONE;
+}
+
+/* Every TCP socket of the node's cgroup that is established, and the end of those that were joined. */
+SEC("sockops")
+int sockmap_sockops(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sock = ops->sk;
+	struct tcp_sock *socket;
+
+	if (ops->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+	    (ops->op != BPF_SOCK_OPS_STATE_CB || ops->args[1] != BPF_TCP_CLOSE))
+		return SOCKOPS_DONE;
+	if (!sock)
+		return SOCKOPS_DONE;
+	socket = bpf_skc_to_tcp_sock(sock);
+	if (!socket)
+		return SOCKOPS_DONE;
+	return ops->op == BPF_SOCK_OPS_STATE_CB ? part(ops, socket) : join(ops, socket);
+}
+
+/* The receiving socket, for reading; NULL when it is gone. */
+static __always_inline struct tcp_sock *receiver_find(const struct socket_pair *pair)
+{
+	const struct joined_socket *state = bpf_map_lookup_elem(&joined_state, pair);
+	struct tcp_sock *receiver;
+
+	if (!state)
+		return NULL;
+	receiver = bpf_rdonly_cast((void *)state->address, bpf_core_type_id_kernel(struct tcp_sock));
+	return (__u64)socket_common(receiver)->skc_cookie.counter == state->cookie ? receiver : NULL;
+}
+
+/* A message of a joined socket: into the other's queue, or into the stack. Never refused here: what is denied is the packets' business. */
+SEC("sk_msg")
+int sockmap_message(struct sk_msg_md *message)
+{
+	struct bpf_sock *sock = message->sk;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct tcp_sock *sender, *receiver;
+	struct socket_pair pair, other;
+	struct conntrack_entry *entry;
+	struct conntrack_key key;
+	bool local_is_low;
+
+	if (!sock)
+		return SK_PASS;
+	sender = bpf_skc_to_tcp_sock(sock);
+	if (!sender)
+		return SK_PASS;
+	socket_pair_of(sender, &pair);
+	socket_pair_reverse(&pair, &other);
+	local_is_low = socket_conntrack_key(&pair, &key);
+	entry = bpf_map_lookup_elem(&conntrack, &key);
+	if (!connection_is_settled(entry, now))
+		return SK_PASS;
+	receiver = receiver_find(&other);
+	if (!receiver || !receiver_is_caught_up(sender, receiver) || !receiver_has_room(receiver, message->size) ||
+	    !receiver_reads(receiver) || receiver_is_stuck(receiver) ||
+	    !ends_are_plain(sender, receiver))
+		return SK_PASS;
+	if (bpf_msg_redirect_hash(message, &joined_sockets, &other, BPF_F_INGRESS) != SK_PASS)
+		return SK_PASS;
+	conntrack_touch_message(entry, conntrack_is_reply(entry, local_is_low), message->size, now);
+	return SK_PASS;
+}
+
+/* What joined sockets carry for their whole life; see message_programs. */
+SEC("sk_msg")
+int sockmap_gate(struct sk_msg_md *message)
+{
+	bpf_tail_call(message, &message_programs, 0);
+	return SK_PASS;
+}
