@@ -11,6 +11,8 @@ import { AddressSources } from '../features/addresses/sources.ts';
 import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EndpointRow } from '../features/endpoints/layout.ts';
+import { clusterGrounds, nodeOwners } from '../features/external-addresses/claims.ts';
+import { ExternalAddressDerivation } from '../features/external-addresses/derive.ts';
 import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
@@ -189,6 +191,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
+  const external = new ExternalAddressDerivation(clusterGrounds(record), objects => nodeOwners(record, objects), { services: inputs.services.table, pools: inputs.loadBalancerPools.table, nodes: inputs.nodes.table });
   const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
@@ -205,6 +208,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // Loops: each marks and does its work in its own time.
   const loops = [
+    derive({ name: 'external addresses', inputs: Object.values(external.inputs), step: () => external.step() }, { log, signal }),
     policyStatus.run(),
     regenerateLoop({
       regenerator, signal, log,
@@ -239,7 +243,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, external, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

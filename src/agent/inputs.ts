@@ -13,6 +13,8 @@ export interface Inputs {
   readonly nodes: Reflector<Node>;
   readonly services: Reflector<Service>;
   readonly endpointSlices: Reflector<EndpointSlice>;
+  readonly loadBalancerPools: Reflector<KubeObject>;
+  readonly localRedirectPolicies: Reflector<KubeObject>;
   readonly networkPolicies: Reflector<KubeObject>;
   readonly ciliumNetworkPolicies: Reflector<KubeObject>;
   readonly ciliumClusterwideNetworkPolicies: Reflector<KubeObject>;
@@ -36,6 +38,8 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
     nodes: all<Node>(resources.nodes),
     services: all<Service>(resources.services, { keep: keepService }),
     endpointSlices: all<EndpointSlice>(resources.endpointSlices, { keep: keepSlice }),
+    loadBalancerPools: all(resources.ciliumLoadBalancerIpPools, { keep: withoutStatus }),
+    localRedirectPolicies: policies(resources.ciliumLocalRedirectPolicies),
     networkPolicies: all(resources.networkPolicies),
     ciliumNetworkPolicies: policies(resources.ciliumNetworkPolicies),
     ciliumClusterwideNetworkPolicies: policies(resources.ciliumClusterwideNetworkPolicies),
@@ -74,7 +78,21 @@ export function keepOwnStatus(object: KubeObject, nodeName: string): KubeObject 
 
 /** Of ten thousand services and slices the agent holds what it reads, not what others wrote into them. */
 function keepService(object: KubeObject): KubeObject {
-  return { ...typeOf(object), metadata: keepMetadata(object), spec: object.spec };
+  const { loadBalancer, conditions } = (object as unknown as Service).status ?? {};
+  const { creationTimestamp, annotations } = object.metadata;
+  // Which conditions there are says whether the operator gave the addresses; what they say is for people.
+  const types = conditions?.map(({ type, status }) => ({ type, status }));
+  return {
+    ...typeOf(object),
+    metadata: { ...keepMetadata(object), ...(creationTimestamp === undefined ? {} : { creationTimestamp }), ...(annotations === undefined ? {} : { annotations }) },
+    spec: object.spec,
+    ...(loadBalancer?.ingress ? { status: { loadBalancer, ...(types ? { conditions: types } : {}) } } : {}),
+  };
+}
+
+/** The counts in a pool's status change with every service. */
+function withoutStatus({ status: _, ...rest }: KubeObject): KubeObject {
+  return rest as KubeObject;
 }
 
 function keepSlice(object: KubeObject): KubeObject {

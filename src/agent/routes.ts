@@ -24,6 +24,7 @@ import type { Enforcement } from './enforcement.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import { answered, type Routes } from './server.ts';
+import type { ExternalAddressDerivation } from '../features/external-addresses/derive.ts';
 import type { Services } from '../features/services/start.ts';
 
 /** All that the routes show. They only read. */
@@ -41,6 +42,7 @@ export interface AgentParts {
   readonly policies: PolicyInputs;
   readonly enforcement: Enforcement;
   readonly services: Services;
+  readonly external: ExternalAddressDerivation;
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
@@ -75,6 +77,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
+    '/v1/external-addresses': () => [...parts.external.table.rows()],
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(kernelReports(parts)),

@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { KubeClient } from '../kube/client.ts';
-import { instanceFromEnv } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { startControllers } from '../operator/start.ts';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
@@ -58,7 +58,7 @@ function startTicks(): string {
 
 function readRecord(path: string): ClusterRecord {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ClusterRecord;
+    return parseRecord(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw new CirriError('ERR_RECORD', `reading the cluster record ${path}`, { cause, mend: 'make a cluster first: cirri up' });
   }

@@ -14,6 +14,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['up', { summary: 'start a cluster on this machine, or repair the one that is there', load: () => import('./commands/up.ts') }],
   ['down', { summary: 'remove the cluster and everything it made', load: () => import('./commands/down.ts') }],
   ['status', { summary: 'how the cluster is', load: () => import('./commands/status.ts') }],
+  ['config', { summary: "a cluster's settings: view, set", load: () => import('./commands/config.ts') }],
   ['kubeconfig', { summary: 'path of the kubeconfig', load: () => import('./commands/kubeconfig.ts') }],
   ['apply', { summary: 'create or change objects from files', load: () => import('./commands/apply.ts') }],
   ['get', { summary: 'show objects', load: () => import('./commands/get.ts') }],

@@ -1,4 +1,4 @@
-import type { NodeRecord } from '../model/cluster.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import type { Netlink } from '../sys/netlink.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
@@ -63,9 +63,13 @@ export function remoteNodeRoutes(self: NodeRecord, other: NodeRecord, devices: N
     : { destination: parsePrefix(destination), index: devices.overlayIndex, source: parseAddr(source), scopeLink: true, replace: true });
 }
 
-/** What the node's own programs send to a service address that does not exist is refused here and does not leave the machine. */
-export function serviceRangeRoutes(record: { readonly serviceCidr4: string; readonly serviceCidr6: string }): Parameters<Netlink['routeAdd']>[0][] {
-  return [record.serviceCidr4, record.serviceCidr6].map(cidr => ({ destination: parsePrefix(cidr), type: 'unreachable', replace: true }));
+/**
+ * What the node's own programs send to a service address that does not exist is refused here and does not leave the machine. The
+ * same for load balancer addresses: a router sends them all here, and a node that sent one back would send it round for ever.
+ */
+export function serviceRangeRoutes(record: Pick<ClusterRecord, 'serviceCidr4' | 'serviceCidr6' | 'loadBalancerCidr4' | 'loadBalancerCidr6'>): Parameters<Netlink['routeAdd']>[0][] {
+  const ranges = [record.serviceCidr4, record.serviceCidr6, record.loadBalancerCidr4, record.loadBalancerCidr6];
+  return ranges.map(cidr => ({ destination: parsePrefix(cidr), type: 'unreachable', replace: true }));
 }
 
 function ignoreExists(run: () => void): void {

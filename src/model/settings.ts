@@ -48,6 +48,17 @@ export interface Settings {
   };
 }
 
+/** Whole settings from what an older record has: what it does not know is as by default. */
+export function withDefaults<T>(known: unknown, defaults: T): T {
+  if (known === undefined || known === null) return defaults;
+  if (typeof defaults !== 'object' || defaults === null || Array.isArray(defaults)) return known as T;
+  return Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, withDefaults((known as Record<string, unknown>)[name], value as unknown)])) as T;
+}
+
+/** Source ports of the node's own connections (net.ipv4.ip_local_port_range), and those that masquerading takes: node ports lie outside of both. */
+export const localPorts = [10_000, 29_999] as const;
+export const masqueradePorts = [32_768, 65_535] as const;
+
 export const defaultSettings: Settings = {
   loadBalancer: { mode: 'snat', algorithm: 'random', acceleration: 'disabled', serviceNoBackendResponse: 'reject' },
   maglev: { tableSize: 16381, hashSeed: 'JLfvgnHc2kaSUFaI' },

@@ -43,6 +43,7 @@ export class Cluster {
   readonly serviceAccounts: Collection<KubeObject>;
   readonly configMaps: Collection<KubeObject>;
   readonly secrets: Collection<KubeObject>;
+  readonly loadBalancerPools: Collection<KubeObject>;
   readonly all: readonly Collection<KubeObject>[];
 
   /** By the uid of the controlling owner; pods of nobody under `orphans NAMESPACE`. */
@@ -74,6 +75,7 @@ export class Cluster {
     this.serviceAccounts = collect(resources.serviceAccounts);
     this.configMaps = collect(resources.configMaps);
     this.secrets = collect(resources.secrets);
+    this.loadBalancerPools = collect(resources.ciliumLoadBalancerIpPools);
     this.all = all;
     this.podsByOwner = new TableIndex(this.pods.table, ownerKey);
     this.podsByNamespace = new TableIndex(this.pods.table, pod => [pod.metadata.namespace ?? '']);

@@ -13,6 +13,7 @@ import { runNodes } from './controllers/nodes.ts';
 import { runPodGarbage } from './controllers/pod-garbage.ts';
 import { runReplicaSets } from './controllers/replicasets.ts';
 import { runScheduler } from './controllers/scheduler.ts';
+import { runServiceAddresses } from './controllers/service-addresses.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { runStatefulSets } from './controllers/statefulsets.ts';
 
@@ -45,6 +46,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runJobs(context);
   runScheduler(context);
   runEndpoints(context);
+  runServiceAddresses(context);
   runPodGarbage(context);
   runGarbage(context);
   startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });

@@ -219,6 +219,11 @@ export class Datapath {
     return this.#object.program(program).testRun({ data, repeat }).durationNs;
   }
 
+  /** For a program of the measurements that calls it. */
+  programFd(program: ProgramName): number {
+    return this.#object.program(program).fd;
+  }
+
   dropCounts(): Map<number, bigint> {
     const counts = new Map<number, bigint>();
     for (const [key, rows] of this.maps.metrics.entriesPerCpu()) {

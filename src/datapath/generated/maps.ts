@@ -185,7 +185,7 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
-  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: 'f10bda9e',
+  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
 };
 
 export const maps = {

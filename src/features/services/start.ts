@@ -1,6 +1,7 @@
 import type { EndpointSlice, Service } from '../../kube/types.ts';
 import { endpointText } from '../../lb/frontends.ts';
 import type { ServiceRow } from '../../lb/frontends.ts';
+import type { ServiceListing } from '../../model/service-listing.ts';
 import { isAddr, parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
 import { derive } from '../../table/derive.ts';
@@ -28,17 +29,6 @@ export interface Services {
   byAddress(ip: string, port: number, protocol: 'TCP' | 'UDP' | 'SCTP'): { readonly namespace: string; readonly name: string } | undefined;
   /** Rows as people and JSON read them, by name. */
   list(): ServiceListing[];
-}
-
-export interface ServiceListing {
-  readonly id: number | undefined;
-  readonly namespace: string;
-  readonly name: string;
-  readonly portName: string;
-  readonly type: string;
-  readonly frontend: string;
-  readonly affinityTimeout: number;
-  readonly backends: readonly { readonly address: string; readonly state: string; readonly nodeName: string }[];
 }
 
 /**
