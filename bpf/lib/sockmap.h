@@ -14,7 +14,7 @@
 #define RCV_SHUTDOWN 1
 #define O_NONBLOCK   04000
 
-extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 /* A socket, by how it sees its connection. */
 struct socket_pair {

@@ -50,6 +50,7 @@ import { agentRoutes, policyReports } from './routes.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { startServices } from '../features/services/start.ts';
+import { startSockmap } from '../features/sockmap/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -81,7 +82,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const opened = openNodeMaps(nodePaths.maps);
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
-    config: kernelConfig(record, node, devices),
+    config: kernelConfig(record, node, devices), sockmap: record.settings.sockmap.enabled,
   });
   const cgroupPath = createCgroup(`${record.instance}/${node.name}`);
   using cgroup = openCgroup(cgroupPath);
@@ -182,6 +183,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   manager.adopt();
   regenerator.run();
   for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
+  const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
   programs.detach(programs.leftovers);
   removePins(opened.stale);
   for (const other of record.nodes) {
@@ -243,7 +245,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, external, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({ record, node, startedAt, devices, programs, sockmap, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, external, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -345,7 +347,6 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     audit: record.audit ? 1 : 0,
     socketHostOnly: settings.socketLB.hostNamespaceOnly ? 1 : 0,
     noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
-    sockmap: 0,
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
     nodePortMin: settings.nodePort.range[0],

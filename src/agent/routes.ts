@@ -34,6 +34,7 @@ export interface AgentParts {
   readonly startedAt: string;
   readonly devices: NodeDevices;
   readonly programs: Programs;
+  readonly sockmap: FeatureStatus;
   readonly opened: OpenedMaps;
   readonly inputs: Inputs;
   readonly identities: Table<Identity>;
@@ -170,11 +171,12 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
   return reasons;
 }
 
-function features({ record, devices }: AgentParts): FeatureStatus[] {
+function features({ record, devices, sockmap }: AgentParts): FeatureStatus[] {
   return [
     { name: 'Datapath', state: 'on', detail: 'tcx on pods, uplink and overlay; pod to pod by bpf_redirect_peer' },
     { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
     { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
+    sockmap,
     { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
     { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
     { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },

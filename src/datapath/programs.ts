@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink } from '../ebpf/link.ts';
-import { BpfObject, type BpfProgram } from '../ebpf/object.ts';
+import { BpfObject, type BpfProgram, ProgramLoadError } from '../ebpf/object.ts';
 import type { NodeMaps } from './maps.ts';
 
 /** One program where it belongs. The pin's name says it: a restarted agent finds its links by these names. */
@@ -18,16 +18,30 @@ const attachType = {
   connect4: 10, connect6: 11, post_bind4: 12, post_bind6: 13, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20,
   getpeername4: 29, getpeername6: 30,
 } as const;
+const SOCK_OPS = 3;
+
+/** Programs that the datapath can do without. */
+const sockmapPrograms: readonly string[] = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'];
 
 export class Programs {
   readonly #object: BpfObject;
   readonly #linkDirectory: string;
   readonly #attached = new Map<string, { readonly attachment: Attachment; readonly link: BpfLink }>();
 
-  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string }) {
+  /** Why the sockmap programs are not there although they were asked for: what the kernel said. */
+  readonly missing: string | undefined;
+
+  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string; readonly sockmap?: boolean }) {
     mkdirSync(options.linkDirectory, { recursive: true });
     this.#linkDirectory = options.linkDirectory;
-    this.#object = BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps });
+    const load = (skip: readonly string[]) => BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps, skip });
+    try {
+      this.#object = load(options.sockmap ? [] : sockmapPrograms);
+    } catch (error) {
+      if (!(error instanceof ProgramLoadError && error.program !== undefined && sockmapPrograms.includes(error.program))) throw error;
+      this.missing = error.message;
+      this.#object = load(sockmapPrograms);
+    }
   }
 
   get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {
@@ -106,6 +120,11 @@ export function nodeAttachments(devices: { readonly uplinkIndex: number; readonl
     ...overlay,
     ...sockets,
   ];
+}
+
+/** Sockets that may be joined with each other, when their connection is established. */
+export function sockmapAttachment(cgroup: { readonly fd: number; readonly path: string }): Attachment {
+  return { program: 'sockmap_sockops', pin: 'sock-ops', where: `${cgroup.path} sockops (cgroup)`, hook: { kind: 'cgroup', fd: cgroup.fd, attachType: SOCK_OPS } };
 }
 
 export function podAttachments(endpoint: { readonly id: number; readonly ifindex: number; readonly hostInterface: string }): Attachment[] {

@@ -61,7 +61,7 @@ export class SockmapRig {
       path: objectPath, maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
       config: {
         nodeIp4: parseAddr('172.30.0.11'), nodeIp6: parseAddr('fdc1::11'), routerIp4: parseAddr(ROUTER[0]), routerIp6: parseAddr(ROUTER[1]), uplinkIfindex: 1, overlayIfindex: 0,
-        clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMac), masquerade: 1, policyMode: 0, audit: 0, sockmap: 1,
+        clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMac), masquerade: 1, policyMode: 0, audit: 0,
       },
     });
     this.#cgroup = createCgroup(prefix);
