@@ -150,13 +150,12 @@ export class SockmapRig {
     };
   }
 
-  /** What the kernel carried on a pod's device, out of the pod. */
-  framesFrom(pod: RigPod): { readonly packets: number; readonly bytes: number } {
-    const read = (what: string) => Number(run(`ip netns exec ${ns('n')} cat /sys/class/net/v${pod.name}/statistics/rx_${what}`));
-    return { packets: read('packets'), bytes: read('bytes') };
+  /** Packets that the pod's device has carried out of the pod. */
+  packetsFrom(pod: RigPod): number {
+    return Number(run(`ip netns exec ${ns('n')} cat /sys/class/net/v${pod.name}/statistics/rx_packets`));
   }
 
-  /** The entry of the connections to this port. */
+  /** The entries of the connections to this port. */
   connections(port: number): ConntrackEntry[] {
     return [...this.maps.conntrack.entries()].filter(([key]) => key.lowPort === port || key.highPort === port).map(([, entry]) => entry);
   }
