@@ -32,18 +32,21 @@ struct joined_socket {
 };
 
 /* Whose sockets these are: a pod may give itself any address inside its namespace, and must not be taken for the address's owner. */
-struct namespace_owner {
-	__u32 endpoint;
+struct namespace_endpoint {
+	__u64 cookie;		/* of the network namespace */
+	__u32 endpoint;		/* a pod with several devices has several */
+	__u32 pad;
 };
+_Static_assert(sizeof(struct namespace_endpoint) == 16, "namespace_endpoint");
 
-/* The agent writes, sockets read when their connection is established; pods, and the node itself. */
+/* The agent writes, sockets read when their connection is established: pods, and the node itself. A row says yes, whatever its value. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
-	__type(key, __u64);	/* cookie of a network namespace */
-	__type(value, struct namespace_owner);
-} namespace_owners SEC(".maps");
+	__type(key, struct namespace_endpoint);
+	__type(value, __u8);
+} namespace_endpoints SEC(".maps");
 
 /* Sockets whose peers are local too; the kernel takes out those that close. Full: connections stay with the stack. */
 struct {

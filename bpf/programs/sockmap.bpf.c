@@ -5,11 +5,11 @@
 #define SOCKOPS_DONE 1
 
 /* Is the local end what its address says, and may it talk? */
-static __always_inline bool owner_is(const struct endpoint *endpoint, __u64 namespace)
+static __always_inline bool is_owner(const struct endpoint *endpoint, __u64 cookie)
 {
-	const struct namespace_owner *owner = bpf_map_lookup_elem(&namespace_owners, &namespace);
+	struct namespace_endpoint key = { .cookie = cookie, .endpoint = endpoint->id };
 
-	return owner && endpoint && owner->endpoint == endpoint->id && endpoint->flags & ENDPOINT_READY;
+	return endpoint->flags & ENDPOINT_READY && bpf_map_lookup_elem(&namespace_endpoints, &key);
 }
 
 /*
@@ -23,7 +23,7 @@ static __always_inline bool may_join(struct bpf_sock_ops *ops, const struct sock
 	const struct conntrack_entry *entry;
 	struct conntrack_key key;
 
-	if (!local || !remote || local->id == remote->id || !owner_is(local, bpf_get_netns_cookie(ops)))
+	if (!local || !remote || local->id == remote->id || !is_owner(local, bpf_get_netns_cookie(ops)))
 		return false;
 	socket_conntrack_key(pair, &key);
 	entry = bpf_map_lookup_elem(&conntrack, &key);

@@ -82,10 +82,10 @@ export class SockmapRig {
         mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
       });
       for (const set of [ingressSet(pod), 2000 + pod.number]) this.policy(set, 1);
-      this.maps.namespaceOwners.update(this.#cookie(pod.name), { endpoint: endpointId(pod) });
+      this.maps.namespaceEndpoints.update({ cookie: this.#cookie(pod.name), endpoint: endpointId(pod) }, 1);
     }
     for (const own of ROUTER) this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: HOST_ID, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
-    this.maps.namespaceOwners.update(this.#cookie('n'), { endpoint: HOST_ID });
+    this.maps.namespaceEndpoints.update({ cookie: this.#cookie('n'), endpoint: HOST_ID }, 1);
     for (const [everything, identity] of [['0.0.0.0/0', 9], ['::/0', 10]] as const) {
       const { addr, bits } = parsePrefix(everything);
       this.maps.ipcache.update({ prefixBits: bits, addr }, { identity, policyIdentity: 0, flags: 0, tunnel: new Uint8Array(16) });

@@ -1,5 +1,5 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
-import { emptyCodec, u32Codec, u64Codec } from '../../ebpf/codec.ts';
+import { emptyCodec, u32Codec, u64Codec, u8Codec } from '../../ebpf/codec.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
 import {
   type Affinity, affinityCodec,
@@ -18,7 +18,7 @@ import {
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
-  type NamespaceOwner, namespaceOwnerCodec,
+  type NamespaceEndpoint, namespaceEndpointCodec,
   type NatEntry, natEntryCodec,
   type NatKey, natKeyCodec,
   type PolicyClass, policyClassCodec,
@@ -118,9 +118,9 @@ const metrics: MapSpec<MetricKey, Metric> = {
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
 };
 
-const namespaceOwners: MapSpec<bigint, NamespaceOwner> = {
-  name: 'namespace_owners', type: 1, maxEntries: 65536, flags: 1,
-  key: u64Codec, value: namespaceOwnerCodec, perCpu: false, layoutHash: 'c0d07e50',
+const namespaceEndpoints: MapSpec<NamespaceEndpoint, number> = {
+  name: 'namespace_endpoints', type: 1, maxEntries: 65536, flags: 1,
+  key: namespaceEndpointCodec, value: u8Codec, perCpu: false, layoutHash: '854b6e1d',
 };
 
 const nat: MapSpec<NatKey, NatEntry> = {
@@ -204,7 +204,7 @@ export const maps = {
   masqueradeExclusions,
   messagePrograms,
   metrics,
-  namespaceOwners,
+  namespaceEndpoints,
   nat,
   policyClasses,
   policyVerdicts,

@@ -478,18 +478,22 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   }),
 );
 
-/** struct namespace_owner, 4 bytes */
-export interface NamespaceOwner {
+/** struct namespace_endpoint, 16 bytes */
+export interface NamespaceEndpoint {
+  readonly cookie: bigint;
   readonly endpoint: number;
 }
 
-export const namespaceOwnerCodec: Codec<NamespaceOwner> = defineCodec<NamespaceOwner>(
-  4,
+export const namespaceEndpointCodec: Codec<NamespaceEndpoint> = defineCodec<NamespaceEndpoint>(
+  16,
   (view, at, value) => {
-    view.setUint32(at, value.endpoint, true);
+    view.setBigUint64(at, value.cookie, true);
+    view.setUint32(at + 8, value.endpoint, true);
+    zero(view, at + 12, 4);
   },
   (view, at) => ({
-    endpoint: view.getUint32(at, true),
+    cookie: view.getBigUint64(at, true),
+    endpoint: view.getUint32(at + 8, true),
   }),
 );
 

@@ -18,7 +18,7 @@ export interface SockmapOptions {
 
 export interface SockmapDependencies {
   readonly programs: Programs;
-  readonly maps: Pick<NodeMaps, 'joinedSockets' | 'messagePrograms' | 'namespaceOwners'>;
+  readonly maps: Pick<NodeMaps, 'joinedSockets' | 'messagePrograms' | 'namespaceEndpoints'>;
   readonly endpoints: Table<Endpoint>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -41,9 +41,9 @@ export function startSockmap(options: SockmapOptions, dependencies: SockmapDepen
     log.warn('this kernel cannot connect sockets of one node with each other; their traffic goes by the stack', { reason: missing });
     return { name, state: 'degraded', detail: `sockmap.enabled is set, and this kernel cannot: ${missing}` };
   }
-  const owners = new NamespaceOwners(options.host, dependencies);
-  owners.sweep();
-  void derive({ name: 'namespaces of endpoints', inputs: [dependencies.endpoints], step: () => owners.bring() }, dependencies);
+  const namespaces = new NamespaceEndpoints(options.host, dependencies);
+  namespaces.sweep();
+  void derive({ name: 'namespaces of endpoints', inputs: [dependencies.endpoints], step: () => namespaces.bring() }, dependencies);
   // The program in its slot before sockets are joined for it; without it they would go by the stack, which is no harm either.
   maps.messagePrograms.update(SLOT, programs.program('sockmap_message').fd);
   attachMessageProgram(maps.joinedSockets, programs.program('sockmap_gate'));
@@ -55,38 +55,40 @@ export function startSockmap(options: SockmapOptions, dependencies: SockmapDepen
  * Whose socket it is, says the namespace: a pod can give itself any address inside. Until its row is there, a pod's sockets are not
  * joined. Each namespace is entered once.
  */
-class NamespaceOwners {
-  readonly #map: NodeMaps['namespaceOwners'];
+class NamespaceEndpoints {
+  readonly #map: NodeMaps['namespaceEndpoints'];
   readonly #endpoints: Table<Endpoint>;
-  readonly #host: bigint;
-  readonly #cookies = new Map<number, bigint>();
+  /** By endpoint id; the node itself among them. */
+  readonly #cookies: Map<number, bigint>;
+  readonly #host: number;
 
   constructor(host: SockmapOptions['host'], { maps, endpoints }: SockmapDependencies) {
-    this.#map = maps.namespaceOwners;
+    this.#map = maps.namespaceEndpoints;
     this.#endpoints = endpoints;
-    this.#host = host.cookie;
-    this.#map.update(host.cookie, { endpoint: host.endpoint });
+    this.#host = host.endpoint;
+    this.#cookies = new Map([[host.endpoint, host.cookie]]);
+    this.#map.update({ cookie: host.cookie, endpoint: host.endpoint }, 1);
   }
 
   /** What an earlier agent left of pods that are gone. Once, when the endpoints have been taken over. */
   sweep(): void {
     this.bring();
-    const known = new Set([this.#host, ...this.#cookies.values()]);
-    this.#map.deleteBatch([...this.#map.entries()].map(([cookie]) => cookie).filter(cookie => !known.has(cookie)));
+    const gone = [...this.#map.entries()].map(([key]) => key).filter(key => this.#cookies.get(key.endpoint) !== key.cookie);
+    this.#map.deleteBatch(gone);
   }
 
   bring(): void {
     const here = new Map([...this.#endpoints.rows()].map(endpoint => [endpoint.id, endpoint]));
-    for (const [id, cookie] of this.#cookies) {
-      if (here.has(id)) continue;
-      this.#map.delete(cookie);
-      this.#cookies.delete(id);
+    for (const [endpoint, cookie] of this.#cookies) {
+      if (endpoint === this.#host || here.has(endpoint)) continue;
+      this.#map.delete({ cookie, endpoint });
+      this.#cookies.delete(endpoint);
     }
     for (const { id, netns } of here.values()) {
       if (this.#cookies.has(id)) continue;
       const cookie = cookieOf(netns);
       if (cookie === undefined) continue;
-      this.#map.update(cookie, { endpoint: id });
+      this.#map.update({ cookie, endpoint: id }, 1);
       this.#cookies.set(id, cookie);
     }
   }
