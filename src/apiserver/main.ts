@@ -27,7 +27,7 @@ try {
 async function main(): Promise<void> {
   const { paths } = instanceFromEnv(process.env);
   const record = readRecord(paths.clusterJson);
-  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
+  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: (object, old) => validatePolicyObject(object, record.clusterName, old), log });
   const pidFile = `${paths.run}/apiserver.pid`;
   writePrivate(pidFile, `${process.pid} ${startTicks()}\n`);
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });

@@ -30,7 +30,7 @@ export class TestServer implements AsyncDisposable {
   server!: ApiServer;
   readonly #validate: SemanticValidation;
 
-  constructor(validate: SemanticValidation = object => validatePolicyObject(object, 'default')) {
+  constructor(validate: SemanticValidation = (object, old) => validatePolicyObject(object, 'default', old)) {
     this.paths = statePaths('apitest', mkdtempSync(join(tmpdir(), 'cirri-api-')));
     this.#validate = validate;
   }

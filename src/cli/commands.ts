@@ -26,6 +26,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['monitor', { summary: 'observe -f', load: () => import('./commands/monitor.ts') }],
   ['endpoint', { summary: 'pods as the datapath knows them', load: () => import('./commands/endpoint.ts') }],
   ['service', { summary: 'services as the datapath knows them', load: () => import('./commands/service.ts') }],
+  ['bpf', { summary: "the kernel's maps: lb, ct, nat, ipcache, endpoint, metrics, ipmasq", load: () => import('./commands/bpf.ts') }],
   ['identity', { summary: 'identities and their labels', load: () => import('./commands/identity.ts') }],
   ['policy', { summary: 'what policies do: get, evaluate, explain, matrix, diff, test, lint, verify, stats, shadow', load: () => import('./commands/policy.ts') }],
   ['conformance', { summary: 'run conformance cases through the policy engine, or between real pods', load: () => import('./commands/conformance.ts') }],

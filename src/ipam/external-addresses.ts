@@ -44,7 +44,7 @@ export interface ExternalGrounds {
 }
 
 /** Never a service's, whoever asks: RFC 6890's special ranges that mean this host, this link, everybody or nobody. */
-const special: readonly { readonly what: string; readonly prefix: Prefix }[] = [
+export const specialRanges: readonly { readonly what: string; readonly prefix: Prefix }[] = [
   ['this network', '0.0.0.0/8'], ['loopback', '127.0.0.0/8'], ['link-local', '169.254.0.0/16'], ['multicast', '224.0.0.0/4'], ['reserved', '240.0.0.0/4'],
   ['unspecified', '::/128'], ['loopback', '::1/128'], ['link-local', 'fe80::/10'], ['multicast', 'ff00::/8'],
 ].map(([what, text]) => ({ what: what!, prefix: parsePrefix(text!) }));
@@ -137,7 +137,7 @@ export class ExternalAddresses {
     const addr = parseAddr(text);
     const address = formatAddr(addr);
     const elsewhere = 'name an address of a CiliumLoadBalancerIPPool, or make the service of type LoadBalancer to be given one';
-    const reserved = special.find(({ prefix }) => prefixHas(prefix, addr));
+    const reserved = specialRanges.find(({ prefix }) => prefixHas(prefix, addr));
     if (reserved) return refuse('ReservedAddress', `${address} is ${reserved.what} (${formatPrefix(reserved.prefix)})`, elsewhere);
     const cluster = this.#grounds.clusterRanges.find(({ prefix }) => prefixHas(prefix, addr));
     if (cluster) return refuse('ClusterAddress', `${address} lies in ${cluster.what} of the cluster (${formatPrefix(cluster.prefix)})`, elsewhere);

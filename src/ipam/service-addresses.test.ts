@@ -139,14 +139,14 @@ test('blocks that cannot be read give nothing and are named', () => {
 });
 
 test('whatever is asked, released and restarted: nobody shares who may not, and a restart moves nobody', () => {
-  const any = fc.record({
+  const services = fc.record({
     name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), namespace: fc.constantFrom('n', 'm'),
     families: fc.constantFrom<AddressRequest['families']>(['IPv4'], ['IPv4', 'IPv6'], ['IPv6']),
     wanted: fc.constantFrom<string[]>([], [], [], ['192.0.2.1'], ['192.0.2.2', '2001:db8::11'], ['203.0.113.1']),
     sharingKey: fc.constantFrom(undefined, undefined, 'k', 'l'), shareWith: fc.constantFrom<string[]>([], ['*'], ['n'], ['m']),
     ports: fc.subarray(['80/TCP', '443/TCP', '53/UDP'], { minLength: 1 }), externalTrafficPolicy: fc.constantFrom('Cluster', 'Local'),
   });
-  const step = fc.oneof({ weight: 5, arbitrary: any.map(service => ({ service })) }, { weight: 2, arbitrary: any.map(({ name, namespace }) => ({ gone: `${namespace}/${name}` })) }, { weight: 1, arbitrary: fc.constant('restart' as const) });
+  const step = fc.oneof({ weight: 5, arbitrary: services.map(service => ({ service })) }, { weight: 2, arbitrary: services.map(({ name, namespace }) => ({ gone: `${namespace}/${name}` })) }, { weight: 1, arbitrary: fc.constant('restart' as const) });
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), steps => {
     let a = allocator(dual);
     const asked = new Map<string, AddressRequest>();

@@ -7,10 +7,12 @@ export interface ServiceListing {
   readonly portName: string;
   /** ClusterIP, NodePort, ExternalIP, LoadBalancer, HostPort, LocalRedirect. */
   readonly type: string;
-  /** `10.96.0.10:53/UDP`, `[fd00::a]:53/UDP`; with `/i` at the end what clients inside get, where clients outside get something else. */
+  /** `10.96.0.10:53/UDP`, `[fd00::a]:53/UDP`; with `/i` at the end what clients inside get, where clients outside get something else; with `/o` what a local redirect stands in for. */
   readonly frontend: string;
   /** Seconds; 0 is none. */
   readonly affinityTimeout: number;
+  /** routable, twoScopes, sourceRanges, sourceDeny, silent, dsr, nat46x64, hostOnly, redirectExempt: as bpf/lib/service.h has them. */
+  readonly flags?: readonly string[];
   /** Entries of its Maglev table; 0 or absent: a random choice. */
   readonly maglev?: number;
   /** Prefixes that may come from outside, or, with `sourceDeny`, may not. */

@@ -32,6 +32,8 @@ export interface Settings {
   readonly bpf: {
     /** ClusterIPs answer clients outside too. */
     readonly lbExternalClusterIP: boolean;
+    /** loadBalancerSourceRanges hold at all addresses of a service, not only at its load balancer's. */
+    readonly lbSourceRangeAllTypes: boolean;
     readonly lbMapMax: number;
     readonly ctMax: number;
     readonly natMax: number;
@@ -65,7 +67,7 @@ export const defaultSettings: Settings = {
   nodePort: { range: [30000, 32767], addresses: [] },
   socketLB: { hostNamespaceOnly: false },
   sockmap: { enabled: false },
-  bpf: { lbExternalClusterIP: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
+  bpf: { lbExternalClusterIP: false, lbSourceRangeAllTypes: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

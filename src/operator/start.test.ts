@@ -180,6 +180,23 @@ test('a service gets addresses, slices that follow its pods, and the older Endpo
   await waitFor('nothing', () => slices().length === 0 && !w.api.get('endpoints', 'default/web'));
 });
 
+test('a pod that is older than its service leaves it with its label', async () => {
+  await using w = await world();
+  // Nobody's: the pod that a controller would make in its place would bring the service back to mind.
+  const bare = (labels: Record<string, string>) => w.api.put('pods', {
+    apiVersion: 'v1', kind: 'Pod', metadata: { name: 'bare', namespace: 'default', labels }, spec: { nodeName: 'n1', containers: [{ name: 'c' }] },
+    status: { phase: 'Running', podIP: '10.244.1.77', podIPs: [{ ip: '10.244.1.77' }], conditions: [{ type: 'Ready', status: 'True' }] },
+  });
+  bare({ app: 'web' });
+  await waitFor('accounts, so that the controllers have begun', () => w.api.get('serviceaccounts', 'default/default'));
+  w.api.put('services', { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'default' }, spec: { selector: { app: 'web' }, clusterIP: '10.96.7.8', clusterIPs: ['10.96.7.8'], ipFamilies: ['IPv4'], ports: [{ port: 80 }] } });
+  const serving = () => w.api.all<EndpointSlice>('endpointslices').filter(s => s.metadata.labels?.['kubernetes.io/service-name'] === 'web').flatMap(s => s.endpoints ?? []).map(e => e.targetRef?.name);
+  await waitFor('it serves', () => serving().includes('bare'));
+  await waitFor('the older form too, which comes last', () => (w.api.get('endpoints', 'default/web')?.['subsets'] as unknown[] | undefined)?.length === 1);
+  bare({});
+  await waitFor('it serves no more', () => !serving().includes('bare'));
+});
+
 test('the service kubernetes leads to the API, and every namespace has its account and CA', async () => {
   await using w = await world();
   await waitFor('kubernetes', () => w.api.get('endpointslices', 'default/kubernetes') && w.api.get('endpoints', 'default/kubernetes'));

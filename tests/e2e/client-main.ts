@@ -14,6 +14,7 @@ const sockets = new Map<number, UdpEnd>();
 class Connection {
   readonly #socket: net.Socket;
   #received = Buffer.alloc(0);
+  #head = '';
   #bytes = 0;
   #settle: ((answer: Answer) => void) | undefined;
   #broken: Outcome | undefined;
@@ -54,11 +55,12 @@ class Connection {
     this.#received = Buffer.concat([this.#received, chunk]);
     const end = this.#received.indexOf('\r\n\r\n');
     if (end < 0) return;
-    const length = Number(/content-length: (\d+)/i.exec(this.#received.toString('latin1', 0, end))?.[1] ?? 0);
+    this.#head = this.#received.toString('latin1', 0, end);
+    const length = Number(/content-length: (\d+)/i.exec(this.#head)?.[1] ?? 0);
     if (this.#received.length < end + 4 + length) return;
     const body = this.#received.toString('utf8', end + 4, end + 4 + length);
     this.#received = this.#received.subarray(end + 4 + length);
-    this.#settle?.({ outcome: 'answered', bytes: length, remote: this.#socket.remoteAddress?.replace(/^::ffff:/, '') ?? '', ownPort: this.#socket.localPort ?? 0, ...(body.startsWith('{') && { served: JSON.parse(body) as Served }) });
+    this.#settle?.({ outcome: 'answered', status: Number(/^HTTP\/1\.\d (\d+)/.exec(this.#head)?.[1] ?? 0), bytes: length, remote: this.#socket.remoteAddress?.replace(/^::ffff:/, '') ?? '', ownPort: this.#socket.localPort ?? 0, ...servedOf(body) });
   }
 
   #break(outcome: Outcome): void {
@@ -71,7 +73,8 @@ class Connection {
 class UdpEnd {
   readonly #socket: dgram.Socket;
   readonly #order: Datagrams;
-  readonly #ready: Promise<void>;
+  /** What connect(2) said: the socket hooks refuse there. */
+  readonly #ready: Promise<Outcome | undefined>;
   #settle: ((answer: Answer) => void) | undefined;
 
   constructor(order: Datagrams) {
@@ -79,18 +82,19 @@ class UdpEnd {
     this.#socket = dgram.createSocket(order.to.includes(':') ? 'udp6' : 'udp4');
     this.#socket.on('message', (bytes, peer) => {
       const line = bytes.subarray(0, Math.max(0, bytes.indexOf('\n'))).toString('utf8');
-      this.#settle?.({ outcome: 'answered', bytes: bytes.length - line.length - 1, remote: peer.address, remotePort: peer.port, ownPort: this.#socket.address().port, ...(line.startsWith('{') && { served: JSON.parse(line) as Served }) });
+      this.#settle?.({ outcome: 'answered', bytes: bytes.length - line.length - 1, remote: peer.address, remotePort: peer.port, ownPort: this.#socket.address().port, ...servedOf(line) });
     });
     this.#socket.on('error', (error: NodeJS.ErrnoException) => this.#settle?.({ outcome: outcomeOf(error.code) }));
     this.#ready = new Promise(resolve => {
       const { from, ownPort, connected, to, port } = order;
-      const bound = () => (connected ? this.#socket.connect(port, to, () => resolve()) : resolve());
+      const bound = () => (connected ? this.#socket.connect(port, to, (error?: Error) => resolve(error && outcomeOf((error as NodeJS.ErrnoException).code))) : resolve(undefined));
       this.#socket.bind({ ...(from !== undefined && { address: from }), port: ownPort ?? 0 }, bound);
     });
   }
 
   async exchange(timeoutMs: number): Promise<Answer> {
-    await this.#ready;
+    const refused = await this.#ready;
+    if (refused !== undefined) return { outcome: refused, ms: 0 };
     const { to, port, connected, bytes = 16 } = this.#order;
     const payload = Buffer.alloc(bytes, 'c');
     return new Promise(resolve => {
@@ -112,6 +116,11 @@ class UdpEnd {
   close(): void {
     this.#socket.close();
   }
+}
+
+/** The echo server's own object; what others answer is none. */
+function servedOf(text: string): { served?: Served } {
+  return text.startsWith('{"pod"') ? { served: JSON.parse(text) as Served } : {};
 }
 
 function outcomeOf(code: string | undefined): Outcome {

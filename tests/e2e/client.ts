@@ -21,6 +21,8 @@ export interface Served {
 export interface Answer {
   readonly outcome: Outcome;
   readonly served?: Served;
+  /** Of HTTP. */
+  readonly status?: number;
   /** The far end as this socket sees it (getpeername, or the datagram's source). */
   readonly remote?: string;
   readonly remotePort?: number;
@@ -77,6 +79,7 @@ export class Client {
   readonly #pending = new Map<number, { readonly resolve: (answer: never) => void; readonly reject: (error: Error) => void }>();
   #nextId = 1;
   #complaint = '';
+  #dead: Error | undefined;
 
   constructor(origin: Origin) {
     this.label = origin.label;
@@ -95,7 +98,8 @@ export class Client {
       else waiting?.resolve(answer);
     });
     this.#child.on('close', code => {
-      for (const { reject } of this.#pending.values()) reject(new Error(`the client in ${this.label} ended (${code}): ${this.#complaint}`));
+      this.#dead = new Error(`the client in ${this.label} ended (${code}): ${this.#complaint}`);
+      for (const { reject } of this.#pending.values()) reject(this.#dead);
       this.#pending.clear();
     });
   }
@@ -125,6 +129,7 @@ export class Client {
   #order<T>(op: Order['op'], fields: object): Promise<T> {
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
+      if (this.#dead) return reject(this.#dead);
       this.#pending.set(id, { resolve: resolve as (answer: never) => void, reject });
       this.#child.stdin!.write(`${JSON.stringify({ id, op, ...fields })}\n`);
     });

@@ -34,10 +34,10 @@ export class OutsideNetwork {
     this.sendTo(record.nodes[0]!.name);
   }
 
-  /** The router's way to external and load balancer addresses is this node from now on. */
-  sendTo(node: string): void {
+  /** The router's way to these addresses, else to all external and load balancer addresses of the tests, is this node from now on. */
+  sendTo(node: string, ranges: readonly string[] = [...external.ranges4, ...external.ranges6]): void {
     const { underlay4, underlay6 } = this.#record.nodes.find(one => one.name === node)!;
-    for (const range of [...external.ranges4, ...external.ranges6]) ipIn(this.router.netns, 'route', 'replace', range, 'via', range.includes(':') ? underlay6 : underlay4);
+    for (const range of ranges) ipIn(this.router.netns, 'route', 'replace', range, 'via', range.includes(':') ? underlay6 : underlay4);
   }
 
   get #router4(): string {
@@ -82,7 +82,7 @@ export const outside = {
 
 /** What the router sends to a node: pools of load balancer addresses, and externalIPs. */
 export const external = {
-  pool4: '203.0.113.0/25', pool6: '2001:db8:1b::/120',
+  pool4: '203.0.113.0/25', pool6: '2001:db8:1b::/120', lb4: '203.0.113.10', lb6: '2001:db8:1b::10',
   ip4: '198.51.100.7', ip6: '2001:db8:e::7',
   ranges4: ['203.0.113.0/24', '198.51.100.0/24'], ranges6: ['2001:db8:1b::/64', '2001:db8:e::/64'],
 } as const;

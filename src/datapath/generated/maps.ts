@@ -26,6 +26,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
+  type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -75,6 +76,11 @@ const flowEvents: MapSpec<undefined, undefined> = {
 const fragments: MapSpec<FragmentKey, Fragment> = {
   name: 'fragments', type: 9, maxEntries: 8192, flags: 0,
   key: fragmentKeyCodec, value: fragmentCodec, perCpu: false, layoutHash: 'de198636',
+};
+
+const hostBackends: MapSpec<number, number> = {
+  name: 'host_backends', type: 2, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
@@ -143,6 +149,11 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
+const reportBudgets: MapSpec<number, ReportBudget> = {
+  name: 'report_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: reportBudgetCodec, perCpu: true, layoutHash: '9d991511',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -196,6 +207,7 @@ export const maps = {
   endpoints,
   flowEvents,
   fragments,
+  hostBackends,
   ipcache,
   joinedSockets,
   joinedState,
@@ -209,6 +221,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
+  reportBudgets,
   ruleStats,
   runtime,
   serviceAddresses,

@@ -669,6 +669,24 @@ export const redirectExemptKeyCodec: Codec<RedirectExemptKey> = defineCodec<Redi
   }),
 );
 
+/** struct report_budget, 16 bytes */
+export interface ReportBudget {
+  readonly second: bigint;
+  readonly reports: bigint;
+}
+
+export const reportBudgetCodec: Codec<ReportBudget> = defineCodec<ReportBudget>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.second, true);
+    view.setBigUint64(at + 8, value.reports, true);
+  },
+  (view, at) => ({
+    second: view.getBigUint64(at, true),
+    reports: view.getBigUint64(at + 8, true),
+  }),
+);
+
 /** struct rule_stat, 32 bytes */
 export interface RuleStat {
   readonly packets: bigint;

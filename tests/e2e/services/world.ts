@@ -12,6 +12,7 @@ import { Client, type Answer, type Held, type Report } from '../client.ts';
 import { eventually, TestCluster } from '../cluster.ts';
 import { OutsideNetwork } from '../outside.ts';
 
+export type { Answer } from '../client.ts';
 export type Wish = Parameters<Client['request']>[0];
 export type Protocol = 'TCP' | 'UDP';
 export const protocols: readonly Protocol[] = ['TCP', 'UDP'];
