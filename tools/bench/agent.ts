@@ -68,7 +68,8 @@ identities.upsert(...worldIdentities());
 const inputs = {
   services: input<Service>('services'), endpointSlices: input<EndpointSlice>('endpointslices'), ciliumNetworkPolicies: input<KubeObject>('ciliumnetworkpolicies'),
   networkPolicies: input<KubeObject>('networkpolicies'), ciliumClusterwideNetworkPolicies: input<KubeObject>('ciliumclusterwidenetworkpolicies'),
-  ciliumCidrGroups: input<KubeObject>('ciliumcidrgroups'), ciliumEndpoints: input<KubeObject>('ciliumendpoints'),
+  adminNetworkPolicies: input<KubeObject>('adminnetworkpolicies'), baselineAdminNetworkPolicies: input<KubeObject>('baselineadminnetworkpolicies'), clusterNetworkPolicies: input<KubeObject>('clusternetworkpolicies'),
+  nodes: input<KubeObject>('nodes'), ciliumCidrGroups: input<KubeObject>('ciliumcidrgroups'), ciliumEndpoints: input<KubeObject>('ciliumendpoints'),
 } as unknown as Inputs;
 inputs.ciliumNetworkPolicies.table.upsert(...worldPolicies());
 const listed = readServices(join(gen, `svc-${count}`));
