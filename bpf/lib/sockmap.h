@@ -25,11 +25,20 @@ struct socket_pair {
 };
 _Static_assert(sizeof(struct socket_pair) == 36, "socket_pair");
 
-/* The socket itself, as a pointer: valid only while what it points to still has the cookie, which no other socket ever gets. */
-struct joined_socket {
+/* A socket, for reading: the address is valid only while what it points to still has the cookie, which no other socket ever gets. */
+struct socket_reference {
 	__u64 address;
 	__u64 cookie;
 };
+
+/* What the sender of a message wants to know: all that can be known beforehand. */
+struct joined_socket {
+	struct socket_reference peer;
+	struct conntrack_key connection;
+	__u8 is_low;		/* this socket is the connection's low end */
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct joined_socket) == 64, "joined_socket");
 
 /* Whose sockets these are: a pod may give itself any address inside its namespace, and must not be taken for the address's owner. */
 struct namespace_endpoint {
@@ -48,22 +57,31 @@ struct {
 	__type(value, __u8);
 } namespace_endpoints SEC(".maps");
 
-/* Sockets whose peers are local too; the kernel takes out those that close. Full: connections stay with the stack. */
+/* Sockets by cookie, whose peers may be local too; the kernel takes out those that close. Full: connections stay with the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 131072);
-	__type(key, struct socket_pair);
+	__type(key, __u64);
 	__type(value, __u64);
-} joined_sockets SEC(".maps");
+} sockets SEC(".maps");
 
-/* The same sockets for reading: programs that see messages may not look into a SOCKHASH. Sockets write and, closing, delete. */
+/* By which the two sockets of a connection find each other, once. Sockets write and, closing, delete. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 131072);
 	__type(key, struct socket_pair);
+	__type(value, struct socket_reference);
+} socket_pairs SEC(".maps");
+
+/* By cookie: sockets that have found their peer. Either writes and, closing, deletes both. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
+	__type(key, __u64);
 	__type(value, struct joined_socket);
-} joined_state SEC(".maps");
+} joined_sockets SEC(".maps");
 
 /*
  * Sockets keep the program that they met when they were joined, for their whole life, with its maps: after an update of the agent they

@@ -9,7 +9,7 @@ import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { attachMessageProgram } from '../../src/ebpf/sockets.ts';
-import { formatAddr, parseAddr, parsePrefix } from '../../src/std/ip.ts';
+import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { netnsCookie, openNetns, withNetns } from '../../src/sys/netns.ts';
 import { type Maps, objectPath } from './harness.ts';
@@ -107,7 +107,7 @@ export class SockmapRig {
       const ifindex = Number(run(`ip netns exec ${ns('n')} cat /sys/class/net/v${pod.name}/ifindex`));
       this.#links.push(withNetns(node.fd, () => BpfLink.attachTcx({ program: this.#object.program(program), ifindex, direction })));
     }
-    attachMessageProgram(this.maps.joinedSockets, this.#object.program('sockmap_gate'));
+    attachMessageProgram(this.maps.sockets, this.#object.program('sockmap_gate'));
     this.on();
     using cgroup = openCgroup(this.#cgroup);
     this.#links.push(BpfLink.attachCgroup({ program: this.#object.program('sockmap_sockops'), cgroupFd: cgroup.fd, attachType: 3 }));
@@ -160,8 +160,9 @@ export class SockmapRig {
     return [...this.maps.conntrack.entries()].filter(([key]) => key.lowPort === port || key.highPort === port).map(([, entry]) => entry);
   }
 
-  joined(): string[] {
-    return [...this.maps.joinedState.entries()].map(([key]) => `${formatAddr(key.local)}:${key.localPort} ${formatAddr(key.remote)}:${key.remotePort}`);
+  /** Rows of sockets that are there. */
+  joined(): number {
+    return [this.maps.socketPairs, this.maps.joinedSockets].reduce((sum, map) => sum + map.count(), 0);
   }
 
   namespace(where: string): string {

@@ -39,6 +39,7 @@ import {
   type ServiceSourceKey, serviceSourceKeyCodec,
   type ShadowKey, shadowKeyCodec,
   type SocketPair, socketPairCodec,
+  type SocketReference, socketReferenceCodec,
   type SocketService, socketServiceCodec,
   type SocketServiceKey, socketServiceKeyCodec,
 } from './structs.ts';
@@ -88,14 +89,9 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
 };
 
-const joinedSockets: MapSpec<SocketPair, bigint> = {
-  name: 'joined_sockets', type: 18, maxEntries: 131072, flags: 0,
-  key: socketPairCodec, value: u64Codec, perCpu: false, layoutHash: 'a0fb1a48',
-};
-
-const joinedState: MapSpec<SocketPair, JoinedSocket> = {
-  name: 'joined_state', type: 1, maxEntries: 131072, flags: 1,
-  key: socketPairCodec, value: joinedSocketCodec, perCpu: false, layoutHash: 'd91ceaa2',
+const joinedSockets: MapSpec<bigint, JoinedSocket> = {
+  name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '5e09467c',
 };
 
 const lostEvents: MapSpec<number, bigint> = {
@@ -194,9 +190,19 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
+const socketPairs: MapSpec<SocketPair, SocketReference> = {
+  name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
+  key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
+};
+
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
   key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
+};
+
+const sockets: MapSpec<bigint, bigint> = {
+  name: 'sockets', type: 18, maxEntries: 131072, flags: 0,
+  key: u64Codec, value: u64Codec, perCpu: false, layoutHash: '2f0a5185',
 };
 
 export const maps = {
@@ -210,7 +216,6 @@ export const maps = {
   hostBackends,
   ipcache,
   joinedSockets,
-  joinedState,
   lostEvents,
   maglev,
   masqueradeExclusions,
@@ -230,5 +235,7 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
+  socketPairs,
   socketServices,
+  sockets,
 } as const;

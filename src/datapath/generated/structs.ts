@@ -405,21 +405,25 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
-/** struct joined_socket, 16 bytes */
+/** struct joined_socket, 64 bytes */
 export interface JoinedSocket {
-  readonly address: bigint;
-  readonly cookie: bigint;
+  readonly peer: SocketReference;
+  readonly connection: ConntrackKey;
+  readonly isLow: number;
 }
 
 export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
-  16,
+  64,
   (view, at, value) => {
-    view.setBigUint64(at, value.address, true);
-    view.setBigUint64(at + 8, value.cookie, true);
+    socketReferenceCodec.write(view, at, value.peer);
+    conntrackKeyCodec.write(view, at + 16, value.connection);
+    view.setUint8(at + 56, value.isLow);
+    zero(view, at + 57, 7);
   },
   (view, at) => ({
-    address: view.getBigUint64(at, true),
-    cookie: view.getBigUint64(at + 8, true),
+    peer: socketReferenceCodec.read(view, at),
+    connection: conntrackKeyCodec.read(view, at + 16),
+    isLow: view.getUint8(at + 56),
   }),
 );
 
@@ -945,6 +949,24 @@ export const socketPairCodec: Codec<SocketPair> = defineCodec<SocketPair>(
     remote: readBytes(view, at + 16, 16),
     localPort: view.getUint16(at + 32, false),
     remotePort: view.getUint16(at + 34, false),
+  }),
+);
+
+/** struct socket_reference, 16 bytes */
+export interface SocketReference {
+  readonly address: bigint;
+  readonly cookie: bigint;
+}
+
+export const socketReferenceCodec: Codec<SocketReference> = defineCodec<SocketReference>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.address, true);
+    view.setBigUint64(at + 8, value.cookie, true);
+  },
+  (view, at) => ({
+    address: view.getBigUint64(at, true),
+    cookie: view.getBigUint64(at + 8, true),
   }),
 );
 

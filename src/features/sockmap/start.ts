@@ -18,7 +18,7 @@ export interface SockmapOptions {
 
 export interface SockmapDependencies {
   readonly programs: Programs;
-  readonly maps: Pick<NodeMaps, 'joinedSockets' | 'messagePrograms' | 'namespaceEndpoints'>;
+  readonly maps: Pick<NodeMaps, 'sockets' | 'messagePrograms' | 'namespaceEndpoints'>;
   readonly endpoints: Table<Endpoint>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -46,9 +46,9 @@ export function startSockmap(options: SockmapOptions, dependencies: SockmapDepen
   void derive({ name: 'namespaces of endpoints', inputs: [dependencies.endpoints], step: () => namespaces.bring() }, dependencies);
   // The program in its slot before sockets are joined for it; without it they would go by the stack, which is no harm either.
   maps.messagePrograms.update(SLOT, programs.program('sockmap_message').fd);
-  attachMessageProgram(maps.joinedSockets, programs.program('sockmap_gate'));
+  attachMessageProgram(maps.sockets, programs.program('sockmap_gate'));
   programs.attach(sockmapAttachment(options.cgroup));
-  return { name, state: 'on', detail: `sockmap for TCP between endpoints of this node, up to ${maps.joinedSockets.spec.maxEntries / 2} connections` };
+  return { name, state: 'on', detail: `sockmap for TCP between endpoints of this node, up to ${maps.sockets.spec.maxEntries / 2} connections` };
 }
 
 /**
