@@ -155,6 +155,11 @@ export class SockmapRig {
     return Number(run(`ip netns exec ${ns('n')} cat /sys/class/net/v${pod.name}/statistics/rx_packets`));
   }
 
+  /** Messages that a pod has sent directly in its connections to a port: their entries count those and packets, the device packets alone. */
+  direct(port: number, from: RigPod, packetsBefore: number): number {
+    return this.connections(port).reduce((sum, entry) => sum + Number(entry.forwardPackets), 0) - (this.packetsFrom(from) - packetsBefore);
+  }
+
   /** The entries of the connections to this port. */
   connections(port: number): ConntrackEntry[] {
     return [...this.maps.conntrack.entries()].filter(([key]) => key.lowPort === port || key.highPort === port).map(([, entry]) => entry);
