@@ -7,5 +7,6 @@
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
 #include "sockmap.bpf.c"
+#include "socket_end.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink } from '../ebpf/link.ts';
-import { BpfObject, type BpfProgram, ProgramLoadError } from '../ebpf/object.ts';
+import { BpfObject, type BpfProgram } from '../ebpf/object.ts';
 import type { NodeMaps } from './maps.ts';
 
 /** One program where it belongs. The pin's name says it: a restarted agent finds its links by these names. */
@@ -19,29 +19,24 @@ const attachType = {
   getpeername4: 29, getpeername6: 30,
 } as const;
 const SOCK_OPS = 3;
+/** TCP from socket to socket: where it is asked for, and the kernel can (bpf_rdonly_cast, Linux 6.2). */
+export const sockmapPrograms = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'] as const;
 
-/** Programs that the datapath can do without. */
-const sockmapPrograms: readonly string[] = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'];
+/** Not every kernel that can run the datapath has what these need (bpf_sock_destroy, Linux 6.5). */
+export const optionalPrograms = ['sock_end_tcp', 'sock_end_udp'] as const;
 
 export class Programs {
   readonly #object: BpfObject;
   readonly #linkDirectory: string;
   readonly #attached = new Map<string, { readonly attachment: Attachment; readonly link: BpfLink }>();
 
-  /** Why the sockmap programs are not there although they were asked for: what the kernel said. */
-  readonly missing: string | undefined;
-
   constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string; readonly sockmap?: boolean }) {
     mkdirSync(options.linkDirectory, { recursive: true });
     this.#linkDirectory = options.linkDirectory;
-    const load = (skip: readonly string[]) => BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps, skip });
-    try {
-      this.#object = load(options.sockmap ? [] : sockmapPrograms);
-    } catch (error) {
-      if (!(error instanceof ProgramLoadError && error.program !== undefined && sockmapPrograms.includes(error.program))) throw error;
-      this.missing = error.message;
-      this.#object = load(sockmapPrograms);
-    }
+    this.#object = BpfObject.load({
+      path: options.objectPath, config: options.config, maps: options.maps,
+      ...(options.sockmap ? { optional: [...optionalPrograms, ...sockmapPrograms] } : { optional: optionalPrograms, skip: sockmapPrograms }),
+    });
   }
 
   get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {
@@ -53,6 +48,11 @@ export class Programs {
   /** Names of the pins of everything attached. */
   get pins(): readonly string[] {
     return [...this.#attached.keys()];
+  }
+
+  /** Why this kernel refused an optional program; undefined when it is there. */
+  refusalOf(name: string): string | undefined {
+    return this.#object.refusalOf(name);
   }
 
   program(name: string): BpfProgram {

@@ -1,6 +1,6 @@
 import type { Endpoint } from '../endpoints/endpoint.ts';
 import type { NodeMaps } from '../../datapath/maps.ts';
-import { sockmapAttachment, type Programs } from '../../datapath/programs.ts';
+import { sockmapAttachment, sockmapPrograms, type Programs } from '../../datapath/programs.ts';
 import { attachMessageProgram } from '../../ebpf/sockets.ts';
 import type { FeatureStatus } from '../../model/status.ts';
 import type { Logger } from '../../std/log.ts';
@@ -34,7 +34,7 @@ const SLOT = 0;
 export function startSockmap(options: SockmapOptions, dependencies: SockmapDependencies): FeatureStatus {
   const { programs, maps, log } = dependencies;
   const name = 'SocketToSocket';
-  const missing = programs.missing;
+  const missing = sockmapPrograms.map(program => programs.refusalOf(program)).find(text => text !== undefined)?.split('\n')[0];
   if (!options.enabled || missing !== undefined) {
     maps.messagePrograms.delete(SLOT);
     if (!options.enabled) return { name, state: 'off', detail: 'TCP between pods of this node passes through their stacks (sockmap.enabled)' };
