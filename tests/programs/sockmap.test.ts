@@ -229,6 +229,44 @@ result = [carry(c, s, b"probe"), carry(s, c, b"healthy")]`, ['direct', 'direct']
   });
 });
 
+describe('connections that come and go', () => {
+  let rig: SockmapRig;
+  let ends: Ends;
+  before(() => {
+    rig = SockmapRig.build();
+    ends = new Ends(rig);
+  });
+  after(async () => {
+    await ends?.close();
+    await rig?.close();
+  });
+
+  test('thousands of short ones at once: every answer is right, and nothing of them stays', async () => {
+    const failures = await ends.run(`
+enter(B); l = socket.socket(socket.AF_INET6); l.bind(('::', 0)); l.listen(1000); port = l.getsockname()[1]; result = []
+def answer(end):
+    try: end.settimeout(20); end.sendall(read(end, 1000)[::-1]); end.close()
+    except Exception as e: result.append(repr(e))
+def accept():
+    while True: threading.Thread(target=answer, args=(l.accept()[0],), daemon=True).start()
+threading.Thread(target=accept, daemon=True).start()
+def ask():
+    enter(A)
+    for i in range(500):
+        try:
+            data = os.urandom(1000); end = socket.create_connection(('${addressesOf(podB)[0]}', port), 20); end.sendall(data)
+            if read(end, 1000) != data[::-1]: result.append('another answer')
+            end.close()
+        except Exception as e: result.append(repr(e))
+askers = [threading.Thread(target=ask) for i in range(6)]
+for one in askers: one.start()
+for one in askers: one.join()`);
+    assert.deepEqual(failures, []);
+    for (let attempt = 0; attempt < 100 && rig.joined() > 0; attempt++) await sleep(20);
+    assert.equal(rig.joined(), 0);
+  });
+});
+
 describe('programs as they are', () => {
   let rig: SockmapRig;
   let commits: NodeJS.Timeout;
