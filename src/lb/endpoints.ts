@@ -118,8 +118,13 @@ function candidatesOf(slices: readonly SliceInput[], wanted: { readonly family: 
 }
 
 function portOf({ ports }: SliceInput, name: string, protocol: string): number | undefined {
-  for (const port of ports ?? []) if ((port.name ?? '') === name && (port.protocol ?? 'TCP') === protocol) return port.port ?? undefined;
+  for (const port of ports ?? []) if ((port.name ?? '') === name && (port.protocol ?? 'TCP') === protocol) return isPort(port.port) ? port.port : undefined;
   return undefined;
+}
+
+/** The maps have 16 bits for it: another number would be another port there. */
+export function isPort(port: unknown): port is number {
+  return Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536;
 }
 
 /** Sorted by key. While an endpoint moves between slices it stands in both; the better word counts. */

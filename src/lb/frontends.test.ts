@@ -196,3 +196,9 @@ test('the order of slices and endpoints does not matter, nor an endpoint that st
     assert.deepEqual(frontends(of, shuffled(groups.map(g => slice(shuffled(g))))), frontends(of, groups.map(g => slice(g))));
   }));
 });
+
+test('what is no port is no frontend, and no backend', () => {
+  assert.deepEqual(frontends(service({ clusterIPs: ['10.96.0.9'], ports: [{ name: 'a', port: 0 }, { name: 'b', port: 65_536 }, { name: 'c', port: 1.5 }] })), []);
+  const [row] = frontends(service(), [{ addressType: 'IPv4', endpoints: [endpoint('10.0.0.1')], ports: [{ name: 'http', port: 70_000 }] }]);
+  assert.deepEqual(row!.backends, []);
+});

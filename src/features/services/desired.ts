@@ -8,6 +8,7 @@ import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
+import { errorText } from '../../std/errors.ts';
 import type { Changes, TableView } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
 import { ranked } from './precedence.ts';
@@ -116,7 +117,7 @@ export class ServiceDerivation {
   #refreshService(key: string, context: FrontendContext, touched: Touched): void {
     const service = this.inputs[0].get(key);
     const before = this.#asked.get(key)?.troubles ?? none;
-    const asked = service ? frontends(service, this.#slices.get(key), context) : nothing;
+    const asked = service ? readable(service, this.#slices.get(key), context) : nothing;
     this.#ask(key, asked, touched);
     if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(key, asked.troubles);
   }
@@ -206,6 +207,15 @@ interface Touched {
   readonly rows: Map<string, ServiceRow | undefined>;
   /** Frontends for which more than one asks, or did before: decided when all have asked. */
   readonly contested: Set<string>;
+}
+
+/** One object that no API server should have let pass must not keep the others from being served. */
+function readable(service: Service, slices: readonly EndpointSlice[], context: FrontendContext): Frontends {
+  try {
+    return frontends(service, slices, context);
+  } catch (error) {
+    return { ...nothing, troubles: [`the service or its endpoint slices cannot be read: ${errorText(error)}`] };
+  }
 }
 
 const none: readonly never[] = [];

@@ -181,3 +181,20 @@ test('flows name the service of an address: behind a redirect the one that it st
   const nameAt = (frontend: string) => derivation.serviceAt(frontend)?.name;
   assert.deepEqual(['10.96.0.9:80/TCP', '10.96.0.10:80/TCP', '169.254.0.9:80/TCP', '127.0.0.1:81/TCP', '10.96.0.11:80/TCP'].map(nameAt), ['web', 'api', undefined, undefined, undefined]);
 });
+
+test('an object that cannot be read is told of, and the other services go on', () => {
+  const junk = fc.oneof(fc.constant(null), fc.constant(undefined), fc.string(), fc.integer(), fc.array(fc.anything({ maxDepth: 1 }), { maxLength: 2 }));
+  const path = fc.constantFrom('ports', 'clusterIPs', 'externalIPs', 'ipFamilies', 'loadBalancerSourceRanges', 'sessionAffinityConfig', 'type');
+  fc.assert(fc.property(path, junk, junk, junk, (field, value, endpoints, ports) => {
+    const inputs = tables();
+    const troubles: string[] = [];
+    const derivation = new ServiceDerivation(inputs, () => context, key => void troubles.push(key));
+    const bad = service('bad', '10.96.0.8');
+    inputs.services.upsert(service('good', '10.96.0.9'), { ...bad, spec: { ...bad.spec, [field]: value } } as Service);
+    inputs.slices.upsert({ ...slice('bad-1', 'bad', ['10.0.0.1']), endpoints, ports } as unknown as EndpointSlice);
+    derivation.step();
+    assert.ok(derivation.table.get('10.96.0.9:80/TCP'));
+    assert.ok(derivation.table.synced);
+    assert.ok(troubles.every(key => key === 'n/bad'));
+  }), { numRuns: 500 });
+});
