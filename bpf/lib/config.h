@@ -53,3 +53,12 @@ static __always_inline void config_host_mac(__u8 *mac)
 	for (int i = 0; i < ETH_ALEN; i++)
 		mac[i] = config.host_mac[i];
 }
+
+static __always_inline bool is_host_mac(const __u8 *mac)
+{
+	__u8 different = 0;
+
+	for (int i = 0; i < ETH_ALEN; i++)
+		different |= mac[i] ^ config.host_mac[i];
+	return !different;
+}
