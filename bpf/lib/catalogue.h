@@ -10,7 +10,7 @@
 #include "nat.h"
 #include "policy.h"
 #include "runtime.h"
-#include "service.h"
+#include "service_choice.h"
 
 struct catalogue {
 	struct flow_event flow_event;
@@ -29,6 +29,7 @@ struct catalogue {
 	enum service_flag service_flag;
 	enum backend_state backend_state;
 	enum affinity_client affinity_client;
+	enum redirect_exempt_kind redirect_exempt_kind;
 	enum nat_direction nat_direction;
 	enum event_type event_type;
 	enum event_flag event_flag;

@@ -2,7 +2,8 @@
 /* Services: address → slots → backend, and the way back. */
 #pragma once
 
-#include "addr.h"
+#include "config.h"
+#include "packet.h"
 
 /*
  * A service whose traffic policies differ has two rows: SCOPE_EXTERNAL is what clients outside of the cluster get, SCOPE_INTERNAL what pods
@@ -11,6 +12,7 @@
 enum service_scope {
 	SCOPE_EXTERNAL = 0,
 	SCOPE_INTERNAL = 1,
+	SCOPE_ORIGINAL = 2,	/* what a local redirect stands in for, for those in `redirect_exempt`; no row: the address itself */
 };
 
 struct service_key {
@@ -81,71 +83,10 @@ struct {
 	__type(value, struct service_slot);
 } service_slots SEC(".maps");
 
-/* The table of one service: entry → backend. All have the size that config says when they are made; `service.maglev` is what counts. */
-struct maglev_table {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-};
-
 struct service_id {
 	__u32 id;
 };
 _Static_assert(sizeof(struct service_id) == 4, "service_id");
-
-/* The agent writes, a whole table at once by replacing it; service steps read. No prealloc: a table is 64 KB, and only those who ask have one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, struct service_id);
-	__array(values, struct maglev_table);
-} maglev SEC(".maps");
-
-/* Who of a service a client may stick to; only for services with affinity. */
-struct service_member_key {
-	__u32 service;
-	__u32 backend;
-};
-_Static_assert(sizeof(struct service_member_key) == 8, "service_member_key");
-
-/* The agent writes, service steps read; as many as a fourth of all slots. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 262144);
-	__type(key, struct service_member_key);
-	__type(value, __u32);
-} service_members SEC(".maps");
-
-enum affinity_client {
-	AFFINITY_ADDRESS = 0,	/* north-south and packet by packet: the client's address */
-	AFFINITY_NETNS = 1,	/* at the socket: the cookie of its network namespace, in the address's first eight bytes */
-};
-
-struct affinity_key {
-	struct addr client;
-	__u32 service;
-	__u32 kind;		/* enum affinity_client */
-};
-_Static_assert(sizeof(struct affinity_key) == 24, "affinity_key");
-
-struct affinity {
-	__u64 last_used_ns;	/* CLOCK_MONOTONIC, coarse */
-	__u32 backend;
-	__u32 pad;
-};
-_Static_assert(sizeof(struct affinity) == 16, "affinity");
-
-/* Service steps write and read; Cilium's default size. LRU: who has not come for long finds a new backend. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct affinity_key);
-	__type(value, struct affinity);
-} affinities SEC(".maps");
 
 struct service_source_key {
 	__u32 prefix_bits;	/* 32 + the prefix's; IPv4 as everywhere 96 + n */
@@ -163,11 +104,16 @@ struct {
 	__type(value, __u32);
 } service_sources SEC(".maps");
 
+enum redirect_exempt_kind {
+	EXEMPT_ENDPOINT = 0,
+	EXEMPT_NETNS = 1,
+};
+
 /* A backend of a local redirect that shall reach what it stands in for: by its namespace at the socket, by its endpoint packet by packet. */
 struct redirect_exempt_key {
 	__u64 who;		/* cookie of a network namespace, or the id of an endpoint */
 	__u32 service;
-	__u32 kind;		/* 0 endpoint, 1 namespace */
+	__u32 kind;		/* enum redirect_exempt_kind */
 };
 _Static_assert(sizeof(struct redirect_exempt_key) == 16, "redirect_exempt_key");
 
@@ -248,9 +194,60 @@ struct {
 
 static __always_inline const struct service *service_find(const struct addr *addr, __be16 port, __u8 protocol)
 {
-	struct service_key key = { .addr = *addr, .port = port, .protocol = protocol };
+	struct service_key key = { .addr = *addr, .port = port, .protocol = protocol, .scope = SCOPE_EXTERNAL };
 
 	return bpf_map_lookup_elem(&services, &key);
+}
+
+static __noinline const struct service *service_find_scope(const struct addr *addr, __be16 port, __u8 protocol, __u8 scope)
+{
+	struct service_key key = { .addr = *addr, .port = port, .protocol = protocol, .scope = scope };
+
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+/*
+ * What a client inside of the cluster gets: pods, nodes, their sockets. The second row is written before the flag that leads there, and
+ * goes after it; whoever comes in between makes do with the first.
+ */
+static __always_inline const struct service *service_find_inside(const struct addr *addr, __be16 port, __u8 protocol)
+{
+	const struct service *service = service_find(addr, port, protocol), *internal;
+
+	if (!service || likely(!(service->flags & SERVICE_TWO_SCOPES)))
+		return service;
+	internal = service_find_scope(addr, port, protocol, SCOPE_INTERNAL);
+	return internal ? internal : service;
+}
+
+/* The service that a packet is for, or NULL. Loopback addresses serve sockets only; who is outside sees only what is meant for outside. */
+static __always_inline const struct service *service_find_for(const struct addr *addr, __be16 port, __u8 protocol, const bool inside)
+{
+	const struct service *service = inside ? service_find_inside(addr, port, protocol) : service_find(addr, port, protocol);
+
+	if (!service || service->flags & SERVICE_HOST_ONLY)
+		return NULL;
+	return inside || service->flags & SERVICE_ROUTABLE ? service : NULL;
+}
+
+/* Source ranges, of clients outside. The deny form turns the list round. */
+static __always_inline bool service_source_allowed(const struct service *service, const struct addr *client)
+{
+	struct service_source_key key = { .prefix_bits = 160, .service = service->id, .addr = *client };
+
+	if (likely(!(service->flags & SERVICE_SOURCE_RANGES)))
+		return true;
+	return !!bpf_map_lookup_elem(&service_sources, &key) != !!(service->flags & SERVICE_SOURCE_DENY);
+}
+
+/* What this client gets instead of the local redirect that it is a backend of; `service` for everybody else, NULL for "leave it alone". */
+static __noinline const struct service *service_original(const struct service *service, const struct service_key *at, __u64 who, __u32 kind)
+{
+	struct redirect_exempt_key key = { .who = who, .service = service->id, .kind = kind };
+
+	if (!bpf_map_lookup_elem(&redirect_exempt, &key))
+		return service;
+	return service_find_scope(&at->addr, at->port, at->protocol, SCOPE_ORIGINAL);
 }
 
 static __always_inline const struct backend *backend_find(__u32 id)
@@ -265,17 +262,4 @@ static __always_inline const struct service_address *service_address_find(__u32 
 	struct service_id key = { .id = service };
 
 	return bpf_map_lookup_elem(&service_addresses, &key);
-}
-
-/* A random slot: O(1), and no state to share. Returns the backend's id; 0 when there is none, or the slot is just being rewritten. */
-static __always_inline __u32 service_pick(const struct service *service)
-{
-	struct service_slot_key key = { .service = service->id };
-	const struct service_slot *slot;
-
-	if (!service->count)
-		return 0;
-	key.slot = bpf_get_prandom_u32() % service->count;
-	slot = bpf_map_lookup_elem(&service_slots, &key);
-	return slot ? slot->backend : 0;
 }

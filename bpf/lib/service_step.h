@@ -3,7 +3,7 @@
 #pragma once
 
 #include "conntrack.h"
-#include "service.h"
+#include "service_choice.h"
 #include "translate.h"
 
 static __always_inline void event_service(struct flow_event *event, __u32 service)
@@ -81,47 +81,69 @@ static __noinline int hairpin_reverse(struct __sk_buff *skb, struct packet *pack
 	return translate(skb, &packet->headers, END_DESTINATION, &addr, packet->destination_port);
 }
 
-/* Sets packet->service when the packet was for a service and now is for a backend. */
-static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
+/*
+ * The backend of this packet's connection: packet->service and packet->backend are set, the packet is as it was. A connection keeps what
+ * it has; a new one gets what service_choose() says, which is noted.
+ */
+static __noinline int service_select(struct packet *packet, const struct service *service)
 {
-	const struct service *service;
-	const struct backend *backend;
-	struct conntrack_entry *entry;
 	struct conntrack_key key;
-	struct addr addr;
-	bool source_is_low;
-	__u32 chosen;
-	int verdict;
+	bool source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_SERVICE, &key);
+	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, &key);
 
-	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
-		return CONTINUE;
-	service = service_find(&packet->destination, packet->destination_port, packet->protocol);
-	if (!service)
-		return CONTINUE;
-	source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_SERVICE, &key);
-	entry = bpf_map_lookup_elem(&conntrack, &key);
 	packet->service = service->id;
-	chosen = service_remembered(packet, service, entry);
-	if (chosen && entry) {
+	packet->backend = service_remembered(packet, service, entry);
+	if (packet->backend && entry) {
 		if (!(packet->flags & PACKET_ICMP_ERROR)) {
 			entry->flags = conntrack_flags_after(&packet->headers, entry->flags, false);
 			entry->expires_ns = service_expiry(packet->protocol, entry->flags);
 			entry->forward_packets++;
 		}
-	} else if (packet->flags & PACKET_ICMP_ERROR) {
-		return -DROP_NO_SERVICE_BACKEND;
-	} else {
-		chosen = service_pick(service);
-		if (!chosen)
-			return -DROP_NO_SERVICE_BACKEND;
-		verdict = service_remember(packet, &key, source_is_low, service->id, chosen);
-		if (verdict != CONTINUE)
-			return verdict;
+		return CONTINUE;
 	}
-	backend = backend_find(chosen);
+	if (packet->flags & PACKET_ICMP_ERROR)
+		return -DROP_NO_SERVICE_BACKEND;
+	packet->backend = service_choose(service, &packet->headers);
+	if (!packet->backend)
+		return -DROP_NO_SERVICE_BACKEND;
+	return service_remember(packet, &key, source_is_low, service->id, packet->backend);
+}
+
+static __always_inline bool protocol_has_services(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/* The service that a pod's packet is for, if any. */
+static __noinline const struct service *service_of_pod(const struct packet *packet)
+{
+	struct service_key at = { .addr = packet->destination, .port = packet->destination_port, .protocol = packet->protocol };
+	const struct service *service = service_find_for(&at.addr, at.port, at.protocol, true);
+
+	if (service && unlikely(service->flags & SERVICE_REDIRECT_EXEMPT))
+		return service_original(service, &at, endpoint_id(packet->from), EXEMPT_ENDPOINT);
+	return service;
+}
+
+/* Sets packet->service when the packet was for a service and now is for a backend. */
+static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct service *service;
+	const struct backend *backend;
+	struct addr addr;
+	int verdict;
+
+	if (!protocol_has_services(packet->protocol))
+		return CONTINUE;
+	service = service_of_pod(packet);
+	if (!service)
+		return CONTINUE;
+	verdict = service_select(packet, service);
+	if (verdict != CONTINUE)
+		return verdict;
+	backend = backend_find(packet->backend);
 	if (!backend)
 		return -DROP_NO_SERVICE_BACKEND;
-	packet->backend = chosen;
 	if (addr_equal(&backend->addr, &packet->source)) {
 		verdict = hairpin(skb, packet);
 		if (verdict != CONTINUE)

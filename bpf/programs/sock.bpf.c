@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Sockets of the node's cgroup: a service address becomes a backend's before the first packet is made. */
 #include "events.h"
-#include "service.h"
+#include "service_choice.h"
 
 #define SOCK_REFUSE 0
 #define SOCK_GO_ON  1

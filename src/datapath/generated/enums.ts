@@ -302,6 +302,17 @@ export const policyVerdictKindName: Readonly<Record<number, string>> = {
   4: 'AUDIT',
 };
 
+/** enum redirect_exempt_kind */
+export const RedirectExemptKind = {
+  Endpoint: 0,
+  Netns: 1,
+} as const;
+export type RedirectExemptKind = (typeof RedirectExemptKind)[keyof typeof RedirectExemptKind];
+export const redirectExemptKindName: Readonly<Record<number, string>> = {
+  0: 'ENDPOINT',
+  1: 'NETNS',
+};
+
 /** enum runtime_flag */
 export const RuntimeFlag = {
   HostPolicy: 1,
@@ -342,11 +353,13 @@ export const serviceFlagName: Readonly<Record<number, string>> = {
 export const ServiceScope = {
   External: 0,
   Internal: 1,
+  Original: 2,
 } as const;
 export type ServiceScope = (typeof ServiceScope)[keyof typeof ServiceScope];
 export const serviceScopeName: Readonly<Record<number, string>> = {
   0: 'EXTERNAL',
   1: 'INTERNAL',
+  2: 'ORIGINAL',
 };
 
 /** enum service_type */
