@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The node's network device. Traffic of the node itself is counted with direction 0, except where its policy drops it. */
-#include "forward.h"
+#include "way.h"
 
 /* Nobody comes from nowhere. With an overlay, remote pods come through the tunnel and not in the open: on the bare network anybody can write any source. */
 static __always_inline int open_source_step(struct packet *packet)
@@ -61,13 +61,26 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
 }
 
-/* Native routing, answers to masqueraded connections, traffic of the node. */
-SEC("tc")
-int from_network(struct __sk_buff *skb)
+/* Neither way is inline: the stack is small. */
+static __noinline int way_from_network(struct __sk_buff *skb)
+{
+	return way_step(skb, WAY_FROM_NETWORK);
+}
+
+static __noinline int long_way_from_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
 	return finish(skb, &packet, walk_from_network(skb, &packet));
+}
+
+/* Native routing, answers to masqueraded connections, traffic of the node. */
+SEC("tc")
+int from_network(struct __sk_buff *skb)
+{
+	int action = way_from_network(skb);
+
+	return likely(action != CONTINUE) ? action : long_way_from_network(skb);
 }
 
 /* Pods' packets have been judged before; masqueraded ones bear the node's address and are told by their mapping. */

@@ -60,7 +60,7 @@ export const families: readonly Family[] = [
   },
 ];
 
-export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:00:00:00:00:fe', hostB: '02:00:00:00:00:fd' } as const;
+export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:00:00:00:00:fe', hostB: '02:00:00:00:00:fe' } as const;
 export const id = { a: 101, b: 102, host: 1 } as const;
 export const identity = { host: 1, remoteNode: 6, worldV4: 9, a: 1001, b: 1002, remote: 1003 } as const;
 /** Policy sets: what a may send, what b may receive, and so on. */
