@@ -337,31 +337,48 @@ static __always_inline struct conntrack_entry *way_of_service(struct plain *plai
 	return entry;
 }
 
+/* Is this packet for a ClusterIP, most likely? Two words of the destination. */
+static __always_inline bool is_to_service_range(const struct plain *plain, const bool v6)
+{
+	const __u64 *to = plain->source_is_low ? &plain->words[2] : &plain->words[0];
+
+	if (!v6)
+		return !((to[1] >> 32 ^ config.service_net4.words[3]) & config.service_mask4.words[3]) && config.service_mask4.words[3];
+	return !(((__u32)to[0] ^ config.service_net6.words[0]) & config.service_mask6.words[0]) &&
+	       !((to[0] >> 32 ^ config.service_net6.words[1]) & config.service_mask6.words[1]) &&
+	       !(((__u32)to[1] ^ config.service_net6.words[2]) & config.service_mask6.words[2]) &&
+	       !((to[1] >> 32 ^ config.service_net6.words[3]) & config.service_mask6.words[3]) && config.service_mask6.words[0];
+}
+
 static __always_inline int way_find(struct __sk_buff *skb, const enum way_hook hook, const bool v6)
 {
-	struct conntrack_entry *entry;
+	struct conntrack_entry *entry = NULL;
 	struct plain plain;
 	struct way way = {};
 
 	if (v6 ? !plain_read_v6(skb, &plain) : !plain_read_v4(skb, &plain))
 		return CONTINUE;
-	entry = bpf_map_lookup_elem(&conntrack, &plain.key);
 	way.now = bpf_ktime_get_coarse_ns();
 	way.protocol = plain.protocol;
-	if (entry) {
-		way.reply = conntrack_is_reply(entry, plain.source_is_low);
+	if (hook != WAY_FROM_POD || !is_to_service_range(&plain, v6)) {
+		entry = bpf_map_lookup_elem(&conntrack, &plain.key);
+		if (entry)
+			way.reply = conntrack_is_reply(entry, plain.source_is_low);
 		/* A pod's connection that nobody has answered may be older than the service that has its address now. */
-		if (hook == WAY_FROM_POD && !way.reply && !(entry->flags & CONNTRACK_SEEN_REPLY))
+		if (hook == WAY_FROM_POD && entry && !way.reply && !(entry->flags & CONNTRACK_SEEN_REPLY))
 			return CONTINUE;
-	} else if (hook == WAY_FROM_POD) {
-		entry = way_of_service(&plain, &way);
 	}
+	if (hook == WAY_FROM_POD && !entry)
+		entry = way_of_service(&plain, &way);
 	return entry ? way_take(skb, &way, entry, hook, v6) : CONTINUE;
 }
 
 /* An action, or CONTINUE. Each family is walked by the verifier on its own. */
 static __always_inline int way_step(struct __sk_buff *skb, const enum way_hook hook)
 {
+	/* With an overlay no pod is on the bare network. */
+	if (hook == WAY_FROM_NETWORK && config.overlay_ifindex)
+		return CONTINUE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return way_find(skb, hook, false);
 	return skb->protocol == bpf_htons(ETH_P_IPV6) ? way_find(skb, hook, true) : CONTINUE;
