@@ -255,16 +255,27 @@ struct way {
 	__u64 now;
 	__u8 protocol;
 	bool reply;
-	bool to_service;	/* goes to a service's address, in whose place the backend's is to be written */
 	__be16 backend_port;
-	struct addr backend;
+	struct addr backend;	/* to be written in place of a service's address ... */
+	struct conntrack_entry *service;	/* ... by the service's own entry of the connection; else NULL */
 };
 
 static __always_inline bool way_translate(struct __sk_buff *skb, const struct way *way, const struct conntrack_entry *entry, const bool v6)
 {
-	if (unlikely(way->to_service))
+	if (unlikely(way->service))
 		return plain_rewrite(skb, true, &way->backend, way->backend_port, v6);
 	return likely(!way->reply || !entry->service) || way_reverse(skb, entry, v6);
+}
+
+static __always_inline void way_count_service(const struct way *way)
+{
+	struct conntrack_entry *entry = way->service;
+
+	if (likely(!entry))
+		return;
+	entry->flags |= way->protocol == IPPROTO_TCP ? CONNTRACK_SEEN_NON_SYN : 0;
+	entry->expires_ns = service_expiry(way->protocol, entry->flags, way->now);
+	entry->forward_packets++;
 }
 
 static __always_inline int way_take(struct __sk_buff *skb, const struct way *way, struct conntrack_entry *entry, const enum way_hook hook, const bool v6)
@@ -291,6 +302,7 @@ static __always_inline int way_take(struct __sk_buff *skb, const struct way *way
 	}
 	if (!plain_hop(skb, mac, v6))
 		return CONTINUE;
+	way_count_service(way);
 	conntrack_count(entry, way->protocol, flags, way->reply, skb->len, way->now);
 	metrics_count(0, hook == WAY_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS, skb->len);
 	if (likely(local))
@@ -299,8 +311,7 @@ static __always_inline int way_take(struct __sk_buff *skb, const struct way *way
 }
 
 /*
- * A pod's packet to a service that its connection is known to: the entry of the connection to the backend, or NULL. The packet is as it
- * was, the service's own entry has counted it.
+ * A pod's packet to a service that its connection is known to: the entry of the connection to the backend, or NULL.
  */
 static __always_inline struct conntrack_entry *way_of_service(struct plain *plain, struct way *way)
 {
@@ -330,10 +341,7 @@ static __always_inline struct conntrack_entry *way_of_service(struct plain *plai
 	entry = bpf_map_lookup_elem(&conntrack, &plain->key);
 	if (!entry || conntrack_is_reply(entry, plain->source_is_low) || entry->service != service->id || entry->source_endpoint != chosen->source_endpoint)
 		return NULL;
-	chosen->flags |= plain->protocol == IPPROTO_TCP ? CONNTRACK_SEEN_NON_SYN : 0;
-	chosen->expires_ns = service_expiry(plain->protocol, chosen->flags, way->now);
-	chosen->forward_packets++;
-	way->to_service = true;
+	way->service = chosen;
 	return entry;
 }
 

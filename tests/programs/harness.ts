@@ -127,6 +127,11 @@ export class Datapath {
     this.address(`${family.otherNode}`, { identity: identity.remoteNode, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     this.address(family.cluster, { identity: 0, flags: IpcacheFlag.Cluster });
     this.address(family.everything, { identity: identity.worldV4, flags: 0 });
+    this.service(family);
+  }
+
+  /** The services and the backend of a family. */
+  service(family: Family): void {
     const [service, lonely] = family.name === 'IPv4' ? [1, 2] : [3, 4];
     for (const protocol of [6, 17]) {
       this.maps.services.update({ addr: parseAddr(family.service), port: servicePort, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });
