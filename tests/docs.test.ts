@@ -52,16 +52,21 @@ function flagsOf(command: Command): Set<string> {
   return new Set([...everywhere, ...command.options.flatMap(option => [option.long, option.short]).filter(flag => flag !== undefined && flag !== null)]);
 }
 
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
+
 /** What is wrong with the words of an invocation, or undefined. */
 async function mistakeIn(words: readonly string[]): Promise<string | undefined> {
   const [name, ...rest] = words;
   if (name === undefined || name === 'COMMAND' || name === 'help' || name === '--version') return undefined;
   let command = await loadCommand(name);
   if (!command) return `there is no command ${name}`;
-  const after = rest.find(word => /^[a-z]/.test(word));
-  if (command.commands.length > 0 && after !== undefined) {
-    const sub = command.commands.find(candidate => candidate.name() === after);
-    if (!sub) return `there is no command ${name} ${after}`;
+  const after = rest.filter(word => /^[a-z]/.test(word));
+  for (let path = name; command.commands.length > 0 && after.length > 0; path += ` ${command.name()}`) {
+    const next = after.shift()!;
+    const sub: Command | undefined = command.commands.find(candidate => candidate.name() === next);
+    if (!sub) return `there is no command ${path} ${next}`;
     command = sub;
   }
   const known = flagsOf(command);
@@ -87,6 +92,7 @@ test('every ./cirri command and flag on the pages exists', async () => {
 
 test('a wrong command, a wrong subcommand and a wrong flag would be noticed', async () => {
   assert.equal(await mistakeIn(wordsOf(' frobnicate')), 'there is no command frobnicate');
+  assert.equal(await mistakeIn(wordsOf(' bpf lb maglev show')), 'there is no command bpf lb maglev show');
   assert.equal(await mistakeIn(wordsOf(' endpoint show')), 'there is no command endpoint show');
   assert.equal(await mistakeIn(wordsOf(" probe --form demo/frontend --http 'GET /' | less")), 'probe has no --form');
   assert.equal(await mistakeIn(wordsOf(' exec demo/frontend -- curl --no-such-flag')), undefined);
@@ -96,7 +102,7 @@ test('each flag named by itself on the page of the command belongs to some comma
   const known = new Set<string>();
   for (const name of commands.keys()) {
     const command = (await loadCommand(name))!;
-    for (const each of [command, ...command.commands]) for (const flag of flagsOf(each)) known.add(flag);
+    for (const each of withSubcommands(command)) for (const flag of flagsOf(each)) known.add(flag);
   }
   const prose = textOf('docs/cli.md').replace(/^```\w*\n[\s\S]*?^```$/gm, '');
   const alone = [...prose.matchAll(/`(--[a-z0-9-]*[a-z0-9])/g)].map(match => match[1]!);

@@ -32,7 +32,9 @@
 #define ENOENT       2
 #define EEXIST       17
 #define EINVAL       22
+#define EADDRINUSE   98
 #define ECONNREFUSED 111
+#define EHOSTUNREACH 113
 
 #define IPPROTO_ICMPV6 58	/* the kernel has it as a macro, the others as an enum */
 

@@ -30,6 +30,7 @@ struct catalogue {
 	enum backend_state backend_state;
 	enum affinity_client affinity_client;
 	enum redirect_exempt_kind redirect_exempt_kind;
+	enum socket_service_kind socket_service_kind;
 	enum nat_direction nat_direction;
 	enum event_type event_type;
 	enum event_flag event_flag;

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "conntrack.h"
 #include "host.h"
+#include "nat.h"
 #include "policy.h"
 #include "runtime.h"
 #include "service_step.h"
@@ -182,7 +183,10 @@ static __noinline int judge(struct __sk_buff *skb, struct packet *packet, const 
 	return CONTINUE;
 }
 
-/* Does a packet to this place take the node's address? Not inside the cluster; towards other nodes only when no route leads back. */
+/*
+ * Does a packet to this place take the node's address? Not inside the cluster, and not where the operator wants pods to be seen; towards
+ * other nodes only when no route leads back. Asked when a connection begins: what changes then is for new ones.
+ */
 static __always_inline bool needs_masquerade(const struct packet *packet)
 {
 	__u32 flags;
@@ -192,7 +196,7 @@ static __always_inline bool needs_masquerade(const struct packet *packet)
 	flags = packet->remote->flags;
 	if (flags & IPCACHE_NODE)
 		return config.overlay_ifindex && !(flags & IPCACHE_HAS_TUNNEL);
-	return !(flags & IPCACHE_CLUSTER);
+	return !(flags & IPCACHE_CLUSTER) && !masquerade_is_excluded(&packet->destination);
 }
 
 /* `key` is the packet's, and whether its sender is the low end; they come from the caller because the stack is small. */
@@ -202,7 +206,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	int verdict;
 
 	packet->ct_state = STATE_NEW;
-	packet->ct_flags = packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0;
+	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0);
 	/* An answer to a connection that is no more must not open one from outside. */
 	if (packet->flags & PACKET_UNMASQUERADED)
 		return -DROP_NO_MAPPING_FOR_NAT;

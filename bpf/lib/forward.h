@@ -75,8 +75,22 @@ static __noinline int tunnel_key_set(struct __sk_buff *skb, const struct addr *n
 	return CONTINUE;
 }
 
+static __always_inline bool way_is_tunnel(const struct packet *packet)
+{
+	return config.overlay_ifindex && packet->remote && packet->remote->flags & IPCACHE_HAS_TUNNEL;
+}
+
+/* Decided when the connection began; what is of no connection is asked about now, and refused by nat_masquerade(). */
+static __always_inline bool leaves_masqueraded(const struct packet *packet)
+{
+	if (packet->flags & PACKET_UNRELATED)
+		return needs_masquerade(packet);
+	return packet->ct_flags & CONNTRACK_MASQUERADED && !packet_is_reply(packet);
+}
+
 static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packet)
 {
+	struct addr address;
 	__u8 mac[ETH_ALEN];
 	int verdict;
 
@@ -87,21 +101,62 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 	if (packet->remote->flags & IPCACHE_CLUSTER && !packet->remote->identity)
 		return -DROP_UNKNOWN_CLUSTER_ADDRESS;
 
+	/* bpf_redirect_neigh writes the MAC addresses anew. */
 	config_host_mac(mac);
-	if (config.overlay_ifindex && packet->remote->flags & IPCACHE_HAS_TUNNEL) {
-		verdict = hop(skb, packet, mac, mac);
-		if (verdict == CONTINUE)
-			verdict = tunnel_key_set(skb, &packet->remote->tunnel, packet->source_identity);
-		return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
-	}
-	/* bpf_redirect_neigh writes the MAC addresses. */
 	verdict = hop(skb, packet, mac, mac);
 	if (verdict != CONTINUE)
 		return verdict;
-	if (needs_masquerade(packet) && !packet_is_reply(packet)) {
-		verdict = nat_masquerade(skb, packet);
+	if (way_is_tunnel(packet)) {
+		verdict = tunnel_key_set(skb, &packet->remote->tunnel, packet->source_identity);
+		return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+	}
+	if (leaves_masqueraded(packet)) {
+		address = nat_node_address(&packet->headers);
+		verdict = nat_masquerade(skb, packet, &address);
 		if (verdict != CONTINUE)
 			return verdict;
 	}
 	return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+}
+
+/* Numbers that mean the same on all nodes. A prefix's is this node's own: for another node that is the world. */
+static __always_inline __u32 identity_for_others(const struct packet *packet)
+{
+	if (packet->source_identity < IDENTITY_FIRST_LOCAL)
+		return packet->source_identity;
+	if (packet->source_identity >= IDENTITY_FIRST_REMOTE_NODE)
+		return IDENTITY_REMOTE_NODE;
+	return packet_is_v6(&packet->headers) ? IDENTITY_WORLD_IPV6 : IDENTITY_WORLD_IPV4;
+}
+
+/* To a service's backend on another node, whose answers come back here: the client's end is one of the node's addresses. */
+static __noinline int forward_transit(struct __sk_buff *skb, struct packet *packet)
+{
+	bool tunnel = way_is_tunnel(packet);
+	struct addr address = tunnel ? nat_router_address(&packet->headers) : nat_node_address(&packet->headers);
+	__u8 mac[ETH_ALEN];
+	int verdict;
+
+	if (!packet->remote || addr_is_zero(&address))
+		return -DROP_UNROUTABLE_IP;
+	config_host_mac(mac);
+	verdict = hop(skb, packet, mac, mac);
+	if (verdict == CONTINUE)
+		verdict = nat_masquerade(skb, packet, &address);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!tunnel)
+		return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
+/* Where a packet from outside goes, once its connection is known. Only from ingress hooks. */
+static __always_inline int forward_from_outside(struct __sk_buff *skb, struct packet *packet)
+{
+	if (packet->flags & PACKET_TRANSIT)
+		return forward_transit(skb, packet);
+	if (!packet->to)
+		return forward_remote(skb, packet);
+	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
 }

@@ -10,10 +10,15 @@ enum ipcache_flag {
 	IPCACHE_NODE = 4,	/* a node's own or router address */
 };
 
-/* Identities that the programs know by number. */
+/* Identities that the programs know by number; src/model/identity.ts has them all. */
 #define IDENTITY_HOST           1
+#define IDENTITY_WORLD          2
 #define IDENTITY_REMOTE_NODE    6
 #define IDENTITY_KUBE_APISERVER 7
+#define IDENTITY_WORLD_IPV4     9
+#define IDENTITY_WORLD_IPV6     10
+#define IDENTITY_FIRST_LOCAL       (1 << 24)	/* prefixes of this node, and after them other nodes by their labels */
+#define IDENTITY_FIRST_REMOTE_NODE (2 << 24)
 
 /* Prefix length first, as the kernel wants it; the address in network order, so 96 + n bits for IPv4. */
 struct ipcache_key {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Masquerade: pods talk to the world from the node's address. */
+/* Masquerade: pods talk to the world from the node's address, and clients outside to backends on other nodes. */
 #pragma once
 
 #include "config.h"
 #include "conntrack.h"
+#include "runtime.h"
 #include "translate.h"
 
 enum nat_direction {
@@ -27,6 +28,13 @@ struct {
 	__type(value, __u32);
 } masquerade_exclusions SEC(".maps");
 
+static __noinline bool masquerade_is_excluded(const struct addr *addr)
+{
+	struct masquerade_exclusion_key key = { .prefix_bits = 128, .addr = *addr };
+
+	return runtime_has(RUNTIME_MASQUERADE_EXCLUSIONS) && bpf_map_lookup_elem(&masquerade_exclusions, &key);
+}
+
 struct nat_key {
 	struct addr local;
 	struct addr remote;
@@ -42,7 +50,7 @@ struct nat_entry {
 	struct addr addr;
 	__be16 port;
 	__u16 pad;
-	__u32 endpoint;		/* local id of the pod that made the mapping */
+	__u32 endpoint;		/* local id of the pod that made the mapping; 0 = a client outside */
 	__u64 created_ns;
 };
 _Static_assert(sizeof(struct nat_entry) == 32, "nat_entry");
@@ -116,7 +124,7 @@ __noinline int nat_claim(const struct nat_key *incoming, const struct nat_entry 
 	return bpf_map_update_elem(&nat, incoming, mapping, BPF_ANY) ? -DROP_NAT_FULL : CONTINUE;
 }
 
-/* A new mapping for `outgoing`: the original port if it is in the range and free, else random ones. */
+/* A new mapping for `outgoing` to `result->addr`: the original port if it is in the range and free, else random ones. */
 static __noinline int nat_allocate(struct packet *packet, const struct nat_key *outgoing, struct nat_entry *result)
 {
 	struct nat_key incoming = *outgoing;
@@ -128,7 +136,7 @@ static __noinline int nat_allocate(struct packet *packet, const struct nat_key *
 	};
 	int verdict = -DROP_NAT_CONTENDED;
 
-	incoming.local = packet_is_v6(&packet->headers) ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
+	incoming.local = result->addr;
 	incoming.direction = NAT_INCOMING;
 	for (int i = 0; i < NAT_TRIES && verdict == -DROP_NAT_CONTENDED; i++) {
 		/* SCTP's checksum is a CRC over the ports that cannot be corrected here: its ports stay. */
@@ -138,7 +146,6 @@ static __noinline int nat_allocate(struct packet *packet, const struct nat_key *
 	}
 	if (verdict != CONTINUE)
 		return verdict;
-	result->addr = incoming.local;
 	result->port = incoming.local_port;
 	result->pad = 0;
 	result->endpoint = mapping.endpoint;
@@ -164,8 +171,19 @@ static __always_inline bool nat_supports(const struct packet *packet)
 	return protocol_has_ports(packet->protocol) || (packet_is_icmp(&packet->headers) && packet->source_port);
 }
 
-/* Gives a packet to the world the node's address. */
-static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packet)
+static __always_inline struct addr nat_node_address(const struct headers *packet)
+{
+	return packet_is_v6(packet) ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
+}
+
+/* Where backends on other nodes send their answers: through the tunnel when that is how they are reached. */
+static __always_inline struct addr nat_router_address(const struct headers *packet)
+{
+	return packet_is_v6(packet) ? config_addr(&config.router_ip6) : config_addr(&config.router_ip4);
+}
+
+/* Gives a packet one of the node's addresses. */
+static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packet, const struct addr *address)
 {
 	struct nat_key outgoing = {
 		.local = packet->source,
@@ -183,7 +201,7 @@ static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packe
 	if (packet->flags & PACKET_UNRELATED || !nat_supports(packet))
 		return -DROP_NAT_UNSUPPORTED_PROTOCOL;
 	entry = bpf_map_lookup_elem(&nat, &outgoing);
-	known = entry && entry->endpoint == endpoint_id(packet->from);
+	known = entry && entry->endpoint == endpoint_id(packet->from) && addr_equal(&entry->addr, address);
 	/* Once an answer has come the pair is in use, and what is in use stays. */
 	if (known && !(packet->ct_flags & CONNTRACK_SEEN_REPLY))
 		known = nat_is_paired(&outgoing, entry);
@@ -192,6 +210,7 @@ static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packe
 	} else if (packet->flags & PACKET_ICMP_ERROR) {
 		return -DROP_NO_MAPPING_FOR_NAT;
 	} else {
+		mapping.addr = *address;
 		verdict = nat_allocate(packet, &outgoing, &mapping);
 		if (verdict != CONTINUE)
 			return verdict;
@@ -214,7 +233,10 @@ static __noinline bool nat_is_mapped(const struct packet *packet)
 	return bpf_map_lookup_elem(&nat, &incoming);
 }
 
-/* Gives an answer to a masqueraded connection back its pod. Leaves all other packets to the node alone. */
+/*
+ * Gives an answer to a masqueraded connection back its pod, or its client outside, who is nobody here. Leaves all other packets to the
+ * node alone.
+ */
 static __noinline int nat_unmasquerade(struct __sk_buff *skb, struct packet *packet)
 {
 	struct nat_key incoming = {
@@ -235,7 +257,7 @@ static __noinline int nat_unmasquerade(struct __sk_buff *skb, struct packet *pac
 	if (!entry)
 		return CONTINUE;
 	owner = endpoint_find(&entry->addr);
-	if (!owner || owner->id != entry->endpoint)
+	if (endpoint_id(owner) != entry->endpoint)
 		return -DROP_UNROUTABLE_IP;
 	packet->to = owner;
 	packet->flags |= PACKET_UNMASQUERADED;

@@ -37,9 +37,11 @@ enum packet_flag {
 	PACKET_UNRELATED = 16,		/* an ICMP error about nothing we know */
 	PACKET_SILENT = 32,		/* drops are counted but not told */
 	PACKET_OVERLAY = 64,		/* came out of the tunnel */
-	PACKET_UNMASQUERADED = 128,	/* came to the node's address, as an answer to a pod */
-	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
+	PACKET_UNMASQUERADED = 128,	/* came to the node's address, as an answer to whom it stood in for */
 	PACKET_REPLY = 256,		/* goes against the direction in which its connection was opened */
+	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
+	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node */
+	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 };
 
 /*

@@ -31,11 +31,16 @@ static __always_inline __u32 policy_generation(void)
 	return row ? row->policy_generation : 0;
 }
 
-/* Is the node itself under policy? */
-static __always_inline bool host_policy_exists(void)
+static __always_inline bool runtime_has(__u32 flag)
 {
 	__u32 zero = 0;
 	const struct runtime *row = bpf_map_lookup_elem(&runtime, &zero);
 
-	return row && row->flags & RUNTIME_HOST_POLICY;
+	return row && row->flags & flag;
+}
+
+/* Is the node itself under policy? */
+static __always_inline bool host_policy_exists(void)
+{
+	return runtime_has(RUNTIME_HOST_POLICY);
 }

@@ -168,11 +168,18 @@ struct {
 	__type(value, struct service_address);
 } service_addresses SEC(".maps");
 
+enum socket_service_kind {
+	SOCKET_PEER = 0,	/* addr and port are a backend's: the value is what the socket believes it talks to */
+	SOCKET_CHOICE = 1,	/* addr and port are a service's, of an unconnected socket: the value is the backend that its datagrams go to */
+};
+
 struct socket_service_key {
 	__u64 cookie;
-	struct addr backend;
+	struct addr addr;
 	__be16 port;
-	__u16 pad[3];
+	__u8 protocol;
+	__u8 kind;		/* enum socket_service_kind */
+	__u32 pad;
 };
 _Static_assert(sizeof(struct socket_service_key) == 32, "socket_service_key");
 
@@ -181,10 +188,15 @@ struct socket_service {
 	__be16 port;
 	__u16 pad;
 	__u32 service;
+	__u32 backend;
+	__u32 used_seconds;	/* CLOCK_MONOTONIC, coarse; of a choice */
 };
-_Static_assert(sizeof(struct socket_service) == 24, "socket_service");
+_Static_assert(sizeof(struct socket_service) == 32, "socket_service");
 
-/* connect and sendmsg write, recvmsg and getpeername read: what a socket believes it talks to. LRU: sockets end without a word. */
+/*
+ * connect and sendmsg write; recvmsg, getpeername and the ending of sockets whose backend went away read. LRU: sockets end without a
+ * word.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 262144);

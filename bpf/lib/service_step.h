@@ -81,6 +81,13 @@ static __noinline int hairpin_reverse(struct __sk_buff *skb, struct packet *pack
 	return translate(skb, &packet->headers, END_DESTINATION, &addr, packet->destination_port);
 }
 
+static __always_inline int service_has_nobody(struct packet *packet, const struct service *service)
+{
+	if (!config.no_backend_drop && !(service->flags & SERVICE_SILENT))
+		packet->flags |= PACKET_REJECT;
+	return -DROP_NO_SERVICE_BACKEND;
+}
+
 /*
  * The backend of this packet's connection: packet->service and packet->backend are set, the packet is as it was. A connection keeps what
  * it has; a new one gets what service_choose() says, which is noted.
@@ -105,7 +112,7 @@ static __noinline int service_select(struct packet *packet, const struct service
 		return -DROP_NO_SERVICE_BACKEND;
 	packet->backend = service_choose(service, &packet->headers);
 	if (!packet->backend)
-		return -DROP_NO_SERVICE_BACKEND;
+		return service_has_nobody(packet, service);
 	return service_remember(packet, &key, source_is_low, service->id, packet->backend);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The VXLAN device: the network identifier is the sender's identity. */
+#include "external.h"
 #include "way.h"
 
 /* Who sent the tunnel packet, and who it says the sender is. */
@@ -45,6 +46,22 @@ static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct pack
 	return packet->source_identity <= IDENTITY_HOST ? -DROP_INVALID_IDENTITY : CONTINUE;
 }
 
+/* For one of the node's addresses: an answer to whom it stood in for, a packet for a service, or the node's own. */
+static __always_inline int arrive_step(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict;
+
+	if (!packet->to)
+		return -DROP_UNROUTABLE_IP;
+	verdict = nat_unmasquerade(skb, packet);
+	if (verdict != CONTINUE || packet->flags & PACKET_UNMASQUERADED)
+		return verdict;
+	verdict = external_step(skb, packet);
+	if (verdict != CONTINUE || packet->service)
+		return verdict;
+	return likely(!host_is_restricted(packet->to)) ? TC_ACT_OK : CONTINUE;
+}
+
 static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packet *packet)
 {
 	int verdict;
@@ -62,18 +79,17 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 	if (verdict != CONTINUE)
 		return verdict;
 	packet->to = endpoint_find(&packet->destination);
-	if (!packet->to)
-		return -DROP_UNROUTABLE_IP;
 	/* The inner frame is addressed to no device of ours. */
 	if (bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return -DROP_WRITE_ERROR;
-	if (endpoint_is_host(packet->to) && likely(!host_is_restricted(packet->to)))
-		return TC_ACT_OK;
+	if (!endpoint_is_pod(packet->to)) {
+		verdict = arrive_step(skb, packet);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
-	if (verdict != CONTINUE)
-		return verdict;
-	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
+	return verdict == CONTINUE ? forward_from_outside(skb, packet) : verdict;
 }
 
 /* Neither way is inline: the stack is small. */

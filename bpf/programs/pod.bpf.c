@@ -2,6 +2,7 @@
 /* Host side of each pod's veth. */
 #include "way.h"
 #include "neighbour.h"
+#include "reject.h"
 
 static __always_inline const __u8 *source_mac(struct __sk_buff *skb)
 {
@@ -29,6 +30,14 @@ static __always_inline int noise_step(struct packet *packet)
 		return -DROP_NOISE;
 	}
 	return addr_is_multicast(&packet->destination) ? -DROP_MULTICAST : CONTINUE;
+}
+
+/* Into the pod, past to_pod: nobody there asked whether the service may talk to it. */
+static __always_inline int reject_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict = reject(skb, packet);
+
+	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
 }
 
 static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *packet)
@@ -59,6 +68,8 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 		return verdict;
 	packet->to = endpoint_find(&packet->destination);
 	verdict = connection_step(skb, packet, true);
+	if (unlikely(verdict == -DROP_NO_SERVICE_BACKEND))
+		return reject_pod(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (!packet->to)

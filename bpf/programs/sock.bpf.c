@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Sockets of the node's cgroup: a service address becomes a backend's before the first packet is made. */
+/*
+ * Sockets of the node's cgroup: a service address becomes a backend's before the first packet is made.
+ *
+ * - The backend is a random one, or the one that this network namespace had (affinity). Maglev is for packets: a socket has no port of its
+ *   own here, and its flow meets no second node that would have to choose alike.
+ * - A service without backends is ECONNREFUSED at once, as kube-proxy's REJECT is. Where silence is meant (SERVICE_SILENT,
+ *   config.no_backend_drop) it is EHOSTUNREACH: silence is towards the network, and a packet left alone would go out of the node for an
+ *   address that nobody has.
+ * - An AF_INET6 socket may get an IPv4 backend (::ffff:a.b.c.d) where the service says so; the kernel refuses it by itself when the socket
+ *   is for IPv6 alone. It cannot send datagrams so without connect(), nor can AF_INET reach IPv6: those are left to the packet's path.
+ */
 #include "events.h"
 #include "service_choice.h"
 
@@ -76,32 +86,143 @@ static __noinline int socket_refused(const struct socket_peer *peer)
 enum socket_outcome {
 	SOCKET_UNTOUCHED,
 	SOCKET_TRANSLATED,
-	SOCKET_REFUSED,
+	SOCKET_REFUSED,		/* ECONNREFUSED */
+	SOCKET_SILENCED,	/* EHOSTUNREACH */
 };
 
-/* Service → backend, and a note of what the socket believes it talks to. The peer becomes the backend. */
-static __noinline int socket_translate(struct bpf_sock_addr *context, struct socket_peer *peer)
+/* How the peer was named. */
+enum socket_call {
+	CALL_CONNECT,
+	CALL_SENDMSG,		/* for this datagram alone */
+};
+
+static __always_inline bool socket_is_of_host(struct bpf_sock_addr *context)
 {
-	const struct service *service = service_find(&peer->addr, peer->port, peer->protocol);
-	struct socket_service_key key = {};
-	struct socket_service value = {};
+	return bpf_get_netns_cookie(context) == config.host_cookie;
+}
+
+/* connect() to the unspecified address means loopback (BSD; net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c). */
+static __always_inline void peer_unspecified(struct socket_peer *peer)
+{
+	if (peer->addr.words[3] || peer->addr.words[1] || peer->addr.words[0])
+		return;
+	if (peer->addr.words[2] == ADDR_V4_MARK)
+		peer->addr.words[3] = bpf_htonl(0x7f000001);
+	else if (!peer->addr.words[2])
+		peer->addr.words[3] = bpf_htonl(1);
+}
+
+/* Rows that are not for everybody. */
+static __noinline const struct service *service_of_special(struct bpf_sock_addr *context, const struct socket_peer *peer, const struct service *service)
+{
+	struct service_key at = { .addr = peer->addr, .port = peer->port, .protocol = peer->protocol };
+
+	if (service->flags & SERVICE_HOST_ONLY && !socket_is_of_host(context))
+		return NULL;
+	if (service->flags & SERVICE_REDIRECT_EXEMPT)
+		return service_original(service, &at, bpf_get_netns_cookie(context), EXEMPT_NETNS);
+	return service;
+}
+
+static __always_inline const struct service *service_of_socket(struct bpf_sock_addr *context, const struct socket_peer *peer)
+{
+	const struct service *service;
+
+	if (config.socket_host_only && !socket_is_of_host(context))
+		return NULL;
+	service = service_find_inside(&peer->addr, peer->port, peer->protocol);
+	if (service && unlikely(service->flags & (SERVICE_HOST_ONLY | SERVICE_REDIRECT_EXEMPT)))
+		return service_of_special(context, peer, service);
+	return service;
+}
+
+/* A note that this socket's `peer` is `backend`. Not noted means that recvmsg and getpeername show the backend: it works all the same. */
+static __always_inline void socket_note(__u64 cookie, const struct socket_peer *peer, const struct backend *backend, const struct socket_service *value)
+{
+	struct socket_service_key key = { .cookie = cookie, .addr = backend->addr, .port = backend->port, .protocol = peer->protocol, .kind = SOCKET_PEER };
+
+	bpf_map_update_elem(&socket_services, &key, value, BPF_ANY);
+}
+
+/* Seconds without a datagram after which an unconnected socket finds a new backend: as long as a packet's flow is remembered. */
+#define CHOICE_IDLE_SECONDS 60
+
+/*
+ * The backend of an unconnected socket's datagrams: one for each service, so that a conversation (QUIC, TFTP, retries) does not wander.
+ * The notes are renewed once a second, together, so that LRU cannot take one of a pair that is in use.
+ */
+static __noinline __u32 socket_choice(__u64 cookie, const struct socket_peer *peer, const struct service *service, __u64 netns_cookie)
+{
+	struct socket_service_key key = { .cookie = cookie, .addr = peer->addr, .port = peer->port, .protocol = peer->protocol, .kind = SOCKET_CHOICE };
+	struct socket_service *known = bpf_map_lookup_elem(&socket_services, &key);
+	struct socket_service value = { .addr = peer->addr, .port = peer->port, .service = service->id };
+	__u32 now = bpf_ktime_get_coarse_ns() / NANOSECONDS;
 	const struct backend *backend;
 
+	if (known && known->service == service->id && now - known->used_seconds <= CHOICE_IDLE_SECONDS) {
+		backend = backend_find(known->backend);
+		if (backend && likely(backend->state == BACKEND_ACTIVE)) {
+			value.backend = known->backend;
+			if (known->used_seconds == now)
+				return value.backend;
+		}
+	}
+	if (!value.backend)
+		value.backend = service_choose_at_socket(service, netns_cookie);
+	backend = backend_find(value.backend);
+	if (!backend)
+		return 0;
+	value.used_seconds = now;
+	bpf_map_update_elem(&socket_services, &key, &value, BPF_ANY);
+	socket_note(cookie, peer, backend, &value);
+	return value.backend;
+}
+
+/* Why a service has nobody, for the one who asked: the drop is told either way. */
+static __always_inline int socket_no_backend(const struct socket_peer *peer, const struct service *service)
+{
+	socket_refused(peer);
+	return config.no_backend_drop || service->flags & SERVICE_SILENT ? SOCKET_SILENCED : SOCKET_REFUSED;
+}
+
+/* Can a socket that asked for `peer` be given an address of the other family? */
+static __always_inline int socket_other_family(const struct socket_peer *peer, const struct service *service, int call)
+{
+	if (!(service->flags & SERVICE_NAT46X64))
+		return socket_no_backend(peer, service);
+	return call == CALL_CONNECT && !addr_is_v4(&peer->addr) ? SOCKET_TRANSLATED : SOCKET_UNTOUCHED;
+}
+
+/* Service → backend, and a note of what the socket believes it talks to. The peer becomes the backend. */
+static __noinline int socket_translate(struct bpf_sock_addr *context, struct socket_peer *peer, int call)
+{
+	const struct service *service;
+	struct socket_service value = {};
+	const struct backend *backend;
+	__u64 cookie, netns_cookie;
+	int outcome;
+
+	peer_unspecified(peer);
+	service = service_of_socket(context, peer);
 	if (!service)
 		return SOCKET_UNTOUCHED;
-	backend = backend_find(service_pick(service));
-	if (!backend || addr_is_v4(&backend->addr) != addr_is_v4(&peer->addr)) {
-		socket_refused(peer);
-		return SOCKET_REFUSED;
+	cookie = bpf_get_socket_cookie(context);
+	netns_cookie = unlikely(service->affinity_timeout) ? bpf_get_netns_cookie(context) : 0;
+	value.backend = call == CALL_SENDMSG ? socket_choice(cookie, peer, service, netns_cookie) : service_choose_at_socket(service, netns_cookie);
+	backend = backend_find(value.backend);
+	if (!backend)
+		return socket_no_backend(peer, service);
+	if (unlikely(addr_is_v4(&backend->addr) != addr_is_v4(&peer->addr))) {
+		outcome = socket_other_family(peer, service, call);
+		if (outcome != SOCKET_TRANSLATED)
+			return outcome;
 	}
-	key.cookie = bpf_get_socket_cookie(context);
-	key.backend = backend->addr;
-	key.port = backend->port;
-	value.addr = peer->addr;
-	value.port = peer->port;
-	value.service = service->id;
-	/* Not noted means that getpeername and recvmsg show the backend: the connection works all the same. */
-	bpf_map_update_elem(&socket_services, &key, &value, BPF_ANY);
+	if (call == CALL_CONNECT) {
+		value.addr = peer->addr;
+		value.port = peer->port;
+		value.service = service->id;
+		socket_note(cookie, peer, backend, &value);
+	}
 	peer->addr = backend->addr;
 	peer->port = backend->port;
 	return SOCKET_TRANSLATED;
@@ -110,7 +231,7 @@ static __noinline int socket_translate(struct bpf_sock_addr *context, struct soc
 /* Backend → service, if this socket has talked to the backend by way of one. */
 static __noinline int socket_reverse(struct bpf_sock_addr *context, struct socket_peer *peer)
 {
-	struct socket_service_key key = { .backend = peer->addr, .port = peer->port };
+	struct socket_service_key key = { .addr = peer->addr, .port = peer->port, .protocol = peer->protocol, .kind = SOCKET_PEER };
 	const struct socket_service *service;
 
 	key.cookie = bpf_get_socket_cookie(context);
@@ -122,34 +243,36 @@ static __noinline int socket_reverse(struct bpf_sock_addr *context, struct socke
 	return SOCKET_TRANSLATED;
 }
 
-static __always_inline int forward4(struct bpf_sock_addr *context)
+static __always_inline int socket_verdict(int outcome)
+{
+	if (likely(outcome != SOCKET_REFUSED && outcome != SOCKET_SILENCED))
+		return SOCK_GO_ON;
+	bpf_set_retval(outcome == SOCKET_REFUSED ? -ECONNREFUSED : -EHOSTUNREACH);
+	return SOCK_REFUSE;
+}
+
+static __always_inline int forward4(struct bpf_sock_addr *context, int call)
 {
 	struct socket_peer peer = {};
 	int outcome;
 
 	peer_read4(context, &peer);
-	outcome = socket_translate(context, &peer);
+	outcome = socket_translate(context, &peer, call);
 	if (outcome == SOCKET_TRANSLATED)
 		peer_write4(context, &peer);
-	if (outcome != SOCKET_REFUSED)
-		return SOCK_GO_ON;
-	bpf_set_retval(-ECONNREFUSED);
-	return SOCK_REFUSE;
+	return socket_verdict(outcome);
 }
 
-static __always_inline int forward6(struct bpf_sock_addr *context)
+static __always_inline int forward6(struct bpf_sock_addr *context, int call)
 {
 	struct socket_peer peer = {};
 	int outcome;
 
 	peer_read6(context, &peer);
-	outcome = socket_translate(context, &peer);
+	outcome = socket_translate(context, &peer, call);
 	if (outcome == SOCKET_TRANSLATED)
 		peer_write6(context, &peer);
-	if (outcome != SOCKET_REFUSED)
-		return SOCK_GO_ON;
-	bpf_set_retval(-ECONNREFUSED);
-	return SOCK_REFUSE;
+	return socket_verdict(outcome);
 }
 
 static __always_inline int reverse4(struct bpf_sock_addr *context)
@@ -175,25 +298,25 @@ static __always_inline int reverse6(struct bpf_sock_addr *context)
 SEC("cgroup/connect4")
 int sock_connect4(struct bpf_sock_addr *context)
 {
-	return forward4(context);
+	return forward4(context, CALL_CONNECT);
 }
 
 SEC("cgroup/connect6")
 int sock_connect6(struct bpf_sock_addr *context)
 {
-	return forward6(context);
+	return forward6(context, CALL_CONNECT);
 }
 
 SEC("cgroup/sendmsg4")
 int sock_sendmsg4(struct bpf_sock_addr *context)
 {
-	return forward4(context);
+	return forward4(context, CALL_SENDMSG);
 }
 
 SEC("cgroup/sendmsg6")
 int sock_sendmsg6(struct bpf_sock_addr *context)
 {
-	return forward6(context);
+	return forward6(context, CALL_SENDMSG);
 }
 
 SEC("cgroup/recvmsg4")
@@ -218,4 +341,76 @@ SEC("cgroup/getpeername6")
 int sock_getpeername6(struct bpf_sock_addr *context)
 {
 	return reverse6(context);
+}
+
+/*
+ * Whoever binds a port here that is a node port of this node would never hear of it: refused, as if another socket had it. Only in the
+ * node's own namespace; pods' ports are their own. A wildcard stands for the node's address and loopback, [::] for both families, as most
+ * sockets are (whether this one is for IPv6 alone is not told here).
+ */
+static __always_inline bool node_port_is_used(const struct addr *addr, __be16 port, __u8 protocol)
+{
+	const struct service *service = service_find(addr, port, protocol);
+
+	return service && service->type != SERVICE_CLUSTER_IP && service->type != SERVICE_LOCAL_REDIRECT;
+}
+
+static __always_inline bool wildcard4_is_used(__be16 port, __u8 protocol)
+{
+	struct addr node = config_addr(&config.node_ip4), loopback = addr_from_v4(bpf_htonl(0x7f000001));
+
+	return node_port_is_used(&node, port, protocol) || node_port_is_used(&loopback, port, protocol);
+}
+
+static __always_inline bool wildcard6_is_used(__be16 port, __u8 protocol)
+{
+	struct addr node = config_addr(&config.node_ip6);
+
+	return node_port_is_used(&node, port, protocol) || wildcard4_is_used(port, protocol);
+}
+
+static __always_inline int bind_verdict(bool used)
+{
+	if (likely(!used))
+		return SOCK_GO_ON;
+	bpf_set_retval(-EADDRINUSE);
+	return SOCK_REFUSE;
+}
+
+static __always_inline bool bind_is_checked(struct bpf_sock *socket, __be16 port)
+{
+	return port && bpf_get_netns_cookie(socket) == config.host_cookie;
+}
+
+/* The context's members are read first: clang would join the reads of branches into one at a computed offset, which the verifier refuses. */
+SEC("cgroup/post_bind4")
+int sock_post_bind4(struct bpf_sock *socket)
+{
+	__be16 port = opaque(bpf_htons(socket->src_port));
+	__u8 protocol = opaque(socket->protocol);
+	struct addr addr = addr_from_v4(opaque(socket->src_ip4));
+
+	if (!bind_is_checked(socket, port))
+		return SOCK_GO_ON;
+	return bind_verdict(addr.words[3] ? node_port_is_used(&addr, port, protocol) : wildcard4_is_used(port, protocol));
+}
+
+SEC("cgroup/post_bind6")
+int sock_post_bind6(struct bpf_sock *socket)
+{
+	__be16 port = opaque(bpf_htons(socket->src_port));
+	__u8 protocol = opaque(socket->protocol);
+	struct addr addr;
+
+	if (!bind_is_checked(socket, port))
+		return SOCK_GO_ON;
+	addr.words[0] = socket->src_ip6[0];
+	addr.words[1] = socket->src_ip6[1];
+	addr.words[2] = socket->src_ip6[2];
+	addr.words[3] = socket->src_ip6[3];
+	if (addr_is_zero(&addr))
+		return bind_verdict(wildcard6_is_used(port, protocol));
+	if (addr_is_v4(&addr) && !addr.words[3])
+		return bind_verdict(wildcard4_is_used(port, protocol));
+	return bind_verdict(node_port_is_used(&addr, port, protocol));
 }

@@ -15,11 +15,13 @@ import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
+import { startMasquerade } from '../features/masquerade/start.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
+import { masqueradePorts } from '../model/settings.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
@@ -35,6 +37,7 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
+import { masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -45,9 +48,12 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
+import { startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
+import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
+import { serviceLimits } from '../features/services/target.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -189,7 +195,24 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
-  const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: node.name, log, signal, onFailed: (row, error) => trouble.onService(row, error) });
+  const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
+  const services = startServices({
+    services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
+    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects,
+    mayServe: (address, { metadata }) => serviceInputs.external.refusalOf(`${metadata.namespace ?? ''}/${metadata.name}`, address),
+    maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
+    nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
+    onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
+  });
+  const served = serviceInputs.external.table.changes();
+  void derive({
+    name: 'served external addresses', inputs: [serviceInputs.external.table],
+    step: () => {
+      const { changed, deleted } = served.take();
+      services.refresh([...changed.map(row => row.key), ...deleted]);
+    },
+  }, { log, signal });
+  const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
@@ -239,7 +262,14 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   policyAudit.start(1_000, signal);
 
-  const routes = agentRoutes({ record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, services, flows, pool, prefixes, nodeIdentities, networkIdentities, auditSources, isSynced, policyAudit, rule: id => engine.ruleInfo(id), identityLabels: id => lookups.identityLabels(id) });
+  const routes = agentRoutes({
+    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
+    prefixes, nodeIdentities, networkIdentities, auditSources,
+    services, serviceInputs, masquerade,
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    rule: id => engine.ruleInfo(id),
+    identityLabels: id => lookups.identityLabels(id),
+  });
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
@@ -323,18 +353,28 @@ function sumPerCpu(values: readonly bigint[] | undefined): number {
   return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
 }
 
+/** A prefix's bits of all 128, in network order. */
+function maskOf(bits: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i))));
+}
+
 function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
   const { settings } = record;
+  const [serviceNet4, serviceNet6] = [parsePrefix(record.serviceCidr4), parsePrefix(record.serviceCidr6)];
   return {
     nodeIp4: parseAddr(node.underlay4),
     nodeIp6: parseAddr(node.underlay6),
     routerIp4: parseAddr(node.routerIp4),
     routerIp6: parseAddr(node.routerIp6),
+    serviceNet4: serviceNet4.addr,
+    serviceMask4: maskOf(serviceNet4.bits),
+    serviceNet6: serviceNet6.addr,
+    serviceMask6: maskOf(serviceNet6.bits),
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,
-    natPortMin: 32768,
-    natPortMax: 65535,
+    natPortMin: masqueradePorts[0],
+    natPortMax: masqueradePorts[1],
     hostMac: Uint8Array.from(devices.uplinkMac.split(':'), part => Number.parseInt(part, 16)),
     masquerade: 1,
     policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],

@@ -1,7 +1,8 @@
+import { configMapPlace } from '../features/masquerade/exclusions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { reflect, type Reflector } from '../kube/reflector.ts';
 import { resources, type Resource } from '../kube/resources.ts';
-import type { EndpointSlice, KubeObject, Namespace, Node, Pod, Service } from '../kube/types.ts';
+import type { ConfigMap, EndpointSlice, KubeObject, Namespace, Node, Pod, Service } from '../kube/types.ts';
 import type { PolicyKind } from '../policy/policy.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
@@ -13,6 +14,8 @@ export interface Inputs {
   readonly nodes: Reflector<Node>;
   readonly services: Reflector<Service>;
   readonly endpointSlices: Reflector<EndpointSlice>;
+  readonly loadBalancerPools: Reflector<KubeObject>;
+  readonly localRedirectPolicies: Reflector<KubeObject>;
   readonly networkPolicies: Reflector<KubeObject>;
   readonly ciliumNetworkPolicies: Reflector<KubeObject>;
   readonly ciliumClusterwideNetworkPolicies: Reflector<KubeObject>;
@@ -22,12 +25,14 @@ export interface Inputs {
   readonly ciliumCidrGroups: Reflector<KubeObject>;
   readonly ciliumIdentities: Reflector<KubeObject>;
   readonly ciliumEndpoints: Reflector<KubeObject>;
+  /** Only ip-masq-agent's. */
+  readonly configMaps: Reflector<ConfigMap>;
 }
 
 /** Starts all reflectors. Pods are only those of this node: what other nodes' pods are comes with their CiliumEndpoints. */
 export function startInputs(dependencies: { readonly client: KubeClient; readonly signal: AbortSignal; readonly log: Logger; readonly nodeName: string }): Inputs {
   const { client, signal, log, nodeName } = dependencies;
-  const all = <T extends KubeObject>(resource: Resource, more: { readonly fieldSelector?: string; readonly keep?: (object: KubeObject) => KubeObject } = {}): Reflector<T> =>
+  const all = <T extends KubeObject>(resource: Resource, more: { readonly namespace?: string; readonly fieldSelector?: string; readonly keep?: (object: KubeObject) => KubeObject } = {}): Reflector<T> =>
     reflect<T>({ client, resource, signal, log, ...more });
   const policies = (resource: Resource) => all<KubeObject>(resource, { keep: object => keepOwnStatus(object, nodeName) });
   return {
@@ -36,6 +41,8 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
     nodes: all<Node>(resources.nodes),
     services: all<Service>(resources.services, { keep: keepService }),
     endpointSlices: all<EndpointSlice>(resources.endpointSlices, { keep: keepSlice }),
+    loadBalancerPools: all(resources.ciliumLoadBalancerIpPools, { keep: withoutStatus }),
+    localRedirectPolicies: policies(resources.ciliumLocalRedirectPolicies),
     networkPolicies: all(resources.networkPolicies),
     ciliumNetworkPolicies: policies(resources.ciliumNetworkPolicies),
     ciliumClusterwideNetworkPolicies: policies(resources.ciliumClusterwideNetworkPolicies),
@@ -45,6 +52,7 @@ export function startInputs(dependencies: { readonly client: KubeClient; readonl
     ciliumCidrGroups: all(resources.ciliumCidrGroups),
     ciliumIdentities: all(resources.ciliumIdentities, { keep: keepIdentity }),
     ciliumEndpoints: all(resources.ciliumEndpoints),
+    configMaps: all<ConfigMap>(resources.configMaps, { namespace: configMapPlace.namespace, fieldSelector: `metadata.name=${configMapPlace.name}` }),
   };
 }
 
@@ -74,14 +82,29 @@ export function keepOwnStatus(object: KubeObject, nodeName: string): KubeObject 
 
 /** Of ten thousand services and slices the agent holds what it reads, not what others wrote into them. */
 function keepService(object: KubeObject): KubeObject {
-  return { ...typeOf(object), metadata: keepMetadata(object), spec: object.spec };
+  const { loadBalancer, conditions } = (object as unknown as Service).status ?? {};
+  const { creationTimestamp, annotations } = object.metadata;
+  // Which conditions there are says whether the operator gave the addresses; what they say is for people.
+  const types = conditions?.map(({ type, status }) => ({ type, status }));
+  return {
+    ...typeOf(object),
+    metadata: { ...keepMetadata(object), ...(creationTimestamp === undefined ? {} : { creationTimestamp }), ...(annotations === undefined ? {} : { annotations }) },
+    spec: object.spec,
+    ...(loadBalancer?.ingress ? { status: { loadBalancer, ...(types ? { conditions: types } : {}) } } : {}),
+  };
+}
+
+/** The counts in a pool's status change with every service. */
+function withoutStatus({ status: _, ...rest }: KubeObject): KubeObject {
+  return rest as KubeObject;
 }
 
 function keepSlice(object: KubeObject): KubeObject {
   const { addressType, ports, endpoints } = object as unknown as EndpointSlice;
-  const kept = (endpoints ?? []).map(({ addresses, conditions, nodeName }) =>
-    ({ addresses, ...(conditions === undefined ? {} : { conditions }), ...(nodeName === undefined ? {} : { nodeName }) }));
-  return { ...typeOf(object), metadata: keepMetadata(object), addressType, ports, endpoints: kept };
+  const kept = (endpoints ?? []).map(({ addresses, conditions, nodeName, hints }) =>
+    ({ addresses, ...(conditions === undefined ? {} : { conditions }), ...(nodeName === undefined ? {} : { nodeName }), ...(hints === undefined ? {} : { hints }) }));
+  const { annotations } = object.metadata;
+  return { ...typeOf(object), metadata: { ...keepMetadata(object), ...(annotations === undefined ? {} : { annotations }) }, addressType, ports, endpoints: kept };
 }
 
 function keepIdentity(object: KubeObject): KubeObject {

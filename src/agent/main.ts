@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { instanceFromEnv, type ClusterRecord } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
 import { startAgent } from './agent.ts';
@@ -10,7 +10,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { node: { type: 'string' } } });
   if (!values.node) throw new CirriError('ERR_USAGE', 'the agent needs --node NAME');
   const { paths } = instanceFromEnv(process.env);
-  const record = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as ClusterRecord;
+  const record = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
   const node = record.nodes.find(candidate => candidate.name === values.node);
   if (!node) throw new CirriError('ERR_USAGE', `cluster.json names no node "${values.node}"`, { mend: `use one of ${record.nodes.map(n => n.name).join(', ')}` });
   const log = createLogger({ component: 'agent', node: node.name });

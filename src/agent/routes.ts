@@ -7,6 +7,7 @@ import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
+import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
@@ -21,8 +22,10 @@ import { reflectors, type Inputs } from './inputs.ts';
 import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
 import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import type { Enforcement } from './enforcement.ts';
+import { kubeProxyReplacement, kubeProxyReplacementFeature, nodeMtu, plainFeatures } from './features.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
+import type { ServiceInputs } from './service-inputs.ts';
 import { answered, type Routes } from './server.ts';
 import type { Services } from '../features/services/start.ts';
 
@@ -41,6 +44,10 @@ export interface AgentParts {
   readonly policies: PolicyInputs;
   readonly enforcement: Enforcement;
   readonly services: Services;
+  readonly serviceInputs: ServiceInputs;
+  readonly masquerade: Masquerade;
+  /** What capabilities say of themselves in the status. */
+  readonly features: readonly (() => FeatureStatus)[];
   readonly flows: FlowPipeline;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
@@ -75,6 +82,8 @@ export function agentRoutes(parts: AgentParts): Routes {
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
+    '/v1/external-addresses': () => [...parts.serviceInputs.external.table.rows()],
+    '/v1/local-redirects': () => [...parts.serviceInputs.redirects.table.rows()],
     '/v1/policy/sets': () => [...regenerator.sets.loaded].map(set => ({ id: set.id, hash: set.hash, verdicts: set.verdicts, classes: Object.fromEntries(set.classes) })),
     '/v1/policy/verify': () => ({ differences: regenerator.sets.verify() }),
     '/v1/policy/stats': () => ruleStats(kernelReports(parts)),
@@ -110,11 +119,12 @@ function notEnforced(parts: AgentParts): { readonly address: string; readonly er
   return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
 }
 
-function reconciledTables({ regenerator, services }: AgentParts): Reconciled[] {
+function reconciledTables({ regenerator, services, masquerade }: AgentParts): Reconciled[] {
   return [
     { table: regenerator.addresses as unknown as Table<never>, reconciler: regenerator.addressReconciler },
     { table: regenerator.endpointRows as unknown as Table<never>, reconciler: regenerator.endpointReconciler },
     { table: services.table as unknown as Table<never>, reconciler: services.reconciler },
+    { table: masquerade.table as unknown as Table<never>, reconciler: masquerade.reconciler },
   ];
 }
 
@@ -125,6 +135,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
   const lastContact = Math.max(0, ...reflectors(inputs).map(input => input.state.lastContact ?? 0));
   const error = reflectors(inputs).map(input => input.state.error).find(text => text !== undefined);
   const stats = parts.flows.stats;
+  const replacement = kubeProxyReplacement(parts.record, node, parts.programs.attached);
   return {
     node: node.name,
     version: parts.record.version,
@@ -134,7 +145,9 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
     notReady,
     kernel: release(),
     memoryRssBytes: process.memoryUsage.rss(),
-    features: features(parts),
+    features: [...plainFeatures(parts.record, parts.devices), kubeProxyReplacementFeature(replacement), ...parts.features.map(feature => feature())],
+    kubeProxyReplacement: replacement,
+    mtu: nodeMtu(parts.record, parts.devices),
     maps: mapUse(parts.opened),
     programs: parts.programs.attached,
     endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
@@ -165,19 +178,6 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
   const without = [...endpoints.rows()].filter(endpoint => !regenerator.setsOf(endpoint)).length;
   if (isSynced() && without > 0) reasons.push(`${without} endpoints without policy in the kernel`);
   return reasons;
-}
-
-function features({ record, devices }: AgentParts): FeatureStatus[] {
-  return [
-    { name: 'Datapath', state: 'on', detail: 'tcx on pods, uplink and overlay; pod to pod by bpf_redirect_peer' },
-    { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
-    { name: 'KubeProxyReplacement', state: 'degraded', detail: 'ClusterIP at the socket and per packet; NodePort, LoadBalancer and externalIPs are not served yet' },
-    { name: 'Masquerading', state: 'on', detail: 'BPF, IPv4 and IPv6, ports 32768 to 65535' },
-    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
-    { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
-    { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
-    { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },
-  ];
 }
 
 /** Counting entries walks the map: only the maps whose size follows the objects are counted, the caches are not. */

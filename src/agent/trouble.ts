@@ -1,13 +1,17 @@
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Node, Service } from '../kube/types.ts';
-import type { ServiceRow } from '../lb/frontends.ts';
+import type { ServiceRow } from '../lb/rows.ts';
 import type { Table } from '../table/table.ts';
 
 /** Says on the objects concerned what could not be brought into the kernel, as events: `kubectl describe` shows them. */
 export interface Trouble {
   onAddressOrPod(about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string): void;
   onService(row: ServiceRow, error: Error): void;
+  /** By `namespace/name`. */
+  onServiceKey(key: string, reason: string, message: string): void;
+  /** What a service asks for and does not get. */
+  onServed(service: Service, troubles: readonly string[]): void;
   /** A policy table that was not what was meant. */
   onPolicyDifference(text: string): void;
 }
@@ -36,10 +40,15 @@ export function createTrouble(options: { readonly nodeName: string }, dependenci
       const object = node();
       if (object) recorder.record(object, 'Warning', 'PolicyTableDiffered', `mended: ${text}`);
     },
+    onServiceKey: (key, reason, message) => {
+      const service = services.get(key);
+      if (service) recorder.record(service, 'Warning', reason, `${options.nodeName}: ${message}`);
+    },
     onService: (row, error) => {
       const service = services.get(`${row.namespace}/${row.name}`);
       if (service) recorder.record(service, 'Warning', 'ServiceNotProgrammed', `${options.nodeName}: ${row.key}: ${error.message}`);
     },
+    onServed: (service, troubles) => recorder.record(service, 'Warning', 'ServiceNotServed', `${options.nodeName}: ${troubles.join('; ')}`),
   };
 }
 

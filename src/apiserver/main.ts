@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { KubeClient } from '../kube/client.ts';
-import { instanceFromEnv } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { startControllers } from '../operator/start.ts';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
@@ -27,7 +27,7 @@ try {
 async function main(): Promise<void> {
   const { paths } = instanceFromEnv(process.env);
   const record = readRecord(paths.clusterJson);
-  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: object => validatePolicyObject(object, record.clusterName), log });
+  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: (object, old) => validatePolicyObject(object, record.clusterName, old), log });
   const pidFile = `${paths.run}/apiserver.pid`;
   writePrivate(pidFile, `${process.pid} ${startTicks()}\n`);
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });
@@ -58,7 +58,7 @@ function startTicks(): string {
 
 function readRecord(path: string): ClusterRecord {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ClusterRecord;
+    return parseRecord(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw new CirriError('ERR_RECORD', `reading the cluster record ${path}`, { cause, mend: 'make a cluster first: cirri up' });
   }

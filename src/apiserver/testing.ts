@@ -18,7 +18,7 @@ import type { SemanticValidation } from './verbs/context.ts';
 export const testRecord: ClusterRecord = {
   instance: 'apitest', version: '0', nodes: [], routing: 'tunnel', apiserver: { port: 0 },
   underlay: { bridge: 'apitest0', prefix4: '192.0.2.0/24', prefix6: '2001:db8::/64', host4: '192.0.2.1', host6: '2001:db8::1' },
-  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/56',
+  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', loadBalancerCidr4: '198.51.100.0/24', loadBalancerCidr6: '2001:db8:1::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/56',
   dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local', clusterName: 'default', policyMode: 'default', audit: false, settings: defaultSettings,
 };
 
@@ -30,7 +30,7 @@ export class TestServer implements AsyncDisposable {
   server!: ApiServer;
   readonly #validate: SemanticValidation;
 
-  constructor(validate: SemanticValidation = object => validatePolicyObject(object, 'default')) {
+  constructor(validate: SemanticValidation = (object, old) => validatePolicyObject(object, 'default', old)) {
     this.paths = statePaths('apitest', mkdtempSync(join(tmpdir(), 'cirri-api-')));
     this.#validate = validate;
   }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { KubeClient } from '../kube/client.ts';
-import { instanceFromEnv, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
 import { CirriError } from '../std/errors.ts';
 
 /** The cluster that a command speaks of. */
@@ -32,7 +32,7 @@ export function openContext(): Context {
     throw noCluster(instance);
   }
   if (!existsSync(paths.run)) throw noCluster(instance);
-  return { instance, paths, record: JSON.parse(text) as ClusterRecord, client: new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri' }) };
+  return { instance, paths, record: parseRecord(text), client: new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri' }) };
 }
 
 function noCluster(instance: string): CirriError {

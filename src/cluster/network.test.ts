@@ -45,6 +45,19 @@ test('a second time makes nothing; what was taken away is made again', () => {
   assert.deepEqual(ensureNetwork(record, paths), []);
 });
 
+test('the host reaches load balancer addresses over every node, and a route that lost its ways is made again', () => {
+  const routes = (family: string, to: string) => execFileSync('ip', [family, 'route', 'show', to], { encoding: 'utf8' });
+  for (const [family, to, ways] of [['-4', record.loadBalancerCidr4, record.nodes.map(n => n.underlay4)], ['-6', record.loadBalancerCidr6, record.nodes.map(n => n.underlay6)]] as const) {
+    const text = routes(family, to);
+    for (const way of ways) assert.ok(text.includes(`via ${way} dev ${record.underlay.bridge}`), text);
+    execFileSync('ip', [family, 'route', 'del', to]);
+    execFileSync('ip', [family, 'route', 'add', to, 'via', ways[0]!]);
+    assert.deepEqual(ensureNetwork(record, paths), [`route to ${to}`]);
+    assert.equal(routes(family, to), text);
+  }
+  assert.deepEqual(ensureNetwork(record, paths), []);
+});
+
 test('the inventory finds it all, and down removes it all', async () => {
   assert.deepEqual(linksOf(instance).sort(), [`${instance}-n1`, `${instance}-n2`, `${instance}0`]);
   const { removed } = await bringDown({ instance, paths, keepState: true }, silent);

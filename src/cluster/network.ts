@@ -1,6 +1,7 @@
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
-import { isIPv4, parseAddr, parsePrefix, type Prefix } from '../std/ip.ts';
+import { formatAddr, formatPrefix, isIPv4, parseAddr, parsePrefix, type Prefix } from '../std/ip.ts';
 import { isErrno } from '../sys/errno.ts';
+import { mainTable, type RouteInfo } from '../sys/netlink-route.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { createNetns, deleteNetns, isNetns, openNetns, withNetns } from '../sys/netns.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
@@ -10,6 +11,7 @@ import { hostDevice } from './record.ts';
  *      host namespace                     node1's namespace
  *      INSTANCE0 (bridge, 172.30.X.1) ─── INSTANCE-n1 ═══ eth0 (172.30.X.11)
  *                                    └─── INSTANCE-n2 ═══ eth0 (172.30.X.12), node2's namespace
+ *      172.31.X.0/24 over all nodes
  *
  * Makes what is missing and leaves what is there. Returns what it had to make, in words.
  */
@@ -18,6 +20,7 @@ export function ensureNetwork(record: ClusterRecord, paths: StatePaths): string[
   using host = Netlink.open();
   const bridge = ensureBridge(host, record, made);
   for (const node of record.nodes) ensureNode(host, record, node, paths.node(node.name).netns, bridge, made);
+  ensureLoadBalancerRoutes(host, record, bridge, made);
   return made;
 }
 
@@ -61,6 +64,30 @@ function ensureNode(host: Netlink, record: ClusterRecord, node: NodeRecord, netn
   for (const [destination, gateway] of [['0.0.0.0/0', record.underlay.host4], ['::/0', record.underlay.host6]] as const) {
     ignoring('EEXIST', () => inside.routeAdd({ destination: parsePrefix(destination), index: eth0.index, gateway: parseAddr(gateway) }));
   }
+}
+
+/**
+ * The host's way to the load balancer addresses: over every node, as a router has it that hears of them from all nodes (BGP with
+ * ECMP). Any node may get any packet of a flow's start; the same client stays with the same node. They go with the bridge.
+ */
+function ensureLoadBalancerRoutes(host: Netlink, record: ClusterRecord, bridge: number, made: string[]): void {
+  const families = [
+    { destination: parsePrefix(record.loadBalancerCidr4), gateways: record.nodes.map(node => parseAddr(node.underlay4)) },
+    { destination: parsePrefix(record.loadBalancerCidr6), gateways: record.nodes.map(node => parseAddr(node.underlay6)) },
+  ];
+  const present = host.routeList({ table: mainTable });
+  for (const { destination, gateways } of families) {
+    const known = present.filter(route => formatPrefix(route.destination) === formatPrefix(destination));
+    if (waysOf(known) === gateways.map(formatAddr).sort().join()) continue;
+    // An IPv6 route of one nexthop is not replaced by one of several, it joins them: what is there goes first.
+    for (const _ of known) ignoring('ESRCH', () => host.routeDelete({ destination }));
+    host.routeAdd({ destination, nexthops: gateways.map(gateway => ({ index: bridge, gateway })) });
+    made.push(`route to ${formatPrefix(destination)}`);
+  }
+}
+
+function waysOf(routes: readonly RouteInfo[]): string {
+  return routes.flatMap(route => [...(route.gateway ? [route.gateway] : []), ...(route.nexthops ?? []).map(nexthop => nexthop.gateway)]).map(formatAddr).sort().join();
 }
 
 const nodeSysctls: readonly (readonly [string, string])[] = [

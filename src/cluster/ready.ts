@@ -38,7 +38,7 @@ export async function waitUntilReady(options: ReadyOptions, progress: Progress):
     const nodes = progress.step('nodes ready', () => until('nodes are ready', deadline, () => nodesTrouble(client, record), paths, 'kubelet-node1'));
     // Pods made while one node only is ready would all land there.
     await nodes;
-    const applied = await applyBuiltIn(client, demo);
+    const applied = await applyBuiltIn(client, record, demo);
     const dns = progress.step('DNS', () => until('DNS is ready', deadline, () => deploymentTrouble(client, 'kube-system', 'kube-dns'), paths, 'kubelet-node1'));
     const app = demo
       ? progress.step('demo application', () => until('the demo application is ready', deadline, () => demoTrouble(client), paths, 'kubelet-node1'))
@@ -118,21 +118,31 @@ async function demoTrouble(client: KubeClient): Promise<string | undefined> {
 }
 
 /** Built-in objects are applied when they are missing; what a user has changed in them since is the user's. */
-async function applyBuiltIn(client: KubeClient, demo: boolean): Promise<number> {
-  const wanted: (readonly [file: string, resource: Resource, name: string, namespace: string | undefined])[] = [
-    ['dns.yaml', resources.deployments, 'kube-dns', 'kube-system'],
-    ...(demo ? ([['demo.yaml', resources.namespaces, 'demo', undefined]] as const) : []),
+async function applyBuiltIn(client: KubeClient, record: ClusterRecord, demo: boolean): Promise<number> {
+  const file = (name: string) => parseManifest(name, readFileSync(new URL(`./manifests/${name}`, import.meta.url), 'utf8'));
+  const wanted: (readonly [resource: Resource, name: string, namespace: string | undefined, documents: () => ReturnType<typeof parseManifest>])[] = [
+    [resources.ciliumLoadBalancerIpPools, 'default', undefined, () => parseManifest('default pool', JSON.stringify(defaultPool(record)))],
+    [resources.deployments, 'kube-dns', 'kube-system', () => file('dns.yaml')],
+    ...(demo ? ([[resources.namespaces, 'demo', undefined, () => file('demo.yaml')]] as const) : []),
   ];
   const discovery = new Discovery(client);
   let applied = 0;
-  for (const [file, resource, name, namespace] of wanted) {
+  for (const [resource, name, namespace, documents] of wanted) {
     if (await client.get(resource, name, namespace)) continue;
-    const text = readFileSync(new URL(`./manifests/${file}`, import.meta.url), 'utf8');
-    const documents = parseManifest(file, text);
-    await applyManifests(documents, { fieldManager: 'cirri', namespace: 'default', skipValidation: true }, { client, discovery });
-    applied += documents.length;
+    const missing = documents();
+    await applyManifests(missing, { fieldManager: 'cirri', namespace: 'default', skipValidation: true }, { client, discovery });
+    applied += missing.length;
   }
   return applied;
+}
+
+/** So that a service of type LoadBalancer gets an address that the host can reach, with nothing more to set up. */
+function defaultPool(record: ClusterRecord): object {
+  return {
+    apiVersion: 'cilium.io/v2', kind: 'CiliumLoadBalancerIPPool', metadata: { name: 'default' },
+    // The first and last address stay free: some hosts and tools take them for a network and a broadcast.
+    spec: { allowFirstLastIPs: 'No', blocks: [{ cidr: record.loadBalancerCidr4 }, { cidr: record.loadBalancerCidr6 }] },
+  };
 }
 
 function exists(path: string): boolean {

@@ -24,5 +24,7 @@ test('every address of a node lies in its prefix, and no two nodes share one', (
 test('a new cluster takes the lowest subnet that nothing has', () => {
   assert.equal(freeSubnet([]), 1);
   assert.equal(freeSubnet(['172.30.1.0/24', '172.30.2.1/24', '10.0.0.0/8']), 3);
+  assert.equal(freeSubnet(['172.30.1.0/24', '172.31.2.7', '0.0.0.0/0', '128.0.0.0/1']), 3, 'load balancer addresses need theirs too');
+  assert.equal(freeSubnet(['172.31.0.0/20']), 16);
   assert.equal(freeSubnet(['172.16.0.0/12']), undefined);
 });

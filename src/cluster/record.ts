@@ -1,19 +1,16 @@
-import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
-import { defaultSettings, type Settings } from '../model/settings.ts';
+import { loadBalancerRanges, type ClusterRecord, type NodeRecord } from '../model/cluster.ts';
+import { parsePrefix, prefixContains } from '../std/ip.ts';
+import { defaultChoices, type Choices } from './settings.ts';
 
 export const maxNodes = 64;
 
-export interface RecordOptions {
+/** What was not chosen is as by default. */
+export interface RecordOptions extends Partial<Choices> {
   readonly instance: string;
   readonly version: string;
   readonly nodes: number;
-  /** Third byte of 172.30.X.0/24, chosen so that nothing on the machine has it. */
+  /** Third byte of 172.30.X.0/24 and 172.31.X.0/24, chosen so that nothing on the machine has them. */
   readonly subnet: number;
-  readonly routing: 'tunnel' | 'native';
-  readonly policyMode?: 'default' | 'always' | 'never';
-  readonly audit?: boolean;
-  readonly settings?: Settings;
-  readonly ipv6?: boolean;
   /** Port on 127.0.0.1. */
   readonly apiserverPort: number;
 }
@@ -35,20 +32,20 @@ export function makeRecord(options: RecordOptions): ClusterRecord {
     },
     serviceCidr4: '10.96.0.0/16',
     serviceCidr6: 'fd00:10:96::/112',
+    ...loadBalancerRanges(subnet),
     clusterCidr4: '10.244.0.0/16',
     clusterCidr6: 'fd00:10:244::/48',
-    routing: options.routing,
     apiserver: { port: options.apiserverPort },
     dnsIp4: '10.96.0.10',
     dnsIp6: 'fd00:10:96::a',
     clusterDomain: 'cluster.local',
     clusterName: 'default',
-    policyMode: options.policyMode ?? 'default',
-    audit: options.audit ?? false,
-    settings: options.settings ?? defaultSettings,
+    settings: options.settings ?? defaultChoices.settings,
+    routing: options.routing ?? defaultChoices.routing,
+    policyMode: options.policyMode ?? defaultChoices.policyMode,
+    audit: options.audit ?? defaultChoices.audit,
   };
 }
-
 
 
 function makeNode(index: number, subnet: number): NodeRecord {
@@ -69,15 +66,19 @@ export function hostDevice(instance: string, node: Pick<NodeRecord, 'index'>): s
   return `${instance}-n${node.index}`;
 }
 
-/** The lowest X for which nothing listed lies in 172.30.X.0/24. `taken` are addresses or prefixes, as text. */
+/**
+ * The lowest X for which nothing listed lies in 172.30.X.0/24 (nodes) and 172.31.X.0/24 (load balancer addresses), nor holds
+ * them. `taken` are addresses or prefixes, as text; default routes hold everything and count for nothing.
+ */
 export function freeSubnet(taken: Iterable<string>): number | undefined {
-  const used = new Set<number>();
-  for (const text of taken) {
-    const match = /^172\.30\.(\d+)\./.exec(text);
-    if (match) used.add(Number(match[1]));
-    // A shorter prefix that holds all of 172.30/16 leaves nothing free.
-    if (/^172\.(16|30)\.0\.0\/(1[0-6])$/.test(text)) for (let i = 0; i < 256; i++) used.add(i);
-  }
-  for (let x = 1; x < 255; x++) if (!used.has(x)) return x;
+  const used = [...taken].filter(text => text !== '').map(parsePrefix).filter(({ bits }) => bits > shortestThatCounts);
+  const isFree = (text: string) => {
+    const wanted = parsePrefix(text);
+    return !used.some(prefix => prefixContains(prefix, wanted) || prefixContains(wanted, prefix));
+  };
+  for (let x = 1; x < 255; x++) if (isFree(`172.30.${x}.0/24`) && isFree(`172.31.${x}.0/24`)) return x;
   return undefined;
 }
+
+/** /7 of IPv4 in the 16-byte form: 0.0.0.0/0, and the halves of it that VPNs use in its stead. */
+const shortestThatCounts = 96 + 7;

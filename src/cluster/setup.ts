@@ -58,7 +58,7 @@ interface Build {
 const builds: readonly Build[] = [
   // vmlinux.h is made from the running kernel's types.
   { folder: 'bpf', title: 'kernel programs', outputs: ['cirri.bpf.o'], depends: release() },
-  { folder: 'native', title: 'native helpers', outputs: ['cirri-cni', 'cirri-shim', 'cirri-echo', 'cirri-peer'], depends: '' },
+  { folder: 'native', title: 'native helpers', outputs: ['cirri-cni', 'cirri-shim', 'cirri-echo', 'cirri-peer', 'cirri-load'], depends: '' },
 ];
 
 /** Everything that a machine needs before a cluster can start on it. Fast when nothing is missing. */

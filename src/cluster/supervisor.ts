@@ -3,7 +3,7 @@ import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, sta
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { instanceFromEnv, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord, type StatePaths } from '../model/cluster.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
 import { childSpecs, commandOf, type ChildSpec } from './children.ts';
@@ -102,6 +102,14 @@ class Child {
     removePidFile(this.pidFile);
   }
 
+  /** Ends it and starts it anew: what it reads at its start has changed. */
+  async restart(): Promise<void> {
+    await this.stop();
+    this.#stopped = false;
+    this.#failures = 0;
+    this.#spawn();
+  }
+
   #spawn(): void {
     const preload = fileURLToPath(new URL('./preload.ts', import.meta.url));
     const [file, args] = commandOf(this.spec, process.execPath, ['--import', preload]);
@@ -116,7 +124,10 @@ class Child {
     this.#ref = ref;
     this.#adopted = false;
     this.#startedAt = Date.now();
-    child.on('exit', (code, signal) => this.#ended(signal ? `signal ${signal}` : `exit code ${code}`));
+    // After a restart the old one's end is no news.
+    child.on('exit', (code, signal) => {
+      if (this.#ref === ref) this.#ended(signal ? `signal ${signal}` : `exit code ${code}`);
+    });
   }
 
   #ended(how: string): void {
@@ -158,7 +169,9 @@ function serve(children: readonly Child[], paths: StatePaths, stop: () => Promis
     if (request.method === 'POST' && request.url === '/v1/stop') {
       return void stop().then(() => answer(response, 200, {})).finally(() => response.on('close', () => process.exit(0)));
     }
-    answer(response, 404, { error: 'GET /v1/status, POST /v1/stop' });
+    const restarting = request.method === 'POST' ? children.find(child => request.url === `/v1/restart/${child.spec.name}`) : undefined;
+    if (restarting) return void restarting.restart().then(() => answer(response, 200, {}));
+    answer(response, 404, { error: 'GET /v1/status, POST /v1/restart/NAME, POST /v1/stop' });
   });
   const mask = process.umask(0o177);
   server.listen(socket, () => process.umask(mask));
@@ -178,7 +191,7 @@ export function runSupervisor(): void {
   }
   writePidFile(pidFile, processRef(process.pid)!);
 
-  const record = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as ClusterRecord;
+  const record = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const env = { ...toolEnv(), CIRRI_INSTANCE: instance, CIRRI_STATE: paths.state };
   const children = childSpecs(record, paths, root, cgroupRoot()).map(spec => new Child(spec, paths, env, log));

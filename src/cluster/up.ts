@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CirriError } from '../std/errors.ts';
 import { waitFor } from '../std/async.ts';
-import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
+import { parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
 import { ensureBpffs } from '../sys/mount.ts';
 import { systemCgroup } from './children.ts';
@@ -16,22 +16,27 @@ import { readPidFile } from './pidfile.ts';
 import type { Progress } from './progress.ts';
 import { waitUntilReady, type Readiness } from './ready.ts';
 import { freeSubnet, makeRecord, maxNodes } from './record.ts';
+import { otherCluster, outdated, rechoose, restartOutdated, writeRecord } from './rechoose.ts';
 import { repositoryRoot, version } from './root.ts';
+import { choose, defaultChoices } from './settings.ts';
 import { ensureMachine } from './setup.ts';
+import type { Assignment } from './values.ts';
 
 export interface UpOptions {
   readonly instance: string;
   readonly paths: StatePaths;
   readonly nodes?: number;
-  readonly routing?: 'tunnel' | 'native';
-  readonly policyMode?: 'default' | 'always' | 'never';
-  readonly audit?: boolean;
+  /** What was chosen; of the same name the last counts. */
+  readonly values?: readonly Assignment[];
   readonly demo: boolean;
   readonly timeoutMs: number;
 }
 
 export interface UpResult {
   readonly record: ClusterRecord;
+  /** Of a cluster that was there, the settings that are others now. */
+  readonly reset: readonly string[];
+  readonly warnings: readonly string[];
   readonly readiness: Readiness;
   /** False when everything was there and running. */
   readonly changed: boolean;
@@ -46,7 +51,8 @@ export interface UpResult {
 export async function bringUp(options: UpOptions, progress: Progress): Promise<UpResult> {
   const { instance, paths } = options;
   await ensureMachine(repositoryRoot, progress);
-  const { record, isNew } = await ensureRecord(options);
+  const { record, isNew, reset, warnings } = await ensureRecord(options);
+  const told = { record, reset, warnings };
   if (isNew || !(await isWhole(record, paths))) {
     await progress.step(
       `network of ${record.nodes.length} ${record.nodes.length === 1 ? 'node' : 'nodes'}`,
@@ -54,46 +60,34 @@ export async function bringUp(options: UpOptions, progress: Progress): Promise<U
       made => `network: ${record.nodes.length} ${record.nodes.length === 1 ? 'node' : 'nodes'} on ${record.underlay.prefix4}${made.length === 0 ? ' (was there)' : ''}`,
     );
     await progress.step('processes started', () => ensureSupervisor(instance, paths));
-    return { record, readiness: await waitUntilReady({ record, paths, demo: options.demo, timeoutMs: options.timeoutMs }, progress), changed: true };
+    await restartOutdated({ record, paths, timeoutMs: options.timeoutMs }, progress);
+    return { ...told, readiness: await waitUntilReady({ record, paths, demo: options.demo, timeoutMs: options.timeoutMs }, progress), changed: true };
   }
   const quiet: Progress = { step: (_, run) => Promise.resolve(run()), note: () => {} };
   const startedAt = performance.now();
   const readiness = await waitUntilReady({ record, paths, demo: options.demo, timeoutMs: options.timeoutMs }, quiet);
-  return { record, readiness, changed: readiness.applied > 0 || performance.now() - startedAt > 2_000 };
+  return { ...told, readiness, changed: readiness.applied > 0 || performance.now() - startedAt > 2_000 };
 }
 
 /** The record that is there, checked against what is asked for now; or a new one. */
-async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord; isNew: boolean }> {
-  const { paths, instance } = options;
+async function ensureRecord(options: UpOptions): Promise<{ record: ClusterRecord; isNew: boolean; reset: readonly string[]; warnings: readonly string[] }> {
+  const { paths, instance, values = [] } = options;
   if (existsSync(paths.clusterJson)) {
-    const record = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as ClusterRecord;
-    const asked = [
-      ['--nodes', options.nodes, record.nodes.length],
-      ['--routing', options.routing, record.routing],
-      ['--policy-mode', options.policyMode, record.policyMode],
-      ['--audit', options.audit || undefined, record.audit],
-    ] as const;
-    const other = asked.find(([, wanted, have]) => wanted !== undefined && wanted !== have);
-    if (other) {
-      throw new CirriError('ERR_OTHER_CLUSTER', `cluster ${instance} exists with ${other[0]} ${other[2]}, not ${other[1]}`, {
-        mend: 'run: cirri down, then cirri up with the new value; or set CIRRI_INSTANCE to make a second cluster',
-      });
-    }
-    return { record, isNew: false };
+    const record = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
+    if (options.nodes !== undefined && options.nodes !== record.nodes.length) throw otherCluster(instance, 'nodes', record.nodes.length, options.nodes);
+    return { isNew: false, ...rechoose(record, paths, values) };
   }
+  const { choices, warnings } = choose(defaultChoices, defaultChoices, values);
   const nodes = options.nodes ?? 2;
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > maxNodes) throw new CirriError('ERR_FLAG', `--nodes must be 1 to ${maxNodes}, not ${options.nodes}`);
   const subnet = freeSubnet([...hostPrefixes(), ...otherSubnets()]);
-  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'no 172.30.X.0/24 is free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
+  if (subnet === undefined) throw new CirriError('ERR_NO_SUBNET', 'there is no X for which 172.30.X.0/24 and 172.31.X.0/24 are free on this machine', { mend: 'ip addr shows who has them; cirri down in another instance frees one' });
   const record = makeRecord({
-    instance, subnet, nodes, version: version(), routing: options.routing ?? 'tunnel', apiserverPort: await freePort(),
-    ...(options.policyMode !== undefined && { policyMode: options.policyMode }),
-    ...(options.audit !== undefined && { audit: options.audit }),
+    instance, subnet, nodes, version: version(), ...choices, apiserverPort: await freePort(),
   });
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
-  writeFileSync(`${paths.clusterJson}.new`, JSON.stringify(record, undefined, 2) + '\n', { mode: 0o600 });
-  renameSync(`${paths.clusterJson}.new`, paths.clusterJson);
-  return { record, isNew: true };
+  writeRecord(record, paths);
+  return { record, isNew: true, reset: [], warnings };
 }
 
 /** Subnets of clusters that are down but recorded: they come back with what they had. */
@@ -102,7 +96,8 @@ function otherSubnets(): string[] {
   if (!existsSync(base)) return [];
   return readdirSync(base).flatMap(name => {
     try {
-      return [(JSON.parse(readFileSync(join(base, name, 'cluster.json'), 'utf8')) as ClusterRecord).underlay.prefix4];
+      const { underlay, loadBalancerCidr4 } = parseRecord(readFileSync(join(base, name, 'cluster.json'), 'utf8'));
+      return [underlay.prefix4, loadBalancerCidr4];
     } catch {
       return [];
     }
@@ -127,7 +122,7 @@ async function freePort(): Promise<number> {
 
 /** True when the network stands, and every process runs. */
 async function isWhole(record: ClusterRecord, paths: StatePaths): Promise<boolean> {
-  if (ensureGround(record, paths).length > 0) return false;
+  if (ensureGround(record, paths).length > 0 || outdated(record, paths).length > 0) return false;
   const status = await supervisorStatus(paths);
   return status !== undefined && status.children.every(child => child.state === 'running');
 }

@@ -1,12 +1,12 @@
-import type { NodeRecord } from '../model/cluster.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { overlayOverhead } from '../model/mtu.ts';
+import { localPorts } from '../model/settings.ts';
 import type { Netlink } from '../sys/netlink.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
 
 export const overlayName = 'cirri_vxlan';
 export const uplinkName = 'eth0';
-/** VXLAN over IPv4: outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14. */
-const overlayOverhead = 50;
 /** Linux's VXLAN default; also upstream's. */
 const overlayPort = 8472;
 
@@ -15,6 +15,7 @@ export interface NodeDevices {
   /** 0 with native routing. */
   readonly overlayIndex: number;
   readonly uplinkMac: string;
+  readonly uplinkMtu: number;
   /** For pods' devices. */
   readonly podMtu: number;
 }
@@ -28,7 +29,7 @@ export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: '
   if (routing === 'native') {
     const lo = netlink.linkGet('lo');
     if (lo) for (const router of routers) ignoreExists(() => netlink.addrAdd(lo.index, router, { noDad: true }));
-    return { uplinkIndex: uplink.index, overlayIndex: 0, uplinkMac: uplink.mac, podMtu: uplink.mtu };
+    return { uplinkIndex: uplink.index, overlayIndex: 0, uplinkMac: uplink.mac, uplinkMtu: uplink.mtu, podMtu: uplink.mtu };
   }
   const podMtu = uplink.mtu - overlayOverhead;
   if (!netlink.linkGet(overlayName)) {
@@ -39,7 +40,7 @@ export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: '
   // No ARP on the overlay: the programs know where everything is; the receiver takes frames by address, not by MAC.
   netlink.linkSet(overlay.index, { arp: false, up: true, mtu: podMtu });
   for (const router of routers) ignoreExists(() => netlink.addrAdd(overlay.index, router, { noDad: true }));
-  return { uplinkIndex: uplink.index, overlayIndex: overlay.index, uplinkMac: uplink.mac, podMtu };
+  return { uplinkIndex: uplink.index, overlayIndex: overlay.index, uplinkMac: uplink.mac, uplinkMtu: uplink.mtu, podMtu };
 }
 
 const nodeSysctls: readonly (readonly [string, string])[] = [
@@ -49,7 +50,7 @@ const nodeSysctls: readonly (readonly [string, string])[] = [
   ['net/ipv4/conf/all/rp_filter', '0'],
   ['net/ipv4/conf/default/rp_filter', '0'],
   // Below the node ports (30000) and the ports that masquerade uses (32768 and up): the three never meet.
-  ['net/ipv4/ip_local_port_range', '10000 29999'],
+  ['net/ipv4/ip_local_port_range', localPorts.join(' ')],
 ];
 
 /** How the node's own stack reaches another node's pods. */
@@ -63,9 +64,13 @@ export function remoteNodeRoutes(self: NodeRecord, other: NodeRecord, devices: N
     : { destination: parsePrefix(destination), index: devices.overlayIndex, source: parseAddr(source), scopeLink: true, replace: true });
 }
 
-/** What the node's own programs send to a service address that does not exist is refused here and does not leave the machine. */
-export function serviceRangeRoutes(record: { readonly serviceCidr4: string; readonly serviceCidr6: string }): Parameters<Netlink['routeAdd']>[0][] {
-  return [record.serviceCidr4, record.serviceCidr6].map(cidr => ({ destination: parsePrefix(cidr), type: 'unreachable', replace: true }));
+/**
+ * What the node's own programs send to a service address that does not exist is refused here and does not leave the machine. The
+ * same for load balancer addresses: a router sends them all here, and a node that sent one back would send it round for ever.
+ */
+export function serviceRangeRoutes(record: Pick<ClusterRecord, 'serviceCidr4' | 'serviceCidr6' | 'loadBalancerCidr4' | 'loadBalancerCidr6'>): Parameters<Netlink['routeAdd']>[0][] {
+  const ranges = [record.serviceCidr4, record.serviceCidr6, record.loadBalancerCidr4, record.loadBalancerCidr6];
+  return ranges.map(cidr => ({ destination: parsePrefix(cidr), type: 'unreachable', replace: true }));
 }
 
 function ignoreExists(run: () => void): void {

@@ -15,7 +15,7 @@ export interface Attachment {
 
 /** bpf_attach_type of uapi/linux/bpf.h. */
 const attachType = {
-  connect4: 10, connect6: 11, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20,
+  connect4: 10, connect6: 11, post_bind4: 12, post_bind6: 13, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20,
   getpeername4: 29, getpeername6: 30,
 } as const;
 

@@ -17,9 +17,10 @@ export interface Feature {
 }
 
 export type FeatureName = 'hash' | 'lruHash' | 'lpmTrie' | 'ringbuf' | 'mapBatch' | 'tcProgram' | 'tcx' | 'redirectPeer' | 'redirectNeigh'
-  | 'sockConnect4' | 'sockConnect6' | 'sockSendmsg4' | 'sockSendmsg6' | 'sockRecvmsg4' | 'sockRecvmsg6' | 'sockGetpeername4' | 'sockGetpeername6' | 'cgroupSock';
+  | 'sockConnect4' | 'sockConnect6' | 'sockSendmsg4' | 'sockSendmsg6' | 'sockRecvmsg4' | 'sockRecvmsg6' | 'sockGetpeername4' | 'sockGetpeername6' | 'sockPostBind4' | 'sockPostBind6' | 'cgroupSock';
 
 const SCHED_CLS = 3;
+const CGROUP_SOCK = 9;
 const CGROUP_SOCK_ADDR = 18;
 const SOCKET_HOOKS = {
   sockConnect4: attachType.cgroupInet4Connect, sockConnect6: attachType.cgroupInet6Connect,
@@ -27,10 +28,13 @@ const SOCKET_HOOKS = {
   sockRecvmsg4: attachType.cgroupUdp4Recvmsg, sockRecvmsg6: attachType.cgroupUdp6Recvmsg,
   sockGetpeername4: attachType.cgroupInet4Getpeername, sockGetpeername6: attachType.cgroupInet6Getpeername,
 } as const;
+const BIND_HOOKS = { sockPostBind4: attachType.cgroupInet4PostBind, sockPostBind6: attachType.cgroupInet6PostBind } as const;
 
 /** A few milliseconds; for start-up. */
 export function probeFeatures(): Readonly<Record<FeatureName, Feature>> {
-  const sockets = Object.entries(SOCKET_HOOKS).map(([name, type]) => [name, probe(() => close(loadProgram(CGROUP_SOCK_ADDR, [moveImmediate(0, 1), EXIT], type)))] as const);
+  const hooks = (types: Readonly<Record<string, number>>, program: number) =>
+    Object.entries(types).map(([name, type]) => [name, probe(() => close(loadProgram(program, [moveImmediate(0, 1), EXIT], type)))] as const);
+  const sockets = [...hooks(SOCKET_HOOKS, CGROUP_SOCK_ADDR), ...hooks(BIND_HOOKS, CGROUP_SOCK)];
   const missing = sockets.find(([, feature]) => !feature.available);
   return {
     hash: probe(() => makeMap(mapType.hash)),
@@ -42,7 +46,7 @@ export function probeFeatures(): Readonly<Record<FeatureName, Feature>> {
     tcx: probe(probeTcx),
     redirectPeer: probe(() => close(loadProgram(SCHED_CLS, [moveImmediate(1, 1), moveImmediate(2, 0), call(155), EXIT]))),
     redirectNeigh: probe(() => close(loadProgram(SCHED_CLS, [...[1, 0, 0, 0].map((n, i) => moveImmediate(i + 1, n)), call(152), EXIT]))),
-    ...(Object.fromEntries(sockets) as Record<keyof typeof SOCKET_HOOKS, Feature>),
+    ...(Object.fromEntries(sockets) as Record<keyof typeof SOCKET_HOOKS | keyof typeof BIND_HOOKS, Feature>),
     cgroupSock: missing ? { available: false, reason: `${missing[0]}: ${missing[1].reason}` } : { available: true },
   };
 }

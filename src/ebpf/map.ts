@@ -81,6 +81,18 @@ export class BpfMap<K, V> {
     return new BpfMap(spec, fd);
   }
 
+  /** The map of that id, as a map of maps tells it; undefined when it has gone meanwhile. It may hold fewer or more entries than the spec says. */
+  static openById<K, V>(spec: MapSpec<K, V>, id: number): BpfMap<K, V> | undefined {
+    let fd: number;
+    try {
+      fd = callBpf(command.mapGetFdById, 12, `opening map ${id} of ${spec.name}`, view => view.setUint32(0, id, true));
+    } catch (error) {
+      if (error instanceof KernelError && error.errno === 'ENOENT') return undefined;
+      throw error;
+    }
+    return new BpfMap({ ...spec, maxEntries: objectInfo(fd, 40, `map ${id}`).getUint32(16, true) }, fd);
+  }
+
   get fd(): number {
     if (this.#fd < 0) throw new Error(`map ${this.spec.name}: used after close`);
     return this.#fd;

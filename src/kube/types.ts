@@ -215,7 +215,7 @@ export interface ServicePort {
 }
 
 export interface ServiceStatus {
-  readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[] };
+  readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: string; readonly hostname?: string }[] };
   readonly conditions?: readonly Condition[];
 }
 
@@ -449,4 +449,8 @@ export interface Status {
   readonly reason?: string;
   readonly code?: number;
   readonly details?: { readonly retryAfterSeconds?: number; readonly causes?: readonly { readonly reason?: string; readonly message?: string; readonly field?: string }[] };
+}
+
+export interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
 }

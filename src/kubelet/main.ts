@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { instanceFromEnv } from '../model/cluster.ts';
+import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { KubeClient } from '../kube/client.ts';
 import { reflect } from '../kube/reflector.ts';
@@ -29,7 +29,7 @@ function placeFromArguments(): Place {
   const { values } = parseArgs({ options: { node: { type: 'string' } } });
   const { paths } = instanceFromEnv(process.env);
   if (!existsSync(paths.clusterJson)) throw new CirriError('ERR_NO_CLUSTER', `${paths.clusterJson} is missing`, { mend: 'cirri up' });
-  const cluster = JSON.parse(readFileSync(paths.clusterJson, 'utf8')) as ClusterRecord;
+  const cluster = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
   const node = cluster.nodes.find(n => n.name === values.node);
   if (!node) throw new CirriError('ERR_NO_NODE', `--node ${values.node ?? '(missing)'}: the nodes are ${cluster.nodes.map(n => n.name).join(', ')}`);
   return { cluster, node, paths, root: join(import.meta.dirname, '../..') };

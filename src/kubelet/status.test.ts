@@ -23,12 +23,14 @@ test('a pod is Pending until a main container has run', () => {
   assert.equal(statusOf(p, [ended('i', 0), run('a')]).phase, 'Running');
 });
 
-test('it is Ready when all containers are, and not while it is being stopped', () => {
+test('it is Ready when all containers are, also while it is being deleted, and not when it has ended for good', () => {
   const p = pod({ containers: [{ name: 'a' }, { name: 'b' }] });
   const ready = (s: ReturnType<typeof statusOf>) => s.conditions!.find(c => c.type === 'Ready')!;
   assert.equal(ready(statusOf(p, [run('a'), run('b')])).status, 'True');
   const one = ready(statusOf(p, [run('a'), run('b', { ready: false })]));
   assert.deepEqual([one.status, one.message], ['False', 'containers with unready status: [b]']);
+  const deleted = { ...p, metadata: { ...p.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+  assert.equal(ready(statusOf(deleted, [run('a'), run('b')])).status, 'True', 'who is dismissed may still serve');
   const stopping = podStatus({ pod: p, record: recordOf(p, [run('a'), run('b')]), waiting: new Map(), hostIPs: [], now, stopping: true });
   assert.equal(ready(stopping).status, 'False');
 });

@@ -12,7 +12,7 @@ export interface StatusInput {
   readonly waiting: Waiting;
   readonly hostIPs: readonly string[];
   readonly now: Date;
-  /** Being stopped: it is not ready, whatever its probes say. */
+  /** It has ended for good: not ready, whatever its probes said. One that is only being deleted serves until its containers end (KEP-1669). */
   readonly stopping: boolean;
 }
 

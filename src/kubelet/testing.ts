@@ -30,7 +30,7 @@ export function testCluster(instance: string): ClusterRecord {
     instance, version: 'test',
     nodes: [{ name: 'node1', index: 1, underlay4: '172.30.250.11', underlay6: 'fdc1:250::11', podCidr4: '10.244.1.0/24', podCidr6: 'fd00:10:244:1::/64', routerIp4: '10.244.1.1', routerIp6: 'fd00:10:244:1::1' }],
     underlay: { bridge: `${instance}0`, prefix4: '172.30.250.0/24', prefix6: 'fdc1:250::/64', host4: '172.30.250.1', host6: 'fdc1:250::1' },
-    serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/48',
+    serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', loadBalancerCidr4: '198.51.100.0/24', loadBalancerCidr6: '2001:db8:1::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/48',
     routing: 'tunnel', apiserver: { port: 6443 }, dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local', clusterName: 'test', policyMode: 'default', audit: false, settings: defaultSettings,
   };
 }

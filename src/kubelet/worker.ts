@@ -529,7 +529,7 @@ export class PodWorker {
   #status(pod: Pod): PodStatus {
     return podStatus({
       pod, record: this.record, waiting: this.#waiting, hostIPs: this.#d.node.hostIPs, now: new Date(),
-      stopping: this.#gone || pod.metadata.deletionTimestamp !== undefined || this.record.terminal !== undefined,
+      stopping: this.#gone || this.record.terminal !== undefined,
     });
   }
 

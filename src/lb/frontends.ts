@@ -1,156 +1,210 @@
-import { formatAddr, isIPv4, parseAddr } from '../std/ip.ts';
+import { isIPv4 } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
+import { addrOf, familiesOf, familyOf, PortEndpoints } from './endpoints.ts';
+import type { Family, NodePlace, SliceInput } from './endpoints.ts';
+import { endpointText, protocolNumbers, rowFlag, rowKey, scope } from './rows.ts';
+import type { BackendRow, FrontendType, Scope, ServiceRow } from './rows.ts';
+import { isExposedOn, isServed, traitsOf } from './service-traits.ts';
+import type { ServiceInput, ServiceTraits } from './service-traits.ts';
 
-/** The parts of a Kubernetes Service that load balancing reads; `Service` of `src/kube` fits. */
-export interface ServiceInput {
-  readonly metadata: { readonly name: string; readonly namespace?: string | undefined };
-  readonly spec: {
-    readonly type?: string | undefined;
-    readonly clusterIP?: string | undefined;
-    readonly clusterIPs?: readonly string[] | undefined;
-    readonly ports?: readonly { readonly name?: string | undefined; readonly port: number; readonly protocol?: string | undefined }[] | undefined;
-    readonly sessionAffinity?: string | undefined;
-    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number | undefined } | undefined } | undefined;
-    readonly internalTrafficPolicy?: string | undefined;
-  };
-}
-
-/** The parts of an EndpointSlice that load balancing reads. */
-export interface SliceInput {
-  readonly addressType: string;
-  readonly endpoints: readonly EndpointInput[] | null;
-  readonly ports?: readonly { readonly name?: string | undefined; readonly port?: number | undefined; readonly protocol?: string | undefined }[] | null | undefined;
-}
-
-export interface EndpointInput {
-  readonly addresses: readonly string[];
-  readonly conditions?: { readonly ready?: boolean | null; readonly serving?: boolean | null; readonly terminating?: boolean | null } | undefined;
-  readonly nodeName?: string | undefined;
-}
-
-/** Which node asks: traffic policies look at it. */
+/** What the rows of a node depend on beside the objects themselves. */
 export interface FrontendContext {
-  readonly nodeName: string;
+  readonly place: NodePlace;
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  /** Where node ports and host ports answer; see `nodePortAddresses`. */
+  readonly nodePorts: readonly NodePortAddress[];
+  readonly defaults: {
+    readonly algorithm: 'random' | 'maglev';
+    readonly mode: 'snat' | 'dsr' | 'hybrid';
+    readonly maglevTableSize: number;
+    /** Cluster IPs answer clients outside. */
+    readonly externalClusterIP: boolean;
+    /** Source ranges are asked at every type, not only at LoadBalancer addresses. */
+    readonly sourceRangesOfAllTypes: boolean;
+  };
+  /** Whether a service may have an external IP or load balancer address: undefined, or why not. */
+  readonly mayServe: (address: string, service: ServiceInput) => string | undefined;
 }
 
-export type FrontendType = 'ClusterIP' | 'NodePort' | 'ExternalIP' | 'LoadBalancer' | 'HostPort';
+export interface NodePortAddress {
+  readonly addr: Addr;
+  /** Only for sockets of the node itself: loopback. */
+  readonly hostOnly: boolean;
+}
 
-/** One address, port and protocol that answers for a service, and who serves behind it. */
-export interface ServiceRow {
-  /** `10.96.0.10:53/UDP`, `[fd00::a]:53/UDP`. */
-  readonly key: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly portName: string;
+export interface Frontends {
+  readonly rows: readonly ServiceRow[];
+  /** What could not be read, for an event on the service. */
+  readonly troubles: readonly string[];
+  /** Addresses that it asks for and may not have, each with the reason. */
+  readonly refused: readonly string[];
+}
+
+interface Frontend {
   readonly type: FrontendType;
   readonly addr: Addr;
   readonly port: number;
-  /** IP protocol number. */
-  readonly protocol: number;
-  /** Sorted by key. New connections go to the active ones, or, when there is none, to the terminating ones. */
-  readonly backends: readonly BackendRow[];
-  /** Seconds; 0 is none. */
-  readonly affinityTimeout: number;
+  readonly hostOnly?: boolean;
 }
 
-export interface BackendRow {
-  /** `10.244.1.5:8080/TCP`: equal keys are the same backend, whatever the service. */
-  readonly key: string;
-  readonly addr: Addr;
-  readonly port: number;
-  readonly state: 'active' | 'terminating';
-  readonly nodeName: string;
-}
+type Port = NonNullable<ServiceInput['spec']['ports']>[number];
 
-export const protocolNumbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
-export const protocolNames: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
-
-/** core/v1: three hours, when affinity is on and no time is given. */
-const defaultAffinitySeconds = 10_800;
+const nothing: Frontends = { rows: [], troubles: [], refused: [] };
 
 /**
- * The rows of one service: a frontend for each cluster address and port, each with the endpoints of its family. Headless
- * services and ExternalName have none. The same objects give the same rows in whatever order slices and endpoints come.
+ * The rows of one service on this node: a frontend for each of its addresses and ports. The same objects give the same rows in
+ * whatever order slices and endpoints come. Semantics of traffic policies, terminating endpoints and silence: kube-proxy's.
  */
-export function frontends(service: ServiceInput, slices: readonly SliceInput[], context: FrontendContext): ServiceRow[] {
-  const { spec, metadata } = service;
-  if (spec.type === 'ExternalName') return [];
+export function frontends(service: ServiceInput, slices: readonly SliceInput[], context: FrontendContext): Frontends {
+  if (!isServed(service) || !isExposedOn(service, context.nodeLabels)) return nothing;
+  const traits = traitsOf(service);
+  const addresses = new Addresses(service, traits, context);
   const rows: ServiceRow[] = [];
-  for (const text of spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])) {
-    const addr = addrOf(text);
-    if (!addr) continue;
-    const family = isIPv4(addr) ? 'IPv4' : 'IPv6';
-    for (const port of spec.ports ?? []) {
-      const protocolName = port.protocol ?? 'TCP';
-      const protocol = protocolNumbers[protocolName];
-      if (protocol === undefined) continue;
-      rows.push({
-        key: endpointText(addr, port.port, protocolName),
-        namespace: metadata.namespace ?? '',
-        name: metadata.name,
-        portName: port.name ?? '',
-        type: 'ClusterIP',
-        addr,
-        port: port.port,
-        protocol,
-        backends: backendsOf(slices, family, port.name ?? '', protocolName, spec.internalTrafficPolicy === 'Local' ? context.nodeName : undefined),
-        affinityTimeout: spec.sessionAffinity === 'ClientIP' ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : 0,
-      });
+  const seen = new Set<string>();
+  for (const port of service.spec.ports ?? []) {
+    const protocolName = port.protocol ?? 'TCP';
+    const protocol = protocolNumbers[protocolName];
+    if (protocol === undefined) continue;
+    const maker = new RowMaker({ service, slices, context, traits, port, protocolName, protocol });
+    for (const frontend of addresses.of(port)) {
+      // An address that a service has twice is what it is first.
+      const key = endpointText(frontend.addr, frontend.port, protocolName);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      maker.add(key, frontend, rows);
     }
   }
-  return rows;
+  return { rows, troubles: traits.troubles, refused: addresses.refused };
 }
 
-/** Those that take new connections: the active ones; when there is none, what is still serving although it is on its way out. */
-export function serving(row: ServiceRow): readonly BackendRow[] {
-  if (row.backends.every(b => b.state === 'active')) return row.backends;
-  const active = row.backends.filter(b => b.state === 'active');
-  return active.length > 0 ? active : row.backends;
+/** Which of the node's addresses serve node ports: those in the prefixes, all without prefixes; and loopback for the node itself. */
+export function nodePortAddresses(own: readonly Addr[], isChosen: (addr: Addr) => boolean): NodePortAddress[] {
+  const loopback = ['127.0.0.1', '::1'].map(text => ({ addr: addrOf(text)!, hostOnly: true }));
+  return [...own.filter(isChosen).map(addr => ({ addr, hostOnly: false })), ...loopback];
 }
 
-/** Address, port and protocol in one text; the form of every key here. */
-export function endpointText(addr: Addr, port: number, protocolName: string): string {
-  return isIPv4(addr) ? `${formatAddr(addr)}:${port}/${protocolName}` : `[${formatAddr(addr)}]:${port}/${protocolName}`;
+/** The addresses of a service, parsed once for all its ports. */
+class Addresses {
+  readonly refused: string[] = [];
+  readonly #fixed: readonly { readonly type: FrontendType; readonly addr: Addr }[];
+  readonly #nodePorts: readonly NodePortAddress[];
+
+  constructor(service: ServiceInput, traits: ServiceTraits, context: FrontendContext) {
+    const { spec, status } = service;
+    const cluster = (spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : [])).flatMap(text => addrOf(text) ?? []);
+    const exposes = (type: FrontendType) => traits.types?.has(type) ?? true;
+    const allowed = (texts: readonly string[]) => texts.flatMap(text => {
+      const addr = addrOf(text);
+      const refusal = addr && context.mayServe(text, service);
+      if (refusal !== undefined) this.refused.push(`${text} is not served: ${refusal}`);
+      return addr && refusal === undefined ? [addr] : [];
+    });
+    // A cloud's load balancer that is a proxy (ipMode, KEP-1860) wants its traffic to go through it, also from inside.
+    const ingress = spec.type === 'LoadBalancer' ? (status?.loadBalancer?.ingress ?? []).flatMap(i => (i.ip && i.ipMode !== 'Proxy' ? [i.ip] : [])) : [];
+    const typed = (type: FrontendType, addrs: readonly Addr[]) => addrs.map(addr => ({ type, addr }));
+    this.#fixed = [
+      ...(exposes('ClusterIP') ? typed('ClusterIP', cluster) : []),
+      ...(exposes('LoadBalancer') ? typed('LoadBalancer', allowed(ingress)) : []),
+      ...(exposes('ExternalIP') ? typed('ExternalIP', allowed(spec.externalIPs ?? [])) : []),
+    ];
+    const families = new Set(spec.ipFamilies ?? cluster.map(familyOf));
+    this.#nodePorts = exposes('NodePort') && (spec.type === 'NodePort' || spec.type === 'LoadBalancer') ? context.nodePorts.filter(n => families.size === 0 || families.has(familyOf(n.addr))) : [];
+  }
+
+  *of(port: Port): Generator<Frontend> {
+    for (const { type, addr } of this.#fixed) yield { type, addr, port: port.port };
+    if (port.nodePort) for (const { addr, hostOnly } of this.#nodePorts) yield { type: 'NodePort', addr, port: port.nodePort, hostOnly };
+  }
 }
 
-/** With `onlyNode`, endpoints elsewhere do not exist (internalTrafficPolicy: Local never falls back to them). */
-function backendsOf(slices: readonly SliceInput[], family: string, portName: string, protocolName: string, onlyNode: string | undefined): BackendRow[] {
-  const byKey = new Map<string, BackendRow>();
-  for (const slice of slices) {
-    if (slice.addressType !== family) continue;
-    const port = slice.ports?.find(p => (p.name ?? '') === portName && (p.protocol ?? 'TCP') === protocolName)?.port;
-    if (port === undefined || port === null) continue;
-    for (const endpoint of slice.endpoints ?? []) {
-      if (onlyNode !== undefined && endpoint.nodeName !== onlyNode) continue;
-      const state = stateOf(endpoint);
-      // Consumers use the first address only (discovery.k8s.io/v1 Endpoint).
-      const text = endpoint.addresses[0];
-      const addr = state === undefined || text === undefined ? undefined : addrOf(text);
-      if (state === undefined || addr === undefined) continue;
-      // An IPv4 address has only one text, so there is nothing to format; this is the innermost loop of all.
-      const key = family === 'IPv4' ? `${text}:${port}/${protocolName}` : endpointText(addr, port, protocolName);
-      // While an endpoint moves between slices it stands in both; the better word counts.
-      if (byKey.get(key)?.state === 'active') continue;
-      byKey.set(key, { key, addr, port, state, nodeName: endpoint.nodeName ?? '' });
+interface RowParts {
+  readonly service: ServiceInput;
+  readonly slices: readonly SliceInput[];
+  readonly context: FrontendContext;
+  readonly traits: ServiceTraits;
+  readonly port: Port;
+  readonly protocolName: string;
+  readonly protocol: number;
+}
+
+/** Makes the rows of one port. Who serves is found once a family; rows share the lists. */
+class RowMaker {
+  readonly #parts: RowParts;
+  readonly #families: ReadonlySet<string>;
+  readonly #endpoints = new Map<Family, PortEndpoints>();
+
+  constructor(parts: RowParts) {
+    this.#parts = parts;
+    this.#families = familiesOf(parts.slices);
+  }
+
+  add(key: string, frontend: Frontend, rows: ServiceRow[]): void {
+    const { spec } = this.#parts.service;
+    const family = familyOf(frontend.addr);
+    const other: Family = family === 'IPv4' ? 'IPv6' : 'IPv4';
+    const isCrossed = !this.#families.has(family) && this.#families.has(other);
+    const endpoints = this.#endpointsOf(isCrossed ? other : family);
+    const base = this.#flags(frontend) | (isCrossed ? rowFlag.nat46x64 : 0);
+    if (frontend.type === 'ClusterIP') {
+      rows.push(this.#row(key, frontend, scope.external, base, endpoints, spec.internalTrafficPolicy === 'Local'));
+    } else if (spec.externalTrafficPolicy !== 'Local' || frontend.hostOnly) {
+      // Pods and nodes that use an external address are subject to neither traffic policy, as kube-proxy has it.
+      rows.push(this.#row(key, frontend, scope.external, base, endpoints, false));
+    } else {
+      rows.push(this.#row(key, frontend, scope.external, base | rowFlag.twoScopes, endpoints, true));
+      rows.push(this.#row(key, frontend, scope.internal, base, endpoints, false));
     }
   }
-  return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-}
 
-/** Undefined for what is no address: `None`, or a name where there should be a number. */
-function addrOf(text: string): Addr | undefined {
-  if (text === '' || text === 'None') return undefined;
-  try {
-    return parseAddr(text);
-  } catch {
-    return undefined;
+  #endpointsOf(family: Family): PortEndpoints {
+    const { slices, context, traits, port, protocolName } = this.#parts;
+    let endpoints = this.#endpoints.get(family);
+    if (!endpoints) this.#endpoints.set(family, (endpoints = new PortEndpoints(slices, { family, name: port.name ?? '', protocol: protocolName }, context.place, traits.closeness)));
+    return endpoints;
+  }
+
+  #flags({ type, hostOnly }: Frontend): number {
+    const { context: { defaults }, traits, protocol } = this.#parts;
+    if (hostOnly) return rowFlag.hostOnly;
+    const isRoutable = type !== 'ClusterIP' || defaults.externalClusterIP;
+    const isAsked = traits.sources !== undefined && (type === 'LoadBalancer' || defaults.sourceRangesOfAllTypes);
+    const mode = traits.forwarding ?? (defaults.mode === 'hybrid' ? (protocol === protocolNumbers['TCP'] ? 'dsr' : 'snat') : defaults.mode);
+    return (isRoutable ? rowFlag.routable : 0)
+      | (isRoutable && mode === 'dsr' ? rowFlag.dsr : 0)
+      | (isAsked ? rowFlag.sourceRanges | (traits.sources.form === 'deny' ? rowFlag.sourceDeny : 0) : 0);
+  }
+
+  #row(frontendKey: string, frontend: Frontend, of: Scope, base: number, endpoints: PortEndpoints, isLocal: boolean): ServiceRow {
+    const { service: { metadata }, context, traits, port, protocol } = this.#parts;
+    const backends: readonly BackendRow[] = isLocal ? endpoints.local : endpoints.cluster;
+    const isSilent = isLocal && !backends.some(b => b.state !== 'maintenance') && endpoints.hasAny;
+    const isCrossed = (base & rowFlag.nat46x64) !== 0;
+    // A client of the other family could not take the answer of a backend directly.
+    const flags = (isCrossed ? base & ~rowFlag.dsr : base) | (isSilent ? rowFlag.silent : 0);
+    const ranges = (base & rowFlag.sourceRanges) !== 0 ? traits.sources : undefined;
+    return {
+      key: rowKey(frontendKey, of),
+      namespace: metadata.namespace ?? '',
+      name: metadata.name,
+      portName: port.name ?? '',
+      type: frontend.type,
+      addr: frontend.addr,
+      port: frontend.port,
+      protocol,
+      scope: of,
+      flags,
+      backends,
+      affinityTimeout: traits.affinityTimeout,
+      maglev: this.#usesMaglev(frontend, traits, context) ? context.defaults.maglevTableSize : 0,
+      sources: ranges ? (isIPv4(frontend.addr) ? ranges.ipv4 : ranges.ipv6) : none,
+    };
+  }
+
+  /** As the cluster's default it is for clients outside: those inside keep their socket's backend anyway, and a table is 64 KB. */
+  #usesMaglev({ type, hostOnly }: Frontend, traits: ServiceTraits, { defaults }: FrontendContext): boolean {
+    if (traits.algorithm !== undefined) return traits.algorithm === 'maglev';
+    return defaults.algorithm === 'maglev' && !hostOnly && (type !== 'ClusterIP' || defaults.externalClusterIP);
   }
 }
 
-/** Absent conditions read as the API says: ready unless told otherwise, serving as ready, not terminating. */
-function stateOf(endpoint: EndpointInput): BackendRow['state'] | undefined {
-  const { ready, serving: serves, terminating } = endpoint.conditions ?? {};
-  const isReady = ready ?? true;
-  if (isReady) return 'active';
-  return (serves ?? isReady) && (terminating ?? false) ? 'terminating' : undefined;
-}
+const none: readonly string[] = [];

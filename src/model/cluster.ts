@@ -1,4 +1,4 @@
-import type { Settings } from './settings.ts';
+import { defaultSettings, withDefaults, type Settings } from './settings.ts';
 
 /** The record of a local cluster, `cluster.json` in the state folder: written by `cirri up`, read by every process of the instance. */
 export interface ClusterRecord {
@@ -14,6 +14,9 @@ export interface ClusterRecord {
   };
   readonly serviceCidr4: string;
   readonly serviceCidr6: string;
+  /** Addresses for services of type LoadBalancer: the pool `default`. The host has routes to them over all nodes. */
+  readonly loadBalancerCidr4: string;
+  readonly loadBalancerCidr6: string;
   readonly clusterCidr4: string;
   readonly clusterCidr6: string;
   readonly routing: 'tunnel' | 'native';
@@ -39,6 +42,18 @@ export interface NodeRecord {
   readonly podCidr6: string;
   readonly routerIp4: string;
   readonly routerIp6: string;
+}
+
+/** The record from the text of `cluster.json`. An older record has not all fields: they are as a new one's would be. */
+export function parseRecord(text: string): ClusterRecord {
+  const record = JSON.parse(text) as ClusterRecord;
+  const subnet = Number(/^172\.30\.(\d+)\./.exec(record.underlay.prefix4)?.[1] ?? 0);
+  return { ...loadBalancerRanges(subnet), ...record, settings: withDefaults(record.settings as unknown, defaultSettings) };
+}
+
+/** The ranges of a cluster on 172.30.`subnet`.0/24. */
+export function loadBalancerRanges(subnet: number): Pick<ClusterRecord, 'loadBalancerCidr4' | 'loadBalancerCidr6'> {
+  return { loadBalancerCidr4: `172.31.${subnet}.0/24`, loadBalancerCidr6: `fdc1:${subnet}:1::/112` };
 }
 
 /** Where everything of an instance lives; see the table in docs/DESIGN.md. Pure: makes nothing. */

@@ -32,6 +32,8 @@ export interface Settings {
   readonly bpf: {
     /** ClusterIPs answer clients outside too. */
     readonly lbExternalClusterIP: boolean;
+    /** loadBalancerSourceRanges hold at all addresses of a service, not only at its load balancer's. */
+    readonly lbSourceRangeAllTypes: boolean;
     readonly lbMapMax: number;
     readonly ctMax: number;
     readonly natMax: number;
@@ -48,13 +50,24 @@ export interface Settings {
   };
 }
 
+/** Whole settings from what an older record has: what it does not know is as by default. */
+export function withDefaults<T>(known: unknown, defaults: T): T {
+  if (known === undefined || known === null) return defaults;
+  if (typeof defaults !== 'object' || defaults === null || Array.isArray(defaults)) return known as T;
+  return Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, withDefaults((known as Record<string, unknown>)[name], value as unknown)])) as T;
+}
+
+/** Source ports of the node's own connections (net.ipv4.ip_local_port_range), and those that masquerading takes: node ports lie outside of both. */
+export const localPorts = [10_000, 29_999] as const;
+export const masqueradePorts = [32_768, 65_535] as const;
+
 export const defaultSettings: Settings = {
   loadBalancer: { mode: 'snat', algorithm: 'random', acceleration: 'disabled', serviceNoBackendResponse: 'reject' },
   maglev: { tableSize: 16381, hashSeed: 'JLfvgnHc2kaSUFaI' },
   nodePort: { range: [30000, 32767], addresses: [] },
   socketLB: { hostNamespaceOnly: false },
   sockmap: { enabled: false },
-  bpf: { lbExternalClusterIP: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
+  bpf: { lbExternalClusterIP: false, lbSourceRangeAllTypes: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

@@ -1,3 +1,5 @@
+import type { PathMtu } from './mtu.ts';
+
 /** What an agent says of itself on `GET /v1/status`. `cirri status` prints it. */
 export interface AgentStatus {
   readonly node: string;
@@ -10,6 +12,9 @@ export interface AgentStatus {
   readonly kernel: string;
   readonly memoryRssBytes: number;
   readonly features: readonly FeatureStatus[];
+  readonly kubeProxyReplacement: KubeProxyReplacementStatus;
+  /** What each path leaves of the uplink's MTU. */
+  readonly mtu: readonly PathMtu[];
   readonly maps: readonly MapStatus[];
   readonly programs: readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[];
   readonly endpoints: { readonly total: number; readonly ready: number };
@@ -48,6 +53,23 @@ export interface FeatureStatus {
   /** `degraded` names the fallback in `detail`; `off` was asked for. */
   readonly state: 'on' | 'degraded' | 'off';
   readonly detail: string;
+}
+
+/** Upstream's block of that name, in its words. */
+export interface KubeProxyReplacementStatus {
+  readonly socketLB: 'Enabled';
+  readonly socketLBCoverage: 'Full' | 'Hostns-only';
+  /** Where clients outside come in. */
+  readonly devices: readonly { readonly name: string; readonly addresses: readonly string[]; readonly directRouting: boolean }[];
+  readonly mode: 'SNAT' | 'DSR' | 'Hybrid';
+  readonly dsrDispatchMode?: 'IP Option/Extension';
+  readonly backendSelection: string;
+  readonly noBackends: 'reject' | 'drop';
+  readonly xdpAcceleration: 'Disabled' | 'Native' | 'Generic';
+  /** Acceleration was asked for and is not there: why. */
+  readonly xdpMissing?: string;
+  /** By type of frontend. */
+  readonly services: Readonly<Record<string, string>>;
 }
 
 export interface MapStatus {

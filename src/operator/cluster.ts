@@ -43,6 +43,8 @@ export class Cluster {
   readonly serviceAccounts: Collection<KubeObject>;
   readonly configMaps: Collection<KubeObject>;
   readonly secrets: Collection<KubeObject>;
+  readonly loadBalancerPools: Collection<KubeObject>;
+  readonly localRedirectPolicies: Collection<KubeObject>;
   readonly all: readonly Collection<KubeObject>[];
 
   /** By the uid of the controlling owner; pods of nobody under `orphans NAMESPACE`. */
@@ -74,6 +76,8 @@ export class Cluster {
     this.serviceAccounts = collect(resources.serviceAccounts);
     this.configMaps = collect(resources.configMaps);
     this.secrets = collect(resources.secrets);
+    this.loadBalancerPools = collect(resources.ciliumLoadBalancerIpPools);
+    this.localRedirectPolicies = collect(resources.ciliumLocalRedirectPolicies);
     this.all = all;
     this.podsByOwner = new TableIndex(this.pods.table, ownerKey);
     this.podsByNamespace = new TableIndex(this.pods.table, pod => [pod.metadata.namespace ?? '']);
@@ -102,7 +106,8 @@ export function ownedAndOrphans<T>(index: TableIndex<T>, owner: KubeObject): T[]
  * Ends with the signal.
  */
 export function enqueueOnChange<R>(table: Table<R>, keysOf: (row: R) => readonly string[], queue: Pick<WorkQueue, 'add'>, signal: AbortSignal): void {
-  const before = new Map<string, readonly string[]>();
+  // The rows and not their keys: where a row leads to may depend on what came after it, as the service did that selects a pod.
+  const before = new Map<string, R>();
   let marked = false;
   const changes = table.changes(() => {
     if (marked) return;
@@ -113,16 +118,16 @@ export function enqueueOnChange<R>(table: Table<R>, keysOf: (row: R) => readonly
     marked = false;
     if (signal.aborted) return changes.stop();
     const { changed, deleted } = changes.take();
+    const add = (row: R | undefined) => row !== undefined && keysOf(row).forEach(key => queue.add(key));
     for (const primary of deleted) {
-      for (const key of before.get(primary) ?? []) queue.add(key);
+      add(before.get(primary));
       before.delete(primary);
     }
     for (const row of changed) {
       const primary = table.keyOf(row);
-      const keys = keysOf(row);
-      for (const key of before.get(primary) ?? []) queue.add(key);
-      for (const key of keys) queue.add(key);
-      before.set(primary, keys);
+      add(before.get(primary));
+      add(row);
+      before.set(primary, row);
     }
   }
   take();

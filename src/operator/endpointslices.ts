@@ -3,13 +3,17 @@ import { referenceTo } from '../kube/events.ts';
 import type { Endpoint, EndpointPort, EndpointSlice, Endpoints, Node, Pod, Service, ServicePort } from '../kube/types.ts';
 import { isIPv6 } from 'node:net';
 import type { NewObject } from './collection.ts';
+import { hintsFor, preferenceOf, zoneLabel, type ZoneShares } from './topology-hints.ts';
 import { canonicalJson, isFinished, isReady, isTerminating, ownedBy } from './pods.ts';
 
 export const serviceNameLabel = 'kubernetes.io/service-name';
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
 export const managedBy = 'endpointslice-controller.k8s.io';
 const headlessLabel = 'service.kubernetes.io/headless';
-const zoneLabel = 'topology.kubernetes.io/zone';
+/** Of a pod: its share of a service's new connections beside the other pods', a whole number; 1 without, 0 is none. */
+export const weightAnnotation = 'service.cirri.io/weight';
+/** Of a slice: the weights of its endpoints that are not 1, a JSON object by address. */
+export const weightsAnnotation = 'service.cirri.io/weights';
 
 /** As upstream's default. */
 const endpointsPerSlice = 100;
@@ -25,20 +29,20 @@ export interface SlicePlan {
 /**
  * The slices of a service, changed as little as can be: an endpoint stays in the slice where it is; new ones fill slices that
  * change anyway, then the fullest that has room; a slice without endpoints goes, but each family keeps one.
- * `pods` are those that the selector selects, `existing` the slices that this controller made.
+ * `pods` are those that the selector selects, `existing` the slices that this controller made, `shares` the zones' sizes.
  */
-export function planSlices(service: Service, pods: readonly Pod[], existing: readonly EndpointSlice[], nodeOf: (name: string) => Node | undefined): SlicePlan {
+export function planSlices(service: Service, pods: readonly Pod[], existing: readonly EndpointSlice[], nodeOf: (name: string) => Node | undefined, shares: ZoneShares = undefined): SlicePlan {
   const create: NewObject[] = [];
   const update: EndpointSlice[] = [];
   const remove: EndpointSlice[] = [];
   const families = familiesOf(service);
   for (const family of families) {
-    const groups = groupByPorts(service, pods, family, nodeOf);
+    const groups = groupByPorts(service, pods, family, nodeOf, shares);
     const present = Map.groupBy(existing.filter(s => s.addressType === family), s => canonicalJson(s.ports ?? []));
     if (groups.size === 0) {
       // Slices with other ports must not stand for this service any more; an empty one is kept whatever its ports.
       const key = [...present.keys()][0] ?? canonicalJson([]);
-      groups.set(key, { ports: present.get(key)?.[0]?.ports ?? [], endpoints: new Map() });
+      groups.set(key, { ports: present.get(key)?.[0]?.ports ?? [], endpoints: new Map(), weights: new Map() });
     }
     for (const [key, slices] of present) if (!groups.has(key)) remove.push(...slices);
     for (const [key, group] of groups) {
@@ -57,6 +61,8 @@ interface Group {
   readonly ports: readonly EndpointPort[];
   /** By pod uid (or name). */
   readonly endpoints: Map<string, Endpoint>;
+  /** Those that are not 1, by address. */
+  readonly weights: Map<string, number>;
 }
 
 function planGroup(service: Service, addressType: string, group: Group, slices: readonly EndpointSlice[]): SlicePlan {
@@ -71,7 +77,7 @@ function planGroup(service: Service, addressType: string, group: Group, slices: 
       kept.push(isDeepStrictEqual(old, now) ? old : now);
     }
     const changed = kept.length !== (slice.endpoints ?? []).length || kept.some((e, i) => e !== slice.endpoints![i]);
-    return { slice, endpoints: kept, changed: changed || !hasMetadata(slice, service) };
+    return { slice, endpoints: kept, changed: changed || !hasMetadata(slice, service, weightsText(kept, group.weights)) };
   });
   const rest = [...missing.values()];
   const byRoom = drafts.toSorted((a, b) => Number(b.changed) - Number(a.changed) || b.endpoints.length - a.endpoints.length);
@@ -81,13 +87,13 @@ function planGroup(service: Service, addressType: string, group: Group, slices: 
     draft.changed ||= added.length > 0;
   }
   const create: NewObject[] = [];
-  while (rest.length > 0) create.push(newSlice(service, addressType, group.ports, rest.splice(0, endpointsPerSlice)));
+  while (rest.length > 0) create.push(newSlice(service, addressType, group, rest.splice(0, endpointsPerSlice)));
   const filled = drafts.filter(d => d.endpoints.length > 0);
   const kept = filled.length > 0 || create.length > 0 ? filled : drafts.slice(0, 1);
-  if (kept.length === 0 && create.length === 0) create.push(newSlice(service, addressType, group.ports, []));
+  if (kept.length === 0 && create.length === 0) create.push(newSlice(service, addressType, group, []));
   return {
     create,
-    update: kept.filter(d => d.changed).map(d => ({ ...d.slice, ...metadataFor(d.slice, service), endpoints: d.endpoints })),
+    update: kept.filter(d => d.changed).map(d => ({ ...d.slice, ...metadataFor(d.slice, service, weightsText(d.endpoints, group.weights)), endpoints: d.endpoints })),
     remove: drafts.filter(d => !kept.includes(d)).map(d => d.slice),
   };
 }
@@ -99,7 +105,7 @@ function familiesOf(service: Service): ('IPv4' | 'IPv6')[] {
   return addresses.length === 0 ? ['IPv4'] : addresses.map(a => (isIPv6(a) ? 'IPv6' : 'IPv4'));
 }
 
-function groupByPorts(service: Service, pods: readonly Pod[], family: 'IPv4' | 'IPv6', nodeOf: (name: string) => Node | undefined): Map<string, Group> {
+function groupByPorts(service: Service, pods: readonly Pod[], family: 'IPv4' | 'IPv6', nodeOf: (name: string) => Node | undefined, shares: ZoneShares): Map<string, Group> {
   const groups = new Map<string, Group>();
   for (const pod of pods) {
     const address = addressOf(pod, family);
@@ -107,11 +113,37 @@ function groupByPorts(service: Service, pods: readonly Pod[], family: 'IPv4' | '
     const ports = portsFor(service, pod);
     const key = canonicalJson(ports);
     let group = groups.get(key);
-    if (!group) groups.set(key, group = { ports, endpoints: new Map() });
+    if (!group) groups.set(key, group = { ports, endpoints: new Map(), weights: new Map() });
     const endpoint = endpointOf(service, pod, address, nodeOf);
     group.endpoints.set(idOf(endpoint), endpoint);
+    const weight = weightOf(pod);
+    if (weight !== 1) group.weights.set(address, weight);
   }
+  for (const { endpoints } of groups.values()) giveHints(endpoints, service, shares);
   return groups;
+}
+
+function giveHints(endpoints: Map<string, Endpoint>, service: Service, shares: ZoneShares): void {
+  const preference = preferenceOf(service);
+  if (preference === undefined) return;
+  const entries = [...endpoints];
+  const hints = hintsFor(entries.map(([, endpoint]) => endpoint), preference, shares);
+  entries.forEach(([id, endpoint], i) => {
+    const hint = hints[i];
+    if (hint) endpoints.set(id, { ...endpoint, hints: hint });
+  });
+}
+
+/** What cannot be read counts as 1; the API warns whoever writes it. */
+function weightOf(pod: Pod): number {
+  const text = pod.metadata.annotations?.[weightAnnotation];
+  return text !== undefined && /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : 1;
+}
+
+function weightsText(endpoints: readonly Endpoint[], weights: ReadonlyMap<string, number>): string | undefined {
+  if (weights.size === 0) return undefined;
+  const own = endpoints.flatMap(({ addresses: [address = ''] }) => (weights.has(address) ? [[address, weights.get(address)!] as const] : []));
+  return own.length === 0 ? undefined : JSON.stringify(Object.fromEntries(own.sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 function addressOf(pod: Pod, family: 'IPv4' | 'IPv6'): string | undefined {
@@ -165,7 +197,8 @@ function idOf(endpoint: Endpoint): string {
   return endpoint.targetRef?.uid ?? endpoint.targetRef?.name ?? endpoint.addresses[0] ?? '';
 }
 
-function newSlice(service: Service, addressType: string, ports: readonly EndpointPort[], endpoints: readonly Endpoint[]): NewObject {
+function newSlice(service: Service, addressType: string, group: Group, endpoints: readonly Endpoint[]): NewObject {
+  const weights = weightsText(endpoints, group.weights);
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
@@ -173,11 +206,12 @@ function newSlice(service: Service, addressType: string, ports: readonly Endpoin
       generateName: `${service.metadata.name}-`,
       namespace: service.metadata.namespace,
       labels: labelsFor(service),
+      ...(weights === undefined ? {} : { annotations: { [weightsAnnotation]: weights } }),
       ownerReferences: [ownedBy(service)],
     },
     addressType,
     endpoints,
-    ports,
+    ports: group.ports,
   };
 }
 
@@ -190,12 +224,13 @@ function labelsFor(service: Service): Record<string, string> {
   };
 }
 
-function hasMetadata(slice: EndpointSlice, service: Service): boolean {
-  return isDeepStrictEqual({ ...slice.metadata.labels }, labelsFor(service));
+function hasMetadata(slice: EndpointSlice, service: Service, weights: string | undefined): boolean {
+  return isDeepStrictEqual({ ...slice.metadata.labels }, labelsFor(service)) && slice.metadata.annotations?.[weightsAnnotation] === weights;
 }
 
-function metadataFor(slice: EndpointSlice, service: Service): Pick<EndpointSlice, 'metadata'> {
-  return { metadata: { ...slice.metadata, labels: labelsFor(service) } };
+function metadataFor(slice: EndpointSlice, service: Service, weights: string | undefined): Pick<EndpointSlice, 'metadata'> {
+  const { [weightsAnnotation]: _, ...annotations } = slice.metadata.annotations ?? {};
+  return { metadata: { ...slice.metadata, labels: labelsFor(service), annotations: { ...annotations, ...(weights === undefined ? {} : { [weightsAnnotation]: weights }) } } };
 }
 
 // The older form

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { clusterDefinitions } from '../apiserver/crds/definitions.ts';
 import { startApiServer } from '../apiserver/server.ts';
 import { KubeClient } from '../kube/client.ts';
 import { reflect } from '../kube/reflector.ts';
@@ -29,12 +30,12 @@ async function cluster() {
   const folder = mkdtempSync(path.join(tmpdir(), 'kubectl-test-'));
   const paths = statePaths('optest', folder);
   const record = {
-    instance: 'optest', version: 'test', nodes: [], serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16',
+    instance: 'optest', version: 'test', nodes: [], serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', loadBalancerCidr4: '198.51.100.0/24', loadBalancerCidr6: '2001:db8:1::/112', clusterCidr4: '10.244.0.0/16',
     clusterCidr6: 'fd00:10:244::/48', routing: 'tunnel', apiserver: { port: 0 }, dnsIp4: '10.96.0.10', dnsIp6: 'fd00:10:96::a', clusterDomain: 'cluster.local',
     clusterName: 'default', underlay: { bridge: 'optest0', prefix4: '172.30.99.0/24', prefix6: 'fdc1:99::/64', host4: '172.30.99.1', host6: 'fdc1:99::1' },
     policyMode: 'default', audit: false, settings: defaultSettings,
   } as ClusterRecord;
-  const server = await startApiServer({ record, paths, definitions: [] }, { validate: () => ({ errors: [], warnings: [] }), log: silentLogger });
+  const server = await startApiServer({ record, paths, definitions: clusterDefinitions }, { validate: () => ({ errors: [], warnings: [] }), log: silentLogger });
   const abort = new AbortController();
   const client = new KubeClient({ socketPath: paths.apiserverSocket });
   for (const n of [1, 2, 3]) await client.create(resources.nodes, node(`node${n}`));

@@ -14,8 +14,6 @@ import type { Table } from '../table/table.ts';
 /** Kinds that are accepted, kept and shown, and that nothing acts upon yet: said on the object, never passed over in silence. */
 const withoutEffect: readonly { readonly resource: Resource; readonly because: string }[] = [
   { resource: resources.ciliumBgpPeeringPolicies, because: 'no BGP speaker runs yet: no session is opened and no route is announced' },
-  { resource: resources.ciliumLoadBalancerIpPools, because: 'LoadBalancer services get no addresses yet' },
-  { resource: resources.ciliumLocalRedirectPolicies, because: 'traffic is not redirected yet' },
   { resource: resources.ciliumEgressGatewayPolicies, because: 'traffic does not go through a gateway yet: it leaves from its own node' },
   { resource: resources.ciliumEnvoyConfigs, because: 'no proxy reads it yet' },
 ];

@@ -4,13 +4,15 @@ import { reflect } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import { TestApi } from '../kube/testapi.ts';
 import type { Deployment, EndpointSlice, KubeObject, Pod, ReplicaSet, Service } from '../kube/types.ts';
-import type { ClusterRecord } from '../model/cluster.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
+import { defaultSettings } from '../model/settings.ts';
 import { waitFor } from '../std/async.ts';
 import { silentLogger } from '../std/log.ts';
 import { startControllers } from './start.ts';
 
 const record = {
-  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', underlay: { host4: '172.30.7.1', host6: 'fdc1:7::1' },
+  serviceCidr4: '10.96.0.0/16', serviceCidr6: 'fd00:10:96::/112', clusterCidr4: '10.244.0.0/16', clusterCidr6: 'fd00:10:244::/48', nodes: [] as readonly NodeRecord[],
+  underlay: { bridge: 't0', prefix4: '172.30.7.0/24', prefix6: 'fdc1:7::/64', host4: '172.30.7.1', host6: 'fdc1:7::1' }, settings: defaultSettings,
 } as ClusterRecord;
 
 interface World extends AsyncDisposable {
@@ -172,10 +174,27 @@ test('a service gets addresses, slices that follow its pods, and the older Endpo
   await waitFor('three ready', () => slices().flatMap(s => s.endpoints ?? []).filter(e => e.conditions?.ready).length === 3);
   // Pods that come one by one may be spread over several slices of a family; every reader merges them.
   assert.deepEqual(new Set(slices().map(s => s.addressType)), new Set(['IPv4', 'IPv6']));
-  assert.deepEqual(slices().find(s => s.addressType === 'IPv4')!.ports, [{ name: 'http', port: 8080, protocol: 'TCP' }]);
+  assert.deepEqual(slices().find(s => s.addressType === 'IPv4' && s.endpoints!.length > 0)!.ports, [{ name: 'http', port: 8080, protocol: 'TCP' }]);
   await waitFor('Endpoints', () => (w.api.get('endpoints', 'default/web')?.['subsets'] as { addresses?: unknown[] }[] | undefined)?.[0]?.addresses?.length === 3);
   await w.api.client.delete(resources.services, 'web', 'default');
   await waitFor('nothing', () => slices().length === 0 && !w.api.get('endpoints', 'default/web'));
+});
+
+test('a pod that is older than its service leaves it with its label', async () => {
+  await using w = await world();
+  // Nobody's: the pod that a controller would make in its place would bring the service back to mind.
+  const bare = (labels: Record<string, string>) => w.api.put('pods', {
+    apiVersion: 'v1', kind: 'Pod', metadata: { name: 'bare', namespace: 'default', labels }, spec: { nodeName: 'n1', containers: [{ name: 'c' }] },
+    status: { phase: 'Running', podIP: '10.244.1.77', podIPs: [{ ip: '10.244.1.77' }], conditions: [{ type: 'Ready', status: 'True' }] },
+  });
+  bare({ app: 'web' });
+  await waitFor('accounts, so that the controllers have begun', () => w.api.get('serviceaccounts', 'default/default'));
+  w.api.put('services', { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'default' }, spec: { selector: { app: 'web' }, clusterIP: '10.96.7.8', clusterIPs: ['10.96.7.8'], ipFamilies: ['IPv4'], ports: [{ port: 80 }] } });
+  const serving = () => w.api.all<EndpointSlice>('endpointslices').filter(s => s.metadata.labels?.['kubernetes.io/service-name'] === 'web').flatMap(s => s.endpoints ?? []).map(e => e.targetRef?.name);
+  await waitFor('it serves', () => serving().includes('bare'));
+  await waitFor('the older form too, which comes last', () => (w.api.get('endpoints', 'default/web')?.['subsets'] as unknown[] | undefined)?.length === 1);
+  bare({});
+  await waitFor('it serves no more', () => !serving().includes('bare'));
 });
 
 test('the service kubernetes leads to the API, and every namespace has its account and CA', async () => {

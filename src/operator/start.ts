@@ -5,14 +5,17 @@ import { createContext } from './cluster.ts';
 import { runDaemonSets } from './controllers/daemonsets.ts';
 import { runDeployments } from './controllers/deployments.ts';
 import { runEndpoints } from './controllers/endpoints.ts';
+import { runEndpointsMirror } from './controllers/endpoints-mirror.ts';
 import { runGarbage } from './controllers/garbage.ts';
 import { runJobs } from './controllers/jobs.ts';
 import { runKubernetesService } from './controllers/kubernetes-service.ts';
+import { runLocalRedirects } from './controllers/local-redirects.ts';
 import { runNamespaces } from './controllers/namespaces.ts';
 import { runNodes } from './controllers/nodes.ts';
 import { runPodGarbage } from './controllers/pod-garbage.ts';
 import { runReplicaSets } from './controllers/replicasets.ts';
 import { runScheduler } from './controllers/scheduler.ts';
+import { runServiceAddresses } from './controllers/service-addresses.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { runStatefulSets } from './controllers/statefulsets.ts';
 
@@ -45,6 +48,9 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runJobs(context);
   runScheduler(context);
   runEndpoints(context);
+  runEndpointsMirror(context);
+  runServiceAddresses(context);
+  runLocalRedirects(context);
   runPodGarbage(context);
   runGarbage(context);
   startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });

@@ -1,13 +1,18 @@
 /** Routes on the wire (rtnetlink, linux/rtnetlink.h). */
 import { type Addr, type Prefix, wireBytes } from '../std/ip.ts';
 import { AF_INET, addrOfFamily, familyOf, isFamily, prefixFromWire, wirePrefix } from './netlink-address.ts';
-import { type Message, type MessageWriter, fixedPart, parseAttributes } from './netlink-wire.ts';
+import { type Message, type MessageWriter, NetlinkFormatError, fixedPart, parseAttributes } from './netlink-wire.ts';
 
 export const rtmRoute = { create: 24, delete: 25, get: 26 } as const;
 export const mainTable = 254;
 export const localTable = 255;
 
 export type RouteType = 'unicast' | 'local' | 'blackhole' | 'unreachable';
+
+export interface Nexthop {
+  readonly index: number;
+  readonly gateway: Addr;
+}
 
 export interface Route {
   readonly destination: Prefix;
@@ -17,6 +22,8 @@ export interface Route {
   readonly gateway?: Addr;
   /** The source address of what the host itself sends this way. */
   readonly source?: Addr;
+  /** Several ways in the stead of one: each flow (by the host's fib_multipath_hash_policy) takes one of them. */
+  readonly nexthops?: readonly Nexthop[];
   /** The gateway is taken to be on the link although no prefix says so. */
   readonly onlink?: boolean;
   readonly scopeLink?: boolean;
@@ -36,7 +43,7 @@ export interface RouteInfo extends Route {
   readonly otherType?: string;
 }
 
-const RTA = { destination: 1, device: 4, gateway: 5, priority: 6, source: 7, metrics: 8, table: 15, via: 18 } as const;
+const RTA = { destination: 1, device: 4, gateway: 5, priority: 6, source: 7, metrics: 8, multipath: 9, table: 15, via: 18 } as const;
 const RTAX_MTU = 2;
 const TYPE: Readonly<Record<RouteType, number>> = { unicast: 1, local: 2, blackhole: 6, unreachable: 7 };
 const SCOPE = { universe: 0, link: 253, host: 254, nowhere: 255 } as const;
@@ -57,6 +64,7 @@ export function writeRoute(w: MessageWriter, route: Route, purpose: 'add' | 'del
   w.attributeU32(RTA.table, table);
   if (route.index !== undefined) w.attributeU32(RTA.device, route.index);
   if (route.gateway) writeGateway(w, family, route.gateway);
+  if (route.nexthops) w.attribute(RTA.multipath, Buffer.concat(route.nexthops.map(nexthopBytes)));
   if (route.source) w.attribute(RTA.source, wireBytes(route.source));
   if (route.priority !== undefined) w.attributeU32(RTA.priority, route.priority);
   if (route.mtu !== undefined) w.nest(RTA.metrics, () => w.attributeU32(RTAX_MTU, route.mtu!));
@@ -77,6 +85,7 @@ export function parseRoute(message: Message): RouteInfo | undefined {
   const index = attributes.u32(RTA.device);
   const gateway = attributes.bytes(RTA.gateway);
   const via = attributes.bytes(RTA.via);
+  const multipath = attributes.bytes(RTA.multipath);
   const source = attributes.bytes(RTA.source);
   const priority = attributes.u32(RTA.priority);
   const mtu = attributes.nest(RTA.metrics)?.u32(RTAX_MTU);
@@ -91,6 +100,7 @@ export function parseRoute(message: Message): RouteInfo | undefined {
     ...(known ? { type: known } : { otherType: `type ${type}` }),
     ...(index !== undefined && { index }),
     ...(gateway && { gateway: addrOfFamily(family, gateway) }),
+    ...(multipath && { nexthops: parseNexthops(family, multipath) }),
     ...(via && via.length === 18 && { gateway: via.slice(2) }),
     ...(source && { source: addrOfFamily(family, source) }),
     ...(priority !== undefined && { priority }),
@@ -109,4 +119,32 @@ function writeGateway(w: MessageWriter, family: number, gateway: Addr): void {
   const bytes = wireBytes(gateway);
   if (own === family || family !== AF_INET) w.attribute(RTA.gateway, bytes);
   else w.attribute(RTA.via, Uint8Array.of(own, 0, ...bytes));
+}
+
+const RTNH_LENGTH = 8;
+
+/** struct rtnexthop: its length with the gateway's attribute, flags, hops (weight − 1), device. */
+function nexthopBytes({ index, gateway }: Nexthop): Uint8Array {
+  const address = wireBytes(gateway);
+  const bytes = new Uint8Array(RTNH_LENGTH + 4 + address.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, bytes.length, true);
+  view.setUint32(4, index, true);
+  view.setUint16(RTNH_LENGTH, 4 + address.length, true);
+  view.setUint16(RTNH_LENGTH + 2, RTA.gateway, true);
+  bytes.set(address, RTNH_LENGTH + 4);
+  return bytes;
+}
+
+function parseNexthops(family: number, bytes: Uint8Array): Nexthop[] {
+  const nexthops: Nexthop[] = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; at + RTNH_LENGTH <= bytes.length;) {
+    const length = view.getUint16(at, true);
+    if (length < RTNH_LENGTH || at + length > bytes.length) throw new NetlinkFormatError(`a nexthop claims ${length} of ${bytes.length - at} bytes`);
+    const gateway = parseAttributes(bytes.subarray(at, at + length), RTNH_LENGTH).bytes(RTA.gateway);
+    if (gateway) nexthops.push({ index: view.getUint32(at + 4, true), gateway: addrOfFamily(family, gateway) });
+    at += (length + 3) & ~3;
+  }
+  return nexthops;
 }

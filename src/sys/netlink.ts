@@ -165,7 +165,8 @@ function present<T>(values: readonly (T | undefined)[]): T[] {
 }
 
 function describe(route: Route): string {
-  const gateway = route.gateway ? ` via ${formatAddr(route.gateway)}` : '';
+  const gateways = route.gateway ? [route.gateway] : (route.nexthops ?? []).map(nexthop => nexthop.gateway);
+  const gateway = gateways.length > 0 ? ` via ${gateways.map(formatAddr).join(', ')}` : '';
   const device = route.index === undefined ? '' : ` on link ${route.index}`;
   return `${route.type ?? 'unicast'} ${formatPrefix(route.destination)}${gateway}${device}`;
 }

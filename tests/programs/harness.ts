@@ -111,6 +111,7 @@ export class Datapath {
   /** Empties what packets write and fills in the world again. */
   reset(): void {
     const { conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts, ruleStats, shadowStats, runtime } = this.maps;
+    for (const map of [this.maps.affinities, this.maps.serviceMembers, this.maps.serviceSources, this.maps.redirectExempt] as unknown as BpfMap<unknown, unknown>[]) clear(map);
     for (const map of [conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts]) clear(map as BpfMap<unknown, unknown>);
     for (const map of [ruleStats, shadowStats]) clearPerCpu(map as BpfMap<unknown, unknown>);
     runtime.update(0, { policyGeneration: 1, flags: 0 });

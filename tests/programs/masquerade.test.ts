@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { ConntrackFlag } from '../../src/datapath/generated/enums.ts';
-import { parseAddr } from '../../src/std/ip.ts';
+import { ConntrackFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
+import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { Datapath, families, id, mac, set } from './harness.ts';
 import { buildIp, type FrameSpec } from './packet.ts';
 
@@ -112,6 +112,21 @@ for (const family of families) {
       assert.equal(datapath.send('from_pod', { ...out('tcp'), destination: family.otherNode }).packet.source, family.a);
       datapath.send('from_network', { source: family.world, destination: family.a, protocol: 'tcp', sourcePort: 443, destinationPort: 40123, flags: 'S' });
       assert.equal(datapath.send('from_pod', { ...out('tcp'), flags: 'SA' }).packet.source, family.a);
+    });
+
+    test('where the operator excludes it pods keep their address, from the next connection on; other nodes are never excluded', () => {
+      const excluded = parsePrefix(family.name === 'IPv4' ? '192.0.2.0/24' : '2001:db8::/32');
+      const row = { prefixBits: excluded.bits, addr: excluded.addr };
+      datapath.send('from_pod', out('udp', 40200));
+      datapath.maps.masqueradeExclusions.update(row, 1);
+      assert.equal(datapath.send('from_pod', out('udp', 40201)).packet.source, family.node, 'without its flag the list is not asked');
+      datapath.maps.runtime.update(0, { policyGeneration: 1, flags: RuntimeFlag.MasqueradeExclusions });
+      assert.equal(datapath.send('from_pod', out('udp', 40202)).packet.source, family.a);
+      assert.equal(datapath.send('from_pod', out('udp', 40200)).packet.source, family.node, 'a running connection keeps its address');
+      assert.equal(datapath.send('from_pod', { ...out('udp', 40203), destination: family.name === 'IPv4' ? '203.0.113.7' : '2a00::7' }).packet.source, family.node);
+      datapath.maps.masqueradeExclusions.delete(row);
+      assert.equal(datapath.send('from_pod', out('udp', 40202)).packet.source, family.a);
+      assert.equal(datapath.send('from_pod', out('udp', 40204)).packet.source, family.node);
     });
 
     test('what has no port cannot be masqueraded', () => {

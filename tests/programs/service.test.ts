@@ -38,7 +38,9 @@ for (const family of families) {
       });
 
       test(`${protocol}: no backend has its own reason`, () => {
-        assert.equal(datapath.send('from_pod', { ...ask, destination: family.lonely }).reason, 'NO_SERVICE_BACKEND');
+        const { action, drops } = datapath.send('from_pod', { ...ask, destination: family.lonely });
+        assert.equal(action, 'redirect', 'answered');
+        assert.deepEqual(drops.map(drop => [drop.reasonOrPoint, address(drop.destination)]), [[158, family.lonely]]);
       });
 
       test(`${protocol}: policy judges the backend`, () => {

@@ -19,6 +19,7 @@ import { AddressSources } from '../../src/features/addresses/sources.ts';
 import { PrefixIdentities } from '../../src/features/addresses/prefix-identities.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../../src/features/endpoints/endpoint.ts';
 import type { Identity } from '../../src/features/identities/allocate.ts';
+import { KernelMaglevTables } from '../../src/features/services/maglev-tables.ts';
 import { startServices } from '../../src/features/services/start.ts';
 import { createFlowPipeline } from '../../src/flows/pipeline.ts';
 import { objectKey } from '../../src/kube/reflector.ts';
@@ -102,7 +103,7 @@ regenerator.run();
 for (const one of endpoints.rows()) regenerator.makeReady(one);
 for (const attachment of nodeAttachments({ uplinkIndex: 0, overlayIndex: 0 }, { fd: cgroup.fd, path: cgroupPath })) if (attachment.hook.kind === 'cgroup') programs.attach(attachment);
 
-const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, nodeName: 'bench', log, signal });
+const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), nodeName: 'bench', log, signal });
 const flows = createFlowPipeline({
   rings: { drops: ring(opened.maps.dropEvents), flows: ring(opened.maps.flowEvents) }, nodeName: 'bench',
   lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => engine.ruleInfo(id) }),

@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 export interface Finding { readonly path: string; readonly message: string; readonly mend: string }
 
 /** Admission by meaning, after the schema: refuses with 422 and names the field. Pure. */
-export type SemanticValidation = (object: KubeObject) => { readonly errors: readonly Finding[]; readonly warnings: readonly string[] };
+export type SemanticValidation = (object: KubeObject, old?: KubeObject) => { readonly errors: readonly Finding[]; readonly warnings: readonly string[] };
 
 /** What every verb works with. */
 export interface ApiContext {

@@ -160,7 +160,7 @@ function admit(context: ApiContext, type: ResourceType, object: KubeObject, old:
   // What was admitted stays admitted: labels and finalizers of an older policy can change under a stricter engine. Its
   // annotations say how it acts, and count.
   if (old && object.metadata.generation === old.metadata.generation && equalJson(object.metadata.annotations ?? {}, old.metadata.annotations ?? {})) return;
-  const { errors: findings, warnings } = context.validate(object);
+  const { errors: findings, warnings } = context.validate(object, old);
   if (findings.length > 0) {
     throw invalidObject(type, object.metadata.name, findings.map(f => ({
       field: f.path, reason: 'FieldValueInvalid', message: `Invalid value: ${f.message}${f.mend ? `; ${f.mend}` : ''}`,

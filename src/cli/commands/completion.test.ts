@@ -33,6 +33,10 @@ test('bash offers commands, subcommands, their own flags, and names of policies 
   assert.deepEqual(await offered('cirri policy sh'), ['shadow']);
   assert.deepEqual(await offered('cirri policy shadow --w'), ['--watch']);
   assert.deepEqual(await offered('cirri policy diff --wi'), ['--without']);
+  assert.deepEqual(await offered('cirri bpf lb m'), ['maglev']);
+  assert.deepEqual(await offered('cirri bpf lb maglev '), ['list', 'get', '--help']);
+  assert.deepEqual(await offered('cirri bpf lb list --fr'), ['--frontends']);
+  assert.deepEqual(await offered('cirri bpf ct list global --ti'), ['--time-diff']);
   assert.deepEqual(await offered('cirri policy get shop/'), ['shop/web', 'shop/web-strict']);
   assert.deepEqual(await offered('cirri policy shadow shop/'), ['shop/web-strict']);
 });

@@ -73,18 +73,20 @@ function wordsOfCommand(command: Command, name: string, summary: string): Words 
 
 const lastWord = ({ name }: Words) => name.split(' ').at(-1)!;
 
+/** Every command and subcommand, the deepest first: what a line begins with is the first that fits. */
+function deepestFirst(words: readonly Words[]): Words[] {
+  return words.flatMap(word => [...deepestFirst(word.subcommands), word]);
+}
+
 function bash(words: readonly Words[]): string {
-  const second = words.map(({ name, flags, subcommands }) => `    ${name}) words="${[...subcommands.map(lastWord), ...flags].join(' ')}" ;;`).join('\n');
-  const third = words.flatMap(word => word.subcommands).map(({ name, flags }) => `    "${name}") words="${flags.join(' ')}"${namesFor[name] ? ` names=${namesFor[name]}` : ''} ;;`).join('\n');
+  const cases = deepestFirst(words).map(({ name, flags, subcommands }) =>
+    `    "${name} "*) words="${[...subcommands.map(lastWord), ...flags].join(' ')}"${namesFor[name] ? ` names=${namesFor[name]}` : ''} ;;`).join('\n');
   return `_cirri() {
-  local words names current="\${COMP_WORDS[COMP_CWORD]}"
-  if [ "$COMP_CWORD" -eq 1 ]; then words="${words.map(word => word.name).join(' ')}"
-  else case "\${COMP_WORDS[1]}" in
-${second}
-  esac; fi
-  if [ "$COMP_CWORD" -gt 2 ]; then case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
-${third}
-  esac; fi
+  local words names current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[*]:1:COMP_CWORD-1}"
+  case "$before " in
+    " ") words="${words.map(word => word.name).join(' ')}" ;;
+${cases}
+  esac
   if [ -n "$names" ] && [ "\${current#-}" = "$current" ]; then words="$words $("\${COMP_WORDS[0]}" completion "$names" 2>/dev/null)"; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
@@ -95,8 +97,7 @@ complete -o filenames -F _cirri cirri ./cirri`;
 function zsh(words: readonly Words[]): string {
   const quote = (text: string) => text.replaceAll("'", '’').replaceAll(':', '\\:');
   const offer = ({ name, flags, subcommands }: Words) => `compadd -- ${[...subcommands.map(lastWord), ...flags].join(' ')}${namesFor[name] ? ` \${(f)"$($words[1] completion ${namesFor[name]} 2>/dev/null)"}` : ''}; _files`;
-  const cases = words.map(word => `    ${word.name}) ${offer(word)} ;;`).join('\n');
-  const deeper = words.flatMap(word => word.subcommands).map(word => `    '${word.name}') ${offer(word)}; return ;;`).join('\n');
+  const cases = deepestFirst(words).map(word => `    '${word.name} '*) ${offer(word)} ;;`).join('\n');
   return `#compdef cirri
 _cirri() {
   if (( CURRENT == 2 )); then
@@ -104,10 +105,7 @@ _cirri() {
     _describe command commands
     return
   fi
-  (( CURRENT > 3 )) && case "$words[2] $words[3]" in
-${deeper}
-  esac
-  case $words[2] in
+  case "\${(j: :)words[2,CURRENT-1]} " in
 ${cases}
   esac
 }
@@ -116,20 +114,17 @@ compdef _cirri cirri`;
 
 function fish(words: readonly Words[]): string {
   const quote = (text: string) => text.replaceAll("'", '’');
-  const flagsOf = (condition: string, { flags }: Words) => flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c cirri -n '${condition}' -l ${flag.slice(2)}`);
+  const seen = ({ name }: Words) => name.split(' ').map(word => `__fish_seen_subcommand_from ${word}`).join('; and ');
+  const below = (word: Words): string[] => {
+    const { subcommands } = word;
+    const choice = subcommands.map(sub => `complete -c cirri -n '${seen(word)}; and not __fish_seen_subcommand_from ${subcommands.map(lastWord).join(' ')}' -a ${lastWord(sub)} -d '${quote(sub.summary)}'`);
+    const flags = subcommands.length > 0 ? [] : word.flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c cirri -n '${seen(word)}' -l ${flag.slice(2)}`);
+    const names = namesFor[word.name] ? [`complete -c cirri -n '${seen(word)}' -a '(cirri completion ${namesFor[word.name]} 2>/dev/null)'`] : [];
+    return [...choice, ...flags, ...names, ...subcommands.flatMap(below)];
+  };
   return [
     'complete -c cirri -f',
     ...words.map(({ name, summary }) => `complete -c cirri -n __fish_use_subcommand -a ${name} -d '${quote(summary)}'`),
-    ...words.flatMap(word => [
-      ...(word.subcommands.length === 0 ? flagsOf(`__fish_seen_subcommand_from ${word.name}`, word) : []),
-      ...word.subcommands.flatMap(sub => {
-        const seen = `__fish_seen_subcommand_from ${word.name}; and __fish_seen_subcommand_from ${lastWord(sub)}`;
-        const none = `__fish_seen_subcommand_from ${word.name}; and not __fish_seen_subcommand_from ${word.subcommands.map(lastWord).join(' ')}`;
-        return [
-          `complete -c cirri -n '${none}' -a ${lastWord(sub)} -d '${quote(sub.summary)}'`, ...flagsOf(seen, sub),
-          ...(namesFor[sub.name] ? [`complete -c cirri -n '${seen}' -a '(cirri completion ${namesFor[sub.name]} 2>/dev/null)'`] : []),
-        ];
-      }),
-    ]),
+    ...words.flatMap(below),
   ].join('\n');
 }

@@ -1,45 +1,89 @@
 import type { Command } from 'commander';
 import { safe } from '../../flows/print/fields.ts';
-import { askAgents } from '../agents.ts';
+import type { ServiceBackendListing, ServiceListing } from '../../model/service-listing.ts';
+import { CirriError } from '../../std/errors.ts';
+import { askAgent } from '../agents.ts';
 import { openContext } from '../context.ts';
-import { printStructured, printTable } from '../output.ts';
+import { line, printStructured, printTable, stdoutPaint } from '../output.ts';
+
+interface Flags {
+  readonly node?: string;
+  readonly output?: string;
+}
 
 export function register(program: Command): void {
   const service = program.command('service').summary('services as the datapath knows them').description('Services as the datapath knows them.');
   service.command('list')
-    .description('Frontends and backends in the kernel. Without --node, of the first node: all have the same.')
-    .option('--node <name>', 'of this node')
-    .option('-o, --output <format>', 'json or yaml')
+    .description("Frontends with their backends, in upstream's layout. /i after a frontend: what pods and nodes get, where clients outside get something else.")
+    .option('--node <name>', 'as this node has them (default: the first)')
+    .option('-o, --output <format>', 'wide (with the name of the service), json or yaml')
     .addHelpText('after', `
 Examples:
   ./cirri service list
+  ./cirri service list -o wide
   ./cirri service list --node node2 -o json`)
-    .action(async (flags: { node?: string; output?: string }) => {
-      const context = openContext();
-      context.client.close();
-      const answers = await askAgents<Record<string, unknown>[]>(context, '/v1/services');
-      const answer = answers.find(({ node }) => flags.node === undefined || node === flags.node);
-      const rows = answer?.value ?? [];
-      if (!printStructured(flags.output, rows)) printRows(rows);
+    .action(async (flags: Flags) => {
+      const rows = await services(flags.node);
+      const wide = flags.output === 'wide';
+      if (printStructured(wide ? undefined : flags.output, rows)) return;
+      printTable(['ID', 'Frontend', 'Service Type', ...(wide ? ['Service'] : []), 'Backend'], rows.flatMap(row => {
+        const shown = row.backends.map((backend, i) => `${i + 1} => ${backendText(backend)}`);
+        const own = [idText(row), safe(row.frontend), safe(row.type), ...(wide ? [safe(nameOf(row))] : [])];
+        return (shown.length === 0 ? [''] : shown).map((text, i) => [...(i === 0 ? own : own.map(() => '')), text]);
+      }));
+    });
+  service.command('get')
+    .description('All about the addresses of one service.')
+    .argument('<service>', 'NAMESPACE/NAME, ID, or an address as 10.96.0.10, 10.96.0.10:53 or 10.96.0.10:53/UDP')
+    .option('--node <name>', 'as this node has it (default: the first)')
+    .option('-o, --output <format>', 'json or yaml')
+    .addHelpText('after', `
+Examples:
+  ./cirri service get kube-system/kube-dns
+  ./cirri service get 10.96.0.10:53/UDP -o json`)
+    .action(async (asked: string, flags: Flags) => {
+      const rows = servicesNamed(await services(flags.node), asked);
+      if (!printStructured(flags.output, rows)) rows.forEach(printService);
     });
 }
 
-/** Rows whose fields only the agent knows: its names are the columns. */
-export function printRows(rows: readonly Record<string, unknown>[]): void {
-  const fields = [...new Set(rows.flatMap(row => Object.keys(row)))];
-  printTable(fields.map(field => field.replace(/([A-Z])/g, ' $1').toUpperCase()), rows.map(row => fields.map(field => cell(row[field]))));
+async function services(node: string | undefined): Promise<readonly ServiceListing[]> {
+  const context = openContext();
+  context.client.close();
+  return (await askAgent<ServiceListing[]>(context, node, '/v1/services')).value;
 }
 
-function cell(value: unknown): string {
-  if (value === undefined || value === null) return '-';
-  if (Array.isArray(value)) return value.map(cell).join(', ') || '-';
-  if (typeof value === 'object') {
-    const { namespace, name, ip, address, port, protocol } = value as Record<string, unknown>;
-    const host = ip ?? address;
-    if (host !== undefined && port !== undefined) return safe(`${String(host).includes(':') ? `[${host}]` : host}:${port}${protocol === undefined ? '' : `/${protocol}`}`);
-    if (host !== undefined) return safe(String(host));
-    if (name !== undefined) return safe(namespace === undefined ? String(name) : `${namespace}/${name}`);
-    return safe(JSON.stringify(value));
-  }
-  return safe(String(value));
+/** The rows that a user means. Throws when there are none. */
+export function servicesNamed(rows: readonly ServiceListing[], asked: string): readonly ServiceListing[] {
+  const bare = (frontend: string) => frontend.replace(/\/i$/, '');
+  const isMeant = (row: ServiceListing) => {
+    const frontend = bare(row.frontend);
+    const address = frontend.replace(/:\d+\/\w+$/, '');
+    return [nameOf(row), row.id === undefined ? undefined : String(row.id), row.frontend, frontend, frontend.replace(/\/\w+$/, ''), address, address.replace(/^\[|\]$/g, '')].includes(asked);
+  };
+  const meant = rows.filter(isMeant);
+  if (meant.length === 0) throw new CirriError('ERR_NO_SERVICE', `the datapath has no service ${asked}`, { mend: 'cirri service list -o wide' });
+  return meant;
 }
+
+function printService(row: ServiceListing): void {
+  const paint = stdoutPaint();
+  line(`${paint.strong(safe(row.frontend))}  ${safe(row.type)}  ${safe(nameOf(row))}${row.portName === '' ? '' : ` port ${safe(row.portName)}`}`);
+  const { sources = [] } = row;
+  const facts = [
+    ['id', idText(row)],
+    ['choice', row.maglev ? `Maglev, a table of ${row.maglev}` : 'random'],
+    ['affinity', row.affinityTimeout === 0 ? 'none' : `client address, ${row.affinityTimeout} s`],
+    ...(sources.length === 0 ? [] : [[row.sourceDeny ? 'not from' : 'only from', sources.join(', ')]]),
+  ] as const;
+  for (const [name, value] of facts) line(`  ${name!.padEnd(9)} ${safe(value!)}`);
+  if (row.backends.length === 0) line(`  ${paint.careful('no backends')}`);
+  row.backends.forEach((backend, i) => line(`  ${i + 1} => ${backendText(backend)}${backend.weight === undefined || backend.weight === 1 ? '' : ` weight ${backend.weight}`}${backend.nodeName === '' ? '' : paint.faint(`  ${safe(backend.nodeName)}`)}`));
+}
+
+export function backendText({ address, state }: ServiceBackendListing): string {
+  return `${safe(address)} (${safe(state)})`;
+}
+
+const idText = ({ id }: ServiceListing) => (id === undefined ? '-' : String(id));
+const nameOf = ({ namespace, name }: ServiceListing) => `${namespace}/${name}`;

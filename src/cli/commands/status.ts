@@ -3,7 +3,7 @@ import { callLocal } from '../../cluster/local-api.ts';
 import { agentTrouble, supervisorStatus } from '../../cluster/inspect.ts';
 import type { ChildStatus } from '../../cluster/supervisor.ts';
 import { safe } from '../../flows/print/fields.ts';
-import type { AgentStatus } from '../../model/status.ts';
+import type { AgentStatus, KubeProxyReplacementStatus } from '../../model/status.ts';
 import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext, type Context } from '../context.ts';
@@ -119,6 +119,7 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   const lost = events.lostFlows + events.lostDrops;
   line(`    flows ${events.flows} seen, ${events.drops} dropped${lost > 0 ? paint.careful(`, ${lost} events lost`) : ''}`);
   if (!agent.kubernetes.connected) line(`    ${paint.careful(`Kubernetes API away${agent.kubernetes.error ? `: ${safe(agent.kubernetes.error)}` : ''}; the datapath goes on`)}`);
+  line(`    KubeProxyReplacement: True ${devicesText(agent.kubeProxyReplacement)}`);
   for (const feature of agent.features) if (feature.state === 'degraded' || verbose) line(`    ${feature.state === 'degraded' ? paint.careful('degraded') : feature.state.padEnd(8)} ${feature.name}: ${safe(feature.detail)}`);
   for (const error of agent.errors) line(`    ${paint.bad('error')} ${safe(error.where)}: ${safe(error.message)} ${paint.faint(`(${error.attempts} attempts since ${ago(error.since)})`)}`);
   const { policyAudit } = agent;
@@ -127,7 +128,36 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   }
   for (const difference of policyAudit.last.slice(0, verbose ? undefined : 3)) line(`      ${paint.faint(ago(difference.time))} ${safe(difference.text)}`);
   if (!verbose) return;
+  printReplacement(agent.kubeProxyReplacement);
+  line('    MTU by path:');
+  for (const { path, ipv4, ipv6, spent } of agent.mtu) line(`      ${ipv4 === ipv6 ? String(ipv4) : `${ipv4} IPv4, ${ipv6} IPv6`} ${path}${spent === '' ? '' : paint.faint(` (less ${spent})`)}`);
   for (const map of agent.maps) line(`    map ${map.name}: ${map.used} of ${map.max}`);
   for (const table of agent.tables) line(`    table ${table.name}: ${table.rows} rows${table.pending > 0 ? `, ${table.pending} pending` : ''}${table.failed > 0 ? `, ${table.failed} failed` : ''}${table.synced ? '' : ', not synced'}`);
   for (const program of agent.programs) line(`    program ${program.name} on ${program.attachedTo} (${program.tag})`);
+}
+
+function devicesText({ devices }: KubeProxyReplacementStatus): string {
+  return `[${devices.map(({ name, addresses, directRouting }) => `${name} ${addresses.join(' ')}${directRouting ? ' (Direct Routing)' : ''}`).join(', ')}]`;
+}
+
+/** The block of `cilium-dbg status --verbose`. */
+function printReplacement(status: KubeProxyReplacementStatus): void {
+  const rows: readonly (readonly [string, string])[] = [
+    ['Status', 'True'],
+    ['Socket LB', status.socketLB],
+    ['Socket LB Coverage', status.socketLBCoverage],
+    ['Devices', devicesText(status).slice(1, -1)],
+    ['Mode', status.mode],
+    ...(status.dsrDispatchMode === undefined ? [] : [['  DSR Dispatch Mode', status.dsrDispatchMode] as const]),
+    ['Backend Selection', status.backendSelection],
+    ['Session Affinity', 'Enabled'],
+    ['Graceful Termination', 'Enabled'],
+    ['Without Backends', status.noBackends],
+    ['NAT46/64 Support', 'Services'],
+    ['XDP Acceleration', status.xdpAcceleration],
+  ];
+  line('    KubeProxyReplacement Details:');
+  for (const [name, value] of rows) line(`      ${`${name}:`.padEnd(24)}${safe(value)}`);
+  line('      Services:');
+  for (const [type, value] of Object.entries(status.services)) line(`      ${`- ${type}:`.padEnd(24)}${safe(value)}`);
 }

@@ -58,7 +58,7 @@ export class Rig {
   async up(nodes: number): Promise<void> {
     mkdirSync(this.#paths.state, { recursive: true, mode: 0o700 });
     if (!this.#options.keep) writePidFile(markerOf(this.instance), processRef(process.pid)!);
-    const { record } = await bringUp({ instance: this.instance, paths: this.#paths, nodes, routing: this.#options.routing, demo: false, timeoutMs: upTimeoutMs }, silent);
+    const { record } = await bringUp({ instance: this.instance, paths: this.#paths, nodes, values: [{ path: 'routingMode', value: this.#options.routing, where: '--routing' }], demo: false, timeoutMs: upTimeoutMs }, silent);
     this.#signal.throwIfAborted();
     this.#context = { instance: this.instance, paths: this.#paths, record, client: new KubeClient({ socketPath: this.#paths.apiserverSocket, userAgent: 'cirri-conformance' }) };
     this.#outside = new Outside(record, this.#paths);

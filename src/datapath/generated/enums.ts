@@ -380,3 +380,14 @@ export const serviceTypeName: Readonly<Record<number, string>> = {
   4: 'HOST_PORT',
   5: 'LOCAL_REDIRECT',
 };
+
+/** enum socket_service_kind */
+export const SocketServiceKind = {
+  Peer: 0,
+  Choice: 1,
+} as const;
+export type SocketServiceKind = (typeof SocketServiceKind)[keyof typeof SocketServiceKind];
+export const socketServiceKindName: Readonly<Record<number, string>> = {
+  0: 'PEER',
+  1: 'CHOICE',
+};

@@ -24,6 +24,7 @@ import {
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
+  type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
   type Runtime, runtimeCodec,
   type Service, serviceCodec,
@@ -74,6 +75,11 @@ const fragments: MapSpec<FragmentKey, Fragment> = {
   key: fragmentKeyCodec, value: fragmentCodec, perCpu: false, layoutHash: 'de198636',
 };
 
+const hostBackends: MapSpec<number, number> = {
+  name: 'host_backends', type: 2, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
+};
+
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   name: 'ipcache', type: 11, maxEntries: 512000, flags: 1,
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
@@ -120,6 +126,11 @@ const redirectExempt: MapSpec<RedirectExemptKey, number> = {
   key: redirectExemptKeyCodec, value: u32Codec, perCpu: false, layoutHash: '99f92306',
 };
 
+const reportBudgets: MapSpec<number, ReportBudget> = {
+  name: 'report_budgets', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: reportBudgetCodec, perCpu: true, layoutHash: '9d991511',
+};
+
 const ruleStats: MapSpec<number, RuleStat> = {
   name: 'rule_stats', type: 10, maxEntries: 65536, flags: 0,
   key: u32Codec, value: ruleStatCodec, perCpu: true, layoutHash: '8d8f196e',
@@ -162,7 +173,7 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
-  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: 'f10bda9e',
+  key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
 };
 
 export const maps = {
@@ -173,6 +184,7 @@ export const maps = {
   endpoints,
   flowEvents,
   fragments,
+  hostBackends,
   ipcache,
   lostEvents,
   maglev,
@@ -182,6 +194,7 @@ export const maps = {
   policyClasses,
   policyVerdicts,
   redirectExempt,
+  reportBudgets,
   ruleStats,
   runtime,
   serviceAddresses,

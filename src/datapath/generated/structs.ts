@@ -664,6 +664,24 @@ export const redirectExemptKeyCodec: Codec<RedirectExemptKey> = defineCodec<Redi
   }),
 );
 
+/** struct report_budget, 16 bytes */
+export interface ReportBudget {
+  readonly second: bigint;
+  readonly reports: bigint;
+}
+
+export const reportBudgetCodec: Codec<ReportBudget> = defineCodec<ReportBudget>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.second, true);
+    view.setBigUint64(at + 8, value.reports, true);
+  },
+  (view, at) => ({
+    second: view.getBigUint64(at, true),
+    reports: view.getBigUint64(at + 8, true),
+  }),
+);
+
 /** struct rule_stat, 32 bytes */
 export interface RuleStat {
   readonly packets: bigint;
@@ -901,46 +919,58 @@ export const shadowKeyCodec: Codec<ShadowKey> = defineCodec<ShadowKey>(
   }),
 );
 
-/** struct socket_service, 24 bytes */
+/** struct socket_service, 32 bytes */
 export interface SocketService {
   readonly addr: Uint8Array;
   readonly port: number;
   readonly service: number;
+  readonly backend: number;
+  readonly usedSeconds: number;
 }
 
 export const socketServiceCodec: Codec<SocketService> = defineCodec<SocketService>(
-  24,
+  32,
   (view, at, value) => {
     writeBytes(view, at, value.addr, 16);
     view.setUint16(at + 16, value.port, false);
     zero(view, at + 18, 2);
     view.setUint32(at + 20, value.service, true);
+    view.setUint32(at + 24, value.backend, true);
+    view.setUint32(at + 28, value.usedSeconds, true);
   },
   (view, at) => ({
     addr: readBytes(view, at, 16),
     port: view.getUint16(at + 16, false),
     service: view.getUint32(at + 20, true),
+    backend: view.getUint32(at + 24, true),
+    usedSeconds: view.getUint32(at + 28, true),
   }),
 );
 
 /** struct socket_service_key, 32 bytes */
 export interface SocketServiceKey {
   readonly cookie: bigint;
-  readonly backend: Uint8Array;
+  readonly addr: Uint8Array;
   readonly port: number;
+  readonly protocol: number;
+  readonly kind: number;
 }
 
 export const socketServiceKeyCodec: Codec<SocketServiceKey> = defineCodec<SocketServiceKey>(
   32,
   (view, at, value) => {
     view.setBigUint64(at, value.cookie, true);
-    writeBytes(view, at + 8, value.backend, 16);
+    writeBytes(view, at + 8, value.addr, 16);
     view.setUint16(at + 24, value.port, false);
-    zero(view, at + 26, 6);
+    view.setUint8(at + 26, value.protocol);
+    view.setUint8(at + 27, value.kind);
+    zero(view, at + 28, 4);
   },
   (view, at) => ({
     cookie: view.getBigUint64(at, true),
-    backend: readBytes(view, at + 8, 16),
+    addr: readBytes(view, at + 8, 16),
     port: view.getUint16(at + 24, false),
+    protocol: view.getUint8(at + 26),
+    kind: view.getUint8(at + 27),
   }),
 );

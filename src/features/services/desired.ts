@@ -1,56 +1,94 @@
 import { objectKey } from '../../kube/reflector.ts';
 import { TableIndex } from '../../kube/tableindex.ts';
 import type { EndpointSlice, Service } from '../../kube/types.ts';
+import { stateOf } from '../../lb/endpoints.ts';
 import { frontends } from '../../lb/frontends.ts';
-import type { FrontendContext, ServiceRow } from '../../lb/frontends.ts';
+import type { FrontendContext, Frontends } from '../../lb/frontends.ts';
+import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
+import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
+import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
+import type { ServiceRow } from '../../lb/rows.ts';
 import type { Changes } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
+import { ranked } from './precedence.ts';
+
+export interface ServiceInputs {
+  readonly services: Table<Service>;
+  readonly slices: Table<EndpointSlice>;
+  /** Host ports of this node's running pods. */
+  readonly hostPorts: Table<HostPortInput>;
+  /** What local redirect policies catch on this node. */
+  readonly redirects: Table<RedirectInput>;
+}
 
 /**
- * Services and their slices, joined to rows:
+ * Everything that asks for frontends, joined to rows:
  *
  *     services ────────┐
- *                      ├─ by namespace/name ─ frontends() ─► services-desired
- *     endpointSlices ──┘
+ *                      ├─ by namespace/name ─ frontends() ─┐
+ *     endpointSlices ──┘                                   ├─► who wins a frontend ─► services (rows)
+ *     host ports, local redirects ─────────────────────────┘
  *
- * `step` looks only at services that changed, or whose slices did. The rows are synced when both inputs are.
+ * `step` looks only at what changed. The rows are synced when all inputs are. `refresh` is for a change of the context: node labels,
+ * or what services may serve.
  */
 export class ServiceDerivation {
   readonly table = new Table<ServiceRow>('services', row => row.key);
-  readonly inputs: readonly [Table<Service>, Table<EndpointSlice>];
-  readonly #context: FrontendContext;
+  readonly inputs: readonly [Table<Service>, Table<EndpointSlice>, Table<HostPortInput>, Table<RedirectInput>];
+  readonly #context: () => FrontendContext;
   readonly #slices: TableIndex<EndpointSlice>;
-  readonly #changes: readonly [Changes<Service>, Changes<EndpointSlice>];
+  readonly #changes: { readonly services: Changes<Service>; readonly slices: Changes<EndpointSlice>; readonly hostPorts: Changes<HostPortInput>; readonly redirects: Changes<RedirectInput> };
   readonly #sliceOwner = new Map<string, string>();
-  /** Rows that each service asks for, by their keys; and who asks for a key. */
-  readonly #rowsOf = new Map<string, readonly ServiceRow[]>();
+  /** Rows that each asker wants, and what it was refused. A service asks by its key, the others by theirs behind a letter. */
+  readonly #asked = new Map<string, Frontends>();
+  /** Who asks for a frontend. */
   readonly #askers = new Map<string, Set<string>>();
+  readonly #onTroubles: (service: Service, troubles: readonly string[]) => void;
   readonly #producer: { synced(): void };
+  #isStale = false;
+  readonly #stale = new Set<string>();
 
-  constructor(services: Table<Service>, slices: Table<EndpointSlice>, context: FrontendContext) {
-    this.inputs = [services, slices];
+  constructor(inputs: ServiceInputs, context: () => FrontendContext, onTroubles: (service: Service, troubles: readonly string[]) => void = () => {}) {
+    const { services, slices, hostPorts, redirects } = inputs;
+    this.inputs = [services, slices, hostPorts, redirects];
     this.#context = context;
+    this.#onTroubles = onTroubles;
     this.#slices = new TableIndex(slices, slice => [ownerOf(slice)]);
-    this.#changes = [services.changes(), slices.changes()];
-    this.#producer = this.table.producer('services and endpoint slices');
+    this.#changes = { services: services.changes(), slices: slices.changes(), hostPorts: hostPorts.changes(), redirects: redirects.changes() };
+    this.#producer = this.table.producer('services, endpoint slices, host ports and local redirects');
   }
 
   /** Brings the rows up to date with what changed since the last step. */
   step(): void {
-    const [services, slices] = this.inputs;
-    const synced = services.synced && slices.synced;
-    const touched = new Set<string>();
-    for (const key of this.#changedServices()) this.#refresh(key, touched);
+    const synced = this.inputs.every(table => table.synced);
+    const context = this.#context();
+    const touched: Touched = { rows: new Map(), contested: new Set() };
+    for (const key of this.#changedServices()) this.#refreshService(key, context, touched);
+    this.#refreshLocal('h', this.#changes.hostPorts, this.inputs[2], input => hostPortRow(input, context), touched);
+    this.#refreshLocal('r', this.#changes.redirects, this.inputs[3], redirectRow, touched);
+    this.#isStale = false;
     this.#publish(touched);
     if (synced) this.#producer.synced();
   }
 
+  /** Makes the next step look at everything; or at these services, after a change of what they may serve. */
+  refresh(services?: Iterable<string>): void {
+    if (services === undefined) this.#isStale = true;
+    else for (const key of services) this.#stale.add(key);
+  }
+
+  /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
+  hasEndpoint(serviceKey: string, address: string): boolean {
+    return this.#slices.get(serviceKey).some(slice => slice.endpoints?.some(e => e.addresses.includes(address) && stateOf(e) !== undefined) ?? false);
+  }
+
   #changedServices(): Set<string> {
-    const keys = new Set<string>();
-    const services = this.#changes[0].take();
+    const keys = new Set<string>(this.#isStale ? this.inputs[0].keys() : this.#stale);
+    this.#stale.clear();
+    const services = this.#changes.services.take();
     for (const service of services.changed) keys.add(objectKey(service));
     for (const key of services.deleted) keys.add(key);
-    const slices = this.#changes[1].take();
+    const slices = this.#changes.slices.take();
     for (const slice of slices.changed) {
       const key = objectKey(slice);
       const before = this.#sliceOwner.get(key);
@@ -65,47 +103,83 @@ export class ServiceDerivation {
     return keys;
   }
 
-  #refresh(serviceKey: string, touched: Set<string>): void {
-    const service = this.inputs[0].get(serviceKey);
-    const rows = service ? frontends(service, this.#slices.get(serviceKey), this.#context) : [];
-    for (const row of this.#rowsOf.get(serviceKey) ?? []) {
-      this.#askers.get(row.key)?.delete(serviceKey);
-      touched.add(row.key);
-    }
-    for (const row of rows) {
-      const askers = this.#askers.get(row.key);
-      if (askers) askers.add(serviceKey);
-      else this.#askers.set(row.key, new Set([serviceKey]));
-      touched.add(row.key);
-    }
-    if (rows.length > 0) this.#rowsOf.set(serviceKey, rows);
-    else this.#rowsOf.delete(serviceKey);
+  #refreshService(key: string, context: FrontendContext, touched: Touched): void {
+    const service = this.inputs[0].get(key);
+    const before = this.#asked.get(key)?.troubles ?? none;
+    const asked = service ? frontends(service, this.#slices.get(key), context) : nothing;
+    this.#ask(key, asked, touched);
+    if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(service, asked.troubles);
   }
 
-  #publish(keys: Iterable<string>): void {
+  #refreshLocal<R>(letter: string, changes: Changes<R>, table: Table<R>, rowsOf: (input: R) => readonly ServiceRow[], touched: Touched): void {
+    const { changed, deleted } = changes.take();
+    for (const input of this.#isStale ? table.rows() : changed) this.#ask(`${letter} ${table.keyOf(input)}`, { rows: rowsOf(input), troubles: none, refused: none }, touched);
+    for (const key of deleted) this.#ask(`${letter} ${key}`, nothing, touched);
+  }
+
+  #ask(asker: string, asked: Frontends, touched: Touched): void {
+    for (const { key } of this.#asked.get(asker)?.rows ?? none) {
+      const frontend = frontendOf(key);
+      const askers = this.#askers.get(frontend);
+      askers?.delete(asker);
+      if (askers && askers.size > 0) touched.contested.add(frontend);
+      else this.#askers.delete(frontend);
+      touched.rows.set(key, undefined);
+    }
+    for (const row of asked.rows) {
+      const frontend = frontendOf(row.key);
+      const askers = this.#askers.get(frontend);
+      askers?.add(asker);
+      if (!askers) this.#askers.set(frontend, new Set([asker]));
+      else if (askers.size > 1) touched.contested.add(frontend);
+      touched.rows.set(row.key, row);
+    }
+    if (asked.rows.length + asked.troubles.length > 0) this.#asked.set(asker, asked);
+    else this.#asked.delete(asker);
+  }
+
+  #publish({ rows, contested }: Touched): void {
+    for (const frontend of contested) for (const [key, row] of this.#settle(frontend)) rows.set(key, row);
     const upserts: ServiceRow[] = [];
     const deletes: string[] = [];
-    for (const key of keys) {
-      const row = this.#winner(key);
+    for (const [key, row] of rows) {
       if (row) upserts.push(row);
       else deletes.push(key);
     }
     // A call takes only so many arguments.
     for (let i = 0; i < upserts.length; i += 10_000) this.table.upsert(...upserts.slice(i, i + 10_000));
-    if (deletes.length > 0) this.table.delete(...deletes);
+    for (let i = 0; i < deletes.length; i += 10_000) this.table.delete(...deletes.slice(i, i + 10_000));
   }
 
-  /** Two services have one address only while one replaces the other: the first by name has it, whatever came first. */
-  #winner(key: string): ServiceRow | undefined {
-    const askers = this.#askers.get(key);
-    if (!askers || askers.size === 0) {
-      this.#askers.delete(key);
-      return undefined;
-    }
-    const [first] = askers.size === 1 ? askers : [...askers].sort();
-    return this.#rowsOf.get(first!)?.find(row => row.key === key);
+  /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
+  #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
+    const askers = [...(this.#askers.get(frontend) ?? none)];
+    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
+    const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
+    const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));
+    const isExempt = ((rowOf(winner, external)?.flags ?? 0) & rowFlag.redirectExempt) !== 0;
+    return [
+      [external, rowOf(winner, external)],
+      [internal, rowOf(winner, internal)],
+      [rowKey(frontend, scope.original), isExempt ? original(rowOf(next, internal) ?? rowOf(next, external)) : undefined],
+    ];
   }
 }
+
+/** What those get who are on this node and are not redirected. */
+function original(row: ServiceRow | undefined): ServiceRow | undefined {
+  return row && { ...row, key: rowKey(frontendOf(row.key), scope.original), scope: scope.original, flags: row.flags & ~rowFlag.twoScopes };
+}
+
+/** What a step has changed so far. */
+interface Touched {
+  readonly rows: Map<string, ServiceRow | undefined>;
+  /** Frontends for which more than one asks, or did before: decided when all have asked. */
+  readonly contested: Set<string>;
+}
+
+const none: readonly never[] = [];
+const nothing: Frontends = { rows: [], troubles: [], refused: [] };
 
 /** discovery.k8s.io/v1. */
 const serviceNameLabel = 'kubernetes.io/service-name';

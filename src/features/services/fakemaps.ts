@@ -1,4 +1,5 @@
-import type { MapAccess, ServiceMaps } from './target.ts';
+import type { WantedTable } from '../../lb/layout.ts';
+import type { MaglevTables, MapAccess, ServiceMaps } from './target.ts';
 
 /** A hash map with the kernel's manners, for tests: bounded, keys and values by content, told of each single write. */
 export class MemoryMap<K, V> implements MapAccess<K, V> {
@@ -54,18 +55,45 @@ export class MemoryMap<K, V> implements MapAccess<K, V> {
   }
 }
 
-export interface FakeServiceMaps extends ServiceMaps {
-  readonly services: MemoryMap<Parameters<ServiceMaps['services']['update']>[0], Parameters<ServiceMaps['services']['update']>[1]>;
-  readonly serviceSlots: MemoryMap<Parameters<ServiceMaps['serviceSlots']['update']>[0], Parameters<ServiceMaps['serviceSlots']['update']>[1]>;
-  readonly backends: MemoryMap<{ readonly id: number }, Parameters<ServiceMaps['backends']['update']>[1]>;
-  readonly serviceAddresses: MemoryMap<{ readonly id: number }, Parameters<ServiceMaps['serviceAddresses']['update']>[1]>;
-}
+type Entry<Name extends keyof ServiceMaps> = Parameters<ServiceMaps[Name]['update']>;
+
+export type FakeServiceMaps = { readonly [Name in keyof ServiceMaps]: MemoryMap<Entry<Name>[0], Entry<Name>[1]> };
+
+const addrText = (addr: Uint8Array) => Buffer.from(addr).toString('latin1');
 
 export function fakeServiceMaps(): FakeServiceMaps {
   return {
-    services: new MemoryMap(k => `${Buffer.from(k.addr).toString('latin1')}${k.port}/${k.protocol}/${k.scope}`),
+    services: new MemoryMap(k => `${addrText(k.addr)}${k.port}/${k.protocol}/${k.scope}`),
     serviceSlots: new MemoryMap(k => `${k.service}:${k.slot}`),
     backends: new MemoryMap(k => String(k.id)),
     serviceAddresses: new MemoryMap(k => String(k.id)),
+    serviceMembers: new MemoryMap(k => `${k.service}:${k.backend}`),
+    serviceSources: new MemoryMap(k => `${k.service}:${addrText(k.addr)}${k.prefixBits}`),
   };
+}
+
+/** A map of maps with the manners of `KernelMaglevTables`. */
+export class FakeMaglevTables implements MaglevTables {
+  readonly tables = new Map<number, { readonly signature: string; readonly table: Uint32Array }>();
+  onWrite: () => void = () => {};
+  writes = 0;
+
+  entries(): [number, string][] {
+    return [...this.tables].map(([service, { signature }]) => [service, signature]);
+  }
+
+  put(service: number, { signature, build }: WantedTable): void {
+    const shared = [...this.tables.values()].find(t => t.signature === signature);
+    this.tables.set(service, shared ?? { signature, table: build() });
+    this.writes++;
+    this.onWrite();
+  }
+
+  deleteBatch(services: readonly number[]): void {
+    for (const service of services) {
+      this.tables.delete(service);
+      this.writes++;
+      this.onWrite();
+    }
+  }
 }

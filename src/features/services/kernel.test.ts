@@ -1,16 +1,26 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { maps as specs } from '../../datapath/generated/maps.ts';
+import { callBpf, command, objectInfo, setAddress } from '../../ebpf/bpf.ts';
 import { BpfMap } from '../../ebpf/map.ts';
-import type { BackendRow, ServiceRow } from '../../lb/frontends.ts';
-import { parseAddr } from '../../std/ip.ts';
-import { ServiceTarget } from './target.ts';
+import { maglevTable } from '../../lb/maglev.ts';
+import { rowFlag } from '../../lb/rows.ts';
+import type { BackendRow, ServiceRow } from '../../lb/rows.ts';
+import { formatAddr, parseAddr } from '../../std/ip.ts';
+import { stable } from '../../sys/memory.ts';
+import { close } from '../../sys/native.ts';
+import { defaultSettings } from '../../model/settings.ts';
+import { KernelMaglevTables } from './maglev-tables.ts';
+import { serviceLimits, ServiceTarget } from './target.ts';
+
+const { hashSeed } = defaultSettings.maglev;
 
 /** The same target on the kernel's own maps; unpinned, so they end with the test. */
 function kernelMaps() {
   const maps = {
     services: BpfMap.create(specs.services), serviceSlots: BpfMap.create(specs.serviceSlots),
     backends: BpfMap.create(specs.backends), serviceAddresses: BpfMap.create(specs.serviceAddresses),
+    serviceMembers: BpfMap.create(specs.serviceMembers), serviceSources: BpfMap.create(specs.serviceSources), maglev: BpfMap.create(specs.maglev),
   };
   return { ...maps, [Symbol.dispose]: () => Object.values(maps).forEach(map => map.close()) };
 }
@@ -20,9 +30,9 @@ function backend(n: number): BackendRow {
   return { key: `${ip}:8080/TCP`, addr: parseAddr(ip), port: 8080, state: 'active', nodeName: '' };
 }
 
-function row(n: number, backends: readonly BackendRow[]): ServiceRow {
+function row(n: number, backends: readonly BackendRow[], more: Partial<ServiceRow> = {}): ServiceRow {
   const ip = `10.96.${n >> 8}.${n & 255}`;
-  return { key: `${ip}:80/TCP`, namespace: '', name: `s${n}`, portName: '', type: 'ClusterIP', addr: parseAddr(ip), port: 80, protocol: 6, backends, affinityTimeout: 0 };
+  return { key: `${ip}:80/TCP`, namespace: '', name: `s${n}`, portName: '', type: 'ClusterIP', addr: parseAddr(ip), port: 80, protocol: 6, scope: 0, flags: 0, backends, affinityTimeout: 0, maglev: 0, sources: [], ...more };
 }
 
 test('10,000 services go into the kernel, are adopted as they are, change one by one, and leave nothing', t => {
@@ -31,7 +41,7 @@ test('10,000 services go into the kernel, are adopted as they are, change one by
   const later = (sweep: () => void) => void sweeps.push(sweep);
   const grace = () => { while (sweeps.length > 0) sweeps.shift()!(); };
   const rows = Array.from({ length: 10_000 }, (_, i) => row(i, [backend(3 * i), backend(3 * i + 1), backend(3 * i + 2)]));
-  const first = new ServiceTarget({ maps, later });
+  const first = new ServiceTarget({ maps, maglev: new KernelMaglevTables(maps.maglev), hashSeed, limits: serviceLimits(maps), later });
   const from = process.cpuUsage();
   assert.equal(first.apply(rows).filter(Boolean).length, 0);
   const { user, system } = process.cpuUsage(from);
@@ -39,7 +49,7 @@ test('10,000 services go into the kernel, are adopted as they are, change one by
   const sizes = () => [maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses].map(m => m.count());
   assert.deepEqual(sizes(), [10_000, 30_000, 30_000, 10_000]);
 
-  const second = new ServiceTarget({ maps, later });
+  const second = new ServiceTarget({ maps, maglev: new KernelMaglevTables(maps.maglev), hashSeed, limits: serviceLimits(maps), later });
   assert.equal([...second.list()].length, 10_000);
   assert.equal(second.idOf(rows[7]!.key), first.idOf(rows[7]!.key));
   const at = performance.now();
@@ -56,4 +66,60 @@ test('10,000 services go into the kernel, are adopted as they are, change one by
   assert.equal(second.remove([...second.list()]).filter(Boolean).length, 0);
   grace();
   assert.deepEqual(sizes(), [0, 0, 0, 0]);
+});
+
+/** Address of the backend for each hash, as a packet would find it. */
+function tableOf(maps: ReturnType<typeof kernelMaps>, service: number): readonly string[] | undefined {
+  const id = maps.maglev.lookup({ id: service });
+  if (id === undefined) return undefined;
+  const fd = callBpf(command.mapGetFdById, 12, 'opening the inner map', view => view.setUint32(0, id, true));
+  try {
+    const values = stable(4);
+    const key = stable(4);
+    const size = objectInfo(fd, 40, 'inner map').getUint32(16, true);
+    return Array.from({ length: size }, (_, entry) => {
+      key.view.setUint32(0, entry, true);
+      callBpf(command.mapLookup, 32, 'reading', view => {
+        view.setUint32(0, fd, true);
+        setAddress(view, 8, key);
+        setAddress(view, 16, values);
+      });
+      return formatAddr(maps.backends.lookup({ id: values.view.getUint32(0, true) })!.addr);
+    });
+  } finally {
+    close(fd);
+  }
+}
+
+test('Maglev tables, affinity and source ranges: in the kernel, shared, adopted without a write, replaced whole, gone with their rows', () => {
+  using maps = kernelMaps();
+  const sweeps: (() => void)[] = [];
+  const grace = () => { while (sweeps.length > 0) sweeps.shift()!(); };
+  const start = (tables: KernelMaglevTables) => new ServiceTarget({ maps, maglev: tables, hashSeed, limits: serviceLimits(maps), later: sweep => void sweeps.push(sweep) });
+  const three = [backend(1), backend(2), backend(3)];
+  const rows = [
+    row(1, three, { maglev: 251 }), row(2, three, { maglev: 251, affinityTimeout: 60 }),
+    row(3, three, { flags: rowFlag.sourceRanges | rowFlag.sourceDeny, sources: ['10.0.0.0/8', 'fd00::/8'] }),
+  ];
+  const first = start(new KernelMaglevTables(maps.maglev));
+  assert.deepEqual(first.apply(rows), [undefined, undefined, undefined]);
+  const [a, b, c] = rows.map(r => first.idOf(r.key)!) as [number, number, number];
+  const wanted = Array.from(maglevTable(three.map(t => ({ name: t.key, weight: 1 })), { tableSize: 251, hashSeed }), i => formatAddr(three[i]!.addr));
+  assert.deepEqual(tableOf(maps, a), wanted);
+  assert.equal(maps.maglev.lookup({ id: a }), maps.maglev.lookup({ id: b }), 'equal backends share a table');
+  assert.equal(maps.serviceMembers.count(), 3);
+  assert.equal(maps.serviceSources.lookup({ prefixBits: 32 + 128, service: c, addr: parseAddr('10.1.2.3') }), 2, 'the trie finds an address by its prefix');
+
+  const before = maps.maglev.lookup({ id: a });
+  const second = start(new KernelMaglevTables(maps.maglev));
+  second.apply(rows);
+  assert.equal(maps.maglev.lookup({ id: a }), before, 'a restart keeps the table');
+  second.apply([row(2, three.slice(1), { maglev: 251 })]);
+  grace();
+  assert.deepEqual(tableOf(maps, a), wanted);
+  assert.ok(!tableOf(maps, b)!.includes('10.244.0.1'));
+  assert.equal(maps.serviceMembers.count(), 0);
+  second.remove(rows.map(r => r.key));
+  grace();
+  assert.deepEqual([maps.maglev, maps.serviceSources, maps.backends].map(m => m.count()), [0, 0, 0]);
 });

@@ -1,54 +1,94 @@
-import type { EndpointSlice, Service } from '../../kube/types.ts';
-import { endpointText } from '../../lb/frontends.ts';
-import type { ServiceRow } from '../../lb/frontends.ts';
-import { isAddr, parseAddr } from '../../std/ip.ts';
+import { objectKey } from '../../kube/reflector.ts';
+import type { EndpointSlice, Node, Service } from '../../kube/types.ts';
+import type { FrontendContext } from '../../lb/frontends.ts';
+import type { MapLimits } from '../../lb/layout.ts';
+import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
+import type { GoneBackend } from '../../lb/plan.ts';
+import { endpointText } from '../../lb/rows.ts';
+import type { ServiceRow } from '../../lb/rows.ts';
+import type { ServiceListing } from '../../model/service-listing.ts';
+import { defaultSettings } from '../../model/settings.ts';
+import type { Settings } from '../../model/settings.ts';
+import { formatAddr, isAddr, parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
 import { derive } from '../../table/derive.ts';
 import { Reconciler } from '../../table/reconcile.ts';
-import type { Table } from '../../table/table.ts';
+import { Table } from '../../table/table.ts';
+import { nodeContext } from './context.ts';
 import { ServiceDerivation } from './desired.ts';
+import { byName, listing } from './listing.ts';
 import { graceMs, ServiceTarget } from './target.ts';
-import type { ServiceMaps } from './target.ts';
+import type { MaglevTables, ServiceMaps } from './target.ts';
 
 export interface ServicesOptions {
   readonly services: Table<Service>;
   readonly slices: Table<EndpointSlice>;
+  readonly hostPorts?: Table<HostPortInput>;
+  readonly redirects?: Table<RedirectInput>;
+  /** Of which this node's object gives the labels: topology, and services that choose their nodes. */
+  readonly nodes?: Table<Node>;
   readonly maps: ServiceMaps;
+  readonly maglev: MaglevTables;
+  readonly limits?: MapLimits;
   readonly nodeName: string;
+  /** Where node ports and host ports answer, as `nodePort.addresses` chooses. */
+  readonly nodeAddresses?: readonly string[];
+  readonly settings?: Settings;
+  /** Whether a service may have an external IP or load balancer address: undefined, or why not. All, when there is nobody to ask. */
+  readonly mayServe?: FrontendContext['mayServe'];
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** When a row cannot be brought into the kernel. */
   readonly onFailed?: (row: ServiceRow, error: Error) => void;
+  /** What a service asks for and does not get, when that changes. */
+  readonly onTroubles?: (service: Service, troubles: readonly string[]) => void;
+  /** Backends that have left the kernel for good, of which there may be sockets. */
+  readonly onGone?: (backends: readonly GoneBackend[]) => void;
 }
 
 export interface Services {
   readonly table: Table<ServiceRow>;
   readonly reconciler: Reconciler<ServiceRow>;
+  /** Entries in each map. */
+  readonly used: MapLimits;
   /** Whose address this is: for flows. */
   byAddress(ip: string, port: number, protocol: 'TCP' | 'UDP' | 'SCTP'): { readonly namespace: string; readonly name: string } | undefined;
   /** Rows as people and JSON read them, by name. */
   list(): ServiceListing[];
-}
-
-export interface ServiceListing {
-  readonly id: number | undefined;
-  readonly namespace: string;
-  readonly name: string;
-  readonly portName: string;
-  readonly type: string;
-  readonly frontend: string;
-  readonly affinityTimeout: number;
-  readonly backends: readonly { readonly address: string; readonly state: string; readonly nodeName: string }[];
+  /** The kernel's number of a row, when it has one. */
+  idOf(rowKey: string): number | undefined;
+  /** After a change of what `mayServe` answers for these services; for all, without any. */
+  refresh(services?: Iterable<string>): void;
 }
 
 /**
  * Takes over the services in the kernel and keeps them equal to the API's. The first round is done when this returns, as far
- * as the inputs are there; nothing is removed before both have been listed.
+ * as the inputs are there; nothing is removed before all have been listed.
  */
 export function startServices(options: ServicesOptions): Services {
-  const { log, signal, nodeName } = options;
-  const derivation = new ServiceDerivation(options.services, options.slices, { nodeName });
-  const target = new ServiceTarget({ maps: options.maps, later: sweep => void setTimeout(sweep, graceMs).unref() });
+  const { log, signal, nodeName, settings = defaultSettings } = options;
+  const context = nodeContext({ nodeName, addresses: options.nodeAddresses ?? [], settings, mayServe: options.mayServe ?? (() => undefined) });
+  const inputs = {
+    services: options.services,
+    slices: options.slices,
+    hostPorts: options.hostPorts ?? new Table<HostPortInput>('hostports', input => input.key),
+    redirects: options.redirects ?? new Table<RedirectInput>('localredirects', input => input.key),
+  };
+  const nodes = options.nodes ?? new Table<Node>('nodes', objectKey);
+  const derivation = new ServiceDerivation(inputs, () => context.current, options.onTroubles);
+  const step = () => {
+    if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refresh();
+    derivation.step();
+  };
+  const target = new ServiceTarget({
+    maps: options.maps, maglev: options.maglev, hashSeed: settings.maglev.hashSeed, ...(options.limits && { limits: options.limits }),
+    later: sweep => void setTimeout(sweep, graceMs).unref(),
+    onGone: backends => {
+      // One that is only further away than others now, or whose service has gone, is still there for those who talk to it.
+      const gone = backends.filter(b => !b.services.some(service => derivation.hasEndpoint(service, formatAddr(b.addr))));
+      if (gone.length > 0) options.onGone?.(gone);
+    },
+  });
   const reconciler = new Reconciler<ServiceRow>({
     desired: derivation.table, target, log,
     onFailed: (key, _, error) => {
@@ -56,37 +96,26 @@ export function startServices(options: ServicesOptions): Services {
       if (row) options.onFailed?.(row, error);
     },
   });
-  derivation.step();
+  step();
   reconciler.settle();
-  void derive({ name: 'services', inputs: derivation.inputs, step: () => derivation.step() }, { log, signal });
+  void derive({ name: 'services', inputs: [...derivation.inputs, nodes], step }, { log, signal });
   void reconciler.run(signal);
   return {
     table: derivation.table,
     reconciler,
+    get used() {
+      return target.used;
+    },
     byAddress: (ip, port, protocol) => {
       if (!isAddr(ip)) return undefined;
       const row = derivation.table.get(endpointText(parseAddr(ip), port, protocol));
       return row && { namespace: row.namespace, name: row.name };
     },
     list: () => [...derivation.table.rows()].map(row => listing(row, target.idOf(row.key))).sort(byName),
+    idOf: key => target.idOf(key),
+    refresh: services => {
+      derivation.refresh(services);
+      step();
+    },
   };
-}
-
-function listing(row: ServiceRow, id: number | undefined): ServiceListing {
-  return {
-    id,
-    namespace: row.namespace,
-    name: row.name,
-    portName: row.portName,
-    type: row.type,
-    frontend: row.key,
-    affinityTimeout: row.affinityTimeout,
-    backends: row.backends.map(b => ({ address: b.key, state: b.state, nodeName: b.nodeName })),
-  };
-}
-
-function byName(a: ServiceListing, b: ServiceListing): number {
-  const left = `${a.namespace}/${a.name} ${a.frontend}`;
-  const right = `${b.namespace}/${b.name} ${b.frontend}`;
-  return left < right ? -1 : left > right ? 1 : 0;
 }

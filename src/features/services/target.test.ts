@@ -1,66 +1,117 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { serving } from '../../lb/frontends.ts';
-import type { BackendRow, ServiceRow } from '../../lb/frontends.ts';
-import { parseAddr, formatAddr } from '../../std/ip.ts';
+import { maglevTable } from '../../lb/maglev.ts';
+import type { GoneBackend } from '../../lb/plan.ts';
+import { frontendTypes, rowFlag, rowKey, serving } from '../../lb/rows.ts';
+import type { BackendRow, ServiceRow } from '../../lb/rows.ts';
+import { slotRepeats } from '../../lb/weights.ts';
+import { defaultSettings } from '../../model/settings.ts';
+import { formatAddr, parseAddr, parsePrefix } from '../../std/ip.ts';
 import { silentLogger } from '../../std/log.ts';
 import { Reconciler } from '../../table/reconcile.ts';
 import { Table } from '../../table/table.ts';
-import { fakeServiceMaps } from './fakemaps.ts';
+import { FakeMaglevTables, fakeServiceMaps } from './fakemaps.ts';
 import type { FakeServiceMaps } from './fakemaps.ts';
 import { ServiceTarget } from './target.ts';
 
-function backend(n: number, state: BackendRow['state'] = 'active'): BackendRow {
+function backend(n: number, state: BackendRow['state'] = 'active', weight?: number): BackendRow {
   const ip = `10.244.${n >> 8}.${n & 255}`;
-  return { key: `${ip}:80/TCP`, addr: parseAddr(ip), port: 80, state, nodeName: 'n1' };
+  return { key: `${ip}:80/TCP`, addr: parseAddr(ip), port: 80, state, nodeName: 'n1', ...(weight !== undefined && { weight }) };
 }
 
-function row(n: number, backends: readonly BackendRow[]): ServiceRow {
+function row(n: number, backends: readonly BackendRow[], more: Partial<ServiceRow> = {}): ServiceRow {
   const ip = `10.96.${n >> 8}.${n & 255}`;
+  const of = more.scope ?? 0;
   return {
-    key: `${ip}:80/TCP`, namespace: 'default', name: `s${n}`, portName: '', type: 'ClusterIP', addr: parseAddr(ip), port: 80, protocol: 6, backends, affinityTimeout: 0,
+    key: rowKey(`${ip}:80/TCP`, of), namespace: 'default', name: `s${n}`, portName: '', type: 'ClusterIP', addr: parseAddr(ip), port: 80, protocol: 6, scope: of,
+    flags: 0, backends, affinityTimeout: 0, maglev: 0, sources: [], ...more,
   };
 }
 
+const { hashSeed } = defaultSettings.maglev;
+
 /** A target over fake maps whose grace periods end when the test says. */
-function setup(maps = fakeServiceMaps()) {
+function setup(maps = fakeServiceMaps(), maglev = new FakeMaglevTables()) {
   const waiting: (() => void)[] = [];
-  const target = new ServiceTarget({ maps, later: sweep => void waiting.push(sweep) });
+  const gone: GoneBackend[] = [];
+  const target = new ServiceTarget({ maps, maglev, hashSeed, later: sweep => void waiting.push(sweep), onGone: backends => void gone.push(...backends) });
   const grace = () => { while (waiting.length > 0) waiting.shift()!(); };
-  return { maps, target, grace, oneSweep: () => waiting.shift()?.() };
+  return { maps, maglev, target, grace, gone, oneSweep: () => waiting.shift()?.() };
 }
+
+const serviceOf = (maps: FakeServiceMaps, of: ServiceRow) => maps.services.lookup({ addr: of.addr, port: of.port, protocol: of.protocol, scope: of.scope });
 
 /** What the kernel answers for a row: the addresses behind its slots, every one of which must be there. */
 function answers(maps: FakeServiceMaps, of: ServiceRow): string[] | undefined {
-  const service = maps.services.lookup({ addr: of.addr, port: of.port, protocol: of.protocol, scope: 0 });
+  const service = serviceOf(maps, of);
   if (!service) return undefined;
   return Array.from({ length: service.count }, (_, slot) => {
     const entry = maps.serviceSlots.lookup({ service: service.id, slot });
     assert.ok(entry, `slot ${slot} of ${of.key} is missing`);
-    const found = maps.backends.lookup({ id: entry.backend });
-    assert.ok(found, `backend ${entry.backend} of ${of.key} is missing`);
-    return `${formatAddr(found.addr)}:${found.port}/TCP`;
+    return backendText(maps, entry.backend);
   }).sort();
+}
+
+function backendText(maps: FakeServiceMaps, id: number): string {
+  const found = maps.backends.lookup({ id });
+  assert.ok(found, `backend ${id} is missing`);
+  return `${formatAddr(found.addr)}:${found.port}/TCP`;
 }
 
 const keysOf = (backends: readonly BackendRow[]) => backends.map(b => b.key).sort();
 
+/** As often as weights want it. */
+function slotKeys(of: ServiceRow): string[] {
+  const chosen = serving(of);
+  const times = slotRepeats(chosen.map(b => b.weight ?? 1));
+  return chosen.flatMap((b, i) => new Array<string>(times[i]!).fill(b.key)).sort();
+}
+
 /** Exactly the rows, and nothing left over in any map. */
-function assertExactly(maps: FakeServiceMaps, rows: readonly ServiceRow[]): void {
-  for (const r of rows) assert.deepEqual(answers(maps, r), keysOf(serving(r)));
+function assertExactly(maps: FakeServiceMaps, maglev: FakeMaglevTables, rows: readonly ServiceRow[]): void {
+  for (const r of rows) assertRow(maps, maglev, r);
+  const total = (count: (r: ServiceRow) => number) => rows.reduce((n, r) => n + count(r), 0);
   assert.equal(maps.services.size, rows.length);
   assert.equal(maps.serviceAddresses.size, rows.length);
-  assert.equal(maps.serviceSlots.size, rows.reduce((n, r) => n + serving(r).length, 0));
+  assert.equal(maps.serviceSlots.size, total(r => slotKeys(r).length));
   assert.equal(maps.backends.size, new Set(rows.flatMap(r => keysOf(r.backends))).size);
+  assert.equal(maglev.tables.size, total(r => (r.maglev > 0 && serving(r).length > 0 ? 1 : 0)));
+  assert.equal(maps.serviceMembers.size, total(r => (r.affinityTimeout > 0 ? serving(r).length : 0)));
+  assert.equal(maps.serviceSources.size, total(r => r.sources.length));
   for (const [key, service] of maps.services.entries()) assert.deepEqual(maps.serviceAddresses.lookup({ id: service.id }), { addr: key.addr, port: key.port });
+}
+
+function assertRow(maps: FakeServiceMaps, maglev: FakeMaglevTables, r: ServiceRow): void {
+  assert.deepEqual(answers(maps, r), slotKeys(r));
+  const chosen = serving(r);
+  const { id, ...value } = serviceOf(maps, r)!;
+  const size = chosen.length > 0 ? r.maglev : 0;
+  assert.deepEqual(value, { count: slotKeys(r).length, affinityTimeout: r.affinityTimeout, maglev: size, flags: r.flags, type: frontendTypes.indexOf(r.type) });
+  if (size > 0) {
+    const wanted = maglevTable(chosen.map(b => ({ name: b.key, weight: b.weight ?? 1 })), { tableSize: size, hashSeed });
+    assert.deepEqual(Array.from(maglev.tables.get(id)!.table, b => backendText(maps, b)), Array.from(wanted, i => chosen[i]!.key));
+  }
+  // Those who are not chosen any more go after the grace period; `assertExactly` counts.
+  const sticky = new Set(maps.serviceMembers.entries().filter(([k]) => k.service === id && maps.backends.lookup({ id: k.backend })).map(([k]) => backendText(maps, k.backend)));
+  if (r.affinityTimeout > 0) assert.deepEqual(keysOf(chosen).filter(key => !sticky.has(key)), []);
+  for (const text of r.sources) {
+    const { addr, bits } = parsePrefix(text);
+    assert.equal(maps.serviceSources.lookup({ prefixBits: 32 + bits, service: id, addr }), (r.flags & rowFlag.sourceDeny) !== 0 ? 2 : 1);
+  }
 }
 
 // Any sequence of states
 
-const backendSet = fc.uniqueArray(fc.tuple(fc.nat(7), fc.constantFrom('active' as const, 'terminating' as const)), { selector: ([n]) => n, maxLength: 6 })
-  .map(list => list.map(([n, state]) => backend(n, state)).sort((a, b) => (a.key < b.key ? -1 : 1)));
-const world = fc.uniqueArray(fc.tuple(fc.nat(3), backendSet), { selector: ([n]) => n, maxLength: 4 }).map(list => list.map(([n, set]) => row(n, set)));
+const backendSet = fc.uniqueArray(fc.tuple(fc.nat(7), fc.constantFrom('active', 'terminating', 'maintenance'), fc.constantFrom(undefined, undefined, 2, 6)), { selector: ([n]) => n, maxLength: 6 })
+  .map(list => list.map(([n, state, weight]) => backend(n, state, weight)).sort((a, b) => (a.key < b.key ? -1 : 1)));
+const traits = fc.record({
+  affinityTimeout: fc.constantFrom(0, 0, 60), maglev: fc.constantFrom(0, 0, 31), type: fc.constantFrom('ClusterIP', 'NodePort'), scope: fc.constantFrom(0, 1),
+  ranges: fc.record({ flags: fc.constantFrom(rowFlag.sourceRanges, rowFlag.sourceRanges | rowFlag.sourceDeny), sources: fc.subarray(['10.0.0.0/8', '10.1.0.0/16', '192.0.2.7/32'], { minLength: 1 }) }),
+  isAsked: fc.boolean(),
+}).map(({ ranges, isAsked, ...rest }): Partial<ServiceRow> => ({ ...rest, ...(isAsked && ranges) }));
+const world = fc.uniqueArray(fc.tuple(fc.nat(3), backendSet, traits), { selector: ([n, , t]) => `${n}/${t.scope}`, maxLength: 4 })
+  .map(list => list.map(([n, set, more]) => row(n, set, more)));
 
 /**
  * Packets that began at any earlier moment and have not ended: all that they may have read so far must still lead on. A packet
@@ -68,17 +119,21 @@ const world = fc.uniqueArray(fc.tuple(fc.nat(3), backendSet), { selector: ([n]) 
  */
 class Packets {
   readonly #maps: FakeServiceMaps;
+  readonly #maglev: FakeMaglevTables;
   readonly #slots = new Map<string, { service: number; slot: number }>();
+  readonly #tables = new Set<number>();
   readonly #backends = new Set<number>();
 
-  constructor(maps: FakeServiceMaps) {
+  constructor(maps: FakeServiceMaps, maglev: FakeMaglevTables) {
     this.#maps = maps;
-    for (const map of [maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses]) map.onWrite = () => this.look();
+    this.#maglev = maglev;
+    for (const map of [...Object.values(maps), maglev]) map.onWrite = () => this.look();
   }
 
   look(): void {
-    for (const [, { id, count }] of this.#maps.services.entries()) {
+    for (const [, { id, count, maglev }] of this.#maps.services.entries()) {
       for (let slot = 0; slot < count; slot++) this.#slots.set(`${id}:${slot}`, { service: id, slot });
+      if (maglev > 0) this.#tables.add(id);
       if (count > 0) assert.ok(this.#maps.serviceAddresses.lookup({ id }), 'no way back');
     }
     for (const key of this.#slots.values()) {
@@ -86,25 +141,31 @@ class Packets {
       assert.ok(entry, `a packet that read count > ${key.slot} finds no slot`);
       this.#backends.add(entry.backend);
     }
+    for (const id of this.#tables) {
+      const table = this.#maglev.tables.get(id);
+      assert.ok(table, `a packet that read of a table finds none`);
+      for (const backend of table.table) this.#backends.add(backend);
+    }
     for (const id of this.#backends) assert.ok(this.#maps.backends.lookup({ id }), `a packet that read backend ${id} does not find it`);
   }
 
   end(): void {
     this.#slots.clear();
+    this.#tables.clear();
     this.#backends.clear();
   }
 }
 
 test('between any two writes, no packet meets a missing slot or backend, whenever it began; and nothing is left over', () => {
   fc.assert(fc.property(fc.array(fc.tuple(world, fc.boolean()), { minLength: 1, maxLength: 6 }), states => {
-    const { maps, target, oneSweep, grace } = setup();
-    const packets = new Packets(maps);
+    const { maps, maglev, target, oneSweep, grace } = setup();
+    const packets = new Packets(maps, maglev);
     let before: readonly ServiceRow[] = [];
     for (const [rows, sweep] of states) {
       const gone = before.filter(b => !rows.some(r => r.key === b.key)).map(b => b.key);
       assert.deepEqual(target.remove(gone).filter(Boolean), []);
       assert.deepEqual(target.apply(rows).filter(Boolean), []);
-      for (const r of rows) assert.deepEqual(answers(maps, r), keysOf(serving(r)));
+      for (const r of rows) assertRow(maps, maglev, r);
       before = rows;
       if (!sweep) continue;
       packets.end();
@@ -112,7 +173,7 @@ test('between any two writes, no packet meets a missing slot or backend, wheneve
     }
     packets.end();
     grace();
-    assertExactly(maps, before);
+    assertExactly(maps, maglev, before);
   }), { numRuns: 400 });
 });
 
@@ -124,15 +185,19 @@ test('a process killed between any two writes leaves something that the next one
     class Killed extends Error {}
     let left = killAfter;
     let dead = false;
-    for (const map of [a.maps.services, a.maps.serviceSlots, a.maps.backends, a.maps.serviceAddresses]) {
+    const count = () => {
+      if (dead || left-- === 0) {
+        dead = true;
+        throw new Killed();
+      }
+    };
+    const put = a.maglev.put.bind(a.maglev);
+    const drop = a.maglev.deleteBatch.bind(a.maglev);
+    a.maglev.put = (service, table) => { count(); put(service, table); };
+    a.maglev.deleteBatch = services => services.forEach(service => { count(); drop([service]); });
+    for (const map of Object.values(a.maps)) {
       const update = map.update.bind(map);
       const remove = map.delete.bind(map);
-      const count = () => {
-        if (dead || left-- === 0) {
-          dead = true;
-          throw new Killed();
-        }
-      };
       map.update = (key: never, value: never) => { count(); update(key, value); };
       map.delete = (key: never) => { count(); return remove(key); };
     }
@@ -140,13 +205,15 @@ test('a process killed between any two writes leaves something that the next one
     a.target.apply(second);
     a.grace();
     const copy = fakeServiceMaps();
-    for (const name of ['services', 'serviceSlots', 'backends', 'serviceAddresses'] as const) {
+    for (const name of Object.keys(copy) as (keyof typeof copy)[]) {
       for (const [k, v] of a.maps[name].entries()) (copy[name].update as (key: unknown, value: unknown) => void)(k, v);
     }
+    const tables = new FakeMaglevTables();
+    for (const [service, table] of a.maglev.tables) tables.tables.set(service, table);
     // What the next process starts with is also what packets read in the meantime.
-    const packets = new Packets(copy);
+    const packets = new Packets(copy, tables);
     packets.look();
-    const b = setup(copy);
+    const b = setup(copy, tables);
     const desired = new Table<ServiceRow>('services', r => r.key);
     const producer = desired.producer('test');
     const reconciler = new Reconciler({ desired, target: b.target, log: silentLogger });
@@ -157,22 +224,28 @@ test('a process killed between any two writes leaves something that the next one
     assert.equal(reconciler.pending, 0);
     packets.end();
     b.grace();
-    assertExactly(copy, third);
+    assertExactly(copy, tables, third);
   }), { numRuns: 400 });
 });
 
 // Particular promises
 
-test('ids stay what they are after a restart, and are found again when the maps were lost', () => {
-  const rows = [row(1, [backend(1), backend(2)]), row(2, [backend(2)])];
+test('ids stay what they are after a restart, which writes nothing, and are found again when the maps were lost', () => {
+  const rows = [
+    row(1, [backend(1), backend(2)], { affinityTimeout: 9, sources: ['10.0.0.0/8', 'fd00::/8'], flags: rowFlag.sourceRanges }),
+    row(2, [backend(2), backend(3, 'active', 3)], { maglev: 31 }), row(2, [backend(2)], { scope: 1 }),
+  ];
   const a = setup();
   a.target.apply(rows);
   const ids = rows.map(r => a.target.idOf(r.key));
-  const writes = a.maps.services.writes + a.maps.backends.writes + a.maps.serviceSlots.writes;
-  const b = setup(a.maps);
+  assert.equal(new Set(ids).size, 3);
+  const writes = () => [...Object.values(a.maps), a.maglev].reduce((n, map) => n + map.writes, 0);
+  const before = writes();
+  const b = setup(a.maps, a.maglev);
   b.target.apply(rows);
+  b.grace();
   assert.deepEqual(rows.map(r => b.target.idOf(r.key)), ids);
-  assert.equal(a.maps.services.writes + a.maps.backends.writes + a.maps.serviceSlots.writes, writes, 'a restart writes nothing');
+  assert.equal(writes(), before);
   const c = setup();
   c.target.apply(rows.toReversed());
   assert.deepEqual(rows.map(r => c.target.idOf(r.key)), ids);
@@ -192,7 +265,7 @@ test('nothing adopted goes before every producer has spoken', () => {
   producer.synced();
   reconciler.settle();
   b.grace();
-  assertExactly(b.maps, [row(1, [backend(1)])]);
+  assertExactly(b.maps, b.maglev, [row(1, [backend(1)])]);
 });
 
 test('connections to a terminating backend go on while new ones go elsewhere', () => {
@@ -209,7 +282,7 @@ test('connections to a terminating backend go on while new ones go elsewhere', (
 });
 
 test('a full map fails the rows that do not fit, keeps the others, and what fits later comes in', () => {
-  const { maps, target, grace } = setup();
+  const { maps, maglev, target, grace } = setup();
   maps.backends.maxEntries = 3;
   const rows = [row(1, [backend(1), backend(2)]), row(2, [backend(3), backend(4)]), row(3, [backend(1)])];
   const results = target.apply(rows);
@@ -222,7 +295,38 @@ test('a full map fails the rows that do not fit, keeps the others, and what fits
   maps.backends.maxEntries = 10;
   assert.deepEqual(target.apply([rows[1]!]), [undefined]);
   grace();
-  assertExactly(maps, rows);
+  assertExactly(maps, maglev, rows);
+});
+
+test('a row that a map has no room for is refused whole, with the name of the map, and the others come in', () => {
+  const maps = fakeServiceMaps();
+  const limits = { services: 9, service_slots: 4, backends: 9, service_addresses: 9, maglev: 9, service_members: 1, service_sources: 9 };
+  const waiting: (() => void)[] = [];
+  const target = new ServiceTarget({ maps, maglev: new FakeMaglevTables(), hashSeed, limits, later: sweep => void waiting.push(sweep) });
+  const rows = [row(1, [backend(1), backend(2)]), row(2, [backend(3), backend(4), backend(5)]), row(3, [backend(3)]), row(4, [backend(1)], { affinityTimeout: 1 }), row(5, [backend(1)])];
+  const results = target.apply(rows);
+  assert.deepEqual(results.map(e => /map (\S+) has room for (\d+)/.exec(e?.message ?? '')?.slice(1)), [undefined, ['service_slots', '4'], undefined, undefined, ['service_slots', '4']]);
+  assert.equal(maps.serviceSlots.size, 4);
+  assert.deepEqual(maps.backends.entries().map(([, b]) => formatAddr(b.addr)).sort(), ['10.244.0.1', '10.244.0.2', '10.244.0.3']);
+  target.remove([rows[0]!.key]);
+  while (waiting.length > 0) waiting.shift()!();
+  assert.deepEqual(target.apply([rows[4]!]), [undefined]);
+  assert.equal(target.used.service_slots, 3);
+});
+
+test('who hears of backends that are gone: of those that served, when they have left the maps', () => {
+  const { target, grace, gone } = setup();
+  target.apply([row(1, [backend(1), backend(2)]), row(2, [backend(2)])]);
+  target.apply([row(1, [backend(1, 'terminating'), backend(3)])]);
+  grace();
+  assert.equal(gone.length, 0);
+  target.apply([row(1, [backend(3)])]);
+  assert.equal(gone.length, 0, 'not before they have left');
+  grace();
+  assert.deepEqual(gone.map(b => `${b.key} ${b.services}`), [`${backend(1).key} default/s1`]);
+  target.remove([row(2, []).key]);
+  grace();
+  assert.deepEqual(gone.map(b => b.key), [backend(1).key, backend(2).key]);
 });
 
 test('one endpoint more or less is the same few writes in a service of 3 and of 1,000', () => {
@@ -230,7 +334,7 @@ test('one endpoint more or less is the same few writes in a service of 3 and of 
     const { maps, target, grace } = setup();
     const all = Array.from({ length: size + 1 }, (_, i) => backend(i));
     target.apply([row(1, all.slice(0, size))]);
-    const writes = () => maps.services.writes + maps.serviceSlots.writes + maps.backends.writes + maps.serviceAddresses.writes;
+    const writes = () => Object.values(maps).reduce((n, map) => n + map.writes, 0);
     let before = writes();
     target.apply([row(1, all)]);
     grace();

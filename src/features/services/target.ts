@@ -1,6 +1,9 @@
 import { SlotTable } from '../../lb/slots.ts';
-import type { Backend, BackendValue, Leftovers, Plan, RowPlan, ServiceAddressValue, ServiceKey, ServiceValue, SlotKey } from '../../lb/slots.ts';
-import type { ServiceRow } from '../../lb/frontends.ts';
+import type {
+  BackendValue, MapLimits, MemberKey, ServiceAddressValue, ServiceKey, ServiceValue, SlotKey, SourceKey, WantedTable,
+} from '../../lb/layout.ts';
+import type { Backend, GoneBackend, Leftovers, Plan, RowPlan } from '../../lb/plan.ts';
+import type { ServiceRow } from '../../lb/rows.ts';
 import type { Target } from '../../table/reconcile.ts';
 
 /** What is needed of a kernel map; `BpfMap` fits. */
@@ -12,18 +15,44 @@ export interface MapAccess<K, V> {
   deleteBatch(keys: readonly K[]): void;
 }
 
-/** The four maps of `bpf/lib/service.h`. */
+/** The maps of `bpf/lib/service.h` that are written here. */
 export interface ServiceMaps {
   readonly services: MapAccess<ServiceKey, ServiceValue>;
   readonly serviceSlots: MapAccess<SlotKey, { readonly backend: number }>;
   readonly backends: MapAccess<{ readonly id: number }, BackendValue>;
   readonly serviceAddresses: MapAccess<{ readonly id: number }, ServiceAddressValue>;
+  readonly serviceMembers: MapAccess<MemberKey, number>;
+  readonly serviceSources: MapAccess<SourceKey, number>;
+}
+
+/** `maglev`, a map of maps; see `KernelMaglevTables`. */
+export interface MaglevTables {
+  /** Signatures of the tables that services have. */
+  entries(): Iterable<readonly [service: number, signature: string]>;
+  /** Gives a service a whole table at once. Equal signatures may share one. */
+  put(service: number, table: WantedTable): void;
+  deleteBatch(services: readonly number[]): void;
+}
+
+/** How many entries the kernel's maps were made for. */
+export function serviceLimits(maps: { readonly [Name in keyof ServiceMaps | 'maglev']: { readonly spec: { readonly maxEntries: number } } }): MapLimits {
+  return {
+    services: maps.services.spec.maxEntries, service_slots: maps.serviceSlots.spec.maxEntries, backends: maps.backends.spec.maxEntries,
+    service_addresses: maps.serviceAddresses.spec.maxEntries, maglev: maps.maglev.spec.maxEntries,
+    service_members: maps.serviceMembers.spec.maxEntries, service_sources: maps.serviceSources.spec.maxEntries,
+  };
 }
 
 export interface ServiceTargetOptions {
   readonly maps: ServiceMaps;
+  readonly maglev: MaglevTables;
+  /** Base64 of 12 bytes; see `maglevTable`. */
+  readonly hashSeed: string;
+  readonly limits?: MapLimits;
   /** Runs `sweep` once, after the grace period. */
   readonly later: (sweep: () => void) => void;
+  /** Backends that have left the maps and may have had connections: not those that only terminate. */
+  readonly onGone?: (backends: readonly GoneBackend[]) => void;
 }
 
 /** Longer than any program can take between reading a service's count and its backend. */
@@ -37,18 +66,17 @@ const orphanPrefix = 'backend ';
  * is one batch over all rows. A batch that fails is done again entry by entry, and only the rows whose entries failed fail.
  */
 export class ServiceTarget implements Target<ServiceRow> {
-  readonly #maps: ServiceMaps;
-  readonly #later: (sweep: () => void) => void;
+  readonly #options: ServiceTargetOptions;
   readonly #table: SlotTable;
   #sweeping = false;
 
   constructor(options: ServiceTargetOptions) {
-    this.#maps = options.maps;
-    this.#later = options.later;
-    const { services, serviceSlots, backends, serviceAddresses } = options.maps;
+    this.#options = options;
+    const { services, serviceSlots, backends, serviceAddresses, serviceMembers, serviceSources } = options.maps;
     this.#table = SlotTable.adopt({
       services: services.entries(), slots: serviceSlots.entries(), backends: backends.entries(), addresses: serviceAddresses.entries(),
-    });
+      tables: options.maglev.entries(), members: serviceMembers.entries(), sources: serviceSources.entries(),
+    }, { hashSeed: options.hashSeed, ...(options.limits && { limits: options.limits }) });
     this.#sweepLater();
   }
 
@@ -59,15 +87,21 @@ export class ServiceTarget implements Target<ServiceRow> {
   }
 
   apply(rows: readonly ServiceRow[]): (Error | undefined)[] {
-    const plan = this.#table.plan(rows);
-    const failed = this.#putBackends(plan);
-    const { serviceAddresses, serviceSlots, services } = this.#maps;
-    this.#phase(serviceAddresses, plan.rows, failed, row => (row.address ? [row.address] : none), row => this.#table.didAddress(row));
-    this.#phase(serviceSlots, plan.rows, failed, row => row.slots, (row, entry) => this.#table.didSlot(row, entry));
-    this.#phase(services, plan.rows, failed, row => (row.service ? [row.service] : none), row => this.#table.didService(row));
+    const table = this.#table;
+    const plan = table.plan(rows);
+    const failed = new Map<RowPlan, Error>();
+    for (const row of plan.rows) if (row.refusal) failed.set(row, row.refusal);
+    this.#putBackends(plan, failed);
+    const { serviceAddresses, serviceSlots, serviceMembers, serviceSources, services } = this.#options.maps;
+    this.#phase(serviceAddresses, plan.rows, failed, row => (row.address ? [row.address] : none), row => table.didAddress(row));
+    this.#phase(serviceSlots, plan.rows, failed, row => row.slots, (row, entry) => table.didSlot(row, entry));
+    this.#putTables(plan, failed);
+    this.#phase(serviceMembers, plan.rows, failed, row => row.stickers, (row, entry) => table.didSticker(row, entry));
+    this.#phase(serviceSources, plan.rows, failed, row => row.sources, (row, entry) => table.didSource(row, entry));
+    this.#phase(services, plan.rows, failed, row => (row.service ? [row.service] : none), row => table.didService(row));
     for (const row of plan.rows) {
-      if (failed.has(row)) this.#table.didFail(row);
-      else this.#table.didRow(row);
+      if (failed.has(row)) table.didFail(row);
+      else table.didRow(row);
     }
     this.#sweepLater();
     return plan.rows.map(row => failed.get(row));
@@ -84,32 +118,46 @@ export class ServiceTarget implements Target<ServiceRow> {
     return this.#table.idOf(key);
   }
 
+  /** Entries in each map. */
+  get used(): MapLimits {
+    return this.#table.used;
+  }
+
   #remove(key: string): Error | undefined {
     if (key.startsWith(orphanPrefix)) {
       this.#table.abandon(Number(key.slice(orphanPrefix.length)));
       return undefined;
     }
     const frontend = this.#table.frontendOf(key);
-    const error = frontend && attempt(() => this.#maps.services.delete(frontend));
+    const error = frontend && attempt(() => this.#options.maps.services.delete(frontend));
     if (!error) this.#table.didRemove(key);
     return error;
   }
 
   /** Backends may be shared by rows: each is written once, and its failure is the failure of all of them. */
-  #putBackends(plan: Plan): Map<RowPlan, Error> {
+  #putBackends(plan: Plan, failed: Map<RowPlan, Error>): void {
     const errors = new Map<Backend, Error>();
-    write(this.#maps.backends, plan.backends.map(b => b.entry), (i, error) => {
+    write(this.#options.maps.backends, plan.backends.map(b => b.entry), (i, error) => {
       const backend = plan.backends[i]!;
       if (error) errors.set(backend.backend, error);
       else this.#table.didBackend(backend);
     });
-    const failed = new Map<RowPlan, Error>();
-    if (errors.size === 0) return failed;
+    if (errors.size === 0) return;
     for (const row of plan.rows) {
       const bad = row.isWaiting ? row.members.find(m => errors.has(m)) : undefined;
-      if (bad) failed.set(row, errors.get(bad)!);
+      if (bad && !failed.has(row)) failed.set(row, errors.get(bad)!);
     }
-    return failed;
+  }
+
+  /** Tables have no batch: each is a map of its own. */
+  #putTables(plan: Plan, failed: Map<RowPlan, Error>): void {
+    for (const row of plan.rows) {
+      const { table } = row;
+      if (!table || failed.has(row)) continue;
+      const error = attempt(() => this.#options.maglev.put(row.frontend.id, table));
+      if (error) failed.set(row, error);
+      else this.#table.didTable(row);
+    }
   }
 
   /** One phase over the rows that have not failed; what fails here keeps its row out of the later ones. */
@@ -135,7 +183,7 @@ export class ServiceTarget implements Target<ServiceRow> {
     if (this.#sweeping || !this.#table.hasLeftovers) return;
     this.#sweeping = true;
     const leftovers = this.#table.leftovers();
-    this.#later(() => {
+    this.#options.later(() => {
       this.#sweeping = false;
       this.#sweep(leftovers);
       this.#sweepLater();
@@ -143,10 +191,15 @@ export class ServiceTarget implements Target<ServiceRow> {
   }
 
   #sweep(leftovers: Leftovers): void {
-    const { slots, addresses, backends } = this.#table.sweep(leftovers);
-    removeAll(this.#maps.serviceSlots, slots);
-    removeAll(this.#maps.serviceAddresses, addresses.map(id => ({ id })));
-    removeAll(this.#maps.backends, backends.map(id => ({ id })));
+    const { maps, maglev, onGone } = this.#options;
+    const deletes = this.#table.sweep(leftovers);
+    removeAll(maps.serviceSlots, deletes.slots);
+    removeAll(maps.serviceMembers, deletes.members);
+    removeAll(maps.serviceSources, deletes.sources);
+    if (deletes.tables.length > 0) attempt(() => maglev.deleteBatch(deletes.tables));
+    removeAll(maps.serviceAddresses, deletes.addresses.map(id => ({ id })));
+    removeAll(maps.backends, deletes.backends.map(id => ({ id })));
+    if (deletes.gone.length > 0) onGone?.(deletes.gone);
   }
 }
 

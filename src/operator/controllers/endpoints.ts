@@ -1,15 +1,19 @@
+import { isDeepStrictEqual } from 'node:util';
 import { objectKey } from '../../kube/reflector.ts';
 import { matchesMap } from '../../kube/selector.ts';
 import type { EndpointSlice, Pod, Service } from '../../kube/types.ts';
 import { enqueueOnChange } from '../cluster.ts';
 import type { Context } from '../cluster.ts';
 import { desiredEndpoints, managedBy, managedByLabel, planSlices, sameEndpoints, serviceNameLabel } from '../endpointslices.ts';
+import { preferenceOf, zoneLabel, zoneShares } from '../topology-hints.ts';
 import { WorkQueue } from '../queue.ts';
 import { TableIndex } from '../../kube/tableindex.ts';
 
 /** Endpoint slices, and the older Endpoints, of every service that has a selector. */
 export function runEndpoints(context: Context): void {
   const { cluster, log, signal } = context;
+  const zones = new Map<string, string | undefined>();
+  let shares = zoneShares(cluster.nodes.table.rows());
   const slices = new TableIndex(cluster.endpointSlices.table, serviceOf);
   // A rollout changes pods many times a second; each of its steps reaches the slices within this time.
   const queue = new WorkQueue({ name: 'endpoints', handle, paceMs: 30, log, signal });
@@ -18,6 +22,20 @@ export function runEndpoints(context: Context): void {
   enqueueOnChange(cluster.services.table, service => [objectKey(service)], both, signal);
   enqueueOnChange(cluster.pods.table, servicesOf, both, signal);
   enqueueOnChange(cluster.endpointSlices.table, serviceOf, queue, signal);
+  enqueueOnChange(cluster.nodes.table, node => [node.metadata.name], { add: onNode }, signal);
+
+  /** Nodes report every few seconds; only where they are, and how large their zones are, concerns endpoints. */
+  function onNode(name: string): void {
+    const zone = cluster.nodes.get(name)?.metadata.labels?.[zoneLabel];
+    const known = zones.has(name);
+    if (known && zones.get(name) !== zone) for (const pod of cluster.podsByNode.get(name)) for (const key of servicesOf(pod)) queue.add(key);
+    if (cluster.nodes.get(name)) zones.set(name, zone);
+    else zones.delete(name);
+    const sizes = zoneShares(cluster.nodes.table.rows());
+    if (isDeepStrictEqual(sizes, shares)) return;
+    shares = sizes;
+    for (const service of cluster.services.table.rows()) if (preferenceOf(service) === 'auto') queue.add(objectKey(service));
+  }
 
   function servicesOf(pod: Pod): string[] {
     return cluster.servicesByNamespace.get(pod.metadata.namespace ?? '').filter(s => selects(s, pod)).map(objectKey);
@@ -30,7 +48,7 @@ export function runEndpoints(context: Context): void {
   async function handle(key: string): Promise<void> {
     const service = cluster.services.get(key);
     if (!service || !isManaged(service)) return;
-    const plan = planSlices(service, podsOf(service), slices.get(key), name => cluster.nodes.get(name));
+    const plan = planSlices(service, podsOf(service), slices.get(key), name => cluster.nodes.get(name), shares);
     const created = plan.create.map(s => cluster.endpointSlices.create(s));
     const updated = plan.update.map(s => cluster.endpointSlices.update(s));
     await Promise.all([...created, ...updated]);

@@ -1,0 +1,222 @@
+import { defaultSettings, localPorts, masqueradePorts, type Settings } from '../model/settings.ts';
+import { CirriError } from '../std/errors.ts';
+import { isAddr, parsePrefix } from '../std/ip.ts';
+import { nearestName } from '../std/nearest.ts';
+import { always, isUpstreamName, otherNames, upstreamNames } from './upstream-names.ts';
+import type { Assignment } from './values.ts';
+
+/** All of a cluster that its operator chooses by name: a part of its record. */
+export interface Choices {
+  readonly settings: Settings;
+  readonly routing: 'tunnel' | 'native';
+  readonly policyMode: 'default' | 'always' | 'never';
+  readonly audit: boolean;
+}
+
+export const defaultChoices: Choices = { settings: defaultSettings, routing: 'tunnel', policyMode: 'default', audit: false };
+
+interface Knob {
+  /** The value as it is kept. Throws a sentence that says what it must be. */
+  readonly read: (value: unknown) => unknown;
+  /** Where it is kept in `Choices`; below `settings` under its own name when left out. */
+  readonly at?: string;
+  /** Why it cannot change in a cluster that is made. */
+  readonly fixed?: string;
+}
+
+/** The sizes for which upstream has proved its tables: primes, each a good hundred times as many backends as are even. */
+export const maglevSizes = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071] as const;
+
+const knobs: Readonly<Record<string, Knob>> = {
+  'loadBalancer.mode': { read: oneOf('snat', 'dsr', 'hybrid') },
+  'loadBalancer.algorithm': { read: oneOf('random', 'maglev') },
+  'loadBalancer.acceleration': { read: oneOf('disabled', 'native', 'best-effort', 'generic') },
+  'loadBalancer.serviceNoBackendResponse': { read: oneOf('reject', 'drop') },
+  'maglev.tableSize': { read: maglevSize },
+  'maglev.hashSeed': { read: hashSeed },
+  'nodePort.range': { read: portRange },
+  'nodePort.addresses': { read: prefixes },
+  'socketLB.hostNamespaceOnly': { read: boolean },
+  'sockmap.enabled': { read: boolean },
+  'bpf.lbExternalClusterIP': { read: boolean },
+  'bpf.lbMapMax': { read: entries },
+  'bpf.ctMax': { read: entries },
+  'bpf.natMax': { read: entries },
+  'externalIPs.allowed': { read: prefixes },
+  'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
+  'ipMasqAgent.enabled': { read: boolean },
+  'ipMasqAgent.config.nonMasqueradeCIDRs': { read: prefixes },
+  'ipMasqAgent.config.masqLinkLocal': { read: boolean },
+  'ipMasqAgent.config.masqLinkLocalIPv6': { read: boolean },
+  'routingMode': { read: oneOf('tunnel', 'native'), at: 'routing', fixed: 'the devices and addresses of all pods follow from it' },
+  'policyEnforcementMode': { read: oneOf('default', 'always', 'never'), at: 'policyMode' },
+  'policyAuditMode': { read: boolean, at: 'audit' },
+};
+
+export const settingNames: readonly string[] = Object.keys(knobs);
+
+/** The value of a setting. */
+export function settingOf(choices: Choices, name: string): unknown {
+  return placeOf(name).reduce<unknown>((tree, step) => (tree as Readonly<Record<string, unknown>>)[step], choices);
+}
+
+/** As it is written after --set. */
+export function settingText(value: unknown): string {
+  return Array.isArray(value) ? value.join(',') || '(none)' : String(value);
+}
+
+/** Settings whose values differ. */
+export function changedSettings(before: Choices, after: Choices): string[] {
+  return settingNames.filter(name => JSON.stringify(settingOf(before, name)) !== JSON.stringify(settingOf(after, name)));
+}
+
+/** Why a setting cannot change any more once the cluster is made; undefined when it can. */
+export function whyFixed(name: string): string | undefined {
+  return knobs[name]!.fixed;
+}
+
+/**
+ * What was chosen, put over what is there: of the same name the last wins. Pure. Throws CirriError for names that neither we nor
+ * upstream have, and for values that cannot be; upstream's names for what is not built here are warnings.
+ */
+export function choose(base: Choices, defaults: Choices, assignments: readonly Assignment[]): { readonly choices: Choices; readonly warnings: readonly string[] } {
+  const choices = structuredClone(base) as unknown as Record<string, unknown>;
+  const warnings: string[] = [];
+  const given = new Map<string, Assignment>();
+  for (const assignment of assignments) for (const known of toKnown(assignment, warnings)) given.set(known.path, known);
+  mergeConntrackSizes(given);
+  for (const [name, assignment] of given) {
+    const value = assignment.value === null ? settingOf(defaults, name) : readValue(name, assignment);
+    const place = placeOf(name);
+    const parent = place.slice(0, -1).reduce((tree, step) => tree[step] as Record<string, unknown>, choices);
+    parent[place.at(-1)!] = value;
+  }
+  const result = choices as unknown as Choices;
+  checkTogether(result, given);
+  const { enabled, config } = result.settings.ipMasqAgent;
+  if (!enabled && config.nonMasqueradeCIDRs.length > 0) warnings.push('ipMasqAgent.config has no effect while ipMasqAgent.enabled is false');
+  return { choices: result, warnings: [...new Set(warnings)] };
+}
+
+/** Our names for one assignment; none where it is only worth a warning, or is so anyway. */
+function toKnown(assignment: Assignment, warnings: string[]): readonly Assignment[] {
+  const { path, value, where } = assignment;
+  if (path in knobs || path in conntrackParts) return [assignment];
+  const other = otherNames[path];
+  if (other) {
+    const known = other(value);
+    if (typeof known !== 'string') return known.map(each => ({ ...each, where }));
+    warnings.push(`${where}: ${known}`);
+    return [];
+  }
+  if (path in always) {
+    if (value !== null && !always[path]!.includes(value)) warnings.push(`${where}: ${path} is ${always[path]![0]} here, whatever is asked for`);
+    return [];
+  }
+  if (isUpstreamName(path)) {
+    warnings.push(`${where}: ${path} has no effect here: what it turns on is not built`);
+    return [];
+  }
+  const near = nearestName(path, [...settingNames, ...Object.keys(otherNames), ...Object.keys(always)]) ?? nearestName(path.split('.')[0]!, upstreamNames);
+  throw new CirriError('ERR_SETTING', `there is no setting ${path}`, { where, mend: near === undefined ? 'cirri config view shows all' : `did you mean ${near}?` });
+}
+
+/** Upstream has one map for TCP and one for the rest; here one holds both. */
+const conntrackParts: Readonly<Record<string, true>> = { 'bpf.ctTcpMax': true, 'bpf.ctAnyMax': true };
+
+function mergeConntrackSizes(given: Map<string, Assignment>): void {
+  const parts = Object.keys(conntrackParts).flatMap(name => given.get(name) ?? []);
+  for (const { path } of parts) given.delete(path);
+  const chosen = parts.filter(({ value }) => value !== null);
+  if (chosen.length === 0 || given.has('bpf.ctMax')) return;
+  const value = chosen.reduce((sum, part) => sum + (readWith(entries, part) as number), 0);
+  given.set('bpf.ctMax', { path: 'bpf.ctMax', value, where: chosen.at(-1)!.where });
+}
+
+function readValue(name: string, assignment: Assignment): unknown {
+  return readWith(knobs[name]!.read, assignment);
+}
+
+function readWith(read: Knob['read'], { path, value, where }: Assignment): unknown {
+  try {
+    return read(value);
+  } catch (error) {
+    throw new CirriError('ERR_SETTING', `${path} ${(error as Error).message}, not ${JSON.stringify(value)}`, { where });
+  }
+}
+
+function checkTogether({ settings }: Choices, given: ReadonlyMap<string, Assignment>): void {
+  const [min, max] = settings.nodePort.range;
+  for (const [what, [low, high]] of [["the ports of the node's own connections", localPorts], ['the ports of masqueraded connections', masqueradePorts]] as const) {
+    if (min > high || max < low) continue;
+    const where = given.get('nodePort.range')?.where;
+    throw new CirriError('ERR_SETTING', `nodePort.range ${min},${max} overlaps ${what}, ${low} to ${high}`, {
+      ...(where !== undefined && { where }), mend: 'take a range within 30000 to 32767, or below 10000',
+    });
+  }
+}
+
+function placeOf(name: string): readonly string[] {
+  return (knobs[name]!.at ?? `settings.${name}`).split('.');
+}
+
+// ---- values ----
+
+function oneOf(...words: readonly string[]): Knob['read'] {
+  return value => {
+    const word = words.find(each => each === String(value).toLowerCase());
+    if (word === undefined) throw new Error(`must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`);
+    return word;
+  };
+}
+
+function boolean(value: unknown): boolean {
+  if (value === true || value === 'true') return true;
+  if (value === false || value === 'false') return false;
+  throw new Error('must be true or false');
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  return typeof number === 'number' && Number.isInteger(number) ? number : undefined;
+}
+
+/** The bounds are upstream's for its maps. */
+function entries(value: unknown): number {
+  const count = wholeNumber(value);
+  if (count === undefined || count < 1024 || count > 1 << 24) throw new Error('must be a number of entries from 1024 to 16777216');
+  return count;
+}
+
+function maglevSize(value: unknown): number {
+  const size = wholeNumber(value);
+  if (size === undefined || !maglevSizes.some(known => known === size)) throw new Error(`must be one of ${maglevSizes.join(', ')}`);
+  return size;
+}
+
+function hashSeed(value: unknown): string {
+  const text = String(value);
+  if (!/^[A-Za-z0-9+/]{16}$/.test(text)) throw new Error('must be 12 bytes in base64: head -c12 /dev/urandom | base64 -w0');
+  return text;
+}
+
+function portRange(value: unknown): readonly [number, number] {
+  const parts = Array.isArray(value) ? value : String(value).split(/[,-]/);
+  const [min, max, more] = parts.map(part => wholeNumber(typeof part === 'string' ? part.trim() : part));
+  if (min === undefined || max === undefined || more !== undefined || parts.length !== 2 || min < 1 || min > max || max > 65_535) throw new Error('must be two ports, the lower first, as "30000,32767"');
+  return [min, max];
+}
+
+function prefixes(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value as unknown[] : String(value).split(/[,\s]+/).filter(part => part !== '');
+  return list.map(item => {
+    const text = String(item);
+    if (!isAddr(text.split('/')[0]!)) throw new Error('must be a list of prefixes as 10.0.0.0/8 or fd00::/8');
+    try {
+      parsePrefix(text);
+    } catch (error) {
+      throw new Error(`must be a list of prefixes (${(error as Error).message})`);
+    }
+    return text;
+  });
+}
