@@ -205,6 +205,8 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	struct conntrack_entry entry = {};
 	int verdict;
 
+	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
 	packet->ct_state = STATE_NEW;
 	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0);
 	/* An answer to a connection that is no more must not open one from outside. */
@@ -246,7 +248,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	entry.ingress_rule = packet->ingress_rule;
 	entry.credited_packets = 1;
 	entry.credited_bytes = skb->len;
-	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+	return conntrack_insert(key, &entry);
 }
 
 /* Denied: dead in both directions. It lives, so that answers do not open it again, as long as either end goes on sending. */

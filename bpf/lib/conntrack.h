@@ -141,6 +141,33 @@ static __always_inline bool packet_opens_tcp(const struct headers *packet)
 	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+/* SYN with FIN or RST, or none of the flags that say what a segment is for: scans and broken stacks send them, connections do not begin so. */
+static __always_inline bool packet_opens_nothing(const struct headers *packet)
+{
+	__u8 flags = packet->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK);
+
+	if (packet->protocol != IPPROTO_TCP || packet->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT))
+		return false;
+	return !flags || (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST));
+}
+
+/*
+ * No room is one thing; a bucket's lock that another processor (or we ourselves, interrupted) holds is another: it is tried once more in
+ * place, by when it is mostly free.
+ */
+static __always_inline int conntrack_insert(const struct conntrack_key *key, const struct conntrack_entry *entry)
+{
+	long error = bpf_map_update_elem(&conntrack, key, entry, BPF_ANY);
+
+	if (likely(!error))
+		return CONTINUE;
+	if (error != -ENOMEM && error != -E2BIG)
+		error = bpf_map_update_elem(&conntrack, key, entry, BPF_ANY);
+	if (!error)
+		return CONTINUE;
+	return error == -ENOMEM || error == -E2BIG ? -DROP_CONNTRACK_FULL : -DROP_CONNTRACK_CONTENDED;
+}
+
 static __always_inline __u32 endpoint_id(const struct endpoint *endpoint)
 {
 	return endpoint ? endpoint->id : 0;

@@ -56,7 +56,7 @@ static __noinline int service_remember(const struct packet *packet, const struct
 	};
 
 	entry.expires_ns = service_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
-	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+	return conntrack_insert(key, &entry);
 }
 
 /*
@@ -113,6 +113,8 @@ static __noinline int service_select(struct packet *packet, const struct service
 	packet->backend = service_choose(service, &packet->headers);
 	if (!packet->backend)
 		return service_has_nobody(packet, service);
+	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
 	return service_remember(packet, &key, source_is_low, service->id, packet->backend);
 }
 
