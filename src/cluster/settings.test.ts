@@ -4,7 +4,7 @@ import { parseRecord } from '../model/cluster.ts';
 import { defaultSettings } from '../model/settings.ts';
 import { CirriError } from '../std/errors.ts';
 import { makeRecord } from './record.ts';
-import { changedSettings, choose, defaultChoices, maglevSizes, settingNames, settingOf, settingText, whyFixed, type Choices } from './settings.ts';
+import { changedSettings, choose, costsOf, defaultChoices, maglevSizes, settingNames, settingOf, settingText, whyFixed, type Choices } from './settings.ts';
 import { isUpstreamName, otherNames, upstreamNames } from './upstream-names.ts';
 import { parseValues } from './values-file.ts';
 import { parseSet } from './values.ts';
@@ -108,6 +108,10 @@ test('values that cannot be are refused, with what they must be', () => {
     ['nodePort.addresses=10.0.0.0/33', /prefixes/], ['nodePort.addresses=eth0', /prefixes/], ['bpf.ctMax=7', /1024 to/], ['socketLB.hostNamespaceOnly=perhaps', /true or false/], ['bpf.natMax=-5', /1024/],
   ] as const) assert.match(refusal(() => chosen(text)).message, message, text);
   for (const size of maglevSizes) assert.equal(valueOf('maglev.tableSize', `maglev.tableSize=${size}`), size);
+});
+
+test('a change that costs connections says so', () => {
+  assert.deepEqual(costsOf(settingNames).map(text => text.split(':')[0]), ['bpf.ctMax', 'bpf.natMax']);
 });
 
 test('only the routing is fixed once a cluster is made', () => {

@@ -22,6 +22,8 @@ interface Knob {
   readonly at?: string;
   /** Why it cannot change in a cluster that is made. */
   readonly fixed?: string;
+  /** What a change costs in a cluster that is up. */
+  readonly cost?: string;
 }
 
 /** The sizes for which upstream has proved its tables: primes, each a good hundred times as many backends as are even. */
@@ -41,8 +43,8 @@ const knobs: Readonly<Record<string, Knob>> = {
   'bpf.lbExternalClusterIP': { read: boolean },
   'bpf.lbSourceRangeAllTypes': { read: boolean },
   'bpf.lbMapMax': { read: entries },
-  'bpf.ctMax': { read: entries },
-  'bpf.natMax': { read: entries },
+  'bpf.ctMax': { read: entries, cost: 'connections are tracked anew: each is judged again, and those to services packet by packet may break' },
+  'bpf.natMax': { read: entries, cost: 'masqueraded connections and those of clients outside break: their mappings begin anew' },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -59,6 +61,11 @@ export const settingNames: readonly string[] = Object.keys(knobs);
 /** The value of a setting. */
 export function settingOf(choices: Choices, name: string): unknown {
   return placeOf(name).reduce<unknown>((tree, step) => (tree as Readonly<Record<string, unknown>>)[step], choices);
+}
+
+/** What changing these costs in a cluster that is up, a sentence for each that costs something. */
+export function costsOf(names: readonly string[]): string[] {
+  return names.flatMap(name => (knobs[name]!.cost === undefined ? [] : [`${name}: ${knobs[name]!.cost}`]));
 }
 
 /** As it is written after --set. */

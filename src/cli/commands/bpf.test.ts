@@ -146,6 +146,15 @@ test('ipcache, endpoint, metrics and ipmasq', async () => {
   assert.deepEqual(await lines('ipmasq', 'list'), ['IP PREFIX/ADDRESS', '10.0.0.0/8']);
 });
 
+test('ct top: who holds the table, by address, pod and service', async () => {
+  assert.deepEqual((await lines('ct', 'top')).map(text => text.replace(/ {2,}/g, ' ')), ['3 of 524288 entries on node1', 'SOURCE ENTRIES SHARE PACKETS BYTES EXPIRED', '10.0.1.5 2 66.7 % 10 1000 0', 'fd00::9 1 33.3 % 5 500 0']);
+  assert.match((await lines('ct', 'top', '--by', 'pod'))[2]!, /^endpoint 5 +3 +100\.0 %/);
+  assert.match((await lines('ct', 'top', '--by', 'service'))[2]!, /^10\.96\.0\.10:53 +3 /);
+  const told = JSON.parse((await lines('ct', 'top', '--by', 'destination', '--count', '1', '--protocol', 'TCP', '-o', 'json')).join('')) as { entries: number; talkers: unknown[] };
+  assert.deepEqual([told.entries, told.talkers.length], [2, 1]);
+  assert.match((await cluster.cirri('bpf', 'ct', 'top', '--by', 'colour')).stderr, /known are source/);
+});
+
 test('flush forgets what is asked for, and nothing else', async () => {
   assert.deepEqual(await lines('ct', 'flush', 'global', '--protocol', 'UDP'), ['Flushed 1 entries of conntrack on node1']);
   assert.deepEqual(await lines('ct', 'flush'), ['Flushed 2 entries of conntrack on node1']);

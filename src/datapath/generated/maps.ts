@@ -98,8 +98,8 @@ const lostEvents: MapSpec<number, bigint> = {
 
 const maglev: MapSpec<ServiceId, number> = {
   name: 'maglev', type: 13, maxEntries: 65536, flags: 1,
-  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: 'a837dc57',
-  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 4096, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '87d7c908' },
+  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: '3808a26b',
+  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 5120, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '36b45fba' },
 };
 
 const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {

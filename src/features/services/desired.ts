@@ -42,8 +42,8 @@ export class ServiceDerivation {
   readonly #sliceOwner = new Map<string, string>();
   /** Rows that each asker wants, and what it was refused. A service asks by its key, the others by theirs behind a letter. */
   readonly #asked = new Map<string, Frontends>();
-  /** Who asks for a frontend. */
-  readonly #askers = new Map<string, Set<string>>();
+  /** Who asks for a frontend: nearly always one. */
+  readonly #askers = new Map<string, string | ReadonlySet<string>>();
   readonly #onTroubles: (service: string, troubles: readonly string[]) => void;
   readonly #producer: { synced(): void };
   #isStale = false;
@@ -60,7 +60,8 @@ export class ServiceDerivation {
 
   /** Brings the rows up to date with what changed since the last step. */
   step(): void {
-    const synced = this.inputs.every(table => table.synced);
+    // A service whose slices have not been listed yet has no backends: written over what an earlier agent put there, that would be an outage.
+    if (!this.inputs.every(table => table.synced)) return;
     const context = this.#context();
     const touched: Touched = { rows: new Map(), contested: new Set() };
     for (const key of this.#changedServices()) this.#refreshService(key, context, touched);
@@ -68,7 +69,7 @@ export class ServiceDerivation {
     this.#refreshLocal('r', this.#changes.redirects, this.inputs[3], redirectRow, touched);
     this.#isStale = false;
     this.#publish(touched);
-    if (synced) this.#producer.synced();
+    this.#producer.synced();
   }
 
   /** Makes the next step look at everything. */
@@ -120,23 +121,34 @@ export class ServiceDerivation {
 
   #ask(asker: string, asked: Frontends, touched: Touched): void {
     for (const { key } of this.#asked.get(asker)?.rows ?? none) {
-      const frontend = frontendOf(key);
-      const askers = this.#askers.get(frontend);
-      askers?.delete(asker);
-      if (askers && askers.size > 0) touched.contested.add(frontend);
-      else this.#askers.delete(frontend);
+      this.#leave(asker, frontendOf(key), touched);
       touched.rows.set(key, undefined);
     }
     for (const row of asked.rows) {
-      const frontend = frontendOf(row.key);
-      const askers = this.#askers.get(frontend);
-      askers?.add(asker);
-      if (!askers) this.#askers.set(frontend, new Set([asker]));
-      else if (askers.size > 1) touched.contested.add(frontend);
+      this.#join(asker, frontendOf(row.key), touched);
       touched.rows.set(row.key, row);
     }
     if (asked.rows.length + asked.troubles.length > 0) this.#asked.set(asker, asked);
     else this.#asked.delete(asker);
+  }
+
+  #join(asker: string, frontend: string, touched: Touched): void {
+    const askers = this.#askers.get(frontend);
+    if (askers === undefined) this.#askers.set(frontend, asker);
+    else if (askers !== asker) {
+      this.#askers.set(frontend, new Set(typeof askers === 'string' ? [askers, asker] : askers).add(asker));
+      touched.contested.add(frontend);
+    }
+  }
+
+  #leave(asker: string, frontend: string, touched: Touched): void {
+    const askers = this.#askers.get(frontend);
+    if (askers === asker) this.#askers.delete(frontend);
+    // It has left already, with its row of the other scope.
+    if (typeof askers !== 'object' || !askers.has(asker)) return;
+    const left = [...askers].filter(other => other !== asker);
+    this.#askers.set(frontend, left.length === 1 ? left[0]! : new Set(left));
+    touched.contested.add(frontend);
   }
 
   #publish({ rows, contested }: Touched): void {
@@ -154,7 +166,8 @@ export class ServiceDerivation {
 
   /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
   #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
-    const askers = [...(this.#askers.get(frontend) ?? none)];
+    const known = this.#askers.get(frontend);
+    const askers = typeof known === 'string' ? [known] : [...(known ?? none)];
     const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
     const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
     const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));

@@ -152,3 +152,20 @@ test('a change of the node\'s labels, or of what may be served, reaches the serv
   assert.match(troubles.join(), /^n\/web: annotation service.cilium.io\/lb-algorithm is "best", not one of random, maglev/);
   abort.abort();
 });
+
+test('until everything has been listed there are no rows: a service without its slices yet would be written without backends', () => {
+  const inputs = tables();
+  const producers = Object.values(inputs).map(table => (table as Table<unknown>).producer('test'));
+  const derivation = new ServiceDerivation(inputs, () => context);
+  inputs.services.upsert(service('a', '10.96.0.9'));
+  for (const producer of producers) {
+    derivation.step();
+    assert.equal(derivation.table.size, 0);
+    assert.equal(derivation.table.synced, false);
+    producer.synced();
+  }
+  inputs.slices.upsert(slice('a1', 'a', ['10.0.0.1']));
+  derivation.step();
+  assert.deepEqual([...derivation.table.rows()].map(row => row.backends.length), [1]);
+  assert.ok(derivation.table.synced);
+});

@@ -99,7 +99,8 @@ export function startServices(options: ServicesOptions): Services {
     },
   });
   const reconciler = new Reconciler<ServiceRow>({
-    desired: derivation.table, target, log,
+    // A turn must not hold the others for long: a row may need a Maglev table of its own, which takes a millisecond.
+    desired: derivation.table, target, log, batch: 1_024,
     ...(options.onApplied && { onApplied: options.onApplied }),
     onFailed: (key, _, error) => {
       const row = derivation.table.get(key);
