@@ -48,6 +48,21 @@ describe('A25 local redirect policies', { concurrency: false }, () => {
     await world.expectSpread('client-1', wish, ['meta-1']);
   });
 
+  test('ports of several protocols belong together by their names, as a node-local DNS cache has them', async t => {
+    await world.backends(t, 'resolver', ['node2']);
+    const resolver = await world.service(t, 'resolver', { selector: { app: 'resolver' } });
+    await world.backends(t, 'local', ['node1']);
+    const ports = [{ name: 'udp', port: String(port), protocol: 'UDP' }, { name: 'tcp', port: String(port), protocol: 'TCP' }];
+    await world.make(t, {
+      apiVersion: 'cilium.io/v2', kind: 'CiliumLocalRedirectPolicy', metadata: { name: 'local', namespace },
+      spec: { redirectFrontend: { serviceMatcher: { serviceName: 'resolver', namespace } }, redirectBackend: { localEndpointSelector: { matchLabels: { app: 'local' } }, toPorts: ports } },
+    } as KubeObject);
+    for (const family of families) for (const protocol of ['TCP', 'UDP'] as const) {
+      await world.expect('client-1', { to: clusterIp(resolver, family), port: 80, protocol }, servedBy('local-1'));
+      await world.expect('client-2', { to: clusterIp(resolver, family), port: 80, protocol }, servedBy('resolver-1'));
+    }
+  });
+
   test('with skipRedirectFromBackend the pod behind it reaches the service itself', async t => {
     await world.backends(t, 'origin', ['node2']);
     const origin = await world.service(t, 'origin', { selector: { app: 'origin' } });
