@@ -4,9 +4,9 @@ import { resources } from '../../../src/kube/resources.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import { clusterIp, families, namespace, port, World } from './world.ts';
 
-describe('A25 local redirect policies', { concurrency: false }, () => {
-  const world = new World('l');
-  before(() => world.start());
+for (const [tag, how, flags] of [['l', 'at the socket', []], ['r', 'packet by packet', ['--set', 'socketLB.hostNamespaceOnly=true', '--routing', 'native']]] as const) describe(`A25 local redirect policies, ${how}`, { concurrency: false }, () => {
+  const world = new World(tag);
+  before(() => world.start(...flags));
   after(() => world.stop());
 
   async function policy(t: TestContext, name: string, redirectFrontend: object, app: string, more: object = {}): Promise<void> {
