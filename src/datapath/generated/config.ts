@@ -18,7 +18,6 @@ export interface Config {
   readonly audit: number;
   readonly socketHostOnly: number;
   readonly noBackendDrop: number;
-  readonly sockmap: number;
   readonly hostCookie: bigint;
   readonly maglevSeed: number;
   readonly nodePortMin: number;
@@ -43,8 +42,7 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     view.setUint8(at + 88, value.audit);
     view.setUint8(at + 89, value.socketHostOnly);
     view.setUint8(at + 90, value.noBackendDrop);
-    view.setUint8(at + 91, value.sockmap);
-    zero(view, at + 92, 4);
+    zero(view, at + 91, 5);
     view.setBigUint64(at + 96, value.hostCookie, true);
     view.setUint32(at + 104, value.maglevSeed, true);
     view.setUint16(at + 108, value.nodePortMin, true);
@@ -66,7 +64,6 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     audit: view.getUint8(at + 88),
     socketHostOnly: view.getUint8(at + 89),
     noBackendDrop: view.getUint8(at + 90),
-    sockmap: view.getUint8(at + 91),
     hostCookie: view.getBigUint64(at + 96, true),
     maglevSeed: view.getUint32(at + 104, true),
     nodePortMin: view.getUint16(at + 108, true),
