@@ -354,13 +354,23 @@ function sumPerCpu(values: readonly bigint[] | undefined): number {
   return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
 }
 
+/** A prefix's bits of all 128, in network order. */
+function maskOf(bits: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i))));
+}
+
 function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
   const { settings } = record;
+  const [serviceNet4, serviceNet6] = [parsePrefix(record.serviceCidr4), parsePrefix(record.serviceCidr6)];
   return {
     nodeIp4: parseAddr(node.underlay4),
     nodeIp6: parseAddr(node.underlay6),
     routerIp4: parseAddr(node.routerIp4),
     routerIp6: parseAddr(node.routerIp6),
+    serviceNet4: serviceNet4.addr,
+    serviceMask4: maskOf(serviceNet4.bits),
+    serviceNet6: serviceNet6.addr,
+    serviceMask6: maskOf(serviceNet6.bits),
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,

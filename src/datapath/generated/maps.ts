@@ -57,7 +57,7 @@ const backends: MapSpec<BackendKey, Backend> = {
 
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'fdea39ec',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'a6d6322b',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
