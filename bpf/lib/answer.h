@@ -4,7 +4,8 @@
  * frame as they do in `packet`.
  *
  * Never answered (RFC 1122 §3.2.2, RFC 4443 §2.4): resets, ICMP errors, fragments, what came by broadcast or multicast, senders that nobody
- * can be; and headers with options, whose removal would move what an offloaded checksum points at. An answer to a frame whose checksum is
+ * can be; and headers with options, whose removal would move what an offloaded checksum points at. Only what is too big is told of
+ * with options and as a first fragment. An answer to a frame whose checksum is
  * left to the device keeps that mark: harmless towards pods and other virtual devices, and nothing else hands us such a frame.
  *
  * Nobody is made to shout: a reset is no longer than what it answers, a report quotes the least that every stack can match with a socket, 8
@@ -21,8 +22,10 @@
 
 #define ICMP4_UNREACHABLE       3
 #define ICMP4_PORT_UNREACHABLE  3
+#define ICMP4_FRAGMENTATION_NEEDED 4
 #define ICMP6_UNREACHABLE       1
 #define ICMP6_PORT_UNREACHABLE  4
+#define ICMP6_PACKET_TOO_BIG    2
 
 struct report_budget {
 	__u64 second;
@@ -74,17 +77,21 @@ static __always_inline __u32 ip_header_length(const struct headers *packet)
 	return packet_is_v6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 }
 
-static __always_inline bool answer_is_allowed(const struct __sk_buff *skb, const struct headers *packet)
+/* May its sender be told anything about a packet? Options and a fragment header are quoted with it. */
+static __always_inline bool report_is_allowed(const struct __sk_buff *skb, const struct headers *packet)
 {
-	if (packet->flags & (PACKET_ICMP_ERROR | PACKET_UNRELATED | PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT))
-		return false;
-	if (packet->protocol == IPPROTO_TCP && packet->tcp_flags & TCP_RST)
+	if (packet->flags & (PACKET_ICMP_ERROR | PACKET_UNRELATED | PACKET_LATER_FRAGMENT))
 		return false;
 	if (skb->pkt_type == PACKET_TYPE_BROADCAST || skb->pkt_type == PACKET_TYPE_MULTICAST)
 		return false;
-	if (addr_is_martian(&packet->source) || addr_is_martian(&packet->destination))
+	return !addr_is_martian(&packet->source) && !addr_is_martian(&packet->destination);
+}
+
+static __always_inline bool answer_is_allowed(const struct __sk_buff *skb, const struct headers *packet)
+{
+	if (packet->flags & PACKET_FIRST_FRAGMENT || (packet->protocol == IPPROTO_TCP && packet->tcp_flags & TCP_RST))
 		return false;
-	return packet->l4_offset == ETH_HLEN + ip_header_length(packet);
+	return report_is_allowed(skb, packet) && packet->l4_offset == ETH_HLEN + ip_header_length(packet);
 }
 
 static __always_inline bool report_within_budget(void)
@@ -180,8 +187,8 @@ __noinline int answer_with_report(struct __sk_buff *skb, const struct headers *p
 	answer.code = code;
 	answer.rest = rest;
 	quote = packet->protocol == IPPROTO_SCTP && packet->l4_length >= REPORT_QUOTE_SCTP ? REPORT_QUOTE_SCTP : REPORT_QUOTE;
-	quote = opaque(quote + ip_header_length(packet));
-	if (quote > sizeof(answer.quoted) || bpf_skb_load_bytes(skb, ETH_HLEN, answer.quoted, quote))
+	quote = opaque(quote + packet->l4_offset - ETH_HLEN);
+	if (!quote || quote > sizeof(answer.quoted) || bpf_skb_load_bytes(skb, ETH_HLEN, answer.quoted, quote))
 		return -DROP_INVALID_PACKET;
 	/* ICMPv4 sums itself alone. */
 	if (v6) {
@@ -195,6 +202,6 @@ __noinline int answer_with_report(struct __sk_buff *skb, const struct headers *p
 	verdict = answer_write_head(skb, packet, 8 + quote, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 	if (verdict != CONTINUE)
 		return verdict;
-	return bpf_skb_store_bytes(skb, packet->l4_offset, &answer.type, 8 + quote, 0) ? -DROP_WRITE_ERROR : CONTINUE;
+	return bpf_skb_store_bytes(skb, ETH_HLEN + ip_header_length(packet), &answer.type, 8 + quote, 0) ? -DROP_WRITE_ERROR : CONTINUE;
 }
 

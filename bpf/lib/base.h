@@ -26,6 +26,8 @@
 #define PACKET_TYPE_BROADCAST 1
 #define PACKET_TYPE_MULTICAST 2
 
+#define IPV4_DONT_FRAGMENT 0x4000
+
 #define AF_INET  2
 #define AF_INET6 10
 

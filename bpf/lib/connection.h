@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "conntrack.h"
+#include "dsr.h"
 #include "host.h"
 #include "nat.h"
 #include "policy.h"
@@ -208,7 +209,8 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	if (unlikely(packet_opens_nothing(&packet->headers)))
 		return -DROP_CONNTRACK_INVALID;
 	packet->ct_state = STATE_NEW;
-	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0);
+	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
+			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0);
 	/* An answer to a connection that is no more must not open one from outside. */
 	if (packet->flags & PACKET_UNMASQUERADED)
 		return -DROP_NO_MAPPING_FOR_NAT;
@@ -390,8 +392,10 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	conntrack_touch(entry, &packet->headers, reply, skb->len, now);
 	if (unlikely(entry->way_generation != policy_generation()))
 		way_learn(packet, entry, reply);
-	if (likely(!reply || !packet->service))
+	if (likely(!reply || (!packet->service && !(packet->ct_flags & CONNTRACK_DSR))))
 		return CONTINUE;
+	if (packet->ct_flags & CONNTRACK_DSR)
+		return dsr_reverse(skb, packet);
 	if (packet->ct_flags & CONNTRACK_HAIRPIN) {
 		verdict = hairpin_reverse(skb, packet);
 		if (verdict != CONTINUE)

@@ -4,13 +4,15 @@
  *
  *     client ─► service's address at this node ─┬─► backend here: policy asks who the client is, the client's address stays
  *                                               └─► backend on another node: the client's end becomes one of this node's addresses,
- *                                                   so that answers come back here (CONNTRACK_TRANSIT); policy asks there
+ *                                                   so that answers come back here (CONNTRACK_TRANSIT), or the client's end stays and
+ *                                                   the backend's node answers itself (dsr.h); policy asks there
  *
  * Which backend a flow has is noted under CONNTRACK_SERVICE, whatever becomes of it then.
  */
 #pragma once
 
 #include "forward.h"
+#include "reject.h"
 
 /*
  * Programs write, the node's own packets ask: 1 once a client outside was sent to one of the node's own addresses. Answers to those need
@@ -82,25 +84,127 @@ static __always_inline bool frame_is_ours(const struct __sk_buff *skb, const str
 	return skb->pkt_type == PACKET_TYPE_HOST || packet->flags & PACKET_OVERLAY;
 }
 
-/* Who serves the packet: one of this node, or the way to another. */
-static __always_inline int backend_step(struct packet *packet, const struct addr *addr)
+static __always_inline void host_backend_note(const struct endpoint *to)
 {
 	__u32 *row;
 
+	if (likely(!endpoint_is_host(to)))
+		return;
+	row = host_backends_row();
+	if (row && !*row)
+		*row = 1;
+}
+
+/* From a node that forwards for clients outside: the packet may say in an option whom its client believes to talk to. */
+static __noinline int dsr_arrives(struct __sk_buff *skb, struct packet *packet)
+{
+	struct service_address frontend = {};
+	int verdict = dsr_take(skb, packet, &frontend);
+
+	if (verdict != CONTINUE || !(packet->flags & PACKET_DSR))
+		return verdict;
+	if (!(packet->flags & PACKET_OVERLAY))
+		verdict = open_source_step(packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	host_backend_note(packet->to);
+	return dsr_note(packet, &frontend);
+}
+
+static __always_inline int dsr_step(struct __sk_buff *skb, struct packet *packet)
+{
+	return likely(!packet_has_options(&packet->headers)) ? CONTINUE : dsr_arrives(skb, packet);
+}
+
+/*
+ * Who serves the packet: one of this node, or the way to another. What a client inside asks for never goes without SNAT: the backend may
+ * be on the client's own node, where nobody comes from outside with an address of that node.
+ */
+static __always_inline int backend_step(struct packet *packet, const struct service *service, const struct addr *addr)
+{
 	packet->to = endpoint_find(addr);
-	if (endpoint_is_pod(packet->to))
+	host_backend_note(packet->to);
+	if (packet->to)
 		return CONTINUE;
-	if (packet->to) {
-		row = host_backends_row();
-		if (row && !*row)
-			*row = 1;
-		return CONTINUE;
-	}
 	packet->remote = ipcache_find(addr);
 	if (!packet->remote || !packet->remote->identity)
 		return -DROP_NO_SERVICE_BACKEND;
-	packet->flags |= PACKET_TRANSIT;
+	packet->flags |= service->flags & SERVICE_DSR && !client_is_inside(packet) ? PACKET_DSR : PACKET_TRANSIT;
 	return CONTINUE;
+}
+
+/* The answer that a packet has become, back the way it came. */
+static __noinline int send_back(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct ipcache_entry *client;
+	int verdict;
+
+	if (!(packet->flags & PACKET_OVERLAY)) {
+		skb->mark = MARK_FORWARDED;
+		return bpf_redirect(skb->ifindex, 0);
+	}
+	client = ipcache_find(&packet->source);
+	if (!client)
+		return -DROP_NO_TUNNEL_ENDPOINT;
+	verdict = tunnel_key_set(skb, &client->tunnel, IDENTITY_REMOTE_NODE);
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
+/* May a router on the way, or the tunnel's underlay, cut it into fragments? Those that are fragments already go on as such. */
+static __always_inline bool packet_may_be_cut(struct __sk_buff *skb, const struct headers *packet)
+{
+	__be16 fragment = 0;
+
+	if (packet_is_v6(packet))
+		return packet->flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT);
+	bpf_skb_load_bytes(skb, ETH_HLEN + member_offset(struct iphdr, frag_off), &fragment, sizeof(fragment));
+	return !(fragment & bpf_htons(IPV4_DONT_FRAGMENT));
+}
+
+/* To another node, with what will be added: 0 where it fits, else how long such a packet may be. */
+static __noinline __u32 size_allowed(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 room = packet->flags & PACKET_DSR && dsr_is_told(&packet->headers) ? dsr_room(packet_is_v6(&packet->headers)) : 0;
+	__u32 mtu = 0;
+
+	/* The kernel measures a segmentation-offloaded packet by its segments, but then takes no difference: none has an option. */
+	if (bpf_check_mtu(skb, way_is_tunnel(packet) ? config.overlay_ifindex : config.uplink_ifindex, &mtu, room, room ? 0 : BPF_MTU_CHK_SEGS) <= 0)
+		return 0;
+	return mtu > room ? mtu - room : 1;
+}
+
+/* What may be cut goes through the tunnel in pieces; without a tunnel nobody would cut it. */
+static __always_inline int size_step(struct __sk_buff *skb, struct packet *packet)
+{
+	if (likely(!size_allowed(skb, packet)) || (way_is_tunnel(packet) && packet_may_be_cut(skb, &packet->headers)))
+		return CONTINUE;
+	return -DROP_PACKET_TOO_BIG;
+}
+
+/* Tells the sender how long packets may be (RFC 1191, RFC 8201), in the service's name. */
+static __noinline int refuse_size(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 mtu = size_allowed(skb, packet), length = skb->len;
+	int verdict;
+
+	if (!report_is_allowed(skb, &packet->headers))
+		return -DROP_PACKET_TOO_BIG;
+	verdict = packet_is_v6(&packet->headers) ? answer_with_report(skb, &packet->headers, ICMP6_PACKET_TOO_BIG, 0, bpf_htonl(mtu)) :
+						   answer_with_report(skb, &packet->headers, ICMP4_UNREACHABLE, ICMP4_FRAGMENTATION_NEEDED, bpf_htonl(mtu));
+	if (verdict != CONTINUE)
+		return -DROP_PACKET_TOO_BIG;
+	metrics_count(DROP_PACKET_TOO_BIG, packet->direction, length);
+	event_drop(skb, packet, DROP_PACKET_TOO_BIG);
+	return CONTINUE;
+}
+
+/* What external_step() refuses: the client is told where it can do something about it. */
+static __always_inline int external_refuse(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	if (likely(verdict != -DROP_NO_SERVICE_BACKEND && verdict != -DROP_PACKET_TOO_BIG))
+		return verdict;
+	verdict = verdict == -DROP_PACKET_TOO_BIG ? refuse_size(skb, packet) : reject(skb, packet);
+	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
 }
 
 /* A packet for the node, or for nobody here: when it is for a service it becomes one for a backend, and packet->service is set. */
@@ -131,13 +235,12 @@ static __noinline int external_step(struct __sk_buff *skb, struct packet *packet
 
 	verdict = service_select(packet, service);
 	backend = verdict == CONTINUE ? backend_find(packet->backend) : NULL;
-	if (!backend) {
-		if (service->flags & SERVICE_SILENT)
-			packet->flags |= PACKET_SILENT;
+	if (!backend)
 		return verdict == CONTINUE ? -DROP_NO_SERVICE_BACKEND : verdict;
-	}
 	addr = backend->addr;
-	verdict = backend_step(packet, &addr);
+	verdict = backend_step(packet, service, &addr);
+	if (verdict == CONTINUE && packet->flags & (PACKET_TRANSIT | PACKET_DSR))
+		verdict = size_step(skb, packet);
 	return verdict == CONTINUE ? translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port) : verdict;
 }
 
@@ -149,5 +252,5 @@ static __noinline bool host_answers_client(const struct packet *packet)
 	bool source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 
 	entry = bpf_map_lookup_elem(&conntrack, &key);
-	return entry && entry->service && conntrack_is_reply(entry, source_is_low);
+	return entry && (entry->service || entry->flags & CONNTRACK_DSR) && conntrack_is_reply(entry, source_is_low);
 }

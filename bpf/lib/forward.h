@@ -7,6 +7,9 @@
 
 #define TUNNEL_TTL 64
 
+/* As Cilium's for packets that have had their NAT; of the bits that rules of others leave alone. */
+#define MARK_FORWARDED 0x0300
+
 static __always_inline void mac_write(void *at, const __u8 *mac)
 {
 	__builtin_memcpy(at, mac, ETH_ALEN);
@@ -75,6 +78,16 @@ static __noinline int tunnel_key_set(struct __sk_buff *skb, const struct addr *n
 	return CONTINUE;
 }
 
+/*
+ * Out of the uplink. The mark tells to_network that the packet is not the node's own, though it may bear the node's address. Nobody else
+ * sets it: marks do not survive the way out of a pod.
+ */
+static __always_inline int leave(struct __sk_buff *skb)
+{
+	skb->mark = MARK_FORWARDED;
+	return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+}
+
 static __always_inline bool way_is_tunnel(const struct packet *packet)
 {
 	return config.overlay_ifindex && packet->remote && packet->remote->flags & IPCACHE_HAS_TUNNEL;
@@ -116,7 +129,7 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 		if (verdict != CONTINUE)
 			return verdict;
 	}
-	return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+	return leave(skb);
 }
 
 /* Numbers that mean the same on all nodes. A prefix's is this node's own: for another node that is the world. */
@@ -146,7 +159,31 @@ static __noinline int forward_transit(struct __sk_buff *skb, struct packet *pack
 	if (verdict != CONTINUE)
 		return verdict;
 	if (!tunnel)
-		return bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0);
+		return leave(skb);
+	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
+/* The same, and the backend's node answers the client: this one keeps nothing but the flow's backend. */
+static __noinline int forward_dsr(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct service_address *frontend = service_address_find(packet->service);
+	const struct ipcache_entry *client = ipcache_find(&packet->source);
+	__u8 mac[ETH_ALEN];
+	int verdict;
+
+	if (!frontend || !client || !packet->remote)
+		return -DROP_UNROUTABLE_IP;
+	packet->source_identity = client->identity;
+	packet->destination_identity = packet->remote->identity;
+	config_host_mac(mac);
+	verdict = hop(skb, packet, mac, mac);
+	if (verdict == CONTINUE && dsr_is_told(&packet->headers))
+		verdict = dsr_add(skb, &packet->headers, frontend);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!way_is_tunnel(packet))
+		return leave(skb);
 	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
 	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 }

@@ -218,21 +218,6 @@ static __noinline int nat_masquerade(struct __sk_buff *skb, struct packet *packe
 	return translate(skb, &packet->headers, END_SOURCE, &mapping.addr, mapping.port);
 }
 
-/* Is this packet of the node's address a pod's, masqueraded? Its answers would go to the pod. */
-static __noinline bool nat_is_mapped(const struct packet *packet)
-{
-	struct nat_key incoming = {
-		.local = packet->source,
-		.remote = packet->destination,
-		.local_port = packet->source_port,
-		.remote_port = packet->destination_port,
-		.protocol = packet->protocol,
-		.direction = NAT_INCOMING,
-	};
-
-	return bpf_map_lookup_elem(&nat, &incoming);
-}
-
 /*
  * Gives an answer to a masqueraded connection back its pod, or its client outside, who is nobody here. Leaves all other packets to the
  * node alone.

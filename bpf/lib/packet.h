@@ -40,7 +40,8 @@ enum packet_flag {
 	PACKET_UNMASQUERADED = 128,	/* came to the node's address, as an answer to whom it stood in for */
 	PACKET_REPLY = 256,		/* goes against the direction in which its connection was opened */
 	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
-	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node */
+	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node, answered by way of this one */
+	PACKET_DSR = 2048,		/* the same, answered by the backend's node: as this one forwards it, or as the backend's has got it */
 	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 };
 

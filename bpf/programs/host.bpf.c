@@ -9,6 +9,14 @@ static __always_inline bool host_takes(const struct packet *packet)
 	return likely(!host_is_restricted(packet->to)) || host_is_exempt(&packet->headers, &packet->source);
 }
 
+/* For somebody here. */
+static __always_inline int arrive_step(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict = fragment_learn(packet);
+
+	return verdict == CONTINUE ? dsr_step(skb, packet) : verdict;
+}
+
 /*
  * What is not for a pod: answers to masqueraded connections, and packets for services. TC_ACT_OK is the stack's; CONTINUE, a packet whose
  * connection is to be looked up.
@@ -18,15 +26,17 @@ static __always_inline int enter_step(struct __sk_buff *skb, struct packet *pack
 	int verdict;
 
 	if (packet->to) {
-		verdict = fragment_learn(packet);
-		if (verdict == CONTINUE)
+		verdict = arrive_step(skb, packet);
+		if (verdict == CONTINUE && !(packet->flags & PACKET_DSR))
 			verdict = nat_unmasquerade(skb, packet);
-		if (verdict != CONTINUE || packet->flags & PACKET_UNMASQUERADED)
+		if (verdict != CONTINUE || packet->flags & (PACKET_UNMASQUERADED | PACKET_DSR))
 			return verdict;
 	}
 	verdict = external_step(skb, packet);
-	if (verdict != CONTINUE || packet->service)
-		return verdict;
+	if (verdict != CONTINUE)
+		return external_refuse(skb, packet, verdict);
+	if (packet->service)
+		return CONTINUE;
 	if (packet->to && !host_takes(packet))
 		return CONTINUE;
 	packet->direction = DIRECTION_UNKNOWN;
@@ -49,9 +59,11 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 	if (parsed != CONTINUE)
 		return endpoint_is_pod(packet->to) || host_is_restricted(packet->to) ? parsed : TC_ACT_OK;
 	packet->direction = DIRECTION_INGRESS;
-	verdict = endpoint_is_pod(packet->to) ? fragment_learn(packet) : enter_step(skb, packet);
+	verdict = endpoint_is_pod(packet->to) ? arrive_step(skb, packet) : enter_step(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
+	if (packet->flags & PACKET_DSR && !packet->to)
+		return forward_dsr(skb, packet);
 	verdict = open_source_step(packet);
 	if (verdict != CONTINUE)
 		return verdict;
@@ -82,12 +94,12 @@ int from_network(struct __sk_buff *skb)
 	return likely(action != CONTINUE) ? action : long_way_from_network(skb);
 }
 
-/* Pods' packets have been judged before; masqueraded ones bear the node's address and are told by their mapping. */
+/* Forwarded packets have been judged before. Of the node's own, answers to services' clients get the service's address. */
 static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet *packet)
 {
 	int parsed, verdict;
 
-	if (likely(!host_policy_exists() && !host_backends_exist()) || !skb_is_ip(skb))
+	if (likely(!host_policy_exists() && !host_backends_exist()) || skb->mark == MARK_FORWARDED || !skb_is_ip(skb))
 		return TC_ACT_OK;
 	parsed = parse(skb, packet);
 	packet->from = host_find(parsed == CONTINUE ? &packet->reporter : &packet->source);
@@ -97,7 +109,7 @@ static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet 
 	}
 	if (parsed != CONTINUE)
 		return parsed;
-	if (host_is_restricted(packet->from) && (host_is_exempt(&packet->headers, &packet->destination) || nat_is_mapped(packet)))
+	if (host_is_restricted(packet->from) && host_is_exempt(&packet->headers, &packet->destination))
 		return TC_ACT_OK;
 	verdict = host_send(skb, packet);
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;

@@ -20,6 +20,20 @@ static __noinline int tunnel_key_get(struct __sk_buff *skb, struct addr *node, _
 	return CONTINUE;
 }
 
+static __always_inline bool identity_is_world(__u32 identity)
+{
+	return identity == IDENTITY_WORLD || identity == IDENTITY_WORLD_IPV4 || identity == IDENTITY_WORLD_IPV6;
+}
+
+/* A client outside that comes as itself: which part of the world that is, this node knows. When it comes as the other node it is just the world. */
+static __always_inline void world_identify(struct packet *packet)
+{
+	const struct ipcache_entry *client = ipcache_find(&packet->reporter);
+
+	if (client && client->identity && !(client->flags & IPCACHE_CLUSTER))
+		packet->source_identity = client->identity;
+}
+
 /* Only nodes may tunnel to us, and only for addresses that are not ours. */
 static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct packet *packet)
 {
@@ -42,23 +56,29 @@ static __always_inline int tunnel_source_step(struct __sk_buff *skb, struct pack
 		packet->source_identity = sender->identity;
 		return CONTINUE;
 	}
+	if (unlikely(identity_is_world(packet->source_identity)))
+		world_identify(packet);
 	/* "Host" is always the receiving node, and 0 is nobody. */
 	return packet->source_identity <= IDENTITY_HOST ? -DROP_INVALID_IDENTITY : CONTINUE;
 }
 
 /* For one of the node's addresses: an answer to whom it stood in for, a packet for a service, or the node's own. */
-static __always_inline int arrive_step(struct __sk_buff *skb, struct packet *packet)
+static __always_inline int own_address_step(struct __sk_buff *skb, struct packet *packet)
 {
 	int verdict;
 
 	if (!packet->to)
 		return -DROP_UNROUTABLE_IP;
+	if (packet->flags & PACKET_DSR)
+		return CONTINUE;
 	verdict = nat_unmasquerade(skb, packet);
 	if (verdict != CONTINUE || packet->flags & PACKET_UNMASQUERADED)
 		return verdict;
 	verdict = external_step(skb, packet);
-	if (verdict != CONTINUE || packet->service)
-		return verdict;
+	if (verdict != CONTINUE)
+		return external_refuse(skb, packet, verdict);
+	if (packet->service)
+		return CONTINUE;
 	return likely(!host_is_restricted(packet->to)) ? TC_ACT_OK : CONTINUE;
 }
 
@@ -79,11 +99,14 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 	if (verdict != CONTINUE)
 		return verdict;
 	packet->to = endpoint_find(&packet->destination);
+	verdict = dsr_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	/* The inner frame is addressed to no device of ours. */
 	if (bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return -DROP_WRITE_ERROR;
 	if (!endpoint_is_pod(packet->to)) {
-		verdict = arrive_step(skb, packet);
+		verdict = own_address_step(skb, packet);
 		if (verdict != CONTINUE)
 			return verdict;
 	}

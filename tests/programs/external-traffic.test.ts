@@ -1,9 +1,10 @@
 /** Clients outside and services, with real sockets on both sides, through the tunnel and without one. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { ServiceFlag } from '../../src/datapath/generated/enums.ts';
 import { addService, balancer, LB_PORT, NODE_PORT } from './external.ts';
 import { families } from './harness.ts';
-import { addressesOf, BACKEND_PORT, client, pods, Rig } from './rig.ts';
+import { addressesOf, BACKEND_PORT, client, pods, Rig, world } from './rig.ts';
 
 
 for (const tunnel of [true, false]) {
@@ -20,11 +21,11 @@ for (const tunnel of [true, false]) {
       const outside = client[i]!;
 
       /** The node port of every node, and the load balancer's address, all of one service. */
-      const serve = (backends: readonly (string | { addr: string; port: number })[]): void => {
+      const serve = (backends: readonly (string | { addr: string; port: number })[], flags: number = ServiceFlag.Routable): void => {
         for (const n of [1, 2] as const) {
           const { maps } = rig.nodes[n - 1]!;
-          addService({ maps }, { addr: node(n), port: NODE_PORT, id: 100 + i, backends });
-          addService({ maps }, { addr: balancer(family), port: LB_PORT, id: 200 + i, backends });
+          addService({ maps }, { addr: node(n), port: NODE_PORT, id: 100 + i, flags, backends });
+          addService({ maps }, { addr: balancer(family), port: LB_PORT, id: 200 + i, flags, backends });
           for (const [key] of [...maps.conntrack.entries()]) maps.conntrack.delete(key);
         }
       };
@@ -61,6 +62,54 @@ for (const tunnel of [true, false]) {
           assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 }), `${seen} 4000 ${node(1)}`);
         }
       });
+
+      for (const kind of ['tcp', 'udp'] as const) {
+        test(`${kind} ${family.name}: DSR keeps the client's address, whoever serves; clients inside are served as well`, () => {
+          for (const [addr, port] of [[node(1), NODE_PORT], [balancer(family), LB_PORT]] as const) {
+            for (const backend of [a, c, { addr: node(2), port: BACKEND_PORT }]) {
+              serve([backend], ServiceFlag.Routable | ServiceFlag.Dsr);
+              assert.equal(rig.ask('client', kind, addr, port), `${outside} 10 ${addr}`);
+              assert.equal(rig.ask('u', kind, addr, port), `${world[i]} 10 ${addr}`);
+            }
+            serve([c], ServiceFlag.Routable | ServiceFlag.Dsr);
+            for (const from of ['n2', 'c']) assert.match(rig.ask(from, kind, node(1), NODE_PORT), new RegExp(` 10 ${node(1)}$`));
+          }
+        });
+      }
+
+      test(`${family.name}: DSR with a megabyte, with datagrams in fragments, and with a port that refuses`, () => {
+        serve([c], ServiceFlag.Routable | ServiceFlag.Dsr);
+        assert.equal(rig.ask('client', 'tcp', node(1), NODE_PORT, { size: 1 << 20 }).split(' ')[0], outside);
+        rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 });
+        assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size: 4000 }), `${outside} 4000 ${node(1)}`, 'after having heard how long a fragment may be');
+        serve([{ addr: c, port: 9 }], ServiceFlag.Routable | ServiceFlag.Dsr);
+        for (const kind of ['tcp', 'connected-udp'] as const) assert.equal(rig.ask('client', kind, node(1), NODE_PORT), 'failed ConnectionRefusedError');
+      });
+
+      const forget = (): void => {
+        for (const where of ['client', 'c', 'a']) for (const version of ['-4', '-6']) rig.inside(where, `ip ${version} route flush cache`);
+      };
+
+      for (const [mode, flags] of [['SNAT', ServiceFlag.Routable], ['DSR', ServiceFlag.Routable | ServiceFlag.Dsr]] as const) {
+        test(`${family.name}: who sends datagrams that are too long for the way between the nodes hears of it (${mode})`, () => {
+          serve([c], flags);
+          forget();
+          const size = 1500 - (i ? 48 : 28);
+          const fits = !tunnel && mode === 'SNAT';
+          assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size }).startsWith('failed'), !fits);
+          assert.equal(rig.ask('client', 'udp', node(1), NODE_PORT, { size }), `${mode === 'DSR' ? outside : middle} ${size} ${node(1)}`);
+        });
+        test(`${family.name}: a narrow way to the client, MTU 1300: its router's report reaches the backend (${mode})`, () => {
+          const route = i ? `ip -6 route replace ${outside}/128 dev outside` : `ip route replace ${outside}/32 dev outside`;
+          rig.inside('u', `${route} mtu lock 1300`);
+          for (const backend of [a, c]) {
+            serve([backend], flags);
+            forget();
+            assert.equal(rig.ask('client', 'fetch', node(1), NODE_PORT, { size: 300_000 }), `got 300000 ${node(1)}`);
+          }
+          rig.inside('u', route.replace('replace', 'del'));
+        });
+      }
 
       test(`${family.name}: a closed port of a backend refuses, wherever it is`, () => {
         for (const addr of [a, c]) {

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { ConntrackFlag, ConntrackKind, EndpointFlag, IpcacheFlag, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, ConntrackKind, DropReason, EndpointFlag, IpcacheFlag, ServiceFlag } from '../../src/datapath/generated/enums.ts';
 import { parseAddr } from '../../src/std/ip.ts';
 import { addService, BACKEND_PORT, balancer, fromClient, LB_PORT, NODE_PORT, OUR_MAC } from './external.ts';
 import { address, Datapath, families, identity, id, mac, rule, set } from './harness.ts';
@@ -91,6 +91,15 @@ for (const family of families) {
           assert.deepEqual([answer.action, answer.packet.source, answer.packet.sourcePort], ['pass', frontend.addr, frontend.port]);
         });
 
+        test("answers that bear the node's address are not the node's own, which may be forbidden to send", () => {
+          addService(datapath, { ...frontend, id: 20, backends: [family.b] });
+          datapath.hostPolicy({ ingressSet: set.hostIngress, egressSet: set.hostEgress });
+          for (const own of [set.hostIngress, set.hostEgress]) datapath.denyAll(own);
+          assert.equal(datapath.send('from_network', ask()).action, 'redirect');
+          const answer = datapath.send('from_pod', { sourceMac: mac.b, destinationMac: mac.hostB, source: family.b, destination: family.world, protocol, sourcePort: BACKEND_PORT, destinationPort: 50123, flags: 'SA' });
+          assert.equal(datapath.send('to_network', answer.frame, { mark: answer.mark }).action, 'pass');
+        });
+
         test('a flow keeps its backend', () => {
           addService(datapath, { ...frontend, id: 20, backends: [family.a] });
           datapath.send('from_network', ask());
@@ -164,6 +173,17 @@ for (const family of families) {
 
   describe(`services for clients outside (${family.name})`, () => {
     const frontend = { addr: balancer(family), port: LB_PORT };
+
+    test('nobody serves: the client is told, from the service; silence where others have a backend', () => {
+      addService(datapath, { ...frontend, id: 20, backends: [] });
+      const refused = datapath.send('from_network', fromClient(family, frontend));
+      assert.deepEqual([refused.action, refused.packet.source, refused.packet.sourcePort, refused.packet.destination, refused.packet.checksumsGood], ['redirect', frontend.addr, frontend.port, family.world, true]);
+      const unreachable = datapath.send('from_network', fromClient(family, frontend, { protocol: 'udp' }));
+      assert.deepEqual([unreachable.action, unreachable.packet.source, unreachable.packet.icmpType, unreachable.packet.checksumsGood], ['redirect', frontend.addr, family.unreachable, true]);
+      assert.deepEqual([...refused.drops, ...unreachable.drops].map(drop => drop.reasonOrPoint), [DropReason.NoServiceBackend, DropReason.NoServiceBackend]);
+      addService(datapath, { ...frontend, id: 20, flags: ServiceFlag.Routable | ServiceFlag.Silent, backends: [] });
+      assert.equal(datapath.send('from_network', fromClient(family, frontend)).reason, 'NO_SERVICE_BACKEND');
+    });
 
     test('no port left, and none to have, have their own reason', () => {
       addService(crowded, { ...frontend, id: 20, backends: [family.remote] });

@@ -76,6 +76,8 @@ export interface Outcome {
   /** The reason of the drop's metric. */
   readonly reason?: string;
   readonly frame: Uint8Array;
+  /** skb->mark afterwards. */
+  readonly mark: number;
   readonly packet: Decoded;
   /** New connections told, and drops told. */
   readonly flows: readonly FlowEvent[];
@@ -204,16 +206,17 @@ export class Datapath {
     });
   }
 
-  send(program: ProgramName, packet: FrameSpec | Uint8Array): Outcome {
+  send(program: ProgramName, packet: FrameSpec | Uint8Array, o: { readonly mark?: number } = {}): Outcome {
     const before = this.dropCounts();
     const data = packet instanceof Uint8Array ? packet : buildFrame(packet);
-    const result = this.#object.program(program).testRun({ data });
+    const result = this.#object.program(program).testRun({ data, context: contextWith(o.mark ?? 0) });
     const { flows, drops } = this.#drain();
     const reason = result.returnValue === 2 ? this.#newDrop(before) : undefined;
     const action = ({ 0: 'pass', 2: 'drop', 7: 'redirect' } as const)[result.returnValue];
     if (!action) throw new Error(`${program} returned ${result.returnValue}`);
     const frame = Uint8Array.from(result.data);
-    return { action, ...(reason && { reason }), frame, flows, drops, get packet() { return decodeFrame(frame); } };
+    const mark = markOf(result.context!);
+    return { action, ...(reason && { reason }), frame, mark, flows, drops, get packet() { return decodeFrame(frame); } };
   }
 
   /** One run without the bookkeeping of `send`, for very many of them. */
@@ -263,6 +266,17 @@ export class Datapath {
     for (const map of Object.values(this.maps)) map.close();
   }
 }
+
+/** struct __sk_buff up to the mark, which is its third word. */
+const MARK_OFFSET = 8;
+
+function contextWith(mark: number): Uint8Array {
+  const context = new Uint8Array(192);
+  new DataView(context.buffer).setUint32(MARK_OFFSET, mark, true);
+  return context;
+}
+
+const markOf = (context: Uint8Array): number => new DataView(context.buffer, context.byteOffset).getUint32(MARK_OFFSET, true);
 
 function sumStats(rows: readonly RuleStat[]): readonly [bigint, bigint, bigint] {
   const sum = (field: 'packets' | 'bytes' | 'connections') => rows.reduce((total, row) => total + row[field], 0n);

@@ -145,10 +145,10 @@ for (const family of families) {
       datapath.hostPolicy(both);
       const out = datapath.send('from_pod', { ...fromPod, destination: family.world, destinationPort: 80 });
       assert.equal(out.packet.source, family.node);
-      assert.equal(datapath.send('to_network', out.frame).action, 'pass');
+      assert.equal(datapath.send('to_network', out.frame, { mark: out.mark }).action, 'pass');
       const back = { ...knock, sourcePort: 80, destinationPort: out.packet.sourcePort!, flags: 'SA' } as const;
       assert.equal(datapath.send('from_network', back).action, 'redirect', 'and their answers are the pod\'s');
-      assert.equal(datapath.send('to_network', { ...call, sourcePort: out.packet.sourcePort!, destinationPort: 81 }).reason, 'POLICY_DENIED', 'the same port to elsewhere is the node\'s');
+      assert.equal(datapath.send('to_network', { ...call, sourcePort: out.packet.sourcePort! }).reason, 'POLICY_DENIED', 'what the node\'s own stack sends from there is the node\'s');
     });
 
     test('packets of pods under their own address pass to_network: they have been judged', () => {

@@ -125,8 +125,8 @@ export class Rig implements Disposable {
     await once(createInterface(server.stdout!), 'line');
   }
 
-  /** What the server saw, how much, and whom the client believes to have talked to. */
-  ask(from: string, kind: 'tcp' | 'udp' | 'connected-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
+  /** What the server saw, how much, and whom the client believes to have talked to. `fetch`: how much came back over TCP. */
+  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
     const command = ['netns', 'exec', this.ns(from), 'python3', '-c', CLIENT, kind, host, String(port), String(o.size ?? 10)];
     const result = o.cgroup
       ? spawnSync('sh', ['-c', `echo $$ > ${o.cgroup}/cgroup.procs && exec ip "$@"`, 'sh', ...command], { encoding: 'utf8' })
@@ -288,7 +288,8 @@ def talk(c, peer):
         data = c.recv(65536)
         if not data: break
         total += len(data)
-        if data.endswith(b'\\n'): c.sendall(peer[0].replace('::ffff:', '').encode() + b' ' + str(total).encode() + b'\\n'); total = 0
+        if data.startswith(b'give '): c.sendall(b'y' * int(data[5:]))
+        elif data.endswith(b'\\n'): c.sendall(peer[0].replace('::ffff:', '').encode() + b' ' + str(total).encode() + b'\\n'); total = 0
 while True:
     c, peer = t.accept(); threading.Thread(target=talk, args=(c, peer), daemon=True).start()
 `;
@@ -297,10 +298,17 @@ const CLIENT = `
 import socket, sys
 kind, host, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
-s = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM); s.settimeout(2)
+s = socket.socket(family, socket.SOCK_STREAM if kind in ('tcp', 'fetch') else socket.SOCK_DGRAM); s.settimeout(2)
 try:
     if kind == 'tcp':
         s.connect((host, port)); s.sendall(b'x' * (size - 1) + b'\\n'); print(s.recv(200).decode().strip(), s.getpeername()[0])
+    elif kind == 'fetch':
+        s.connect((host, port)); s.sendall(b'give %d\\n' % size); got = 0
+        while got < size:
+            data = s.recv(65536)
+            if not data: break
+            got += len(data)
+        print('got', got, s.getpeername()[0])
     elif kind == 'connected-udp':
         s.connect((host, port)); s.send(b'x' * size); print(s.recv(200).decode(), s.getpeername()[0])
     else:
