@@ -39,7 +39,7 @@ static __always_inline bool host_backends_exist(void)
 	return row && *row;
 }
 
-/* Nobody comes from nowhere. With an overlay, remote pods come through the tunnel and not in the open: on the bare network anybody can write any source. */
+/* Nobody comes from nowhere. With an overlay, remote pods and routers come through the tunnel and not in the open: on the bare network anybody can write any source. */
 static __always_inline int open_source_step(struct packet *packet)
 {
 	const struct ipcache_entry *source;
@@ -49,7 +49,7 @@ static __always_inline int open_source_step(struct packet *packet)
 	if (!config.overlay_ifindex)
 		return CONTINUE;
 	source = ipcache_find(&packet->reporter);
-	if (source && (source->flags & (IPCACHE_HAS_TUNNEL | IPCACHE_NODE)) == IPCACHE_HAS_TUNNEL)
+	if (source && source->flags & IPCACHE_HAS_TUNNEL)
 		return -DROP_INVALID_SOURCE_IP;
 	return CONTINUE;
 }
