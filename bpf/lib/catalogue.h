@@ -11,6 +11,7 @@
 #include "policy.h"
 #include "runtime.h"
 #include "service_choice.h"
+#include "socket_end.h"
 
 struct catalogue {
 	struct flow_event flow_event;

@@ -6,5 +6,6 @@
 #include "host.bpf.c"
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
+#include "socket_end.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

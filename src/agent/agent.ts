@@ -1,6 +1,7 @@
 import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
+import { mapSizes } from '../datapath/sizes.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -48,12 +49,13 @@ import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports } from './routes.ts';
-import { startServiceInputs } from './service-inputs.ts';
+import { startRedirectExemptions, startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
 import { serviceLimits } from '../features/services/target.ts';
+import { startSocketEnder } from '../features/sockets/start.ts';
 
 export interface AgentOptions {
   readonly record: ClusterRecord;
@@ -82,7 +84,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   requireFeatures();
   const netlink = Netlink.open();
   const devices = ensureNodeDevices(netlink, node, record.routing);
-  const opened = openNodeMaps(nodePaths.maps);
+  const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
     config: kernelConfig(record, node, devices),
@@ -195,23 +197,20 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   for (const route of serviceRangeRoutes(record)) netlink.routeAdd(route);
 
   // Services and flows.
+  const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
+  let onApplied = () => {};
   const services = startServices({
+    onApplied: () => onApplied(),
     services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
-    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects,
-    mayServe: (address, { metadata }) => serviceInputs.external.refusalOf(`${metadata.namespace ?? ''}/${metadata.name}`, address),
+    hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects, external: serviceInputs.external,
     maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
     nodeName: node.name, nodeAddresses: [node.underlay4, node.underlay6], settings: record.settings, log, signal,
-    onFailed: (row, error) => trouble.onService(row, error), onTroubles: (service, troubles) => trouble.onServed(service, troubles),
+    onFailed: (row, error) => trouble.onService(row, error),
+    onTroubles: (key, troubles) => trouble.onServiceKey(key, 'ServiceNotServed', troubles.join('; ')),
+    onGone: backends => sockets.gone(backends),
   });
-  const served = serviceInputs.external.table.changes();
-  void derive({
-    name: 'served external addresses', inputs: [serviceInputs.external.table],
-    step: () => {
-      const { changed, deleted } = served.take();
-      services.refresh([...changed.map(row => row.key), ...deleted]);
-    },
-  }, { log, signal });
+  startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
@@ -266,7 +265,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble)],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });

@@ -3,11 +3,17 @@ import { ExternalAddressDerivation } from '../features/external-addresses/derive
 import { HealthCheckDerivation } from '../features/health-check/derive.ts';
 import { HealthCheckServers } from '../features/health-check/server.ts';
 import { HostPortDerivation } from '../features/host-ports/derive.ts';
+import { RedirectExemptions, type ExemptMap } from '../features/local-redirect/exempt.ts';
+import type { Endpoint } from '../features/endpoints/endpoint.ts';
+import type { Services } from '../features/services/start.ts';
 import { LocalRedirectDerivation } from '../features/local-redirect/derive.ts';
 import { catchRefusal } from '../features/local-redirect/may-catch.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import type { Logger } from '../std/log.ts';
-import { derive } from '../table/derive.ts';
+import { isErrno } from '../sys/errno.ts';
+import { netnsCookie, openNetns, withNetns } from '../sys/netns.ts';
+import { derive, type Watchable } from '../table/derive.ts';
+import type { Table } from '../table/table.ts';
 import type { Inputs } from './inputs.ts';
 
 /** What services on this node are made of beside services and slices: which external addresses they may have, redirects, host ports. */
@@ -41,4 +47,21 @@ export function startServiceInputs(options: { readonly record: ClusterRecord; re
   const servers = new HealthCheckServers({ ...dependencies, rows: healthChecks.table, onFailed: (row, message) => dependencies.onTrouble(row.key, 'FailedToStartServiceHealthcheck', message) });
   void derive({ name: 'health check ports', inputs: healthChecks.inputs, step: () => { healthChecks.step(); servers.sync(); } }, dependencies);
   return { external, redirects, hostPorts };
+}
+
+/** Keeps `redirect_exempt` right: pods behind a redirect that want what it stands in for. `applied` marks when rows have got their numbers. */
+export function startRedirectExemptions(options: { readonly redirects: LocalRedirectDerivation; readonly endpoints: Table<Endpoint>; readonly map: ExemptMap; readonly services: Services; readonly applied: Watchable }, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): void {
+  const { redirects: { redirects }, endpoints, map, services, applied } = options;
+  const exemptions = new RedirectExemptions({ redirects, endpoints, map, idOf: key => services.idOf(key), cookieOf });
+  void derive({ name: 'redirect exemptions', inputs: [redirects, endpoints, applied], step: () => exemptions.step() }, dependencies);
+}
+
+function cookieOf(path: string): bigint | undefined {
+  try {
+    using netns = openNetns(path);
+    return withNetns(netns.fd, netnsCookie);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }

@@ -10,8 +10,6 @@ export interface Trouble {
   onService(row: ServiceRow, error: Error): void;
   /** By `namespace/name`. */
   onServiceKey(key: string, reason: string, message: string): void;
-  /** What a service asks for and does not get. */
-  onServed(service: Service, troubles: readonly string[]): void;
   /** A policy table that was not what was meant. */
   onPolicyDifference(text: string): void;
 }
@@ -48,7 +46,6 @@ export function createTrouble(options: { readonly nodeName: string }, dependenci
       const service = services.get(`${row.namespace}/${row.name}`);
       if (service) recorder.record(service, 'Warning', 'ServiceNotProgrammed', `${options.nodeName}: ${row.key}: ${error.message}`);
     },
-    onServed: (service, troubles) => recorder.record(service, 'Warning', 'ServiceNotServed', `${options.nodeName}: ${troubles.join('; ')}`),
   };
 }
 

@@ -6,6 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { KubeClient } from '../kube/client.ts';
 import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
+import { applyLocalRoutes } from '../operator/host-routes.ts';
 import { startControllers } from '../operator/start.ts';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });
   const stopping = new AbortController();
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri-controllers' });
-  startControllers({ client, record, signal: stopping.signal, log, rootCa: server.ca }).catch((error: unknown) => {
+  startControllers({ client, record, signal: stopping.signal, log, rootCa: server.ca, routes: routes => applyLocalRoutes(routes, record) }).catch((error: unknown) => {
     // Without controllers the API looks alive and does nothing: better that the supervisor starts it anew.
     log.error('the controllers have failed', { error: errorText(error) });
     process.exit(1);

@@ -127,7 +127,8 @@ function servicePools(record: ClusterRecord): ServicePools {
     const reserved = Math.min(256, Math.max(16, Math.floor(last / 16)));
     return { prefix: addr, pool: new NumberPool(`addresses of ${cidr}`, 1, last, reserved + Math.floor(Math.random() * (last - reserved) / 2)) };
   };
-  return { addresses: { IPv4: range(record.serviceCidr4), IPv6: range(record.serviceCidr6) }, nodePorts: new NumberPool('node ports', 30_000, 32_767, 30_000 + Math.floor(Math.random() * 2_000)) };
+  const [first, end] = record.settings.nodePort.range;
+  return { addresses: { IPv4: range(record.serviceCidr4), IPv6: range(record.serviceCidr6) }, nodePorts: new NumberPool('node ports', first, end, first + Math.floor(Math.random() * (end - first) * 0.7)) };
 }
 
 function firstServiceAddress(record: ClusterRecord): string {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfMap, type MapSpec } from '../ebpf/map.ts';
 import { maps as specs } from './generated/maps.ts';
+import type { MapSizes } from './sizes.ts';
 
 type Specs = typeof specs;
 type MapOf<S> = S extends MapSpec<infer K, infer V> ? BpfMap<K, V> : never;
@@ -20,16 +21,17 @@ export interface OpenedMaps {
 
 /**
  * Opens the node's maps under `directory`, making those that are not there. The path of a pin carries the hash of the map's
- * layout (`endpoints-1a2b3c4d`): an equal hash is adopted with its contents, any other is left alone until the new
- * programs, which use new maps, are in place.
+ * layout (`endpoints-1a2b3c4d`), and its size where that is not the object's: what is equal is adopted with its contents, any other
+ * is left alone until the new programs, which use new maps, are in place.
  */
-export function openNodeMaps(directory: string): OpenedMaps {
+export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMaps {
   mkdirSync(directory, { recursive: true });
   const opened: Record<string, BpfMap<unknown, unknown>> = {};
   const adopted: string[] = [];
   const current = new Set<string>();
-  for (const spec of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
-    const pinName = `${spec.name}-${spec.layoutHash}`;
+  for (const known of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
+    const spec = { ...known, maxEntries: sizes[known.name] ?? known.maxEntries };
+    const pinName = `${spec.name}-${spec.layoutHash}${spec.maxEntries === known.maxEntries ? '' : `-${spec.maxEntries}`}`;
     const path = join(directory, pinName);
     current.add(pinName);
     const existing = BpfMap.openPinned(spec, path);

@@ -19,6 +19,9 @@ const attachType = {
   getpeername4: 29, getpeername6: 30,
 } as const;
 
+/** Not every kernel that can run the datapath has what these need (bpf_sock_destroy, Linux 6.5). */
+export const optionalPrograms = ['sock_end_tcp', 'sock_end_udp'] as const;
+
 export class Programs {
   readonly #object: BpfObject;
   readonly #linkDirectory: string;
@@ -27,7 +30,7 @@ export class Programs {
   constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string }) {
     mkdirSync(options.linkDirectory, { recursive: true });
     this.#linkDirectory = options.linkDirectory;
-    this.#object = BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps });
+    this.#object = BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps, optional: optionalPrograms });
   }
 
   get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {
@@ -39,6 +42,11 @@ export class Programs {
   /** Names of the pins of everything attached. */
   get pins(): readonly string[] {
     return [...this.#attached.keys()];
+  }
+
+  /** Why this kernel refused the optional programs. */
+  get refusal(): string | undefined {
+    return this.#object.refusal;
   }
 
   program(name: string): BpfProgram {

@@ -40,6 +40,12 @@ const refused = compileBpf(`
 SEC("tc") int fine(struct __sk_buff *skb) { return 0; }
 SEC("tc") int reaches_too_far(struct __sk_buff *skb) { return *(volatile char *)(long)skb->data; }
 `);
+/** A kernel function that no kernel has. */
+const unknown = compileBpf(`
+extern int bpf_that_nobody_has(struct __sk_buff *skb) __attribute__((section(".ksyms"))) __attribute__((weak));
+SEC("tc") int fine(struct __sk_buff *skb) { return 0; }
+SEC("tc") int needs_it(struct __sk_buff *skb) { return bpf_that_nobody_has(skb); }
+`);
 const folder = mkdtempSync(join(tmpdir(), 'cirri-object-'));
 const namespace = join(folder, 'netns');
 const group = createCgroup(`cirriobject${process.pid}`);
@@ -52,6 +58,7 @@ after(() => {
   removeCgroup(group);
   fixture.remove();
   refused.remove();
+  unknown.remove();
 });
 
 const { layoutHash } = mapDefinitions(btfOf(parseElf(readFileSync(fixture.path)))).find(m => m.name === 'seen')!;
@@ -90,6 +97,19 @@ describe('objects', () => {
       return true;
     });
     BpfObject.load({ path: refused.path, skip: ['reaches_too_far'] }).close();
+  });
+
+  test('programs that the kernel refuses may be optional: the rest is there, and the reason', () => {
+    using object = BpfObject.load({ path: refused.path, optional: ['reaches_too_far'] });
+    assert.deepEqual(object.programs().map(program => program.name), ['fine']);
+    assert.match(object.refusal!, /reaches_too_far/);
+    using lacking = BpfObject.load({ path: unknown.path, optional: ['needs_it'] });
+    assert.deepEqual(lacking.programs().map(program => program.name), ['fine']);
+    assert.equal(typeof lacking.refusal, 'string');
+    using whole = BpfObject.load({ path: fixture.path, optional: ['second'] });
+    assert.equal(whole.refusal, undefined);
+    assert.equal(whole.program('second').name, 'second');
+    assert.throws(() => BpfObject.load({ path: refused.path, optional: ['fine'] }), ProgramLoadError);
   });
 
   test('a map of another layout, or that the object does not have, is refused', () => {

@@ -30,6 +30,8 @@ export interface LoadOptions {
   readonly maps?: Readonly<Record<string, ReusableMap>>;
   /** Programs to leave out, by name: for kernels that lack what they need. */
   readonly skip?: readonly string[];
+  /** Programs that this kernel may refuse: then they are left out, and `refusal` says why. */
+  readonly optional?: readonly string[];
 }
 
 /** A program that the kernel refused: its name, and the end of what the verifier said. */
@@ -58,8 +60,11 @@ export class BpfObject {
   #object: number;
   readonly #programs: ReadonlyMap<string, BpfProgram>;
   readonly #mapFds: ReadonlyMap<string, number>;
+  /** Why the optional programs are not there; undefined when they are. */
+  readonly refusal: string | undefined;
 
-  private constructor(object: number, programs: ReadonlyMap<string, BpfProgram>, mapFds: ReadonlyMap<string, number>) {
+  private constructor(object: number, programs: ReadonlyMap<string, BpfProgram>, mapFds: ReadonlyMap<string, number>, refusal: string | undefined) {
+    this.refusal = refusal;
     this.#object = object;
     this.#programs = programs;
     this.#mapFds = mapFds;
@@ -67,6 +72,18 @@ export class BpfObject {
 
   /** Throws ProgramLoadError for what the verifier refuses, CirriError for what does not fit together. */
   static load(options: LoadOptions): BpfObject {
+    const { optional = [], skip = [] } = options;
+    if (optional.length === 0) return BpfObject.#load(options, undefined);
+    try {
+      return BpfObject.#load(options, undefined);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      // If that was not for the optional ones it fails again.
+      return BpfObject.#load({ ...options, skip: [...skip, ...optional] }, error.message);
+    }
+  }
+
+  static #load(options: LoadOptions, refusal: string | undefined): BpfObject {
     const elf = parseElf(readFileSync(options.path));
     checkMaps(elf, options);
     const rodata = rodataWith(elf, options.config ?? {});
@@ -80,7 +97,7 @@ export class BpfObject {
       loadObject(lib, object, options.path, log.bytes);
       const loaded = programs.map(program => [lib.programName(program), lib.programFd(program)] as const).filter(([, fd]) => fd >= 0);
       const mapFds = list(lib.nextMap, object).map(map => [lib.mapName(map), lib.mapFd(map)] as const);
-      return new BpfObject(object, new Map(loaded.map(([name, fd]) => [name, programOf(name, fd)])), new Map(mapFds));
+      return new BpfObject(object, new Map(loaded.map(([name, fd]) => [name, programOf(name, fd)])), new Map(mapFds), refusal);
     } catch (error) {
       lib.objectClose(object);
       throw error;

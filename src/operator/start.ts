@@ -7,6 +7,7 @@ import { runDeployments } from './controllers/deployments.ts';
 import { runEndpoints } from './controllers/endpoints.ts';
 import { runEndpointsMirror } from './controllers/endpoints-mirror.ts';
 import { runGarbage } from './controllers/garbage.ts';
+import { runHostRoutes } from './controllers/host-routes.ts';
 import { runJobs } from './controllers/jobs.ts';
 import { runKubernetesService } from './controllers/kubernetes-service.ts';
 import { runLocalRedirects } from './controllers/local-redirects.ts';
@@ -16,6 +17,7 @@ import { runPodGarbage } from './controllers/pod-garbage.ts';
 import { runReplicaSets } from './controllers/replicasets.ts';
 import { runScheduler } from './controllers/scheduler.ts';
 import { runServiceAddresses } from './controllers/service-addresses.ts';
+import type { LocalRoutes } from './host-routes.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { runStatefulSets } from './controllers/statefulsets.ts';
 
@@ -27,6 +29,8 @@ export interface ControllerOptions {
   /** PEM of the API's CA, for `kube-root-ca.crt` in every namespace; without it there is none. */
   readonly rootCa?: string;
   readonly now?: () => number;
+  /** Makes the host's routes to services with externalTrafficPolicy Local; without it they are another's. */
+  readonly routes?: (routes: LocalRoutes) => readonly string[];
 }
 
 /**
@@ -51,6 +55,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runEndpointsMirror(context);
   runServiceAddresses(context);
   runLocalRedirects(context);
+  runHostRoutes(context, options.routes);
   runPodGarbage(context);
   runGarbage(context);
   startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });

@@ -177,6 +177,9 @@ export class Table<R> {
   }
 }
 
+/** A table as its readers see it: one of richer rows may stand for one of plainer rows. */
+export type TableView<R> = Pick<Table<R>, 'changes' | 'rows' | 'synced' | 'watch'>;
+
 interface Reader {
   readonly dirty: Set<string>;
   readonly onMark: () => void;

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import type { TestContext } from 'node:test';
 import type { Origin } from '../../src/cli/probe/helper.ts';
 import type { ClusterRecord, StatePaths } from '../../src/model/cluster.ts';
 import { cgroupRoot } from '../../src/sys/cgroup.ts';
@@ -40,6 +41,13 @@ export class OutsideNetwork {
     for (const range of ranges) ipIn(this.router.netns, 'route', 'replace', range, 'via', range.includes(':') ? underlay6 : underlay4);
   }
 
+  /** The router knows the pods' own addresses too, until the test ends: with native routing they may be seen outside. */
+  routePods(t: TestContext): void {
+    const routes = this.#record.nodes.flatMap(node => [[node.podCidr4, node.underlay4], [node.podCidr6, node.underlay6]] as const);
+    for (const [prefix, via] of routes) ipIn(this.router.netns, 'route', 'replace', prefix, 'via', via);
+    t.after(() => routes.forEach(([prefix]) => ipIn(this.router.netns, 'route', 'del', prefix)));
+  }
+
   get #router4(): string {
     return this.#record.underlay.host4.replace(/\.1$/, '.9');
   }
@@ -66,8 +74,8 @@ export class OutsideNetwork {
     for (const [netns, device] of [[far, 'eth1'], [near, 'eth0'], [near, 'lo']] as const) ipIn(netns, 'link', 'set', device, 'up');
     ipIn(far, 'addr', 'add', `${outside.router4}/24`, 'dev', 'eth1');
     ipIn(far, 'addr', 'add', `${outside.router6}/64`, 'dev', 'eth1', 'nodad');
-    for (const address of [outside.wide4, outside.other4, outside.narrow4]) ipIn(near, 'addr', 'add', `${address}/24`, 'dev', 'eth0');
-    for (const address of [outside.wide6, outside.other6, outside.narrow6]) ipIn(near, 'addr', 'add', `${address}/64`, 'dev', 'eth0', 'nodad');
+    for (const address of [outside.wide4, outside.other4, outside.narrow4, external.plain4]) ipIn(near, 'addr', 'add', `${address}/24`, 'dev', 'eth0');
+    for (const address of [outside.wide6, outside.other6, outside.narrow6, external.plain6]) ipIn(near, 'addr', 'add', `${address}/64`, 'dev', 'eth0', 'nodad');
     // Without a source of its own a packet is from the wide address.
     ipIn(near, 'route', 'replace', 'default', 'via', outside.router4, 'src', outside.wide4);
     ipIn(near, '-6', 'route', 'replace', 'default', 'via', outside.router6, 'src', outside.wide6);
@@ -83,6 +91,8 @@ export const outside = {
 /** What the router sends to a node: pools of load balancer addresses, and externalIPs. */
 export const external = {
   pool4: '203.0.113.0/25', pool6: '2001:db8:1b::/120', lb4: '203.0.113.10', lb6: '2001:db8:1b::10',
+  /** The client's, where pods shall keep theirs. */
+  plain4: '192.0.2.130', plain6: '2001:db8:9::8001', unmasqueraded4: '192.0.2.128/25', unmasqueraded6: '2001:db8:9::8000/113',
   ip4: '198.51.100.7', ip6: '2001:db8:e::7',
   ranges4: ['203.0.113.0/24', '198.51.100.0/24'], ranges6: ['2001:db8:1b::/64', '2001:db8:e::/64'],
 } as const;

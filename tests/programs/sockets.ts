@@ -8,11 +8,13 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { formatAddr, parseAddr } from '../../src/std/ip.ts';
+import { waitFor } from '../../src/std/async.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { type Fd } from '../../src/sys/file.ts';
 import { netnsCookie, openNetns, withNetns } from '../../src/sys/netns.ts';
@@ -252,6 +254,12 @@ export class Conversation {
   say<T = string>(expression: string): Promise<T> {
     this.#child.stdin!.write(`${expression}\n`);
     return new Promise(resolve => this.#waiting.push(line => resolve(JSON.parse(line) as T)));
+  }
+
+  /** Resolves once the process waits for a socket (poll, as Python's sockets with a timeout do). */
+  async isBlocked(): Promise<void> {
+    const waits = (): boolean => /poll|recv|skb/.test(readFileSync(`/proc/${this.#child.pid}/wchan`, 'utf8'));
+    await waitFor('the process to wait for its socket', () => waits(), { everyMs: 2 });
   }
 
   end(): void {

@@ -16,6 +16,10 @@ export class NumberPool {
     this.#cursor = dynamicFrom;
   }
 
+  get range(): string {
+    return `${this.#first}-${this.#last}`;
+  }
+
   includes(value: number): boolean {
     return Number.isInteger(value) && value >= this.#first && value <= this.#last;
   }

@@ -2,11 +2,9 @@ import { formatAddr, isAddr, parseAddr } from '../../std/ip.ts';
 import { asArray, asNumber, asObjects, asObject, asString, at, ensureObject, equalJson } from '../object.ts';
 import type { Json, JsonObject, KubeObject } from '../object.ts';
 import type { Hooks } from '../registry/resource.ts';
-import { dnsLabel, dnsSubdomain, labelErrors } from '../schema/names.ts';
-import { duplicate, invalid, invalidObject, required } from '../status.ts';
-import type { FieldError } from '../status.ts';
-import { portErrors } from './pods.ts';
+import { invalid, invalidObject } from '../status.ts';
 import type { NumberPool } from './pool.ts';
+import { isExternallyAccessible, serviceErrors } from './service-errors.ts';
 
 /** The numbers that services draw from: addresses of both families are drawn as offsets into their range. */
 export interface ServicePools { readonly addresses: Readonly<Record<'IPv4' | 'IPv6', AddressPool>>; readonly nodePorts: NumberPool }
@@ -36,14 +34,33 @@ export function serviceHooks(pools: ServicePools, stored: () => Iterable<KubeObj
 
 function setServiceDefaults(object: KubeObject, old: KubeObject | undefined): void {
   const spec = ensureObject(object, 'spec');
+  if (old) dropFieldsOfOtherType(spec, asObject(old['spec']) ?? {});
   const type = asString(spec['type']);
   if (spec['sessionAffinity'] === 'ClientIP') ensureObject(ensureObject(spec, 'sessionAffinityConfig'), 'clientIP')['timeoutSeconds'] ??= 10800;
   for (const port of asObjects(spec['ports'])) port['targetPort'] ??= port['port'];
   if (type !== 'ExternalName') spec['internalTrafficPolicy'] ??= 'Cluster';
-  if (type === 'NodePort' || type === 'LoadBalancer') spec['externalTrafficPolicy'] ??= 'Cluster';
+  if (isExternallyAccessible(spec)) spec['externalTrafficPolicy'] ??= 'Cluster';
   if (type === 'LoadBalancer') spec['allocateLoadBalancerNodePorts'] ??= true;
   if (old) keepAllocated(spec, asObject(old['spec']) ?? {});
   if (type !== 'ExternalName') setFamilies(spec);
+}
+
+/**
+ * A client that changes the type takes along what the old type had; what it did not write itself goes, so that a service need
+ * not be cleaned up by hand (upstream's dropTypeDependentFields).
+ */
+function dropFieldsOfOtherType(spec: JsonObject, old: JsonObject): void {
+  const drop = (field: string) => {
+    if (equalJson(spec[field] ?? null, old[field] ?? null)) delete spec[field];
+  };
+  if (!isExternallyAccessible(spec)) drop('externalTrafficPolicy');
+  if (spec['type'] !== 'LoadBalancer') for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass']) drop(field);
+  if (spec['type'] !== 'LoadBalancer' || spec['externalTrafficPolicy'] !== 'Local') drop('healthCheckNodePort');
+  if (spec['sessionAffinity'] !== 'ClientIP') drop('sessionAffinityConfig');
+  if (spec['type'] === 'NodePort' || spec['type'] === 'LoadBalancer') return;
+  for (const port of asObjects(spec['ports'])) {
+    if (asArray(old['ports']).some(other => at(other, 'nodePort') === at(port, 'nodePort'))) delete port['nodePort'];
+  }
 }
 
 /** A client that replaces a service without naming what was allocated means to keep it. */
@@ -142,7 +159,7 @@ function allocate(object: KubeObject, old: KubeObject | undefined, pools: Servic
       if (heldBefore.has(`${held.pool} ${held.text}`)) continue;
       const [place] = resolve([held], pools);
       if (!place) throw refuse(object, held, held.pool === 'nodePorts' ? 'it is not in the range' : `the provided IP is not in the valid range; leave the field out to have one assigned`);
-      if (!place.pool.includes(place.value)) throw refuse(object, held, 'provided port is not in the valid range. The range of valid ports is 30000-32767');
+      if (!place.pool.includes(place.value)) throw refuse(object, held, `provided port is not in the valid range. The range of valid ports is ${pools.nodePorts.range}`);
       if (place.pool.has(place.value)) throw refuse(object, held, held.pool === 'nodePorts' ? 'provided port is already allocated' : 'failed to allocate IP: provided IP is already allocated');
       take(place.pool, place.value);
     }
@@ -199,7 +216,6 @@ function assignNodePorts(spec: JsonObject, pools: ServicePools, take: (pool: Num
   const ports = asObjects(spec['ports']);
   const wants = spec['type'] === 'NodePort' || (spec['type'] === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false);
   for (const port of ports) {
-    if (spec['type'] !== 'NodePort' && spec['type'] !== 'LoadBalancer') delete port['nodePort'];
     if (!wants || port['nodePort']) continue;
     const twin = ports.find(p => p !== port && p['port'] === port['port'] && p['nodePort'] && p['protocol'] !== port['protocol']);
     const number = twin ? Number(twin['nodePort']) : pools.nodePorts.choose();
@@ -212,50 +228,5 @@ function assignNodePorts(spec: JsonObject, pools: ServicePools, take: (pool: Num
       take(pools.nodePorts, number);
       spec['healthCheckNodePort'] = number;
     }
-  } else delete spec['healthCheckNodePort'];
-}
-
-function serviceErrors(object: KubeObject, old: KubeObject | undefined): FieldError[] {
-  const spec = asObject(object['spec']) ?? {};
-  const type = asString(spec['type']);
-  const errors: FieldError[] = [];
-  const ports = asArray(spec['ports']);
-  if (ports.length === 0 && type !== 'ExternalName' && spec['clusterIP'] !== 'None') errors.push(required('spec.ports'));
-  const names = new Set<string>();
-  ports.forEach((port, i) => {
-    const path = `spec.ports[${i}]`;
-    const name = asString(at(port, 'name')) ?? '';
-    if (name === '' && ports.length > 1) errors.push(required(`${path}.name`, 'a service with several ports needs a name for each'));
-    const problem = name === '' ? undefined : dnsLabel(name);
-    if (problem) errors.push(invalid(`${path}.name`, name, problem));
-    if (name !== '' && names.has(name)) errors.push(duplicate(`${path}.name`, name));
-    names.add(name);
-    errors.push(...portErrors(asNumber(at(port, 'port')), `${path}.port`));
-    const target = at(port, 'targetPort');
-    if (typeof target === 'number' && target !== at(port, 'port')) errors.push(...portErrors(target, `${path}.targetPort`));
-  });
-  errors.push(...labelErrors(spec['selector'], 'spec.selector'));
-  if (type === 'ExternalName') {
-    const problem = spec['externalName'] ? dnsSubdomain(String(spec['externalName']).replace(/\.$/, '').toLowerCase()) : undefined;
-    if (!spec['externalName']) errors.push(required('spec.externalName', 'a service of type ExternalName needs the name that it stands for'));
-    else if (problem) errors.push(invalid('spec.externalName', spec['externalName'], problem));
-  }
-  if (spec['clusterIP'] === 'None' && (type === 'NodePort' || type === 'LoadBalancer')) errors.push(invalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${type} services`));
-  asArray(spec['clusterIPs']).forEach((address, i) => {
-    if (address !== 'None' && !isAddr(String(address))) errors.push(invalid(`spec.clusterIPs[${i}]`, address, 'must be a valid IP address'));
-  });
-  asArray(spec['externalIPs']).forEach((address, i) => {
-    if (!isAddr(String(address))) errors.push(invalid(`spec.externalIPs[${i}]`, address, 'must be a valid IP address'));
-  });
-  return [...errors, ...(old ? immutableErrors(spec, asObject(old['spec']) ?? {}) : [])];
-}
-
-function immutableErrors(spec: JsonObject, old: JsonObject): FieldError[] {
-  if (spec['type'] === 'ExternalName' || old['type'] === 'ExternalName' || !old['clusterIP']) return [];
-  if (spec['clusterIP'] !== old['clusterIP']) {
-    return [invalid('spec.clusterIPs[0]', [String(spec['clusterIP'])], `may not change once set (it is ${String(old['clusterIP'])}); delete the service and create it anew`)];
-  }
-  const before = asArray(old['ipFamilies']);
-  if (!equalJson(asArray(spec['ipFamilies'])[0], before[0])) return [invalid('spec.ipFamilies[0]', asArray(spec['ipFamilies'])[0], 'may not change once set')];
-  return [];
+  } else if (spec['healthCheckNodePort'] === 0) delete spec['healthCheckNodePort'];
 }

@@ -12,6 +12,7 @@ import {
   type EndpointKey, endpointKeyCodec,
   type Fragment, fragmentCodec,
   type FragmentKey, fragmentKeyCodec,
+  type GoneBackendKey, goneBackendKeyCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
@@ -73,6 +74,11 @@ const flowEvents: MapSpec<undefined, undefined> = {
 const fragments: MapSpec<FragmentKey, Fragment> = {
   name: 'fragments', type: 9, maxEntries: 8192, flags: 0,
   key: fragmentKeyCodec, value: fragmentCodec, perCpu: false, layoutHash: 'de198636',
+};
+
+const goneBackends: MapSpec<GoneBackendKey, number> = {
+  name: 'gone_backends', type: 1, maxEntries: 4096, flags: 0,
+  key: goneBackendKeyCodec, value: u32Codec, perCpu: false, layoutHash: 'df5fe996',
 };
 
 const hostBackends: MapSpec<number, number> = {
@@ -184,6 +190,7 @@ export const maps = {
   endpoints,
   flowEvents,
   fragments,
+  goneBackends,
   hostBackends,
   ipcache,
   lostEvents,

@@ -363,6 +363,28 @@ export const fragmentKeyCodec: Codec<FragmentKey> = defineCodec<FragmentKey>(
   }),
 );
 
+/** struct gone_backend_key, 20 bytes */
+export interface GoneBackendKey {
+  readonly addr: Uint8Array;
+  readonly port: number;
+  readonly protocol: number;
+}
+
+export const goneBackendKeyCodec: Codec<GoneBackendKey> = defineCodec<GoneBackendKey>(
+  20,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint16(at + 16, value.port, false);
+    view.setUint8(at + 18, value.protocol);
+    zero(view, at + 19, 1);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    port: view.getUint16(at + 16, false),
+    protocol: view.getUint8(at + 18),
+  }),
+);
+
 /** struct ipcache_entry, 28 bytes */
 export interface IpcacheEntry {
   readonly identity: number;

@@ -8,7 +8,7 @@ import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
-import type { Changes } from '../../table/table.ts';
+import type { Changes, TableView } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
 import { ranked } from './precedence.ts';
 
@@ -16,9 +16,11 @@ export interface ServiceInputs {
   readonly services: Table<Service>;
   readonly slices: Table<EndpointSlice>;
   /** Host ports of this node's running pods. */
-  readonly hostPorts: Table<HostPortInput>;
+  readonly hostPorts: TableView<HostPortInput>;
   /** What local redirect policies catch on this node. */
-  readonly redirects: Table<RedirectInput>;
+  readonly redirects: TableView<RedirectInput>;
+  /** A row by a service's key for each that claims external addresses: a change is one of what `mayServe` says. */
+  readonly external: TableView<{ readonly key: string }>;
 }
 
 /**
@@ -27,35 +29,33 @@ export interface ServiceInputs {
  *     services ────────┐
  *                      ├─ by namespace/name ─ frontends() ─┐
  *     endpointSlices ──┘                                   ├─► who wins a frontend ─► services (rows)
- *     host ports, local redirects ─────────────────────────┘
+ *     host ports, local redirects ─────────────────────────┘       (external: which addresses a service may have)
  *
- * `step` looks only at what changed. The rows are synced when all inputs are. `refresh` is for a change of the context: node labels,
- * or what services may serve.
+ * `step` looks only at what changed. The rows are synced when all inputs are. `refreshAll` is for a change of the node's labels.
  */
 export class ServiceDerivation {
   readonly table = new Table<ServiceRow>('services', row => row.key);
-  readonly inputs: readonly [Table<Service>, Table<EndpointSlice>, Table<HostPortInput>, Table<RedirectInput>];
+  readonly inputs: readonly [Table<Service>, Table<EndpointSlice>, TableView<HostPortInput>, TableView<RedirectInput>, TableView<{ readonly key: string }>];
   readonly #context: () => FrontendContext;
   readonly #slices: TableIndex<EndpointSlice>;
-  readonly #changes: { readonly services: Changes<Service>; readonly slices: Changes<EndpointSlice>; readonly hostPorts: Changes<HostPortInput>; readonly redirects: Changes<RedirectInput> };
+  readonly #changes: { readonly [Name in keyof ServiceInputs]: ServiceInputs[Name] extends TableView<infer R> ? Changes<R> : never };
   readonly #sliceOwner = new Map<string, string>();
   /** Rows that each asker wants, and what it was refused. A service asks by its key, the others by theirs behind a letter. */
   readonly #asked = new Map<string, Frontends>();
   /** Who asks for a frontend. */
   readonly #askers = new Map<string, Set<string>>();
-  readonly #onTroubles: (service: Service, troubles: readonly string[]) => void;
+  readonly #onTroubles: (service: string, troubles: readonly string[]) => void;
   readonly #producer: { synced(): void };
   #isStale = false;
-  readonly #stale = new Set<string>();
 
-  constructor(inputs: ServiceInputs, context: () => FrontendContext, onTroubles: (service: Service, troubles: readonly string[]) => void = () => {}) {
-    const { services, slices, hostPorts, redirects } = inputs;
-    this.inputs = [services, slices, hostPorts, redirects];
+  constructor(inputs: ServiceInputs, context: () => FrontendContext, onTroubles: (service: string, troubles: readonly string[]) => void = () => {}) {
+    const { services, slices, hostPorts, redirects, external } = inputs;
+    this.inputs = [services, slices, hostPorts, redirects, external];
     this.#context = context;
     this.#onTroubles = onTroubles;
     this.#slices = new TableIndex(slices, slice => [ownerOf(slice)]);
-    this.#changes = { services: services.changes(), slices: slices.changes(), hostPorts: hostPorts.changes(), redirects: redirects.changes() };
-    this.#producer = this.table.producer('services, endpoint slices, host ports and local redirects');
+    this.#changes = { services: services.changes(), slices: slices.changes(), hostPorts: hostPorts.changes(), redirects: redirects.changes(), external: external.changes() };
+    this.#producer = this.table.producer('services, endpoint slices, host ports, local redirects and external addresses');
   }
 
   /** Brings the rows up to date with what changed since the last step. */
@@ -71,10 +71,9 @@ export class ServiceDerivation {
     if (synced) this.#producer.synced();
   }
 
-  /** Makes the next step look at everything; or at these services, after a change of what they may serve. */
-  refresh(services?: Iterable<string>): void {
-    if (services === undefined) this.#isStale = true;
-    else for (const key of services) this.#stale.add(key);
+  /** Makes the next step look at everything. */
+  refreshAll(): void {
+    this.#isStale = true;
   }
 
   /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
@@ -83,11 +82,13 @@ export class ServiceDerivation {
   }
 
   #changedServices(): Set<string> {
-    const keys = new Set<string>(this.#isStale ? this.inputs[0].keys() : this.#stale);
-    this.#stale.clear();
+    const keys = new Set<string>(this.#isStale ? this.inputs[0].keys() : none);
     const services = this.#changes.services.take();
     for (const service of services.changed) keys.add(objectKey(service));
     for (const key of services.deleted) keys.add(key);
+    const external = this.#changes.external.take();
+    for (const { key } of external.changed) keys.add(key);
+    for (const key of external.deleted) keys.add(key);
     const slices = this.#changes.slices.take();
     for (const slice of slices.changed) {
       const key = objectKey(slice);
@@ -108,12 +109,12 @@ export class ServiceDerivation {
     const before = this.#asked.get(key)?.troubles ?? none;
     const asked = service ? frontends(service, this.#slices.get(key), context) : nothing;
     this.#ask(key, asked, touched);
-    if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(service, asked.troubles);
+    if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(key, asked.troubles);
   }
 
-  #refreshLocal<R>(letter: string, changes: Changes<R>, table: Table<R>, rowsOf: (input: R) => readonly ServiceRow[], touched: Touched): void {
+  #refreshLocal<R extends { readonly key: string }>(letter: string, changes: Changes<R>, table: TableView<R>, rowsOf: (input: R) => readonly ServiceRow[], touched: Touched): void {
     const { changed, deleted } = changes.take();
-    for (const input of this.#isStale ? table.rows() : changed) this.#ask(`${letter} ${table.keyOf(input)}`, { rows: rowsOf(input), troubles: none, refused: none }, touched);
+    for (const input of this.#isStale ? table.rows() : changed) this.#ask(`${letter} ${input.key}`, { rows: rowsOf(input), troubles: none, refused: none }, touched);
     for (const key of deleted) this.#ask(`${letter} ${key}`, nothing, touched);
   }
 

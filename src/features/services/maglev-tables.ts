@@ -1,8 +1,7 @@
-import { callBpf, command, objectInfo } from '../../ebpf/bpf.ts';
+import { objectInfo } from '../../ebpf/bpf.ts';
 import { BpfMap } from '../../ebpf/map.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
 import type { WantedTable } from '../../lb/layout.ts';
-import { close } from '../../sys/native.ts';
 import type { MaglevTables } from './target.ts';
 
 /** What is needed of the map of maps. */
@@ -32,71 +31,50 @@ export class KernelMaglevTables implements MaglevTables {
     for (const [{ id }, array] of this.#outer.entries()) {
       let name = names.get(array);
       if (name === undefined) {
-        names.set(array, (name = nameOf(array)));
-        if (name !== '') this.#ids.set(name, array);
+        using map = BpfMap.openById(this.#outer.spec.inner!, array);
+        name = map ? nameOf(map) : 'gone';
+        names.set(array, name);
+        this.#ids.set(name, array);
       }
-      yield [id, name === '' ? 'unknown' : name];
+      yield [id, name];
     }
   }
 
   put(service: number, { signature, build }: WantedTable): void {
-    const fd = this.#open(signature) ?? this.#make(signature, build());
-    try {
-      this.#outer.update({ id: service }, fd);
-      this.#ids.set(signature, objectInfo(fd, 8, 'a Maglev table').getUint32(4, true));
-    } finally {
-      close(fd);
-    }
+    using map = this.#open(signature) ?? this.#make(signature, build());
+    this.#outer.update({ id: service }, map.fd);
+    this.#ids.set(signature, objectInfo(map.fd, 8, 'a Maglev table').getUint32(4, true));
   }
 
   deleteBatch(services: readonly number[]): void {
     this.#outer.deleteBatch(services.map(id => ({ id })));
   }
 
-  #open(signature: string): number | undefined {
+  #open(signature: string): TableMap | undefined {
     const id = this.#ids.get(signature);
-    if (id === undefined) return undefined;
-    const fd = openById(id);
+    const map = id === undefined ? undefined : BpfMap.openById(this.#outer.spec.inner!, id);
     // Ids are counted up and not given twice, but a wrapped counter would look like this.
-    if (fd !== undefined && infoName(fd) === signature) return fd;
-    if (fd !== undefined) close(fd);
+    if (map && nameOf(map) === signature) return map;
+    map?.close();
     this.#ids.delete(signature);
     return undefined;
   }
 
-  #make(signature: string, table: Uint32Array): number {
-    const { inner } = this.#outer.spec;
-    const map = BpfMap.create({ ...inner!, name: signature, maxEntries: table.length });
+  #make(signature: string, table: Uint32Array): TableMap {
+    const map = BpfMap.create({ ...this.#outer.spec.inner!, name: signature, maxEntries: table.length });
     try {
       map.updateBatch(Array.from(table, (backend, entry) => [entry, backend] as const));
     } catch (error) {
       map.close();
       throw error;
     }
-    return map.fd;
+    return map;
   }
 }
 
-/** '' where the array has gone meanwhile. */
-function nameOf(id: number): string {
-  const fd = openById(id);
-  if (fd === undefined) return '';
-  try {
-    return infoName(fd);
-  } finally {
-    close(fd);
-  }
-}
+type TableMap = BpfMap<number, number>;
 
-function infoName(fd: number): string {
-  const info = objectInfo(fd, 40, 'a Maglev table');
+function nameOf(map: TableMap): string {
+  const info = objectInfo(map.fd, 40, 'a Maglev table');
   return Buffer.from(info.buffer, info.byteOffset + 24, 16).toString('latin1').replace(/\0.*$/, '');
-}
-
-function openById(id: number): number | undefined {
-  try {
-    return callBpf(command.mapGetFdById, 12, `opening map ${id}`, view => view.setUint32(0, id, true));
-  } catch {
-    return undefined;
-  }
 }

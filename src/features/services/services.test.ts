@@ -30,6 +30,7 @@ function tables() {
   return {
     services: new Table<Service>('services', objectKey), slices: new Table<EndpointSlice>('endpointslices', objectKey),
     hostPorts: new Table<HostPortInput>('hostports', h => h.key), redirects: new Table<RedirectInput>('redirects', r => r.key),
+    external: new Table<{ readonly key: string }>('external', r => r.key),
   };
 }
 
@@ -83,7 +84,7 @@ test('the rows depend on the objects alone, never on the order in which they cam
       else if ('dropPort' in c) inputs.hostPorts.delete(c.dropPort);
       else if ('redirect' in c) inputs.redirects.upsert(c.redirect);
       else if ('dropRedirect' in c) inputs.redirects.delete(c.dropRedirect);
-      else if ('all' in c) derivation.refresh();
+      else if ('all' in c) derivation.refreshAll();
       else derivation.step();
     }
     derivation.step();
@@ -124,7 +125,7 @@ test('from objects to maps, and names for addresses', async () => {
 });
 
 test('a change of the node\'s labels, or of what may be served, reaches the services that depend on it', async () => {
-  const { services, slices } = tables();
+  const { services, slices, external } = tables();
   const nodes = new Table<Node>('nodes', objectKey);
   const abort = new AbortController();
   const troubles: string[] = [];
@@ -136,7 +137,7 @@ test('a change of the node\'s labels, or of what may be served, reaches the serv
   slices.upsert({ ...slice('web-1', 'web', []), endpoints: [hinted('10.0.0.1', 'z1'), hinted('10.0.0.2', 'z2')] });
   const running = startServices({
     services, slices, nodes, maps: fakeServiceMaps(), maglev: new FakeMaglevTables(), nodeName: 'n1', log: silentLogger, signal: abort.signal,
-    mayServe: () => refusal, onTroubles: (of, texts) => troubles.push(`${of.metadata.name}: ${texts.join()}`),
+    external: { table: external, refusalOf: () => refusal }, onTroubles: (key, texts) => troubles.push(`${key}: ${texts.join()}`),
   });
   const served = () => running.list().map(s => `${s.frontend} ${s.backends.map(b => b.address)}`);
   assert.deepEqual(served(), ['10.96.0.9:80/TCP 10.0.0.1:8080/TCP']);
@@ -144,10 +145,10 @@ test('a change of the node\'s labels, or of what may be served, reaches the serv
   await waitFor('the other zone', () => served()[0] === '10.96.0.9:80/TCP 10.0.0.2:8080/TCP');
   assert.deepEqual(troubles, [], 'who refuses says so');
   refusal = undefined;
-  running.refresh(['n/web']);
-  assert.equal(served().length, 2);
+  external.upsert({ key: 'n/web' });
+  await waitFor('the address', () => served().length === 2);
   services.upsert({ ...services.get('n/web')!, metadata: { ...services.get('n/web')!.metadata, annotations: { 'service.cilium.io/lb-algorithm': 'best' } } });
   await waitFor('the event', () => troubles.length > 0);
-  assert.match(troubles.join(), /^web: annotation service.cilium.io\/lb-algorithm is "best", not one of random, maglev/);
+  assert.match(troubles.join(), /^n\/web: annotation service.cilium.io\/lb-algorithm is "best", not one of random, maglev/);
   abort.abort();
 });

@@ -1,11 +1,11 @@
 import { objectKey } from '../../kube/reflector.ts';
 import type { EndpointSlice, Node, Service } from '../../kube/types.ts';
-import type { FrontendContext } from '../../lb/frontends.ts';
 import type { MapLimits } from '../../lb/layout.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import type { GoneBackend } from '../../lb/plan.ts';
 import { endpointText } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
+import type { ServiceInput } from '../../lb/service-traits.ts';
 import type { ServiceListing } from '../../model/service-listing.ts';
 import { defaultSettings } from '../../model/settings.ts';
 import type { Settings } from '../../model/settings.ts';
@@ -14,17 +14,25 @@ import type { Logger } from '../../std/log.ts';
 import { derive } from '../../table/derive.ts';
 import { Reconciler } from '../../table/reconcile.ts';
 import { Table } from '../../table/table.ts';
+import type { TableView } from '../../table/table.ts';
 import { nodeContext } from './context.ts';
 import { ServiceDerivation } from './desired.ts';
 import { byName, listing } from './listing.ts';
 import { graceMs, ServiceTarget } from './target.ts';
 import type { MaglevTables, ServiceMaps } from './target.ts';
 
+export interface ExternalAddressAnswers {
+  /** A row by a service's key for each that claims such addresses; a changed row is a changed answer. */
+  readonly table: TableView<{ readonly key: string }>;
+  /** Undefined: it may; else why not. */
+  refusalOf(service: string, address: string): string | undefined;
+}
+
 export interface ServicesOptions {
   readonly services: Table<Service>;
   readonly slices: Table<EndpointSlice>;
-  readonly hostPorts?: Table<HostPortInput>;
-  readonly redirects?: Table<RedirectInput>;
+  readonly hostPorts?: TableView<HostPortInput>;
+  readonly redirects?: TableView<RedirectInput>;
   /** Of which this node's object gives the labels: topology, and services that choose their nodes. */
   readonly nodes?: Table<Node>;
   readonly maps: ServiceMaps;
@@ -34,16 +42,18 @@ export interface ServicesOptions {
   /** Where node ports and host ports answer, as `nodePort.addresses` chooses. */
   readonly nodeAddresses?: readonly string[];
   readonly settings?: Settings;
-  /** Whether a service may have an external IP or load balancer address: undefined, or why not. All, when there is nobody to ask. */
-  readonly mayServe?: FrontendContext['mayServe'];
+  /** Whether a service may have an external IP or load balancer address. All, when there is nobody to ask. */
+  readonly external?: ExternalAddressAnswers;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** When a row cannot be brought into the kernel. */
   readonly onFailed?: (row: ServiceRow, error: Error) => void;
-  /** What a service asks for and does not get, when that changes. */
-  readonly onTroubles?: (service: Service, troubles: readonly string[]) => void;
+  /** What could not be read of a service (`namespace/name`), when that changes. Refused addresses are told by who refuses. */
+  readonly onTroubles?: (service: string, troubles: readonly string[]) => void;
   /** Backends that have left the kernel for good, of which there may be sockets. */
   readonly onGone?: (backends: readonly GoneBackend[]) => void;
+  /** After rows were brought into the kernel: they have their numbers now. */
+  readonly onApplied?: () => void;
 }
 
 export interface Services {
@@ -57,8 +67,6 @@ export interface Services {
   list(): ServiceListing[];
   /** The kernel's number of a row, when it has one. */
   idOf(rowKey: string): number | undefined;
-  /** After a change of what `mayServe` answers for these services; for all, without any. */
-  refresh(services?: Iterable<string>): void;
 }
 
 /**
@@ -66,18 +74,19 @@ export interface Services {
  * as the inputs are there; nothing is removed before all have been listed.
  */
 export function startServices(options: ServicesOptions): Services {
-  const { log, signal, nodeName, settings = defaultSettings } = options;
-  const context = nodeContext({ nodeName, addresses: options.nodeAddresses ?? [], settings, mayServe: options.mayServe ?? (() => undefined) });
+  const { log, signal, nodeName, settings = defaultSettings, external } = options;
+  const context = nodeContext({ nodeName, addresses: options.nodeAddresses ?? [], settings, mayServe: (address, service) => external?.refusalOf(serviceKey(service), address) });
   const inputs = {
     services: options.services,
     slices: options.slices,
     hostPorts: options.hostPorts ?? new Table<HostPortInput>('hostports', input => input.key),
     redirects: options.redirects ?? new Table<RedirectInput>('localredirects', input => input.key),
+    external: external?.table ?? new Table<{ readonly key: string }>('external-addresses', row => row.key),
   };
   const nodes = options.nodes ?? new Table<Node>('nodes', objectKey);
   const derivation = new ServiceDerivation(inputs, () => context.current, options.onTroubles);
   const step = () => {
-    if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refresh();
+    if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refreshAll();
     derivation.step();
   };
   const target = new ServiceTarget({
@@ -91,6 +100,7 @@ export function startServices(options: ServicesOptions): Services {
   });
   const reconciler = new Reconciler<ServiceRow>({
     desired: derivation.table, target, log,
+    ...(options.onApplied && { onApplied: options.onApplied }),
     onFailed: (key, _, error) => {
       const row = derivation.table.get(key);
       if (row) options.onFailed?.(row, error);
@@ -113,9 +123,9 @@ export function startServices(options: ServicesOptions): Services {
     },
     list: () => [...derivation.table.rows()].map(row => listing(row, target.idOf(row.key))).sort(byName),
     idOf: key => target.idOf(key),
-    refresh: services => {
-      derivation.refresh(services);
-      step();
-    },
   };
+}
+
+function serviceKey({ metadata }: ServiceInput): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`;
 }

@@ -20,7 +20,6 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
   const nodes = ['node1', 'node2'] as const;
   const atNodes = (service: Service, withProtocols = protocols): Wish[] => nodes.flatMap(node => families.flatMap(family =>
     withProtocols.map(protocol => ({ to: world.nodeAddress(node, family), port: nodePort(service, protocol), protocol }))));
-  const told = (answer: Answer) => answer.outcome === 'refused' || answer.outcome === 'unreachable';
   const unanswered = (answer: Answer) => answer.outcome !== 'answered';
   const podCycles = async (name: string) => {
     world.forget(name);
@@ -193,8 +192,8 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
   test('should be rejected when no endpoints exist', async t => {
     const service = await world.service(t, 'nobody', { type: 'NodePort', selector: { app: 'nobody' } });
     const wishes = [...clusterWishes(service), ...atNodes(service)].map(wish => ({ ...wish, connected: true }));
-    for (const answer of await world.expectAll(everywhere, wishes, told)) assert.ok(answer.ms! < 2_000);
-    for (const answer of await world.expectAll(['outside'], atNodes(service).map(wish => ({ ...wish, connected: true })), told)) assert.ok(answer.ms! < 2_000);
+    await world.expectToldAtOnce(everywhere, wishes);
+    await world.expectToldAtOnce(['outside'], atNodes(service).map(wish => ({ ...wish, connected: true })));
   });
 
   test('should be rejected for evicted pods (no endpoints exist)', async t => {
@@ -202,7 +201,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     const service = await world.service(t, 'evicted', { selector: { app: 'evicted' } });
     await world.expectAll(everywhere, clusterWishes(service), 'answered');
     await world.api.patch(resources.pods, 'evicted-1', namespace, { metadata: { labels: { app: null } } }, { type: 'merge' });
-    for (const answer of await world.expectAll(everywhere, clusterWishes(service).map(wish => ({ ...wish, connected: true })), told)) assert.ok(answer.ms! < 2_000);
+    await world.expectToldAtOnce(everywhere, clusterWishes(service).map(wish => ({ ...wish, connected: true })));
   });
 
   test('should create endpoints for unready pods', async t => {
@@ -339,12 +338,14 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
       const wish = { to: world.nodeAddress('node1', 4), port: nodePort(service) };
       await world.expect('outside', wish, 'answered');
       const load = startLoad(world.outside.client, wish.to, wish.port, 200, 60);
-      await world.api.patch(resources.deployments, name, namespace, { spec: { template: { metadata: { annotations: { turn: '2' } } } } }, { type: 'merge' });
-      await rolledOut(name);
+      for (const turn of ['2', '3', '4']) {
+        await world.api.patch(resources.deployments, name, namespace, { spec: { template: { metadata: { annotations: { turn } } } } }, { type: 'merge' });
+        await rolledOut(name);
+      }
       load.stop();
       const result = await load.result;
       assert.equal(failuresOf(result), '');
-      assert.ok(result.served > 100, `${result.served} served`);
+      assert.ok(result.served > 50, `${result.served} served`);
     });
   }
 
@@ -364,11 +365,11 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
         await world.make(t, pod(next, 'node2', { app }));
         await world.podsReady(next);
         // The same socket, the same port: who kept the old backend in mind would stay silent for a minute.
-        for (const [i, one] of held.entries()) await eventually(`${clients[i]} goes on${connected ? ' with a connected socket, made anew where it was ended' : ''}`, 20_000, async () => {
-          const answer = await one.ask(700);
+        for (const i of held.keys()) await eventually(`${clients[i]} goes on${connected ? ' with a connected socket, made anew where it was ended' : ''}`, 20_000, async () => {
+          const answer = await held[i]!.ask(700);
           if (answer.served?.pod === next) return undefined;
           if (!connected || answer.outcome === 'silent') return JSON.stringify(answer);
-          await one.close();
+          await held[i]!.close();
           held[i] = await world.hold(clients[i]!, wish);
           return held[i]!.first.served?.pod === next ? undefined : JSON.stringify([answer, held[i]!.first]);
         });
@@ -421,7 +422,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
       const deployment = await world.api.get(resources.deployments, name, namespace) as unknown as { metadata: { generation: number }; spec: { replicas: number }; status?: Record<string, number> };
       const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0, replicas = 0 } = deployment.status ?? {};
       const wanted = deployment.spec.replicas;
-      return observedGeneration >= deployment.metadata.generation && updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted ? undefined : JSON.stringify(deployment.status);
+      return observedGeneration >= deployment.metadata.generation && updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted ? undefined : JSON.stringify(deployment.status ?? 'no status');
     });
   }
 
@@ -430,7 +431,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     await eventually(`${name} has addresses`, 15_000, async () => {
       const service = await world.api.get<Service>(resources.services, name, namespace);
       ingress = (service?.status?.loadBalancer?.ingress ?? []).map(one => one.ip ?? '');
-      return ingress.length === 2 ? undefined : JSON.stringify(service?.status);
+      return ingress.length === 2 ? undefined : JSON.stringify(service?.status ?? 'no status');
     });
     return { ingress };
   }
