@@ -133,13 +133,18 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 }
 
 /* Numbers that mean the same on all nodes. A prefix's is this node's own: for another node that is the world. */
+static __always_inline __u32 identity_of_client(__u32 identity, bool v6)
+{
+	if (identity < IDENTITY_FIRST_LOCAL)
+		return identity;
+	if (identity >= IDENTITY_FIRST_REMOTE_NODE)
+		return IDENTITY_REMOTE_NODE;
+	return v6 ? IDENTITY_WORLD_IPV6 : IDENTITY_WORLD_IPV4;
+}
+
 static __always_inline __u32 identity_for_others(const struct packet *packet)
 {
-	if (packet->source_identity < IDENTITY_FIRST_LOCAL)
-		return packet->source_identity;
-	if (packet->source_identity >= IDENTITY_FIRST_REMOTE_NODE)
-		return IDENTITY_REMOTE_NODE;
-	return packet_is_v6(&packet->headers) ? IDENTITY_WORLD_IPV6 : IDENTITY_WORLD_IPV4;
+	return identity_of_client(packet->source_identity, packet_is_v6(&packet->headers));
 }
 
 /* To a service's backend on another node, whose answers come back here: the client's end is one of the node's addresses. */

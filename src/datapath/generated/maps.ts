@@ -177,6 +177,11 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
+const shortWays: MapSpec<number, bigint> = {
+  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+};
+
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
   key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
@@ -210,5 +215,6 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
+  shortWays,
   socketServices,
 } as const;
