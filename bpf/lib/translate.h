@@ -2,6 +2,7 @@
 /* Rewrites one end of a packet: address, port, and every checksum that covers them. */
 #pragma once
 
+#include "crc32c.h"
 #include "packet.h"
 
 enum packet_end {
@@ -53,6 +54,21 @@ static __always_inline __u32 port_distance(__u8 protocol, bool destination)
 	return protocol_has_ports(protocol) ? (destination ? 2 : 0) : 4;
 }
 
+/* Source and destination port are the first two halves of the first word, in memory as on the wire. */
+static __always_inline int translate_sctp(struct __sk_buff *skb, struct headers *packet, int end, __be16 port)
+{
+	__be16 old = end == END_SOURCE ? packet->source_port : packet->destination_port;
+	__u32 change = __builtin_bswap16(bpf_ntohs(old ^ port));
+	int verdict;
+
+	if (old == port)
+		return CONTINUE;
+	verdict = sctp_checksum_change(skb, packet, end == END_SOURCE ? change : change << 16);
+	if (verdict != CONTINUE)
+		return verdict;
+	return bpf_skb_store_bytes(skb, packet->l4_offset + (end == END_SOURCE ? 0 : 2), &port, 2, 0) ? -DROP_WRITE_ERROR : CONTINUE;
+}
+
 /* The transport header of an ordinary packet. */
 static __noinline int translate_transport(struct __sk_buff *skb, struct headers *packet, int end, __be16 port, __s64 difference)
 {
@@ -61,6 +77,8 @@ static __noinline int translate_transport(struct __sk_buff *skb, struct headers 
 	/* A UDP checksum of 0 means "none" and stays 0; one that becomes 0 is written as 0xffff. */
 	__u64 flags = packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 
+	if (packet->protocol == IPPROTO_SCTP)
+		return translate_sctp(skb, packet, end, port);
 	if (sum == l4)
 		return old == port ? CONTINUE : -DROP_NAT_UNSUPPORTED_PROTOCOL;
 	if (packet->protocol != IPPROTO_ICMP && bpf_l4_csum_replace(skb, sum, 0, difference, flags | BPF_F_PSEUDO_HDR))

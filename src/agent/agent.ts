@@ -39,7 +39,7 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
-import { masqueradeFeature } from './features.ts';
+import { externalAddressFeature, masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -267,7 +267,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => acceleration.status()],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });

@@ -26,7 +26,7 @@ function refusal(run: () => unknown): CirriError {
 const others: Readonly<Record<string, string>> = {
   'loadBalancer.mode': 'dsr', 'loadBalancer.algorithm': 'maglev', 'loadBalancer.acceleration': 'best-effort', 'loadBalancer.serviceNoBackendResponse': 'drop',
   'maglev.tableSize': '251', 'maglev.hashSeed': 'AAAAAAAAAAAAAAAA', 'nodePort.range': '30000,31000', 'nodePort.addresses': '172.30.0.0/16,fd00::/8', 'socketLB.hostNamespaceOnly': 'true',
-  'sockmap.enabled': 'true', 'bpf.lbExternalClusterIP': 'true', 'bpf.lbMapMax': '4096', 'bpf.ctMax': '1200000', 'bpf.natMax': '65536', 'externalIPs.allowed': '192.0.2.0/24',
+  'sockmap.enabled': 'true', 'bpf.lbExternalClusterIP': 'true', 'bpf.lbSourceRangeAllTypes': 'true', 'bpf.lbMapMax': '4096', 'bpf.ctMax': '1200000', 'bpf.natMax': '65536', 'externalIPs.allowed': '192.0.2.0/24',
   'localRedirectPolicies.addressMatcherCIDRs': '169.254.20.10', 'ipMasqAgent.enabled': 'true', 'ipMasqAgent.config.nonMasqueradeCIDRs': '10.0.0.0/8', 'ipMasqAgent.config.masqLinkLocal': 'true',
   'ipMasqAgent.config.masqLinkLocalIPv6': 'true', 'routingMode': 'native', 'policyEnforcementMode': 'always', 'policyAuditMode': 'true',
 };
@@ -40,6 +40,11 @@ test('each setting can be chosen, changes nothing else, and null takes it back',
     const back = choose(choices, defaultChoices, parseSet(`${name}=null`)).choices;
     assert.deepEqual(back, defaultChoices);
   }
+});
+
+test('every field of the settings can be chosen', () => {
+  const leaves = (tree: object, path: string): string[] => Object.entries(tree).flatMap(([name, value]) => (typeof value === 'object' && value !== null && !Array.isArray(value) ? leaves(value as object, `${path}${name}.`) : [`${path}${name}`]));
+  assert.deepEqual(leaves(defaultSettings, '').filter(name => !settingNames.includes(name)), []);
 });
 
 test('all settings together survive the record, and a record that knows none of them has the defaults', () => {

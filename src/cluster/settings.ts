@@ -39,6 +39,7 @@ const knobs: Readonly<Record<string, Knob>> = {
   'socketLB.hostNamespaceOnly': { read: boolean },
   'sockmap.enabled': { read: boolean },
   'bpf.lbExternalClusterIP': { read: boolean },
+  'bpf.lbSourceRangeAllTypes': { read: boolean },
   'bpf.lbMapMax': { read: entries },
   'bpf.ctMax': { read: entries },
   'bpf.natMax': { read: entries },

@@ -82,7 +82,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   sockmap: [],
   bpf: [
     'authMapMax', 'autoMount', 'ctAccounting', 'datapathMode', 'disableExternalIPMitigation', 'distributedLRU', 'enableNetkit', 'events', 'lbAffinityMapMax', 'lbBackendMapMax', 'lbModeAnnotation',
-    'lbAlgorithmAnnotation', 'lbBypassFIBLookup', 'lbMaglevMapMax', 'lbSourceRangeAllTypes', 'lbSourceRangeMapMax', 'mapDynamicSizeRatio', 'monitorAggregation', 'monitorFlags', 'monitorInterval',
+    'lbAlgorithmAnnotation', 'lbBypassFIBLookup', 'lbMaglevMapMax', 'lbSourceRangeMapMax', 'mapDynamicSizeRatio', 'monitorAggregation', 'monitorFlags', 'monitorInterval',
     'monitorTraceIPOption', 'neighMax', 'nodeMapMax', 'policyMapMax', 'policyMapPressureMetricsThreshold', 'policyStatsMapMax', 'preallocateMaps', 'root', 'traceSampling', 'vlanBypass', 'waitForMount', 'fragmentsMapMax',
   ],
   externalIPs: [],

@@ -63,6 +63,8 @@ export class ExternalAddresses {
   #pools: readonly ServicePool[] = [];
   #nodes = new Map<string, string>();
   readonly #claims = new Map<string, ExternalClaim>();
+  /** What each claims, in canonical form; and who claims it. */
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
   readonly #claimants = new Map<string, Set<string>>();
 
   constructor(grounds: ExternalGrounds) {
@@ -86,7 +88,7 @@ export class ExternalAddresses {
   /** Takes in what a service claims now. Returns the services whose answers that may change, itself among them. */
   update(key: string, claim: ExternalClaim | undefined): Set<string> {
     const touched = new Set<string>([key]);
-    for (const address of addressesOf(this.#claims.get(key))) {
+    for (const address of this.#addresses.get(key) ?? []) {
       const claimants = this.#claimants.get(address);
       claimants?.delete(key);
       if (claimants?.size === 0) this.#claimants.delete(address);
@@ -94,10 +96,13 @@ export class ExternalAddresses {
     }
     if (claim === undefined) {
       this.#claims.delete(key);
+      this.#addresses.delete(key);
       return touched;
     }
+    const addresses = addressesOf(claim);
     this.#claims.set(key, claim);
-    for (const address of addressesOf(claim)) {
+    this.#addresses.set(key, addresses);
+    for (const address of addresses) {
       const claimants = this.#claimants.get(address);
       for (const other of claimants ?? []) touched.add(other);
       if (claimants) claimants.add(key);
@@ -111,13 +116,13 @@ export class ExternalAddresses {
     const claim = this.#claims.get(key);
     if (!claim) return undefined;
     const refused: Refusal[] = [];
-    const pick = (list: readonly string[], field: (i: number) => string): string[] => list.flatMap((text, i) => {
-      const refusal = this.#refusal(claim, text, field(i));
+    const pick = (list: readonly string[], field: string): string[] => list.flatMap((text, i) => {
+      const refusal = this.#refusal(claim, text, `${field}[${i}]`);
       if (refusal) refused.push(refusal);
       return refusal ? [] : [formatAddr(parseAddr(text))];
     });
-    const externalIPs = pick(claim.externalIPs, i => `spec.externalIPs[${i}]`);
-    const ingress = pick(claim.ingress, i => `status.loadBalancer.ingress[${i}]`);
+    const externalIPs = pick(claim.externalIPs, 'spec.externalIPs');
+    const ingress = pick(claim.ingress, 'status.loadBalancer.ingress');
     return { key, externalIPs, ingress, refused };
   }
 
@@ -160,8 +165,11 @@ export class ExternalAddresses {
   /** The first service in rank beside which this one cannot stand; undefined where there is none. */
   #holderBefore(claim: ExternalClaim, address: string): string | undefined {
     const { key } = claim.request;
+    const claimants = this.#claimants.get(address);
+    // Nearly always there is nobody else.
+    if (!claimants || claimants.size < 2) return undefined;
     const accepted: ExternalClaim[] = [];
-    const all = [...this.#claimants.get(address) ?? []].map(other => this.#claims.get(other)!);
+    const all = [...claimants].map(other => this.#claims.get(other)!);
     // One who may not have the address at all keeps nobody from it.
     const eligible = all.filter(other => this.#isAllowed(other, parseAddr(address)));
     for (const other of eligible.sort((a, b) => byRank(a, b, address))) {
@@ -185,6 +193,6 @@ function byRank(a: ExternalClaim, b: ExternalClaim, address: string): number {
   return a.request.key < b.request.key ? -1 : 1;
 }
 
-function addressesOf(claim: ExternalClaim | undefined): Set<string> {
-  return new Set([...claim?.externalIPs ?? [], ...claim?.ingress ?? []].filter(isAddr).map(text => formatAddr(parseAddr(text))));
+function addressesOf(claim: ExternalClaim): Set<string> {
+  return new Set([...claim.externalIPs, ...claim.ingress].filter(isAddr).map(text => formatAddr(parseAddr(text))));
 }
