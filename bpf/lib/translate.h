@@ -114,6 +114,17 @@ static __noinline int translate_quoted(struct __sk_buff *skb, struct headers *pa
 	return CONTINUE;
 }
 
+static __always_inline void end_note(struct headers *packet, int end, const struct addr *addr, __be16 port)
+{
+	if (end == END_SOURCE) {
+		packet->source = *addr;
+		packet->source_port = port;
+	} else {
+		packet->destination = *addr;
+		packet->destination_port = port;
+	}
+}
+
 /* Packet pointers are stale after this. */
 __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
@@ -124,6 +135,10 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 
 	if (!packet || !addr)
 		return -DROP_INVALID_PACKET;
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY)) {
+		end_note(packet, end, addr, port);
+		return CONTINUE;
+	}
 	v6 = packet_is_v6(packet);
 	quoted = packet->flags & PACKET_ICMP_ERROR;
 	old = end == END_SOURCE ? packet->source : packet->destination;
@@ -146,12 +161,6 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 		if (end == END_SOURCE)
 			packet->reporter = *addr;
 	}
-	if (end == END_SOURCE) {
-		packet->source = *addr;
-		packet->source_port = port;
-	} else {
-		packet->destination = *addr;
-		packet->destination_port = port;
-	}
+	end_note(packet, end, addr, port);
 	return CONTINUE;
 }

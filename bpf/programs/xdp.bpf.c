@@ -234,7 +234,7 @@ static __noinline bool cross_to_client(struct headers *packet, struct crossing *
 	const struct service_address *address;
 	const struct ipcache_entry *client;
 
-	if (!mapping || mapping->endpoint)
+	if (!mapping || mapping->endpoint || addr_is_v4(&mapping->addr) == packet_is_v6(packet))
 		return false;
 	packet->destination = crossing->next = crossing->destination = mapping->addr;
 	packet->destination_port = crossing->destination_port = mapping->port;
