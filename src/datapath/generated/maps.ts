@@ -196,6 +196,11 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
+const shortWays: MapSpec<number, bigint> = {
+  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+};
+
 const socketPairs: MapSpec<SocketPair, SocketReference> = {
   name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
   key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
@@ -242,6 +247,7 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
+  shortWays,
   socketPairs,
   socketServices,
   sockets,
