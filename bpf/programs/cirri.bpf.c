@@ -6,6 +6,8 @@
 #include "host.bpf.c"
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
+#include "sockmap.bpf.c"
+#include "xdp.bpf.c"
 #include "socket_end.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

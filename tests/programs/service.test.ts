@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import { parseAddr } from '../../src/std/ip.ts';
 import { address, backendPort, Datapath, families, mac, servicePort, set } from './harness.ts';
+import { addService, BACKEND_PORT, NODE_PORT } from './external.ts';
 import { buildIp, type FrameSpec } from './packet.ts';
 
 const datapath = new Datapath();
@@ -71,6 +72,17 @@ for (const family of families) {
       assert.equal(packet.destination, family.b);
       assert.equal(packet.checksumsGood, true);
       assert.deepEqual(packet.quoted, { source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: 40000, headerChecksumGood: true });
+    });
+
+    test("a pod that reaches itself through a node port of its own node sees the node's address as its client", () => {
+      addService(datapath, { addr: family.node, port: NODE_PORT, id: 40, backends: [family.a] });
+      const ask: FrameSpec = { sourceMac: mac.a, destinationMac: mac.host, source: family.a, destination: family.node, protocol: 'tcp', sourcePort: 40000, destinationPort: NODE_PORT, flags: 'S' };
+      for (const flags of ['S', 'A']) {
+        const { packet, action } = datapath.send('from_pod', { ...ask, flags });
+        assert.deepEqual([action, packet.source, packet.destination, packet.destinationPort, packet.destinationMac, packet.checksumsGood], ['redirect', family.node, family.a, BACKEND_PORT, mac.a, true]);
+        const answer = datapath.send('from_pod', { ...ask, destination: family.node, sourcePort: BACKEND_PORT, destinationPort: 40000, flags: flags === 'S' ? 'SA' : 'A' });
+        assert.deepEqual([answer.action, answer.packet.source, answer.packet.sourcePort, answer.packet.destination, answer.packet.destinationPort, answer.packet.checksumsGood], ['redirect', family.node, NODE_PORT, family.a, 40000, true]);
+      }
     });
 
     test('a pod that reaches itself through a service sees the service as its client, without policy', () => {
