@@ -28,6 +28,7 @@ struct catalogue {
 	enum service_scope service_scope;
 	enum service_type service_type;
 	enum service_flag service_flag;
+	enum service_source_form service_source_form;
 	enum backend_state backend_state;
 	enum affinity_client affinity_client;
 	enum redirect_exempt_kind redirect_exempt_kind;

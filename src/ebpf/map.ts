@@ -4,7 +4,7 @@
  */
 import { KernelError } from '../sys/errno.ts';
 import { type Stable, stable } from '../sys/memory.ts';
-import { bpf, close, lastErrno } from '../sys/native.ts';
+import { bpf, close, bpfErrno } from '../sys/native.ts';
 import { CirriError } from '../std/errors.ts';
 import { bpfError, callBpf, command, mapType, objectInfo, openPinnedObject, pinObject, setAddress } from './bpf.ts';
 import type { Codec } from './codec.ts';
@@ -196,7 +196,7 @@ export class BpfMap<K, V> {
   }
 
   #missing(number: number, verb: string): false {
-    if (lastErrno() === ENOENT) return false; // the usual case: no error object for it
+    if (bpfErrno() === ENOENT) return false; // the usual case: no error object for it
     throw this.#error(number, verb);
   }
 

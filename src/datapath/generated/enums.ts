@@ -362,6 +362,17 @@ export const serviceScopeName: Readonly<Record<number, string>> = {
   2: 'ORIGINAL',
 };
 
+/** enum service_source_form */
+export const ServiceSourceForm = {
+  Allow: 1,
+  Deny: 2,
+} as const;
+export type ServiceSourceForm = (typeof ServiceSourceForm)[keyof typeof ServiceSourceForm];
+export const serviceSourceFormName: Readonly<Record<number, string>> = {
+  1: 'ALLOW',
+  2: 'DENY',
+};
+
 /** enum service_type */
 export const ServiceType = {
   ClusterIp: 0,
