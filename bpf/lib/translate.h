@@ -2,7 +2,9 @@
 /* Rewrites one end of a packet: address, port, and every checksum that covers them. */
 #pragma once
 
+#include "crc32c.h"
 #include "packet.h"
+#include "rewrite.h"
 
 enum packet_end {
 	END_SOURCE = 0,
@@ -53,6 +55,21 @@ static __always_inline __u32 port_distance(__u8 protocol, bool destination)
 	return protocol_has_ports(protocol) ? (destination ? 2 : 0) : 4;
 }
 
+/* Source and destination port are the first two halves of the first word, in memory as on the wire. */
+static __always_inline int translate_sctp(struct __sk_buff *skb, struct headers *packet, int end, __be16 port)
+{
+	__be16 old = end == END_SOURCE ? packet->source_port : packet->destination_port;
+	__u32 change = __builtin_bswap16(bpf_ntohs(old ^ port));
+	int verdict;
+
+	if (old == port)
+		return CONTINUE;
+	verdict = sctp_checksum_change(skb, packet, end == END_SOURCE ? change : change << 16);
+	if (verdict != CONTINUE)
+		return verdict;
+	return bpf_skb_store_bytes(skb, packet->l4_offset + (end == END_SOURCE ? 0 : 2), &port, 2, 0) ? -DROP_WRITE_ERROR : CONTINUE;
+}
+
 /* The transport header of an ordinary packet. */
 static __noinline int translate_transport(struct __sk_buff *skb, struct headers *packet, int end, __be16 port, __s64 difference)
 {
@@ -61,6 +78,8 @@ static __noinline int translate_transport(struct __sk_buff *skb, struct headers 
 	/* A UDP checksum of 0 means "none" and stays 0; one that becomes 0 is written as 0xffff. */
 	__u64 flags = packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 
+	if (packet->protocol == IPPROTO_SCTP)
+		return translate_sctp(skb, packet, end, port);
 	if (sum == l4)
 		return old == port ? CONTINUE : -DROP_NAT_UNSUPPORTED_PROTOCOL;
 	if (packet->protocol != IPPROTO_ICMP && bpf_l4_csum_replace(skb, sum, 0, difference, flags | BPF_F_PSEUDO_HDR))
@@ -96,38 +115,62 @@ static __noinline int translate_quoted(struct __sk_buff *skb, struct headers *pa
 	return CONTINUE;
 }
 
-/* Packet pointers are stale after this. */
-__noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
+/* An ordinary TCP or UDP packet whose headers lie in one piece. False: nothing has been changed, the helpers must do it. */
+static __always_inline bool translate_in_place(struct __sk_buff *skb, const struct headers *packet, int end, const struct addr *addr, __be16 port, const bool v6)
 {
-	int verdict = CONTINUE;
-	struct addr old;
-	__s64 difference;
-	bool v6, quoted;
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end, *l4;
+	enum checksum_state state = checksum_state_of(skb);
+	bool destination = end == END_DESTINATION, udp = packet->protocol == IPPROTO_UDP;
+	__u64 offset = opaque(packet->l4_offset);
+	struct rewrite where = {};
 
-	if (!packet || !addr)
-		return -DROP_INVALID_PACKET;
-	v6 = packet_is_v6(packet);
-	quoted = packet->flags & PACKET_ICMP_ERROR;
-	old = end == END_SOURCE ? packet->source : packet->destination;
-	difference = address_difference(&old, addr, v6);
-	if (addr_is_v4(addr) == v6)
-		return -DROP_INVALID_PACKET;
-	if (quoted)
-		verdict = translate_quoted(skb, packet, end, addr, port);
-	else if (!(packet->flags & PACKET_LATER_FRAGMENT))
-		verdict = translate_transport(skb, packet, end, port, difference);
-	if (verdict != CONTINUE)
-		return verdict;
+	if (state == CHECKSUM_HELPERS || offset > DIRECT_OFFSET_MAX || (!udp && packet->protocol != IPPROTO_TCP))
+		return false;
+	l4 = data + offset;
+	if (l4 + sizeof(struct tcphdr) > data_end || data + ETH_HLEN + sizeof(struct ipv6hdr) > data_end)
+		return false;
+	where.at = data + address_offset(ETH_HLEN, v6, destination);
+	where.port = l4 + port_distance(packet->protocol, destination);
+	where.check = udp ? l4 + member_offset(struct udphdr, check) : l4 + member_offset(struct tcphdr, check);
+	where.ip_check = data + ETH_HLEN + member_offset(struct iphdr, check);
+	rewrite_end(&where, addr, port, state, udp, v6);
+	return true;
+}
 
-	/* An error about a connection may come from a router on the way: then its own source is not one of the ends. */
-	if (!quoted || end == END_DESTINATION || addr_equal(&packet->reporter, &old)) {
-		if (address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, &old, addr))
-			return -DROP_WRITE_ERROR;
-		if (quoted && v6 && bpf_l4_csum_replace(skb, packet->l4_offset + 2, 0, difference, BPF_F_PSEUDO_HDR))
-			return -DROP_WRITE_ERROR;
-		if (end == END_SOURCE)
-			packet->reporter = *addr;
+/* Writes the end into an ordinary packet or a later fragment. */
+static __always_inline int translate_plain(struct __sk_buff *skb, struct headers *packet, int end, struct addr *old, struct addr *addr, __be16 port)
+{
+	bool v6 = packet_is_v6(packet);
+	int verdict;
+
+	if (!(packet->flags & PACKET_LATER_FRAGMENT)) {
+		if (v6 ? translate_in_place(skb, packet, end, addr, port, true) : translate_in_place(skb, packet, end, addr, port, false))
+			return CONTINUE;
+		verdict = translate_transport(skb, packet, end, port, address_difference(old, addr, v6));
+		if (verdict != CONTINUE)
+			return verdict;
 	}
+	return address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, old, addr) ? -DROP_WRITE_ERROR : CONTINUE;
+}
+
+/* The address in the outer header of an ICMP error. It may come from a router on the way: then its own source is not one of the ends. */
+static __always_inline int translate_reporter(struct __sk_buff *skb, struct headers *packet, int end, struct addr *old, struct addr *addr)
+{
+	bool v6 = packet_is_v6(packet);
+
+	if (end == END_SOURCE && !addr_equal(&packet->reporter, old))
+		return CONTINUE;
+	if (address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, old, addr))
+		return -DROP_WRITE_ERROR;
+	if (v6 && bpf_l4_csum_replace(skb, packet->l4_offset + 2, 0, address_difference(old, addr, v6), BPF_F_PSEUDO_HDR))
+		return -DROP_WRITE_ERROR;
+	if (end == END_SOURCE)
+		packet->reporter = *addr;
+	return CONTINUE;
+}
+
+static __always_inline void end_note(struct headers *packet, int end, const struct addr *addr, __be16 port)
+{
 	if (end == END_SOURCE) {
 		packet->source = *addr;
 		packet->source_port = port;
@@ -135,5 +178,33 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 		packet->destination = *addr;
 		packet->destination_port = port;
 	}
-	return CONTINUE;
+}
+
+/* Packet pointers are stale after this. */
+__noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
+{
+	struct addr old;
+	int verdict;
+
+	if (!packet || !addr)
+		return -DROP_INVALID_PACKET;
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY)) {
+		end_note(packet, end, addr, port);
+		return CONTINUE;
+	}
+	if (addr_is_v4(addr) == packet_is_v6(packet))
+		return -DROP_INVALID_PACKET;
+	old = end == END_SOURCE ? packet->source : packet->destination;
+	if (packet->flags & PACKET_ICMP_ERROR) {
+		verdict = translate_quoted(skb, packet, end, addr, port);
+		if (verdict == CONTINUE)
+			verdict = translate_reporter(skb, packet, end, &old, addr);
+	} else {
+		verdict = translate_plain(skb, packet, end, &old, addr, port);
+		if (end == END_SOURCE)
+			packet->reporter = *addr;
+	}
+	if (verdict == CONTINUE)
+		end_note(packet, end, addr, port);
+	return verdict;
 }

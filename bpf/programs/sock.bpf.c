@@ -344,29 +344,38 @@ int sock_getpeername6(struct bpf_sock_addr *context)
 }
 
 /*
- * Whoever binds a port here that is a node port of this node would never hear of it: refused, as if another socket had it. Only in the
- * node's own namespace; pods' ports are their own. A wildcard stands for the node's address and loopback, [::] for both families, as most
- * sockets are (whether this one is for IPv6 alone is not told here).
+ * Whoever binds a port here that is a node port of this node would never hear of it: refused, as if another socket had it. So is an
+ * address of the node that a service has as its external one, there. Only in the node's own namespace; pods' ports are their own. A
+ * wildcard stands for the node's address and loopback, [::] for both families, as most sockets are (whether this one is for IPv6 alone is
+ * not told here).
  */
-static __always_inline bool node_port_is_used(const struct addr *addr, __be16 port, __u8 protocol)
+static __always_inline const struct service *service_at(const struct addr *addr, __be16 port, __u8 protocol)
 {
 	const struct service *service = service_find(addr, port, protocol);
 
-	return service && service->type != SERVICE_CLUSTER_IP && service->type != SERVICE_LOCAL_REDIRECT;
+	return service && (service->type == SERVICE_NODE_PORT || service->type == SERVICE_EXTERNAL_IP || service->type == SERVICE_LOAD_BALANCER) ?
+	       service : NULL;
+}
+
+static __always_inline bool node_port_at(const struct addr *addr, __be16 port, __u8 protocol)
+{
+	const struct service *service = service_find(addr, port, protocol);
+
+	return service && service->type == SERVICE_NODE_PORT;
 }
 
 static __always_inline bool wildcard4_is_used(__be16 port, __u8 protocol)
 {
 	struct addr node = config_addr(&config.node_ip4), loopback = addr_from_v4(bpf_htonl(0x7f000001));
 
-	return node_port_is_used(&node, port, protocol) || node_port_is_used(&loopback, port, protocol);
+	return node_port_at(&node, port, protocol) || node_port_at(&loopback, port, protocol);
 }
 
 static __always_inline bool wildcard6_is_used(__be16 port, __u8 protocol)
 {
 	struct addr node = config_addr(&config.node_ip6);
 
-	return node_port_is_used(&node, port, protocol) || wildcard4_is_used(port, protocol);
+	return node_port_at(&node, port, protocol) || wildcard4_is_used(port, protocol);
 }
 
 static __always_inline int bind_verdict(bool used)
@@ -392,7 +401,7 @@ int sock_post_bind4(struct bpf_sock *socket)
 
 	if (!bind_is_checked(socket, port))
 		return SOCK_GO_ON;
-	return bind_verdict(addr.words[3] ? node_port_is_used(&addr, port, protocol) : wildcard4_is_used(port, protocol));
+	return bind_verdict(addr.words[3] ? !!service_at(&addr, port, protocol) : wildcard4_is_used(port, protocol));
 }
 
 SEC("cgroup/post_bind6")
@@ -412,5 +421,5 @@ int sock_post_bind6(struct bpf_sock *socket)
 		return bind_verdict(wildcard6_is_used(port, protocol));
 	if (addr_is_v4(&addr) && !addr.words[3])
 		return bind_verdict(wildcard4_is_used(port, protocol));
-	return bind_verdict(node_port_is_used(&addr, port, protocol));
+	return bind_verdict(service_at(&addr, port, protocol));
 }

@@ -2,6 +2,7 @@ import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { mapSizes } from '../datapath/sizes.ts';
+import { accelerate } from '../datapath/acceleration.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -38,7 +39,7 @@ import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
-import { masqueradeFeature } from './features.ts';
+import { externalAddressFeature, masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
@@ -190,6 +191,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   regenerator.run();
   for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
   const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
+  const acceleration = accelerate({ acceleration: record.settings.loadBalancer.acceleration, devices }, { programs, maps: opened.maps });
   programs.detach(programs.leftovers);
   removePins(opened.stale);
   for (const other of record.nodes) {
@@ -267,7 +269,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
@@ -354,13 +356,23 @@ function sumPerCpu(values: readonly bigint[] | undefined): number {
   return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
 }
 
+/** A prefix's bits of all 128, in network order. */
+function maskOf(bits: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i))));
+}
+
 function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
   const { settings } = record;
+  const [serviceNet4, serviceNet6] = [parsePrefix(record.serviceCidr4), parsePrefix(record.serviceCidr6)];
   return {
     nodeIp4: parseAddr(node.underlay4),
     nodeIp6: parseAddr(node.underlay6),
     routerIp4: parseAddr(node.routerIp4),
     routerIp6: parseAddr(node.routerIp6),
+    serviceNet4: serviceNet4.addr,
+    serviceMask4: maskOf(serviceNet4.bits),
+    serviceNet6: serviceNet6.addr,
+    serviceMask6: maskOf(serviceNet6.bits),
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { makeRecord } from '../cluster/record.ts';
 import { choose, defaultChoices } from '../cluster/settings.ts';
 import { parseSet } from '../cluster/values.ts';
-import { kubeProxyReplacement, kubeProxyReplacementFeature, masqueradeFeature, nodeMtu } from './features.ts';
+import { externalAddressFeature, kubeProxyReplacement, kubeProxyReplacementFeature, masqueradeFeature, nodeMtu } from './features.ts';
 
 const record = (...settings: string[]) => makeRecord({ instance: 'x', version: '0', nodes: 1, subnet: 1, apiserverPort: 1, ...choose(defaultChoices, defaultChoices, settings.flatMap(parseSet)).choices });
 const replacement = (settings: string[], attached: string[] = []) => {
@@ -40,5 +40,13 @@ test('masquerading names what it leaves alone, and why it does not follow its co
 });
 
 test('the MTU is computed from the uplink that the node has', () => {
-  assert.deepEqual(nodeMtu(record(), { uplinkIndex: 1, overlayIndex: 2, uplinkMac: '', uplinkMtu: 9000, podMtu: 8950 }).map(row => row.ipv4), [9000, 8950, 8950]);
+  assert.deepEqual(nodeMtu(record(), { uplinkIndex: 1, overlayIndex: 2, uplinkMac: '', uplinkKind: 'veth', uplinkMtu: 9000, podMtu: 8950 }).map(row => row.ipv4), [9000, 8950, 8950]);
+});
+
+test('external addresses that are refused are named in status, the first three', () => {
+  const refused = (address: string) => ({ address, field: '', reason: 'NotInPool', message: '', mend: '' });
+  assert.deepEqual(externalAddressFeature([{ key: 'n/a', externalIPs: ['192.0.2.1'], ingress: ['192.0.2.2'], refused: [] }]), { name: 'ExternalAddresses', state: 'on', detail: '2 served' });
+  const { state, detail } = externalAddressFeature([{ key: 'n/a', externalIPs: [], ingress: [], refused: ['8.8.8.1', '8.8.8.2', '8.8.8.3', '8.8.8.4'].map(refused) }]);
+  assert.equal(state, 'degraded');
+  assert.match(detail, /^0 served, 4 refused: n\/a 8.8.8.1 \(NotInPool\), n\/a 8.8.8.2 .*8.8.8.3 \(NotInPool\) and 1 more; kubectl describe service says why$/);
 });

@@ -1,4 +1,5 @@
 import { uplinkName, type NodeDevices } from '../datapath/node-devices.ts';
+import type { ExternalAddressRow } from '../ipam/external-addresses.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import { mtuBudget, type PathMtu } from '../model/mtu.ts';
 import { masqueradePorts } from '../model/settings.ts';
@@ -52,6 +53,19 @@ export function kubeProxyReplacement(record: ClusterRecord, node: NodeRecord, at
 export function kubeProxyReplacementFeature(status: KubeProxyReplacementStatus): FeatureStatus {
   const { mode, backendSelection, xdpAcceleration, xdpMissing } = status;
   return { name: 'KubeProxyReplacement', state: xdpMissing === undefined ? 'on' : 'degraded', detail: xdpMissing ?? `${mode}, ${backendSelection}, XDP ${xdpAcceleration}` };
+}
+
+/** External addresses that services claim and are not served at: why is said on each service. */
+export function externalAddressFeature(rows: Iterable<ExternalAddressRow>): FeatureStatus {
+  let served = 0;
+  const refused: string[] = [];
+  for (const row of rows) {
+    served += row.externalIPs.length + row.ingress.length;
+    for (const refusal of row.refused) refused.push(`${row.key} ${refusal.address} (${refusal.reason})`);
+  }
+  if (refused.length === 0) return { name: 'ExternalAddresses', state: 'on', detail: `${served} served` };
+  const shown = refused.sort().slice(0, 3).join(', ');
+  return { name: 'ExternalAddresses', state: 'degraded', detail: `${served} served, ${refused.length} refused: ${shown}${refused.length > 3 ? ` and ${refused.length - 3} more` : ''}; kubectl describe service says why` };
 }
 
 export function nodeMtu(record: ClusterRecord, devices: NodeDevices): readonly PathMtu[] {

@@ -1,8 +1,9 @@
+import { addressesHeld } from '../features/external-addresses/claims.ts';
 import { configMapPlace } from '../features/masquerade/exclusions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { reflect, type Reflector } from '../kube/reflector.ts';
 import { resources, type Resource } from '../kube/resources.ts';
-import type { ConfigMap, EndpointSlice, KubeObject, Namespace, Node, Pod, Service } from '../kube/types.ts';
+import type { ConfigMap, EndpointSlice, KubeObject, Namespace, Node, Pod, Service, StringMap } from '../kube/types.ts';
 import type { PolicyKind } from '../policy/policy.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
@@ -83,15 +84,23 @@ export function keepOwnStatus(object: KubeObject, nodeName: string): KubeObject 
 /** Of ten thousand services and slices the agent holds what it reads, not what others wrote into them. */
 function keepService(object: KubeObject): KubeObject {
   const { loadBalancer, conditions } = (object as unknown as Service).status ?? {};
-  const { creationTimestamp, annotations } = object.metadata;
-  // Which conditions there are says whether the operator gave the addresses; what they say is for people.
-  const types = conditions?.map(({ type, status }) => ({ type, status }));
+  const { creationTimestamp } = object.metadata;
+  const annotations = withoutApplied(object.metadata.annotations);
+  // Which conditions there are says whether the operator gave the addresses; what most of them say is for people.
+  const types = conditions?.map(({ type, status, message }) => ({ type, status, ...(type === addressesHeld && message !== undefined ? { message } : {}) }));
   return {
     ...typeOf(object),
     metadata: { ...keepMetadata(object), ...(creationTimestamp === undefined ? {} : { creationTimestamp }), ...(annotations === undefined ? {} : { annotations }) },
     spec: object.spec,
-    ...(loadBalancer?.ingress ? { status: { loadBalancer, ...(types ? { conditions: types } : {}) } } : {}),
+    ...(loadBalancer?.ingress || types ? { status: { ...(loadBalancer?.ingress ? { loadBalancer } : {}), ...(types ? { conditions: types } : {}) } } : {}),
   };
+}
+
+/** A whole object in a text, of use to kubectl alone. */
+function withoutApplied(annotations: StringMap | undefined): StringMap | undefined {
+  if (annotations === undefined || !('kubectl.kubernetes.io/last-applied-configuration' in annotations)) return annotations;
+  const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...rest } = annotations;
+  return rest;
 }
 
 /** The counts in a pool's status change with every service. */

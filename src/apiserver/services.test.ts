@@ -40,8 +40,8 @@ test('what a service may not say is refused, naming the field, in upstream\'s wo
     [{ type: 'NodePort', ports: [{ port: 80, nodePort: 29999 }] }, /spec.ports\[0\].nodePort: Invalid value: 29999: provided port is not in the valid range. The range of valid ports is 30000-32767/],
     [{ ports: [{ name: 'a', port: 80 }, { name: 'b', port: 80 }] }, /spec.ports\[1\]: Duplicate value/],
     [{ type: 'NodePort', ports: [{ name: 'a', port: 80, nodePort: 30081 }, { name: 'b', port: 81, nodePort: 30081 }] }, /spec.ports\[1\].nodePort: Duplicate value: 30081/],
-    [{ externalIPs: ['127.0.0.1'] }, /spec.externalIPs\[0\]: Invalid value: "127.0.0.1": may not be loopback/],
-    [{ externalIPs: ['fe80::1'] }, /may not be link-local/],
+    [{ externalIPs: ['127.0.0.1'] }, /spec.externalIPs\[0\]: Invalid value: "127.0.0.1": may not be in the loopback range/],
+    [{ externalIPs: ['fe80::1'] }, /may not be in the link-local range/],
   ];
   for (const [spec, expected, metadata] of cases) assert.match(await refusal(spec, metadata), expected);
 });
@@ -102,4 +102,23 @@ test('pools and redirect policies are refused with the field that is wrong, and 
   await api.ok('POST', policies, policy('default'));
   assert.match(String((await api.call('PATCH', `${policies}/r`, { spec: { redirectBackend: { toPorts: [{ port: '54', protocol: 'UDP' }] } } }, merge)).body['message']), /spec.redirectBackend: .*immutable/);
   await api.ok('PATCH', `${policies}/r`, { metadata: { labels: { a: 'b' } } }, merge);
+});
+
+test('a pod whose weight cannot be read is accepted with a warning', async () => {
+  const pod = (name: string, weight: string): JsonObject => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, annotations: { 'service.cirri.io/weight': weight } }, spec: { containers: [{ name: 'c', image: 'cirri/echo' }] } });
+  const warned = async (name: string, weight: string) => String((await api.call('POST', '/api/v1/namespaces/default/pods', pod(name, weight))).headers['warning'] ?? '');
+  assert.match(await warned('w1', 'heavy'), /service.cirri.io\/weight.*heavy/);
+  assert.equal(await warned('w2', '0'), '');
+});
+
+test('endpoints cannot lead to the node itself: loopback, link-local and unspecified addresses are refused', async () => {
+  const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+  const slice = (address: string): JsonObject => ({ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: `e${++names}`, labels: { 'kubernetes.io/service-name': 'x' } }, addressType: address.includes(':') ? 'IPv6' : 'IPv4', endpoints: [{ addresses: [address] }], ports: [{ port: 80 }] });
+  const endpoints = (ip: string): JsonObject => ({ apiVersion: 'v1', kind: 'Endpoints', metadata: { name: `e${++names}` }, subsets: [{ addresses: [{ ip }], ports: [{ port: 80 }] }] });
+  for (const address of ['127.0.0.1', '127.8.8.8', '169.254.169.254', '0.0.0.0', '::1', 'fe80::1', '::ffff:127.0.0.1']) {
+    assert.match(String((await api.call('POST', slices, slice(address))).body['message']), /endpoints\[0\].addresses\[0\]: Invalid value: .*may not be/, address);
+    assert.match(String((await api.call('POST', '/api/v1/namespaces/default/endpoints', endpoints(address))).body['message']), /subsets\[0\].addresses\[0\].ip: Invalid value: .*may not be/, address);
+  }
+  await api.ok('POST', slices, slice('192.0.2.1'));
+  await api.ok('POST', '/api/v1/namespaces/default/endpoints', endpoints('2001:db8::1'));
 });

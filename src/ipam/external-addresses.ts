@@ -13,6 +13,8 @@ export interface ExternalClaim {
   readonly ingress: readonly string[];
   /** The ingress addresses are those that the operator gave: they rank before what others merely wrote down. */
   readonly assigned: boolean;
+  /** Those at which the operator has seen it served: they stay its own while it names them. */
+  readonly held: readonly string[];
 }
 
 /** One address that is not served for a service. */
@@ -52,8 +54,8 @@ export const specialRanges: readonly { readonly what: string; readonly prefix: P
 /**
  * Decides which external addresses a service gets: those in a pool that selects it or in a prefix that the operator of the
  * cluster allows, that are nobody's in the cluster, and that no other service holds. An address has one holder: a service to
- * which the operator assigned it, else the oldest that names it, else the first by name. Others may stand beside it where their
- * sharing keys say so, or, in the holder's own namespace, with other ports.
+ * which the operator assigned it, else the one that has had it, else the oldest that names it, else the first by name. Others may
+ * stand beside it where their sharing keys say so, or, in the holder's own namespace, with other ports.
  *
  * Without this, whoever may write a Service could draw any address's traffic to himself (CVE-2020-8554, CVE-2026-32254).
  * Pure; the work of a change is that of the services that name the same addresses.
@@ -63,6 +65,8 @@ export class ExternalAddresses {
   #pools: readonly ServicePool[] = [];
   #nodes = new Map<string, string>();
   readonly #claims = new Map<string, ExternalClaim>();
+  /** What each claims, in canonical form; and who claims it. */
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
   readonly #claimants = new Map<string, Set<string>>();
 
   constructor(grounds: ExternalGrounds) {
@@ -86,7 +90,7 @@ export class ExternalAddresses {
   /** Takes in what a service claims now. Returns the services whose answers that may change, itself among them. */
   update(key: string, claim: ExternalClaim | undefined): Set<string> {
     const touched = new Set<string>([key]);
-    for (const address of addressesOf(this.#claims.get(key))) {
+    for (const address of this.#addresses.get(key) ?? []) {
       const claimants = this.#claimants.get(address);
       claimants?.delete(key);
       if (claimants?.size === 0) this.#claimants.delete(address);
@@ -94,10 +98,13 @@ export class ExternalAddresses {
     }
     if (claim === undefined) {
       this.#claims.delete(key);
+      this.#addresses.delete(key);
       return touched;
     }
+    const addresses = addressesOf(claim);
     this.#claims.set(key, claim);
-    for (const address of addressesOf(claim)) {
+    this.#addresses.set(key, addresses);
+    for (const address of addresses) {
       const claimants = this.#claimants.get(address);
       for (const other of claimants ?? []) touched.add(other);
       if (claimants) claimants.add(key);
@@ -111,13 +118,13 @@ export class ExternalAddresses {
     const claim = this.#claims.get(key);
     if (!claim) return undefined;
     const refused: Refusal[] = [];
-    const pick = (list: readonly string[], field: (i: number) => string): string[] => list.flatMap((text, i) => {
-      const refusal = this.#refusal(claim, text, field(i));
+    const pick = (list: readonly string[], field: string): string[] => list.flatMap((text, i) => {
+      const refusal = this.#refusal(claim, text, `${field}[${i}]`);
       if (refusal) refused.push(refusal);
       return refusal ? [] : [formatAddr(parseAddr(text))];
     });
-    const externalIPs = pick(claim.externalIPs, i => `spec.externalIPs[${i}]`);
-    const ingress = pick(claim.ingress, i => `status.loadBalancer.ingress[${i}]`);
+    const externalIPs = pick(claim.externalIPs, 'spec.externalIPs');
+    const ingress = pick(claim.ingress, 'status.loadBalancer.ingress');
     return { key, externalIPs, ingress, refused };
   }
 
@@ -160,8 +167,11 @@ export class ExternalAddresses {
   /** The first service in rank beside which this one cannot stand; undefined where there is none. */
   #holderBefore(claim: ExternalClaim, address: string): string | undefined {
     const { key } = claim.request;
+    const claimants = this.#claimants.get(address);
+    // Nearly always there is nobody else.
+    if (!claimants || claimants.size < 2) return undefined;
     const accepted: ExternalClaim[] = [];
-    const all = [...this.#claimants.get(address) ?? []].map(other => this.#claims.get(other)!);
+    const all = [...claimants].map(other => this.#claims.get(other)!);
     // One who may not have the address at all keeps nobody from it.
     const eligible = all.filter(other => this.#isAllowed(other, parseAddr(address)));
     for (const other of eligible.sort((a, b) => byRank(a, b, address))) {
@@ -179,12 +189,19 @@ function standBeside(a: AddressRequest, b: AddressRequest): boolean {
 }
 
 function byRank(a: ExternalClaim, b: ExternalClaim, address: string): number {
-  const [first, second] = [a, b].map(claim => claim.assigned && claim.ingress.some(text => isAddr(text) && formatAddr(parseAddr(text)) === address));
-  if (first !== second) return first ? -1 : 1;
+  const [first, second] = [rankOf(a, address), rankOf(b, address)];
+  if (first !== second) return first - second;
   if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? -1 : 1;
   return a.request.key < b.request.key ? -1 : 1;
 }
 
-function addressesOf(claim: ExternalClaim | undefined): Set<string> {
-  return new Set([...claim?.externalIPs ?? [], ...claim?.ingress ?? []].filter(isAddr).map(text => formatAddr(parseAddr(text))));
+/** Age alone would let an old service take what a younger one has, by naming it later. */
+function rankOf({ assigned, ingress, held }: ExternalClaim, address: string): number {
+  const has = (list: readonly string[]) => list.some(text => isAddr(text) && formatAddr(parseAddr(text)) === address);
+  if (assigned && has(ingress)) return 0;
+  return has(held) ? 1 : 2;
+}
+
+function addressesOf(claim: ExternalClaim): Set<string> {
+  return new Set([...claim.externalIPs, ...claim.ingress].filter(isAddr).map(text => formatAddr(parseAddr(text))));
 }

@@ -65,9 +65,10 @@ test('a freed address rests until all others have been used, and then goes to wh
 
 test('addresses asked for by name are given, or it is said why not', () => {
   const a = allocator(dual);
-  assert.deepEqual(a.assign(request('a', { wanted: ['192.0.2.5', '2001:db8::11'] })).addresses, ['192.0.2.5', '2001:db8::11']);
+  assert.deepEqual(a.assign(request('a', { families: ['IPv4', 'IPv6'], wanted: ['192.0.2.5', '2001:db8::11'] })).addresses, ['192.0.2.5', '2001:db8::11']);
   assert.match(a.assign(request('b', { wanted: ['192.0.2.5'] })).message, /'192.0.2.5' is already allocated to another service: n\/a has it/);
   assert.equal(a.assign(request('c', { wanted: ['198.51.100.1'] })).reason, 'not_in_pool');
+  assert.match(a.assign(request('c', { wanted: ['2001:db8::12'] })).message, /'2001:db8::12' is of IPv6, which the service has not/);
   assert.match(a.assign(request('d', { wanted: ['nonsense'] })).message, /"nonsense" is not an IP address/);
   assert.deepEqual(a.assign(request('a', { wanted: ['192.0.2.6'] })).addresses, ['192.0.2.6'], 'another wish frees the first');
   assert.deepEqual(a.assign(request('b', { wanted: ['192.0.2.5'] })).addresses, ['192.0.2.5']);

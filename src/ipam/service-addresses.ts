@@ -26,7 +26,7 @@ export interface Assignment {
   /** Text, in the order of the families, or as asked for. */
   readonly addresses: readonly string[];
   readonly satisfied: boolean;
-  /** One word: satisfied, no_pool, out_of_ips, already_allocated, not_in_pool, invalid_address. */
+  /** One word: satisfied, no_pool, out_of_ips, already_allocated, not_in_pool, family_not_requested, invalid_address. */
   readonly reason: string;
   readonly message: string;
   /** An address has become free, or free for others to share: whoever waits may get one now. */
@@ -90,7 +90,7 @@ export class ServiceAddresses {
     const [wanted, families] = [numbers(request.wanted), request.families];
     const kept: bigint[] = [];
     for (const address of had) {
-      const asked = request.wanted.length > 0 ? wanted.includes(address) : families.includes(familyOf(address)) && !kept.some(other => familyOf(other) === familyOf(address));
+      const asked = families.includes(familyOf(address)) && (request.wanted.length > 0 ? wanted.includes(address) : !kept.some(other => familyOf(other) === familyOf(address)));
       if (asked && this.#mayKeep(request, address)) kept.push(address);
       else this.#drop(before ?? request, address);
     }
@@ -149,6 +149,7 @@ export class ServiceAddresses {
 
   #named(request: AddressRequest, address: bigint): bigint | Problem {
     const text = addressText(address);
+    if (!request.families.includes(familyOf(address))) return { reason: 'family_not_requested', message: `The IP '${text}' is of ${familyOf(address)}, which the service has not (spec.ipFamilies: ${request.families.join(', ')})` };
     const pools = this.#rangesOf(address).filter(state => this.#gives(state, request));
     if (pools.length === 0) return { reason: 'not_in_pool', message: `The IP '${text}' is not in an enabled CiliumLoadBalancerIPPool that matches this service` };
     const conflict = this.#conflictOn(request, address);

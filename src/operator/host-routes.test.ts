@@ -15,6 +15,8 @@ test('a service with policy Local is reached over the nodes that have a ready en
   const of = (slices: EndpointSlice[], ...ips: string[]) => [...localRoutes([service('a', ...ips)], () => slices, record)];
   assert.deepEqual(of([slice(['node1', true], ['node2', false], ['node3', true])], '172.31.77.5', 'fdc1:77:1::5'), [['172.31.77.5/32', ['172.30.77.11', '172.30.77.13']], ['fdc1:77:1::5/128', ['fdc1:77::11', 'fdc1:77::13']]]);
   assert.deepEqual(of([slice(['node2', false])], '172.31.77.5'), []);
+  const leaving: EndpointSlice = { ...slice(), endpoints: [{ addresses: ['10.0.0.1'], nodeName: 'node2', conditions: { ready: false, serving: true, terminating: true } }] };
+  assert.deepEqual(of([leaving], '172.31.77.5'), [['172.31.77.5/32', ['172.30.77.12']]], 'its connections go on');
   assert.deepEqual(of([slice(['node1', true])], '8.8.8.8', '10.0.0.1'), []);
 });
 

@@ -1,4 +1,4 @@
-import type { EndpointSlice, Service } from '../kube/types.ts';
+import type { Endpoint, EndpointSlice, Service } from '../kube/types.ts';
 import type { ClusterRecord } from '../model/cluster.ts';
 import { formatAddr, formatPrefix, isAddr, isIPv4, parseAddr, parsePrefix, prefixHas } from '../std/ip.ts';
 import { isErrno } from '../sys/errno.ts';
@@ -14,14 +14,14 @@ export function isLocalLoadBalancer({ spec }: Service): boolean {
 }
 
 /**
- * The routes that a router would have of such services: only over nodes that have a ready endpoint, as BGP speakers on the nodes
- * would announce, and as load balancers learn by the health check port. A service without any has none. Pure.
+ * The routes that a router would have of such services: only over nodes that have an endpoint which serves, as BGP speakers on
+ * the nodes would announce, and as load balancers learn by the health check port. A service without any has none. Pure.
  */
 export function localRoutes(services: readonly Service[], slicesOf: (service: Service) => readonly EndpointSlice[], record: Pick<ClusterRecord, 'nodes' | 'loadBalancerCidr4' | 'loadBalancerCidr6'>): LocalRoutes {
   const ranges = [record.loadBalancerCidr4, record.loadBalancerCidr6].map(parsePrefix);
   const routes = new Map<string, Set<string>>();
   for (const service of services) {
-    const here = new Set(slicesOf(service).flatMap(({ endpoints }) => (endpoints ?? []).filter(({ conditions }) => conditions?.ready ?? true).map(({ nodeName }) => nodeName)));
+    const here = new Set(slicesOf(service).flatMap(({ endpoints }) => (endpoints ?? []).filter(isServing).map(({ nodeName }) => nodeName)));
     const nodes = record.nodes.filter(({ name }) => here.has(name));
     for (const { ip } of service.status?.loadBalancer?.ingress ?? []) {
       if (!ip || !isAddr(ip) || nodes.length === 0) continue;
@@ -36,6 +36,11 @@ export function localRoutes(services: readonly Service[], slicesOf: (service: Se
     }
   }
   return new Map([...routes].map(([prefix, ways]) => [prefix, [...ways].sort()]));
+}
+
+/** One on its way out still has its connections, which must go on reaching its node. */
+function isServing({ conditions }: Endpoint): boolean {
+  return (conditions?.ready ?? true) || (conditions?.serving === true && conditions.terminating === true);
 }
 
 /** Makes the routes of single load balancer addresses over the bridge these, and no others. Returns what it changed, in words. */

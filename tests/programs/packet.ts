@@ -17,6 +17,8 @@ export interface FrameSpec {
   readonly payload?: Uint8Array;
   /** UDP over IPv4 without a checksum. */
   readonly noChecksum?: boolean;
+  /** SCTP with a checksum; otherwise it is zero, as where a device is to fill it in. */
+  readonly sctpChecksum?: boolean;
   readonly fragment?: { readonly id: number; readonly offset: number; readonly more: boolean };
   /** Bytes of IPv4 options, a multiple of 4. */
   readonly options?: Uint8Array;
@@ -59,6 +61,16 @@ function sum(...parts: readonly Uint8Array[]): number {
   }
   while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
   return total;
+}
+
+/** Castagnoli's CRC, bit by bit (RFC 9260 appendix A). */
+export function crc32c(bytes: Uint8Array): number {
+  let register = 0xffffffff;
+  for (const byte of bytes) {
+    register ^= byte;
+    for (let bit = 0; bit < 8; bit++) register = (register >>> 1) ^ (register & 1 ? 0x82f63b78 : 0);
+  }
+  return ~register >>> 0;
 }
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array {
@@ -108,6 +120,7 @@ function transport(spec: FrameSpec, protocol: number, source: Uint8Array, destin
     checksumAt = 6;
   }
   const bytes = concat(new Uint8Array(head.buffer), body);
+  if (spec.protocol === 'sctp' && spec.sctpChecksum) new DataView(bytes.buffer).setUint32(8, crc32c(bytes), true);
   if (spec.protocol !== 'sctp' && !spec.noChecksum) {
     const covered = protocol === protocolNumber.icmp4 ? new Uint8Array(0) : pseudoHeader(source, destination, protocol, bytes.length);
     const value = ~sum(covered, bytes) & 0xffff;
@@ -197,8 +210,18 @@ function transportGood(layers: Layers): boolean {
   if (layers.fragment) return true;
   if (protocol === protocolNumber.icmp4) return sum(transport) === 0xffff;
   if (protocol === protocolNumber.udp && layers.v4 && transport[6] === 0 && transport[7] === 0) return true;
+  if (protocol === protocolNumber.sctp) return sctpGood(transport);
   if (protocol !== protocolNumber.tcp && protocol !== protocolNumber.udp && protocol !== protocolNumber.icmp6) return true;
   return sum(pseudoHeader(layers.source, layers.destination, protocol, transport.length), transport) === 0xffff;
+}
+
+/** The checksum is over itself as zero. */
+function sctpGood(transport: Uint8Array): boolean {
+  const told = new DataView(transport.buffer, transport.byteOffset).getUint32(8, true);
+  if (told === 0) return true;
+  const bytes = Uint8Array.from(transport);
+  bytes.fill(0, 8, 12);
+  return crc32c(bytes) === told;
 }
 
 const isError = (v4: boolean, type: number): boolean => (v4 ? [3, 4, 11, 12].includes(type) : type >= 1 && type <= 4);

@@ -7,7 +7,7 @@ import { BpfMap } from '../../src/ebpf/map.ts';
 import { flowHash } from '../../src/lb/flow-hash.ts';
 import { parseAddr } from '../../src/std/ip.ts';
 import { backendPort, Datapath, families, type Family, id, mac, servicePort } from './harness.ts';
-import type { FrameSpec } from './packet.ts';
+import { crc32c, type FrameSpec } from './packet.ts';
 
 const SEED = 0x2bdd_fb96;
 const datapath = new Datapath({ maglevSeed: SEED });
@@ -187,18 +187,30 @@ for (const family of families) {
       assert.equal(chosen({ sourcePort: 40001 }), 1);
     });
 
-    test('SCTP: addresses are translated where the port stays; a port that changes is refused', () => {
-      const sctp: Partial<FrameSpec> = { protocol: 'sctp', payload: new Uint8Array(20) };
-      fill(family, 1, { port: servicePort });
-      serve(family, { backends: [1] });
-      assert.equal(chosen(sctp), 1);
-      const answer = { sourceMac: mac.b, source: family.b, destination: family.a, sourcePort: servicePort, destinationPort: 40000 };
-      datapath.maps.backends.update({ id: SERVICE + 1 }, { addr: parseAddr(family.b), port: servicePort, protocol: 132, state: 0 });
-      assert.equal(datapath.send('from_pod', packet({ ...sctp, sourcePort: 40007 })).packet.destination, family.b);
-      const back = datapath.send('from_pod', packet({ ...sctp, ...answer, destinationPort: 40007 }));
-      assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.checksumsGood], [family.service, servicePort, family.a, true]);
+    test('SCTP: addresses and ports are translated both ways, the checksum follows; one that is left to the device stays so', () => {
       datapath.maps.backends.update({ id: SERVICE + 1 }, { addr: parseAddr(family.b), port: backendPort, protocol: 132, state: 0 });
-      assert.equal(datapath.send('from_pod', packet({ ...sctp, sourcePort: 40008 })).reason, 'NAT_UNSUPPORTED_PROTOCOL');
+      serve(family, { backends: [1] });
+      assert.equal(crc32c(new TextEncoder().encode('123456789')), 0xe3069283, 'what the test compares with');
+      for (const length of [0, 1, 4, 17, 100, 1000, 1400]) for (const sctpChecksum of [true, false]) {
+        const sourcePort = 41000 + length * 2 + (sctpChecksum ? 1 : 0);
+        const sctp: Partial<FrameSpec> = { protocol: 'sctp', payload: Uint8Array.from({ length }, (_, n) => n * 37), sctpChecksum };
+        const there = datapath.send('from_pod', packet({ ...sctp, sourcePort }));
+        assert.deepEqual([there.packet.destination, there.packet.destinationPort, there.packet.checksumsGood], [family.b, backendPort, true], `${length} bytes`);
+        const back = datapath.send('from_pod', packet({ ...sctp, sourceMac: mac.b, source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: sourcePort }));
+        assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.checksumsGood], [family.service, servicePort, family.a, true], `${length} bytes back`);
+        const field = (frame: Uint8Array): number => new DataView(frame.buffer).getUint32(14 + (family.name === 'IPv4' ? 20 : 40) + 8);
+        assert.deepEqual([field(there.frame) === 0, field(back.frame) === 0], [!sctpChecksum, !sctpChecksum]);
+      }
+    });
+
+    test('SCTP in fragments: only where the port stays, as nobody knows what the checksum is over', () => {
+      const sctp: Partial<FrameSpec> = { protocol: 'sctp', payload: new Uint8Array(100), sctpChecksum: true, fragment: { id: 9, offset: 0, more: true } };
+      const port = (port: number) => datapath.maps.backends.update({ id: SERVICE + 1 }, { addr: parseAddr(family.b), port, protocol: 132, state: 0 });
+      serve(family, { backends: [1] });
+      port(backendPort);
+      assert.equal(datapath.send('from_pod', packet({ ...sctp, sourcePort: 40007 })).reason, 'NAT_UNSUPPORTED_PROTOCOL');
+      port(servicePort);
+      assert.equal(datapath.send('from_pod', packet({ ...sctp, sourcePort: 40008 })).packet.destination, family.b);
     });
   });
 }

@@ -149,6 +149,10 @@ socketFamilies.forEach((family, i) => {
         const other = protocol === 'tcp' ? 'udp' : 'tcp';
         assert.equal(rig.run('node', `bind('${other}', '${family.unspecified}', 30080)`), 'bound', 'another protocol');
         assert.equal(rig.run('node', i ? "bind('tcp', '0.0.0.0', 30080)" : `bind('${protocol}', '::', 30080)`), i ? 'bound' : 'EADDRINUSE', '[::] is for both families, 0.0.0.0 for one');
+        for (const [type, at, everywhere] of [[ServiceType.LoadBalancer, 'EADDRINUSE', 'bound'], [ServiceType.ExternalIp, 'EADDRINUSE', 'bound'], [ServiceType.HostPort, 'bound', 'bound']] as const) {
+          rig.service({ id: 3, addr: family.nodeAddress, port: 8443, protocol, backends: [first], type });
+          assert.deepEqual([rig.run('node', bind(family.nodeAddress, 8443)), rig.run('node', bind(family.unspecified, 8443))], [at, everywhere], String(type));
+        }
         rig.service({ id: 2, addr: service, port: 30081, protocol, backends: [first], type: ServiceType.ClusterIp });
         assert.equal(rig.run('node', bind(family.unspecified, 30081)), 'bound', 'cluster addresses are not the node\'s');
       });

@@ -3,7 +3,8 @@ import { builtinSchema } from '../schema/builtin.ts';
 import { dnsLabel, dnsLabel1035, dnsSubdomain, pathSegment } from '../schema/names.ts';
 import type { NameRule } from '../schema/names.ts';
 import { podHooks } from '../strategy/pods.ts';
-import { configMapHooks, endpointSliceHooks, ingressHooks, namespaceHooks, networkPolicyHooks, nodeHooks, plainHooks, secretHooks } from '../strategy/simple.ts';
+import { endpointSliceHooks, endpointsHooks } from '../strategy/endpoints.ts';
+import { configMapHooks, ingressHooks, namespaceHooks, networkPolicyHooks, nodeHooks, plainHooks, secretHooks } from '../strategy/simple.ts';
 import { daemonSetHooks, deploymentHooks, jobHooks, replicaSetHooks, statefulSetHooks } from '../strategy/workloads.ts';
 import { builtinColumns } from '../table/builtin.ts';
 import { eventConversion } from './events.ts';
@@ -39,7 +40,7 @@ function declarations(services: Hooks): Readonly<Record<string, readonly Declara
       { kind: 'Namespace', plural: 'namespaces', short: ['ns'], cluster: true, status: true, fields: ['status.phase'], names: dnsLabel, hooks: namespaceHooks },
       { kind: 'Pod', plural: 'pods', short: ['po'], all: true, status: true, fields: podFields, hooks: podHooks, subresources: podSubresources },
       { kind: 'Service', plural: 'services', short: ['svc'], all: true, status: true, fields: ['spec.clusterIP', 'spec.type'], names: dnsLabel1035, hooks: { ...services, generationFields: [] } },
-      { kind: 'Endpoints', plural: 'endpoints', short: ['ep'], hooks: plainHooks },
+      { kind: 'Endpoints', plural: 'endpoints', short: ['ep'], hooks: endpointsHooks },
       { kind: 'Node', plural: 'nodes', short: ['no'], cluster: true, status: true, fields: ['spec.unschedulable'], hooks: nodeHooks },
       { kind: 'ConfigMap', plural: 'configmaps', short: ['cm'], hooks: configMapHooks },
       { kind: 'Secret', plural: 'secrets', fields: ['type'], hooks: secretHooks },

@@ -5,6 +5,9 @@ import { dnsLabel, dnsSubdomain, labelErrors } from '../schema/names.ts';
 import { duplicate, forbiddenField, invalid, missingReference, required } from '../status.ts';
 import type { FieldError } from '../status.ts';
 
+/** Read by the controller that makes endpoint slices. */
+const weightAnnotation = 'service.cirri.io/weight';
+
 /** What is special about pods: initial status, image pull policy, names that refer to each other, and a spec that hardly changes. */
 export const podHooks: Hooks = {
   setDefaults: object => setPodSpecDefaults(ensureObject(object, 'spec')),
@@ -18,6 +21,11 @@ export const podHooks: Hooks = {
     const errors = podSpecErrors(asObject(object['spec']) ?? {}, 'spec');
     if (old) errors.push(...immutableSpecErrors(object, old));
     return errors;
+  },
+  warnings(object) {
+    const weight = asString(at(object.metadata.annotations, weightAnnotation));
+    const good = weight === undefined || (/^\d{1,5}$/.test(weight) && Number(weight) <= 65_535);
+    return good ? [] : [`metadata.annotations[${weightAnnotation}]: "${weight}" is no whole number from 0 to 65535: the pod counts as any other`];
   },
   gracePeriodSeconds(object, asked) {
     // Nobody runs a pod without a node or one that has ended: there is nothing to wait for.

@@ -1,9 +1,10 @@
-import { isAddr, parseAddr, parsePrefix, prefixHas } from '../../std/ip.ts';
+import { isAddr, parsePrefix } from '../../std/ip.ts';
 import { asArray, asNumber, asObject, asString, at, equalJson } from '../object.ts';
 import type { Json, JsonObject, KubeObject } from '../object.ts';
 import { dnsLabel, dnsSubdomain, labelErrors, qualifiedName } from '../schema/names.ts';
 import { duplicate, forbiddenField, invalid, notSupported, required } from '../status.ts';
 import type { FieldError } from '../status.ts';
+import { specialAddressErrors } from './endpoints.ts';
 import { portErrors } from './pods.ts';
 
 /** Whether clients outside reach the service: only then a policy for their traffic means something. */
@@ -58,10 +59,6 @@ function externalNameErrors(spec: JsonObject): FieldError[] {
   return problem ? [invalid('spec.externalName', spec['externalName'], problem)] : [];
 }
 
-/** Addresses that mean this host, this link or everybody cannot be a service's (upstream's ValidateNonSpecialIP). */
-const special = [['unspecified', '0.0.0.0/32'], ['unspecified', '::/128'], ['loopback', '127.0.0.0/8'], ['loopback', '::1/128'], ['link-local', '169.254.0.0/16'], ['link-local', 'fe80::/10'], ['link-local multicast', '224.0.0.0/24'], ['link-local multicast', 'ff02::/16']]
-  .map(([what, text]) => ({ what: what!, prefix: parsePrefix(text!) }));
-
 function addressErrors(spec: JsonObject): FieldError[] {
   const type = asString(spec['type']);
   const errors: FieldError[] = [];
@@ -71,9 +68,7 @@ function addressErrors(spec: JsonObject): FieldError[] {
   });
   asArray(spec['externalIPs']).forEach((address, i) => {
     const path = `spec.externalIPs[${i}]`;
-    if (!isAddr(String(address))) return void errors.push(invalid(path, address, 'must be a valid IP address'));
-    const kind = special.find(({ prefix }) => prefixHas(prefix, parseAddr(String(address))));
-    if (kind) errors.push(invalid(path, address, `may not be ${kind.what}: no node could be reached there`));
+    errors.push(...(isAddr(String(address)) ? specialAddressErrors(String(address), path) : [invalid(path, address, 'must be a valid IP address')]));
   });
   return errors;
 }

@@ -1,4 +1,3 @@
-import { isAddr } from '../../std/ip.ts';
 import { asArray, asNumber, asObject, asString, at, ensureObject, equalJson } from '../object.ts';
 import type { KubeObject } from '../object.ts';
 import type { Hooks } from '../registry/resource.ts';
@@ -103,24 +102,6 @@ function peerErrors(peer: unknown, path: string): FieldError[] {
   });
   return errors;
 }
-
-export const endpointSliceHooks: Hooks = {
-  validate(object, old) {
-    const family = asString(object['addressType']);
-    const errors: FieldError[] = [];
-    if (old && family !== old['addressType']) errors.push(invalid('addressType', family, 'field is immutable; make another slice'));
-    if (asArray(object['endpoints']).length > 1000) errors.push({ field: 'endpoints', reason: 'FieldValueInvalid', message: `Too many: ${asArray(object['endpoints']).length}: must have at most 1000 items` });
-    asArray(object['endpoints']).forEach((endpoint, i) => {
-      const addresses = asArray(at(endpoint, 'addresses'));
-      if (addresses.length === 0) errors.push(required(`endpoints[${i}].addresses`, 'must contain at least 1 address'));
-      addresses.forEach((address, j) => {
-        const text = String(address);
-        if (family !== 'FQDN' && (!isAddr(text) || text.includes(':') !== (family === 'IPv6'))) errors.push(invalid(`endpoints[${i}].addresses[${j}]`, address, `must be an ${family} address`));
-      });
-    });
-    return errors;
-  },
-};
 
 export const ingressHooks: Hooks = {
   validate(object) {

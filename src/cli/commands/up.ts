@@ -62,7 +62,7 @@ async function run(flags: Flags): Promise<void> {
     : `Cluster ${paint.strong(instance)} was up already; nothing changed (${duration(performance.now() - startedAt)})`);
   line(`  nodes       ${record.nodes.map(node => `${node.name} ${node.underlay4}`).join(', ')} (${record.routing} routing)`);
   for (const name of reset) line(`  setting     ${name} is now ${settingText(settingOf(record, name))}`);
-  line(`  pods        ${record.clusterCidr4}, ${record.clusterCidr6}; services ${record.serviceCidr4}`);
+  line(`  pods        ${record.clusterCidr4}, ${record.clusterCidr6}; services ${record.serviceCidr4}; load balancers ${record.loadBalancerCidr4}`);
   line(`  Kubernetes  https://127.0.0.1:${record.apiserver.port}, kubeconfig ${paths.kubeconfig}`);
   line(`  state       ${paths.state}, logs in ${paths.logs}`);
   line();

@@ -57,7 +57,7 @@ const backends: MapSpec<BackendKey, Backend> = {
 
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'fdea39ec',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'a6d6322b',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
@@ -107,8 +107,8 @@ const lostEvents: MapSpec<number, bigint> = {
 
 const maglev: MapSpec<ServiceId, number> = {
   name: 'maglev', type: 13, maxEntries: 65536, flags: 1,
-  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: 'a837dc57',
-  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 4096, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '87d7c908' },
+  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: '3808a26b',
+  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 5120, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '36b45fba' },
 };
 
 const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {
@@ -196,6 +196,11 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
+const shortWays: MapSpec<number, bigint> = {
+  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+};
+
 const socketPairs: MapSpec<SocketPair, SocketReference> = {
   name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
   key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
@@ -242,6 +247,7 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
+  shortWays,
   socketPairs,
   socketServices,
   sockets,

@@ -80,7 +80,29 @@ export const backendKeyCodec: Codec<BackendKey> = defineCodec<BackendKey>(
   }),
 );
 
-/** struct conntrack_entry, 88 bytes */
+/** struct conntrack_end, 12 bytes */
+export interface ConntrackEnd {
+  readonly target: number;
+  readonly mac: Uint8Array;
+  readonly kind: number;
+}
+
+export const conntrackEndCodec: Codec<ConntrackEnd> = defineCodec<ConntrackEnd>(
+  12,
+  (view, at, value) => {
+    view.setUint32(at, value.target, true);
+    writeBytes(view, at + 4, value.mac, 6);
+    view.setUint8(at + 10, value.kind);
+    zero(view, at + 11, 1);
+  },
+  (view, at) => ({
+    target: view.getUint32(at, true),
+    mac: readBytes(view, at + 4, 6),
+    kind: view.getUint8(at + 10),
+  }),
+);
+
+/** struct conntrack_entry, 120 bytes */
 export interface ConntrackEntry {
   readonly expiresNs: bigint;
   readonly forwardPackets: bigint;
@@ -99,10 +121,13 @@ export interface ConntrackEntry {
   readonly ingressRule: number;
   readonly creditedPackets: number;
   readonly creditedBytes: number;
+  readonly sourceEnd: ConntrackEnd;
+  readonly destinationEnd: ConntrackEnd;
+  readonly wayGeneration: number;
 }
 
 export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackEntry>(
-  88,
+  120,
   (view, at, value) => {
     view.setBigUint64(at, value.expiresNs, true);
     view.setBigUint64(at + 8, value.forwardPackets, true);
@@ -121,6 +146,10 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     view.setUint32(at + 76, value.ingressRule, true);
     view.setUint32(at + 80, value.creditedPackets, true);
     view.setUint32(at + 84, value.creditedBytes, true);
+    conntrackEndCodec.write(view, at + 88, value.sourceEnd);
+    conntrackEndCodec.write(view, at + 100, value.destinationEnd);
+    view.setUint32(at + 112, value.wayGeneration, true);
+    zero(view, at + 116, 4);
   },
   (view, at) => ({
     expiresNs: view.getBigUint64(at, true),
@@ -140,6 +169,9 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     ingressRule: view.getUint32(at + 76, true),
     creditedPackets: view.getUint32(at + 80, true),
     creditedBytes: view.getUint32(at + 84, true),
+    sourceEnd: conntrackEndCodec.read(view, at + 88),
+    destinationEnd: conntrackEndCodec.read(view, at + 100),
+    wayGeneration: view.getUint32(at + 112, true),
   }),
 );
 

@@ -29,6 +29,7 @@ export class ExternalAddressDerivation {
   readonly #changes: readonly [Changes<Service>, Changes<KubeObject>, Changes<Node>];
   readonly #producer: { synced(): void };
   #nodeText = '';
+  #poolText = '';
 
   constructor(grounds: ExternalGrounds, ownersOf: (nodes: Iterable<Node>) => Iterable<readonly [string, string]>, inputs: ExternalAddressInputs) {
     this.inputs = inputs;
@@ -55,8 +56,7 @@ export class ExternalAddressDerivation {
     }
     if (changedPools.pending) {
       changedPools.take();
-      this.#addresses.setPools([...pools.rows()].map(poolOf));
-      for (const key of this.#addresses.services) touched.add(key);
+      if (this.#poolsChanged()) for (const key of this.#addresses.services) touched.add(key);
     }
     if (changedNodes.pending) {
       changedNodes.take();
@@ -87,6 +87,16 @@ export class ExternalAddressDerivation {
   /** Whether another service than `key` has the address by spec.externalIPs. */
   heldExternally(address: string, key: string): boolean {
     return this.#addresses.heldExternally(address, key);
+  }
+
+  /** Counts in a pool's status change with every service; only what it gives to whom concerns those who have. */
+  #poolsChanged(): boolean {
+    const pools = [...this.inputs.pools.rows()];
+    const text = JSON.stringify(pools.map(({ metadata, spec }) => [metadata.name, metadata.creationTimestamp, spec]));
+    if (text === this.#poolText) return false;
+    this.#poolText = text;
+    this.#addresses.setPools(pools.map(poolOf));
+    return true;
   }
 
   /** Nodes report every few seconds; their addresses hardly ever change. */

@@ -42,20 +42,23 @@ export function runServiceAddresses(context: Context): void {
   enqueueOnChange(external.table, row => [row.key], { add: onClaim }, signal);
   enqueueOnChange(cluster.nodes.table, node => [node.metadata.name], { add: () => external.step() }, signal);
 
-  function readPools(): void {
-    specs = specsOf(cluster.loadBalancerPools.table.rows());
+  /** False where they say what they said before. */
+  function readPools(): boolean {
+    const now = specsOf(cluster.loadBalancerPools.table.rows());
+    if (now === specs) return false;
+    specs = now;
     pools = [...cluster.loadBalancerPools.table.rows()].map(poolOf);
     conflicts = poolConflicts(pools, own);
     addresses.setPools(pools, new Set(conflicts.keys()));
     external.step();
+    return true;
   }
 
   function onPool(): void {
     // The counts that are written into a pool's status are no change that a service needs to hear of.
-    const before = specs;
-    readPools();
+    const changed = readPools();
     for (const pool of pools) poolQueue.add(pool.name);
-    if (specs !== before) for (const service of cluster.services.table.rows()) if (isOurLoadBalancer(service)) queue.add(objectKey(service));
+    if (changed) for (const service of cluster.services.table.rows()) if (isOurLoadBalancer(service)) queue.add(objectKey(service));
   }
 
   /** A claim that goes may leave an address to those who wait. */
