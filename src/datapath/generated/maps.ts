@@ -97,7 +97,7 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
 
 const joinedSockets: MapSpec<bigint, JoinedSocket> = {
   name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
-  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '0c76f21b',
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '00c93cea',
 };
 
 const lostEvents: MapSpec<number, bigint> = {
