@@ -135,12 +135,6 @@ __noinline int dsr_add(struct __sk_buff *skb, struct headers *packet, const stru
 	return verdict;
 }
 
-/* Has it options at all? Nearly no packet has. */
-static __always_inline bool packet_has_options(const struct headers *packet)
-{
-	return packet->l4_offset != ETH_HLEN + (packet_is_v6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-}
-
 static __always_inline int dsr_take4(struct __sk_buff *skb, struct service_address *frontend)
 {
 	struct {

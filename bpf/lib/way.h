@@ -307,7 +307,7 @@ static __always_inline int way_take(struct __sk_buff *skb, const struct way *way
 	metrics_count(0, hook == WAY_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS, skb->len);
 	if (likely(local))
 		return bpf_redirect_peer(receiver->target, 0);
-	return receiver->kind == END_UPLINK ? bpf_redirect_neigh(config.uplink_ifindex, NULL, 0, 0) : bpf_redirect(config.overlay_ifindex, 0);
+	return receiver->kind == END_UPLINK ? leave(skb) : bpf_redirect(config.overlay_ifindex, 0);
 }
 
 /*

@@ -2,6 +2,7 @@ import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { mapSizes } from '../datapath/sizes.ts';
+import { accelerate } from '../datapath/acceleration.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -190,6 +191,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   regenerator.run();
   for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
   const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
+  const acceleration = accelerate({ acceleration: record.settings.loadBalancer.acceleration, devices }, { programs, maps: opened.maps });
   programs.detach(programs.leftovers);
   removePins(opened.stale);
   for (const other of record.nodes) {
@@ -267,7 +269,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows())],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });

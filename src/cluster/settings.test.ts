@@ -92,6 +92,15 @@ test('what upstream has and we have not is a warning by name; what is always so 
   assert.match(chosen('ipMasqAgent.config.nonMasqueradeCIDRs=10.0.0.0/8').warnings[0]!, /ipMasqAgent.enabled/);
 });
 
+test('of a long values file each section is one sentence, and what is off is none', () => {
+  const file = parseValues('v.yaml', 'MTU: 0\nhubble:\n  enabled: true\n  relay: { enabled: true, replicas: 2 }\n  ui: { enabled: true, baseUrl: "" }\n  tls: { auto: { method: helm } }\nencryption: { enabled: false, type: "" }\ntolerations: [ { operator: Exists } ]\nextraArgs: []\n');
+  assert.deepEqual(choose(defaultChoices, defaultChoices, file).warnings, [
+    'v.yaml:1: MTU has no effect here: what it turns on is not built',
+    'v.yaml:4: hubble.relay.enabled, hubble.relay.replicas, hubble.ui.enabled and 1 more have no effect here: what they turn on is not built',
+    'v.yaml:8: tolerations has no effect here: what it turns on is not built',
+  ]);
+});
+
 test('a name that nobody has is refused with the nearest', () => {
   for (const [wrong, right] of [['loadBalancer.algorthm', 'loadBalancer.algorithm'], ['loadbalancer.mode', 'loadBalancer.mode'], ['maglev.tablesize', 'maglev.tableSize'], ['hubbble.enabled', 'hubble.enabled'], ['policyAuditmode', 'policyAuditMode']] as const) {
     const error = refusal(() => chosen(`${wrong}=1`));

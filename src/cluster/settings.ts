@@ -91,7 +91,9 @@ export function choose(base: Choices, defaults: Choices, assignments: readonly A
   const choices = structuredClone(base) as unknown as Record<string, unknown>;
   const warnings: string[] = [];
   const given = new Map<string, Assignment>();
-  for (const assignment of assignments) for (const known of toKnown(assignment, warnings)) given.set(known.path, known);
+  const notBuilt: Assignment[] = [];
+  for (const assignment of assignments) for (const known of toKnown(assignment, warnings, notBuilt)) given.set(known.path, known);
+  warnings.push(...withoutEffect(notBuilt));
   mergeConntrackSizes(given);
   for (const [name, assignment] of given) {
     const value = assignment.value === null ? settingOf(defaults, name) : readValue(name, assignment);
@@ -107,7 +109,7 @@ export function choose(base: Choices, defaults: Choices, assignments: readonly A
 }
 
 /** Our names for one assignment; none where it is only worth a warning, or is so anyway. */
-function toKnown(assignment: Assignment, warnings: string[]): readonly Assignment[] {
+function toKnown(assignment: Assignment, warnings: string[], notBuilt: Assignment[]): readonly Assignment[] {
   const { path, value, where } = assignment;
   if (path in knobs || path in conntrackParts) return [assignment];
   const other = otherNames[path];
@@ -122,11 +124,26 @@ function toKnown(assignment: Assignment, warnings: string[]): readonly Assignmen
     return [];
   }
   if (isUpstreamName(path)) {
-    warnings.push(`${where}: ${path} has no effect here: what it turns on is not built`);
+    if (asksForSomething(value)) notBuilt.push(assignment);
     return [];
   }
   const near = nearestName(path, [...settingNames, ...Object.keys(otherNames), ...Object.keys(always)]) ?? nearestName(path.split('.')[0]!, upstreamNames);
   throw new CirriError('ERR_SETTING', `there is no setting ${path}`, { where, mend: near === undefined ? 'cirri config view shows all' : `did you mean ${near}?` });
+}
+
+/** A chart's values name hundreds of things that are off. */
+function asksForSomething(value: unknown): boolean {
+  return ![undefined, null, false, 'false', ''].includes(value as string) && !(Array.isArray(value) && value.length === 0);
+}
+
+/** One sentence for each section of the chart: a values file has many names of one. */
+function withoutEffect(notBuilt: readonly Assignment[]): string[] {
+  const sections = Map.groupBy(notBuilt, ({ path }) => path.split('.')[0]!);
+  return [...sections.values()].map(list => {
+    const names = [...new Set(list.map(({ path }) => path))];
+    const shown = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
+    return `${list[0]!.where}: ${shown} ${names.length === 1 ? 'has no effect here: what it turns on' : 'have no effect here: what they turn on'} is not built`;
+  });
 }
 
 /** Upstream has one map for TCP and one for the rest; here one holds both. */

@@ -4,13 +4,18 @@ import { BpfLink } from '../ebpf/link.ts';
 import { BpfObject, type BpfProgram } from '../ebpf/object.ts';
 import type { NodeMaps } from './maps.ts';
 
+export type XdpMode = 'native' | 'generic';
+
 /** One program where it belongs. The pin's name says it: a restarted agent finds its links by these names. */
 export interface Attachment {
   readonly program: string;
   readonly pin: string;
   /** What it is attached to, for people. */
   readonly where: string;
-  readonly hook: { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress' } | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number };
+  readonly hook:
+    | { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress' }
+    | { readonly kind: 'xdp'; readonly ifindex: number; readonly mode: XdpMode }
+    | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number };
 }
 
 /** bpf_attach_type of uapi/linux/bpf.h. */
@@ -76,9 +81,7 @@ export class Programs {
       found.close();
       unlinkSync(path);
     }
-    const link = attachment.hook.kind === 'tcx'
-      ? BpfLink.attachTcx({ program, ifindex: attachment.hook.ifindex, direction: attachment.hook.direction })
-      : BpfLink.attachCgroup({ program, cgroupFd: attachment.hook.fd, attachType: attachment.hook.attachType });
+    const link = linkOf(program, attachment.hook);
     link.pin(path);
     this.#attached.set(attachment.pin, { attachment, link });
   }
@@ -136,7 +139,15 @@ export function podAttachments(endpoint: { readonly id: number; readonly ifindex
   }));
 }
 
+function linkOf(program: BpfProgram, hook: Attachment['hook']): BpfLink {
+  switch (hook.kind) {
+    case 'tcx': return BpfLink.attachTcx({ program, ifindex: hook.ifindex, direction: hook.direction });
+    case 'xdp': return BpfLink.attachXdp({ program, ifindex: hook.ifindex, mode: hook.mode });
+    case 'cgroup': return BpfLink.attachCgroup({ program, cgroupFd: hook.fd, attachType: hook.attachType });
+  }
+}
+
 function isStillOn(link: BpfLink, attachment: Attachment): boolean {
-  if (attachment.hook.kind !== 'tcx') return true;
+  if (attachment.hook.kind === 'cgroup') return true;
   return link.info().ifindex === attachment.hook.ifindex;
 }

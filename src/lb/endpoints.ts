@@ -118,13 +118,18 @@ function candidatesOf(slices: readonly SliceInput[], wanted: { readonly family: 
 }
 
 function portOf({ ports }: SliceInput, name: string, protocol: string): number | undefined {
-  for (const port of ports ?? []) if ((port.name ?? '') === name && (port.protocol ?? 'TCP') === protocol) return port.port ?? undefined;
+  for (const port of ports ?? []) if ((port.name ?? '') === name && (port.protocol ?? 'TCP') === protocol) return isPort(port.port) ? port.port : undefined;
   return undefined;
+}
+
+/** The maps have 16 bits for it: another number would be another port there. */
+export function isPort(port: unknown): port is number {
+  return Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536;
 }
 
 /** Sorted by key. While an endpoint moves between slices it stands in both; the better word counts. */
 function unique(rows: BackendRow[]): readonly BackendRow[] {
-  if (rows.length < 2) return rows;
+  if (rows.every((row, i) => i === 0 || rows[i - 1]!.key < row.key)) return rows;
   rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : goodness[b.state] - goodness[a.state]));
   return rows.some((row, i) => i > 0 && row.key === rows[i - 1]!.key) ? rows.filter((row, i) => i === 0 || row.key !== rows[i - 1]!.key) : rows;
 }

@@ -1,6 +1,6 @@
 import { isIPv4 } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
-import { addrOf, familyOf, hasFamily, PortEndpoints } from './endpoints.ts';
+import { addrOf, familyOf, hasFamily, isPort, PortEndpoints } from './endpoints.ts';
 import type { Family, NodePlace, SliceInput } from './endpoints.ts';
 import { endpointText, protocolNumbers, rowFlag, rowKey, scope } from './rows.ts';
 import type { BackendRow, FrontendType, Scope, ServiceRow } from './rows.ts';
@@ -63,7 +63,7 @@ export function frontends(service: ServiceInput, slices: readonly SliceInput[], 
   for (const port of service.spec.ports ?? []) {
     const protocolName = port.protocol ?? 'TCP';
     const protocol = protocolNumbers[protocolName];
-    if (protocol === undefined) continue;
+    if (protocol === undefined || !isPort(port.port)) continue;
     const maker = new RowMaker({ service, slices, context, traits, port, protocolName, protocol });
     addresses.of(port, frontend => maker.add(frontend, rows));
   }
@@ -107,7 +107,7 @@ class Addresses {
 
   of({ port, nodePort }: Port, add: (frontend: Frontend) => void): void {
     for (const { type, addr } of this.#fixed) add({ type, addr, port, hostOnly: false });
-    if (!nodePort) return;
+    if (!isPort(nodePort)) return;
     for (const { addr, hostOnly } of this.#nodePorts) {
       if (port !== nodePort || !this.#fixed.some(fixed => sameAddr(fixed.addr, addr))) add({ type: 'NodePort', addr, port: nodePort, hostOnly });
     }

@@ -60,7 +60,8 @@ const exposedTypes: Readonly<Record<string, FrontendType>> = { clusterip: 'Clust
 /** False for a service that has no frontends by what it is, or that another proxy serves. */
 export function isServed({ metadata, spec }: ServiceInput): boolean {
   const { labels } = metadata;
-  return spec.type !== 'ExternalName' && (labels === undefined || !foreignLabels.some(label => label in labels));
+  const isHeadless = (spec.clusterIPs?.[0] ?? spec.clusterIP)?.toLowerCase() === 'none';
+  return spec.type !== 'ExternalName' && !isHeadless && (labels === undefined || !foreignLabels.some(label => label in labels));
 }
 
 export function traitsOf({ metadata, spec }: ServiceInput): ServiceTraits {

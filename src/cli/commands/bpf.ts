@@ -1,18 +1,19 @@
 import type { Command } from 'commander';
+import { hostEndpointId } from '../../agent/host-policy.ts';
+import { callLocal } from '../../cluster/local-api.ts';
+import { SocketServiceKind } from '../../datapath/generated/enums.ts';
+import type { BpfMap } from '../../ebpf/map.ts';
+import { safe } from '../../flows/print/fields.ts';
+import { CirriError } from '../../std/errors.ts';
+import { formatAddr, formatPrefix, isAddr, parseAddr } from '../../std/ip.ts';
 import { endpointHeader, endpointLine, endpointText, identityText, ipcacheHeader, ipcacheLine, ipcacheText, metricLine } from '../bpf/addresses.ts';
 import { conntrackLine, conntrackText, isWanted, natLine, natText, type ConnectionFilter } from '../bpf/connections.ts';
 import { KernelMaps } from '../bpf/kernel-maps.ts';
 import { lbBackends, lbHeader, lbReverse, lbServices, lbServiceText, lbSourceRanges } from '../bpf/lb.ts';
 import { maglevTables, type MaglevTable } from '../bpf/maglev.ts';
 import { Talkers, talkersBy } from '../bpf/talkers.ts';
-import { hostPort, monotonicNs } from '../bpf/text.ts';
+import { hostPort, monotonicNs, protocolText } from '../bpf/text.ts';
 import { writeRows } from '../bpf/write.ts';
-import { hostEndpointId } from '../../agent/host-policy.ts';
-import { callLocal } from '../../cluster/local-api.ts';
-import { safe } from '../../flows/print/fields.ts';
-import { CirriError } from '../../std/errors.ts';
-import { formatAddr, formatPrefix, isAddr, parseAddr } from '../../std/ip.ts';
-import type { BpfMap } from '../../ebpf/map.ts';
 import { openContext } from '../context.ts';
 import { line, printTable } from '../output.ts';
 
@@ -32,8 +33,21 @@ Examples:
   sudo ./cirri bpf nat list --node node2 -o json
   sudo ./cirri bpf metrics list`);
   registerLb(bpf);
+  registerSockets(bpf);
   registerConnections(bpf);
   registerAddresses(bpf);
+}
+
+/** What sockets believe they talk to: `cilium-dbg bpf socknat list`. */
+function registerSockets(bpf: Command): void {
+  const socknat = group(bpf, 'socknat', 'services that sockets believe they talk to');
+  listing(socknat, 'list', 'Sockets with the backend that they have and the service that they asked for.')
+    .action((flags: Flags) => withMaps(flags, maps => writeRows(mapped(maps.open('socketServices').entries(), ([key, entry]) => {
+      const ends = [hostPort(key.addr, key.port), hostPort(entry.addr, entry.port)] as const;
+      // Of an unconnected socket the map has both ways: who answers as what, and whom its next datagram goes to.
+      const [backend, frontend] = key.kind === SocketServiceKind.Peer ? ends : [ends[1], ends[0]];
+      return { cookie: String(key.cookie), protocol: protocolText(key.protocol), kind: key.kind === SocketServiceKind.Peer ? 'peer' : 'choice', backend, frontend, service: entry.service };
+    }), { json: isJson(flags), header: `${'Socket Cookie'.padEnd(22)}Backend -> Frontend`, text: row => `${row.cookie.padEnd(22)}${row.backend} -> ${row.frontend} (revnat=${row.service})${row.kind === 'choice' ? ' (next datagram)' : ''}` })));
 }
 
 function registerLb(bpf: Command): void {

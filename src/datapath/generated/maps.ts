@@ -97,7 +97,7 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
 
 const joinedSockets: MapSpec<bigint, JoinedSocket> = {
   name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
-  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '5e09467c',
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '0c76f21b',
 };
 
 const lostEvents: MapSpec<number, bigint> = {
@@ -196,6 +196,11 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
+const shortWays: MapSpec<number, bigint> = {
+  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+};
+
 const socketPairs: MapSpec<SocketPair, SocketReference> = {
   name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
   key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
@@ -242,6 +247,7 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
+  shortWays,
   socketPairs,
   socketServices,
   sockets,

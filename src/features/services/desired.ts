@@ -8,6 +8,7 @@ import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
+import { errorText } from '../../std/errors.ts';
 import type { Changes, TableView } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
 import { ranked } from './precedence.ts';
@@ -77,6 +78,14 @@ export class ServiceDerivation {
     this.#isStale = true;
   }
 
+  /** The service that has a frontend; behind a local redirect the one that it stands in for. A pod's host port is no service. */
+  serviceAt(frontend: string): { readonly namespace: string; readonly name: string } | undefined {
+    const row = this.table.get(rowKey(frontend, scope.external));
+    if (!row || (row.type !== 'HostPort' && row.type !== 'LocalRedirect')) return row;
+    const askers = this.#askersOf(frontend).filter(asker => !/^[hr] /.test(asker)).sort();
+    return askers.map(asker => this.#rowOf(asker, frontend)).find(other => other !== undefined);
+  }
+
   /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
   hasEndpoint(serviceKey: string, address: string): boolean {
     return this.#slices.get(serviceKey).some(slice => slice.endpoints?.some(e => e.addresses.includes(address) && stateOf(e) !== undefined) ?? false);
@@ -108,7 +117,7 @@ export class ServiceDerivation {
   #refreshService(key: string, context: FrontendContext, touched: Touched): void {
     const service = this.inputs[0].get(key);
     const before = this.#asked.get(key)?.troubles ?? none;
-    const asked = service ? frontends(service, this.#slices.get(key), context) : nothing;
+    const asked = service ? readable(service, this.#slices.get(key), context) : nothing;
     this.#ask(key, asked, touched);
     if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(key, asked.troubles);
   }
@@ -166,9 +175,8 @@ export class ServiceDerivation {
 
   /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
   #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
-    const known = this.#askers.get(frontend);
-    const askers = typeof known === 'string' ? [known] : [...(known ?? none)];
-    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
+    const askers = this.#askersOf(frontend);
+    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#rowOf(asker, key));
     const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
     const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));
     const isExempt = ((rowOf(winner, external)?.flags ?? 0) & rowFlag.redirectExempt) !== 0;
@@ -177,6 +185,15 @@ export class ServiceDerivation {
       [internal, rowOf(winner, internal)],
       [rowKey(frontend, scope.original), isExempt ? original(rowOf(next, internal) ?? rowOf(next, external)) : undefined],
     ];
+  }
+
+  #askersOf(frontend: string): readonly string[] {
+    const known = this.#askers.get(frontend);
+    return typeof known === 'string' ? [known] : [...(known ?? none)];
+  }
+
+  #rowOf(asker: string, key: string): ServiceRow | undefined {
+    return this.#asked.get(asker)?.rows.find(row => row.key === key);
   }
 }
 
@@ -190,6 +207,15 @@ interface Touched {
   readonly rows: Map<string, ServiceRow | undefined>;
   /** Frontends for which more than one asks, or did before: decided when all have asked. */
   readonly contested: Set<string>;
+}
+
+/** One object that no API server should have let pass must not keep the others from being served. */
+function readable(service: Service, slices: readonly EndpointSlice[], context: FrontendContext): Frontends {
+  try {
+    return frontends(service, slices, context);
+  } catch (error) {
+    return { ...nothing, troubles: [`the service or its endpoint slices cannot be read: ${errorText(error)}`] };
+  }
 }
 
 const none: readonly never[] = [];

@@ -215,8 +215,7 @@ function write<K, V>(map: MapAccess<K, V>, entries: readonly (readonly [K, V])[]
   if (entries.length === 0) return;
   const oneByOne = entries.length === 1 || attempt(() => map.updateBatch(entries)) !== undefined;
   for (let i = 0; i < entries.length; i++) {
-    const [key, value] = entries[i]!;
-    told(i, oneByOne ? attempt(() => map.update(key, value)) : undefined);
+    told(i, oneByOne ? attempt(() => map.update(entries[i]![0], entries[i]![1])) : undefined);
   }
 }
 
