@@ -12,7 +12,7 @@ import { flowEventCodec, type FlowEvent, type RuleStat, type ShadowKey } from '.
 import { EndpointFlag, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
-import { BpfObject } from '../../src/ebpf/object.ts';
+import { BpfObject, type BpfProgram } from '../../src/ebpf/object.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { formatAddr, parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { buildFrame, type Decoded, decodeFrame, type FrameSpec, macBytes } from './packet.ts';
@@ -227,6 +227,11 @@ export class Datapath {
 
   nanoseconds(program: ProgramName, data: Uint8Array, repeat: number): number {
     return this.#object.program(program).testRun({ data, repeat }).durationNs;
+  }
+
+  /** Any program of the object, by its name in C. */
+  program(name: string): BpfProgram {
+    return this.#object.program(name);
   }
 
   /** For a program of the measurements that calls it. */

@@ -182,6 +182,16 @@ const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
 };
 
+const sweepConnections: MapSpec<number, ConntrackKey> = {
+  name: 'sweep_connections', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: conntrackKeyCodec, perCpu: false, layoutHash: '67068578',
+};
+
+const sweepMappings: MapSpec<number, NatKey> = {
+  name: 'sweep_mappings', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: natKeyCodec, perCpu: false, layoutHash: '2e63eb48',
+};
+
 export const maps = {
   affinities,
   backends,
@@ -211,4 +221,6 @@ export const maps = {
   services,
   shadowStats,
   socketServices,
+  sweepConnections,
+  sweepMappings,
 } as const;
