@@ -5,6 +5,8 @@ import type { Programs } from '../datapath/programs.ts';
 import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
 import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { mapOccupancy } from '../features/conntrack/occupancy.ts';
+import type { SweepRound } from '../features/conntrack/sweep.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
@@ -58,6 +60,7 @@ export interface AgentParts {
   readonly rule: (id: number) => RuleInfo | undefined;
   readonly identityLabels: (identity: number) => readonly string[] | undefined;
   readonly policyAudit: { readonly status: PolicyAuditStatus };
+  readonly conntrackSweep: { readonly last: SweepRound };
 }
 
 interface Reconciled {
@@ -148,7 +151,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
     features: [...plainFeatures(parts.record, parts.devices), kubeProxyReplacementFeature(replacement), ...parts.features.map(feature => feature())],
     kubeProxyReplacement: replacement,
     mtu: nodeMtu(parts.record, parts.devices),
-    maps: mapUse(parts.opened),
+    maps: mapUse(parts),
     programs: parts.programs.attached,
     endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
     identities: parts.identities.size,
@@ -180,11 +183,19 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
   return reasons;
 }
 
-/** Counting entries walks the map: only the maps whose size follows the objects are counted, the caches are not. */
-function mapUse(opened: OpenedMaps): AgentStatus['maps'] {
-  const maps = opened.maps;
-  const counted = [maps.endpoints, maps.ipcache, maps.policyClasses, maps.policyVerdicts, maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses, maps.conntrack, maps.nat, maps.socketServices];
-  return counted.map(map => ({ name: map.spec.name, used: map.count(), max: map.spec.maxEntries }));
+/** Tries are not counted by the kernel, and before Linux 6.6 nothing is: then by what the agent has put in, and the last sweep. */
+function mapUse({ opened, programs, regenerator, conntrackSweep, services }: AgentParts): AgentStatus['maps'] {
+  return mapOccupancy({
+    maps: opened.maps, count: programs.program('occupancy_count'),
+    known: {
+      endpoints: () => regenerator.endpointRows.size,
+      ipcache: () => regenerator.addresses.size,
+      policyVerdicts: () => [...regenerator.sets.loaded].reduce((sum, set) => sum + set.verdicts.length, 0),
+      conntrack: () => conntrackSweep.last.connections,
+      nat: () => conntrackSweep.last.mappings,
+      services: () => services.table.size,
+    },
+  });
 }
 
 function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentStatus['errors'] {
