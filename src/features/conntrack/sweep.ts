@@ -99,20 +99,19 @@ export class ConntrackSweep {
   *#round(): Generator<void, SweepRound, undefined> {
     const { conntrack, nat, sweepConnections, sweepMappings } = this.#deps.maps;
     let busyMs = 0;
-    const sweepAll = function* (this: ConntrackSweep, map: BpfMap<never, never>, take: (chunk: Chunk) => number): Generator<void, { seen: number; removed: number }, undefined> {
+    const sweepAll = function* (map: BpfMap<never, never>, take: (chunk: Chunk) => Iterable<number>): Generator<void, { seen: number; removed: number }, undefined> {
       let seen = 0;
       let removed = 0;
-      const chunks = walkMap(map);
+      const steps = removals(map, take, count => { seen += count; });
       for (;;) {
         const began = performance.now();
-        const { done, value } = chunks.next();
+        const { done, value } = steps.next();
         if (done) return { seen, removed };
-        seen += value.count;
-        removed += take(value);
+        removed += value;
         busyMs += performance.now() - began;
         yield;
       }
-    }.bind(this);
+    };
     const connections = yield* sweepAll(conntrack as never, chunk => this.#remove('sweep_conntrack', sweepConnections, this.#expired(chunk)));
     // After the connections: a mapping whose connection is gone is what is looked for.
     const mappings = yield* sweepAll(nat as never, chunk => this.#remove('sweep_nat', sweepMappings, keysOf(chunk, nat)));
@@ -132,17 +131,25 @@ export class ConntrackSweep {
     return found;
   }
 
-  #remove<K>(program: 'sweep_conntrack' | 'sweep_nat', candidates: BpfMap<number, K>, keys: readonly K[]): number {
-    let removed = 0;
+  /** So many at a time as the program takes: how many of them were over. */
+  *#remove<K>(program: 'sweep_conntrack' | 'sweep_nat', candidates: BpfMap<number, K>, keys: readonly K[]): Generator<number, void, undefined> {
     for (let start = 0; start < keys.length; start += candidates.spec.maxEntries) {
       const some = keys.slice(start, start + candidates.spec.maxEntries);
       candidates.updateBatch(some.map((key, i) => [i, key] as const));
       const context = new Uint8Array(sweepCodec.size);
       sweepCodec.encode({ count: some.length, removed: 0 }, context);
       this.#deps.program(program).call(context);
-      removed += sweepCodec.decode(context).removed;
+      yield sweepCodec.decode(context).removed;
     }
-    return removed;
+  }
+}
+
+/** A step for each chunk that is read, and for each handful of candidates in it. */
+function* removals(map: BpfMap<never, never>, take: (chunk: Chunk) => Iterable<number>, onSeen: (count: number) => void): Generator<number, void, undefined> {
+  for (const chunk of walkMap(map)) {
+    onSeen(chunk.count);
+    yield 0;
+    yield* take(chunk);
   }
 }
 
