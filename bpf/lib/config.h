@@ -24,8 +24,7 @@ struct config {
 	__u8 audit;			/* 1 = denials are reported as audit and pass */
 	__u8 socket_host_only;		/* 1 = sockets outside of the node's own namespace are left alone: services packet by packet */
 	__u8 no_backend_drop;		/* 1 = a service without a backend is silence, 0 = ICMP unreachable or RST */
-	__u8 sockmap;			/* 1 = TCP between two pods of this node goes from socket to socket */
-	__u8 pad0[4];
+	__u8 pad0[5];
 	__u64 host_cookie;		/* of the node's own network namespace */
 	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
 	__u16 node_port_min;

@@ -39,7 +39,7 @@ static __always_inline bool host_backends_exist(void)
 	return row && *row;
 }
 
-/* Nobody comes from nowhere. With an overlay, remote pods come through the tunnel and not in the open: on the bare network anybody can write any source. */
+/* Nobody comes from nowhere. With an overlay, remote pods and routers come through the tunnel and not in the open: on the bare network anybody can write any source. */
 static __always_inline int open_source_step(struct packet *packet)
 {
 	const struct ipcache_entry *source;
@@ -49,7 +49,7 @@ static __always_inline int open_source_step(struct packet *packet)
 	if (!config.overlay_ifindex)
 		return CONTINUE;
 	source = ipcache_find(&packet->reporter);
-	if (source && (source->flags & (IPCACHE_HAS_TUNNEL | IPCACHE_NODE)) == IPCACHE_HAS_TUNNEL)
+	if (source && source->flags & IPCACHE_HAS_TUNNEL)
 		return -DROP_INVALID_SOURCE_IP;
 	return CONTINUE;
 }
@@ -129,7 +129,7 @@ static __always_inline int backend_step(struct packet *packet, const struct serv
 	packet->remote = ipcache_find(addr);
 	if (!packet->remote || !packet->remote->identity)
 		return -DROP_NO_SERVICE_BACKEND;
-	packet->flags |= service->flags & SERVICE_DSR && !client_is_inside(packet) ? PACKET_DSR : PACKET_TRANSIT;
+	packet->flags |= service->flags & SERVICE_DSR && !(packet->flags & PACKET_OTHER_FAMILY) && !client_is_inside(packet) ? PACKET_DSR : PACKET_TRANSIT;
 	return CONTINUE;
 }
 
@@ -166,6 +166,9 @@ static __noinline __u32 size_allowed(struct __sk_buff *skb, const struct packet 
 {
 	__u32 room = packet->flags & PACKET_DSR && dsr_is_told(&packet->headers) ? dsr_room(packet_is_v6(&packet->headers)) : 0;
 	__u32 mtu = 0;
+
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY && !packet_is_v6(&packet->headers)))
+		room = sizeof(struct ipv6hdr) - sizeof(struct iphdr);
 
 	/* The kernel measures a segmentation-offloaded packet by its segments, but then takes no difference: none has an option. */
 	if (bpf_check_mtu(skb, way_is_tunnel(packet) ? config.overlay_ifindex : config.uplink_ifindex, &mtu, room, room ? 0 : BPF_MTU_CHK_SEGS) <= 0)
@@ -207,6 +210,17 @@ static __always_inline int external_refuse(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
 }
 
+/* A backend of the other family, where the service may have such. The node itself is none: it would hear itself. */
+static __always_inline int family_choose(struct packet *packet, const struct service *service, const struct addr *addr)
+{
+	if (likely(addr_is_v4(addr) != packet_is_v6(&packet->headers)))
+		return CONTINUE;
+	if (!(service->flags & SERVICE_NAT46X64) || !family_may_cross(&packet->headers) || endpoint_is_host(endpoint_find(addr)))
+		return -DROP_NAT_UNSUPPORTED_PROTOCOL;
+	packet->flags |= PACKET_OTHER_FAMILY;
+	return CONTINUE;
+}
+
 /* A packet for the node, or for nobody here: when it is for a service it becomes one for a backend, and packet->service is set. */
 static __noinline int external_step(struct __sk_buff *skb, struct packet *packet)
 {
@@ -216,6 +230,9 @@ static __noinline int external_step(struct __sk_buff *skb, struct packet *packet
 	int verdict = CONTINUE;
 
 	if (!protocol_has_services(packet->protocol))
+		return CONTINUE;
+	/* Most of what a node gets with a tunnel. */
+	if (config.overlay_ifindex && packet->protocol == IPPROTO_UDP && packet->destination_port == bpf_htons(OVERLAY_PORT))
 		return CONTINUE;
 	service = service_find_for(&packet->destination, packet->destination_port, packet->protocol, false);
 	if (!service || !frame_is_ours(skb, packet))
@@ -238,7 +255,9 @@ static __noinline int external_step(struct __sk_buff *skb, struct packet *packet
 	if (!backend)
 		return verdict == CONTINUE ? -DROP_NO_SERVICE_BACKEND : verdict;
 	addr = backend->addr;
-	verdict = backend_step(packet, service, &addr);
+	verdict = family_choose(packet, service, &addr);
+	if (verdict == CONTINUE)
+		verdict = backend_step(packet, service, &addr);
 	if (verdict == CONTINUE && packet->flags & (PACKET_TRANSIT | PACKET_DSR))
 		verdict = size_step(skb, packet);
 	return verdict == CONTINUE ? translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port) : verdict;

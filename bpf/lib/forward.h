@@ -4,6 +4,7 @@
 
 #include "connection.h"
 #include "nat.h"
+#include "nat64.h"
 
 #define TUNNEL_TTL 64
 
@@ -101,6 +102,11 @@ static __always_inline bool leaves_masqueraded(const struct packet *packet)
 	return packet->ct_flags & CONNTRACK_MASQUERADED && !packet_is_reply(packet);
 }
 
+static __always_inline int family_step(struct __sk_buff *skb, struct packet *packet)
+{
+	return likely(!(packet->flags & PACKET_OTHER_FAMILY)) ? CONTINUE : family_cross(skb, &packet->headers);
+}
+
 static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packet)
 {
 	struct addr address;
@@ -114,6 +120,9 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 	if (packet->remote->flags & IPCACHE_CLUSTER && !packet->remote->identity)
 		return -DROP_UNKNOWN_CLUSTER_ADDRESS;
 
+	verdict = family_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	/* bpf_redirect_neigh writes the MAC addresses anew. */
 	config_host_mac(mac);
 	verdict = hop(skb, packet, mac, mac);
@@ -133,13 +142,18 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 }
 
 /* Numbers that mean the same on all nodes. A prefix's is this node's own: for another node that is the world. */
+static __always_inline __u32 identity_of_client(__u32 identity, bool v6)
+{
+	if (identity < IDENTITY_FIRST_LOCAL)
+		return identity;
+	if (identity >= IDENTITY_FIRST_REMOTE_NODE)
+		return IDENTITY_REMOTE_NODE;
+	return v6 ? IDENTITY_WORLD_IPV6 : IDENTITY_WORLD_IPV4;
+}
+
 static __always_inline __u32 identity_for_others(const struct packet *packet)
 {
-	if (packet->source_identity < IDENTITY_FIRST_LOCAL)
-		return packet->source_identity;
-	if (packet->source_identity >= IDENTITY_FIRST_REMOTE_NODE)
-		return IDENTITY_REMOTE_NODE;
-	return packet_is_v6(&packet->headers) ? IDENTITY_WORLD_IPV6 : IDENTITY_WORLD_IPV4;
+	return identity_of_client(packet->source_identity, packet_is_v6(&packet->headers));
 }
 
 /* To a service's backend on another node, whose answers come back here: the client's end is one of the node's addresses. */
@@ -152,10 +166,16 @@ static __noinline int forward_transit(struct __sk_buff *skb, struct packet *pack
 
 	if (!packet->remote || addr_is_zero(&address))
 		return -DROP_UNROUTABLE_IP;
+	/* Before anything is taken for it. */
+	if (packet->hop_limit <= 1)
+		return -DROP_TTL_EXCEEDED;
+	verdict = nat_masquerade(skb, packet, &address);
+	if (verdict == CONTINUE)
+		verdict = family_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	config_host_mac(mac);
 	verdict = hop(skb, packet, mac, mac);
-	if (verdict == CONTINUE)
-		verdict = nat_masquerade(skb, packet, &address);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (!tunnel)
@@ -188,6 +208,22 @@ static __noinline int forward_dsr(struct __sk_buff *skb, struct packet *packet)
 	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 }
 
+/* Into a pod of this node that knows the client's family not: from the router's address, so that its answers come back here. */
+static __noinline int forward_local_crossed(struct __sk_buff *skb, struct packet *packet)
+{
+	struct addr address = nat_router_address(&packet->headers);
+	int verdict;
+
+	if (addr_is_zero(&address))
+		return -DROP_UNROUTABLE_IP;
+	if (packet->hop_limit <= 1)
+		return -DROP_TTL_EXCEEDED;
+	verdict = nat_masquerade(skb, packet, &address);
+	if (verdict == CONTINUE)
+		verdict = family_step(skb, packet);
+	return verdict == CONTINUE ? forward_local(skb, packet) : verdict;
+}
+
 /* Where a packet from outside goes, once its connection is known. Only from ingress hooks. */
 static __always_inline int forward_from_outside(struct __sk_buff *skb, struct packet *packet)
 {
@@ -195,5 +231,7 @@ static __always_inline int forward_from_outside(struct __sk_buff *skb, struct pa
 		return forward_transit(skb, packet);
 	if (!packet->to)
 		return forward_remote(skb, packet);
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY))
+		return forward_local_crossed(skb, packet);
 	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
 }

@@ -171,15 +171,16 @@ static __always_inline bool nat_supports(const struct packet *packet)
 	return protocol_has_ports(packet->protocol) || (packet_is_icmp(&packet->headers) && packet->source_port);
 }
 
+/* Of the family of where the packet goes. */
 static __always_inline struct addr nat_node_address(const struct headers *packet)
 {
-	return packet_is_v6(packet) ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
+	return !addr_is_v4(&packet->destination) ? config_addr(&config.node_ip6) : config_addr(&config.node_ip4);
 }
 
 /* Where backends on other nodes send their answers: through the tunnel when that is how they are reached. */
 static __always_inline struct addr nat_router_address(const struct headers *packet)
 {
-	return packet_is_v6(packet) ? config_addr(&config.router_ip6) : config_addr(&config.router_ip4);
+	return !addr_is_v4(&packet->destination) ? config_addr(&config.router_ip6) : config_addr(&config.router_ip4);
 }
 
 /* Gives a packet one of the node's addresses. */
@@ -247,5 +248,7 @@ static __noinline int nat_unmasquerade(struct __sk_buff *skb, struct packet *pac
 	packet->to = owner;
 	packet->flags |= PACKET_UNMASQUERADED;
 	addr = entry->addr;
+	if (unlikely(addr_is_v4(&addr) == packet_is_v6(&packet->headers)))
+		packet->flags |= PACKET_OTHER_FAMILY;
 	return translate(skb, &packet->headers, END_DESTINATION, &addr, entry->port);
 }

@@ -42,6 +42,7 @@ enum packet_flag {
 	PACKET_HAIRPIN = 512,		/* from a pod by way of a service to itself */
 	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node, answered by way of this one */
 	PACKET_DSR = 2048,		/* the same, answered by the backend's node: as this one forwards it, or as the backend's has got it */
+	PACKET_OTHER_FAMILY = 4096,	/* ends noted here are of another family than those in the frame: nat64.h */
 	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 };
 
@@ -103,6 +104,12 @@ struct packet {
 static __always_inline bool packet_is_v6(const struct headers *packet)
 {
 	return packet->flags & PACKET_V6;
+}
+
+/* Has it options at all? Nearly no packet has. */
+static __always_inline bool packet_has_options(const struct headers *packet)
+{
+	return packet->l4_offset != ETH_HLEN + (packet_is_v6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 }
 
 static __always_inline bool protocol_has_ports(__u8 protocol)

@@ -68,7 +68,8 @@ static __noinline int hairpin(struct __sk_buff *skb, struct packet *packet)
 	struct addr addr = packet->destination;
 
 	packet->flags |= PACKET_HAIRPIN;
-	packet->from = NULL;
+	/* The node, where the service's address is one of its own; else nobody. */
+	packet->from = endpoint_find(&addr);
 	return translate(skb, &packet->headers, END_SOURCE, &addr, packet->source_port);
 }
 

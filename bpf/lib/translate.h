@@ -169,13 +169,30 @@ static __always_inline int translate_reporter(struct __sk_buff *skb, struct head
 	return CONTINUE;
 }
 
+static __always_inline void end_note(struct headers *packet, int end, const struct addr *addr, __be16 port)
+{
+	if (end == END_SOURCE) {
+		packet->source = *addr;
+		packet->source_port = port;
+	} else {
+		packet->destination = *addr;
+		packet->destination_port = port;
+	}
+}
+
 /* Packet pointers are stale after this. */
 __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
 	struct addr old;
 	int verdict;
 
-	if (!packet || !addr || addr_is_v4(addr) == packet_is_v6(packet))
+	if (!packet || !addr)
+		return -DROP_INVALID_PACKET;
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY)) {
+		end_note(packet, end, addr, port);
+		return CONTINUE;
+	}
+	if (addr_is_v4(addr) == packet_is_v6(packet))
 		return -DROP_INVALID_PACKET;
 	old = end == END_SOURCE ? packet->source : packet->destination;
 	if (packet->flags & PACKET_ICMP_ERROR) {
@@ -187,15 +204,7 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 		if (end == END_SOURCE)
 			packet->reporter = *addr;
 	}
-	if (verdict != CONTINUE)
-		return verdict;
-
-	if (end == END_SOURCE) {
-		packet->source = *addr;
-		packet->source_port = port;
-	} else {
-		packet->destination = *addr;
-		packet->destination_port = port;
-	}
-	return CONTINUE;
+	if (verdict == CONTINUE)
+		end_note(packet, end, addr, port);
+	return verdict;
 }

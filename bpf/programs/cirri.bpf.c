@@ -7,6 +7,8 @@
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
 #include "sweep.bpf.c"
+#include "sockmap.bpf.c"
+#include "xdp.bpf.c"
 #include "socket_end.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

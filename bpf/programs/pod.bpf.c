@@ -67,6 +67,11 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 	if (verdict != CONTINUE)
 		return verdict;
 	packet->to = endpoint_find(&packet->destination);
+	/* A pod's answer to a client of the other family, for whom the node stands in. */
+	if (unlikely(endpoint_is_host(packet->to)))
+		verdict = nat_unmasquerade(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	verdict = connection_step(skb, packet, true);
 	if (unlikely(verdict == -DROP_NO_SERVICE_BACKEND))
 		return reject_pod(skb, packet);

@@ -2,6 +2,7 @@ import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { mapSizes } from '../datapath/sizes.ts';
+import { accelerate } from '../datapath/acceleration.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
@@ -55,6 +56,7 @@ import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
+import { startSockmap } from '../features/sockmap/start.ts';
 import { serviceLimits } from '../features/services/target.ts';
 import { startSocketEnder } from '../features/sockets/start.ts';
 
@@ -88,7 +90,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
-    config: kernelConfig(record, node, devices),
+    config: kernelConfig(record, node, devices), sockmap: record.settings.sockmap.enabled,
   });
   const cgroupPath = createCgroup(`${record.instance}/${node.name}`);
   using cgroup = openCgroup(cgroupPath);
@@ -189,6 +191,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   manager.adopt();
   regenerator.run();
   for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
+  const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
+  const acceleration = accelerate({ acceleration: record.settings.loadBalancer.acceleration, devices }, { programs, maps: opened.maps });
   programs.detach(programs.leftovers);
   // The new programs write to the new maps: what the old ones wrote since the copy follows.
   const carriedOver = opened.carryOver(signal).then(entries => {
@@ -272,7 +276,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => externalAddressFeature(serviceInputs.external.table.rows())],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
@@ -387,7 +391,6 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     audit: record.audit ? 1 : 0,
     socketHostOnly: settings.socketLB.hostNamespaceOnly ? 1 : 0,
     noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
-    sockmap: 0,
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
     nodePortMin: settings.nodePort.range[0],

@@ -40,7 +40,7 @@ test('masquerading names what it leaves alone, and why it does not follow its co
 });
 
 test('the MTU is computed from the uplink that the node has', () => {
-  assert.deepEqual(nodeMtu(record(), { uplinkIndex: 1, overlayIndex: 2, uplinkMac: '', uplinkMtu: 9000, podMtu: 8950 }).map(row => row.ipv4), [9000, 8950, 8950]);
+  assert.deepEqual(nodeMtu(record(), { uplinkIndex: 1, overlayIndex: 2, uplinkMac: '', uplinkKind: 'veth', uplinkMtu: 9000, podMtu: 8950 }).map(row => row.ipv4), [9000, 8950, 8950]);
 });
 
 test('external addresses that are refused are named in status, the first three', () => {

@@ -39,9 +39,8 @@ export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMap
   const adopted: string[] = [];
   const current = new Set<string>();
   const resized: { readonly from: BpfMap<unknown, unknown>; readonly into: BpfMap<unknown, unknown> }[] = [];
-  for (const source of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
-    const spec = { ...source, maxEntries: sizes[source.name] ?? source.maxEntries };
-    const pinName = pinOf(spec, source);
+  for (const known of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
+    const { spec, pinName } = sizedMap(known, sizes);
     const path = join(directory, pinName);
     current.add(pinName);
     const existing = BpfMap.openPinned(spec, path);
@@ -50,7 +49,7 @@ export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMap
       adopted.push(spec.name);
       continue;
     }
-    const old = filledByPackets.has(spec.name) ? openOfOtherSize(directory, spec, source, pinName) : undefined;
+    const old = filledByPackets.has(spec.name) ? openOfOtherSize(directory, spec, known, pinName) : undefined;
     if (old) {
       resized.push({ from: old, into: opened[spec.name]! });
       for (const [key, value] of old.entries()) putWhereMissing(opened[spec.name]!, key, value);
@@ -70,13 +69,15 @@ export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMap
   };
 }
 
+/** A map in the size that was chosen, and the name of its pin. */
+export function sizedMap<K, V>(known: MapSpec<K, V>, sizes: MapSizes): { readonly spec: MapSpec<K, V>; readonly pinName: string } {
+  const maxEntries = sizes[known.name] ?? known.maxEntries;
+  return { spec: { ...known, maxEntries }, pinName: `${known.name}-${known.layoutHash}${maxEntries === known.maxEntries ? '' : `-${maxEntries}`}` };
+}
+
 /** Removes pins that nothing uses any more. */
 export function removePins(paths: readonly string[]): void {
   for (const path of paths) if (existsSync(path)) unlinkSync(path);
-}
-
-function pinOf(spec: MapSpec<unknown, unknown>, source: MapSpec<unknown, unknown>): string {
-  return `${spec.name}-${spec.layoutHash}${spec.maxEntries === source.maxEntries ? '' : `-${spec.maxEntries}`}`;
 }
 
 function openOfOtherSize(directory: string, spec: MapSpec<unknown, unknown>, source: MapSpec<unknown, unknown>, pinName: string): BpfMap<unknown, unknown> | undefined {

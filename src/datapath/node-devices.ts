@@ -15,6 +15,8 @@ export interface NodeDevices {
   /** 0 with native routing. */
   readonly overlayIndex: number;
   readonly uplinkMac: string;
+  /** Of a virtual device, as netlink calls it (`veth`). */
+  readonly uplinkKind: string | undefined;
   readonly uplinkMtu: number;
   /** For pods' devices. */
   readonly podMtu: number;
@@ -29,7 +31,7 @@ export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: '
   if (routing === 'native') {
     const lo = netlink.linkGet('lo');
     if (lo) for (const router of routers) ignoreExists(() => netlink.addrAdd(lo.index, router, { noDad: true }));
-    return { uplinkIndex: uplink.index, overlayIndex: 0, uplinkMac: uplink.mac, uplinkMtu: uplink.mtu, podMtu: uplink.mtu };
+    return { uplinkIndex: uplink.index, overlayIndex: 0, uplinkMac: uplink.mac, uplinkKind: uplink.kind, uplinkMtu: uplink.mtu, podMtu: uplink.mtu };
   }
   const podMtu = uplink.mtu - overlayOverhead;
   if (!netlink.linkGet(overlayName)) {
@@ -40,7 +42,7 @@ export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: '
   // No ARP on the overlay: the programs know where everything is; the receiver takes frames by address, not by MAC.
   netlink.linkSet(overlay.index, { arp: false, up: true, mtu: podMtu });
   for (const router of routers) ignoreExists(() => netlink.addrAdd(overlay.index, router, { noDad: true }));
-  return { uplinkIndex: uplink.index, overlayIndex: overlay.index, uplinkMac: uplink.mac, uplinkMtu: uplink.mtu, podMtu };
+  return { uplinkIndex: uplink.index, overlayIndex: overlay.index, uplinkMac: uplink.mac, uplinkKind: uplink.kind, uplinkMtu: uplink.mtu, podMtu };
 }
 
 const nodeSysctls: readonly (readonly [string, string])[] = [

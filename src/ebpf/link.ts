@@ -8,7 +8,7 @@ import { attachType, callBpf, command, objectInfo, openPinnedObject, pinObject }
 export interface LinkDetails {
   readonly id: number;
   readonly programId: number;
-  /** Of a tcx link; 0 when its device is gone. */
+  /** Of a tcx or XDP link; 0 when its device is gone. */
   readonly ifindex?: number;
   readonly attachType?: number;
   readonly cgroupId?: bigint;
@@ -20,7 +20,9 @@ export interface Attachable {
   readonly fd: number;
 }
 
-const LINK_TYPE = { cgroup: 3, tcx: 11 } as const;
+const LINK_TYPE = { cgroup: 3, xdp: 6, tcx: 11 } as const;
+/** XDP_FLAGS_SKB_MODE and XDP_FLAGS_DRV_MODE of linux/if_link.h. */
+const XDP_FLAGS = { generic: 2, native: 4 } as const;
 
 export class BpfLink {
   #fd: number;
@@ -35,6 +37,11 @@ export class BpfLink {
   static attachTcx(o: { program: Attachable; ifindex: number; direction: 'ingress' | 'egress' }): BpfLink {
     const type = o.direction === 'ingress' ? attachType.tcxIngress : attachType.tcxEgress;
     return BpfLink.#create(o.program, o.ifindex, type, `${o.program.name} at tcx ${o.direction} of link ${o.ifindex}`, 0);
+  }
+
+  /** Frames of a device before all others: in its driver, or behind it for any device. One program a device, EBUSY when there is one. */
+  static attachXdp(o: { program: Attachable; ifindex: number; mode: 'native' | 'generic' }): BpfLink {
+    return BpfLink.#create(o.program, o.ifindex, attachType.xdp, `${o.program.name} as ${o.mode} XDP of link ${o.ifindex}`, XDP_FLAGS[o.mode]);
   }
 
   /** Beside others on the same cgroup (BPF_F_ALLOW_MULTI is what links always do). */
@@ -80,6 +87,7 @@ export class BpfLink {
       id: view.getUint32(4, true),
       programId: view.getUint32(8, true),
       ...(type === LINK_TYPE.tcx && { ifindex: view.getUint32(16, true), attachType: view.getUint32(20, true) }),
+      ...(type === LINK_TYPE.xdp && { ifindex: view.getUint32(16, true) }),
       ...(type === LINK_TYPE.cgroup && { cgroupId: view.getBigUint64(16, true), attachType: view.getUint32(24, true) }),
     };
   }

@@ -111,6 +111,17 @@ for (const tunnel of [true, false]) {
         });
       }
 
+      test(`${family.name}: backends of the other family hear the node in theirs, with a megabyte each way`, () => {
+        const [hereOther, elsewhereOther] = [pods[0]!, pods[2]!].map(pod => addressesOf(pod)[1 - i]!) as [string, string];
+        const router = i ? '10.244.1.1' : 'fd00:10:244:1::1', nodeOther = i ? '172.30.0.11' : 'fdc1::11';
+        for (const [backend, seen] of [[hereOther, router], [elsewhereOther, tunnel ? router : nodeOther]] as const) {
+          serve([backend], ServiceFlag.Routable | ServiceFlag.Nat46x64);
+          for (const kind of ['tcp', 'udp'] as const) assert.equal(rig.ask('client', kind, node(1), NODE_PORT), `${seen} 10 ${node(1)}`);
+          assert.equal(rig.ask('client', 'tcp', node(1), NODE_PORT, { size: 1 << 20 }).split(' ')[0], seen);
+          assert.equal(rig.ask('client', 'fetch', node(1), NODE_PORT, { size: 1 << 20 }), `got ${1 << 20} ${node(1)}`);
+        }
+      });
+
       test(`${family.name}: a closed port of a backend refuses, wherever it is`, () => {
         for (const addr of [a, c]) {
           serve([{ addr, port: 9 }]);

@@ -32,7 +32,8 @@ export const pods: readonly Pod[] = [
 ];
 export const addressesOf = (pod: Pod): readonly [string, string] => [`10.244.${pod.node}.${pod.number}`, `fd00:10:244:${pod.node}::${pod.number}`];
 const podMac = (pod: Pod): string => `02:00:00:00:0${pod.node}:${pod.number}`;
-const hostMac = '02:00:00:00:00:fe';
+/** Of the node's uplink and of all its ends of pods' devices. */
+const hostMacOf = (node: 1 | 2): string => `02:00:00:00:0${node}:fe`;
 /** The underlay's own address: no node, no pod. */
 export const world = ['172.30.0.1', 'fdc1::1'] as const;
 /** Somebody behind the underlay, whose router it is. */
@@ -46,11 +47,14 @@ export interface RigOptions {
   readonly ns: string;
   readonly tunnel?: boolean;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** XDP on the nodes' uplinks; then everybody finishes the checksums of what he sends, as XDP sees them in a real network. */
+  readonly xdp?: 'generic' | 'native';
 }
 
 export class Rig implements Disposable {
   readonly tunnel: boolean;
   readonly config: Readonly<Record<string, unknown>>;
+  readonly xdp: 'generic' | 'native' | undefined;
   readonly nodes: RigNode[] = [];
   readonly #prefix: string;
   readonly #servers: ChildProcess[] = [];
@@ -59,6 +63,7 @@ export class Rig implements Disposable {
     this.#prefix = o.ns;
     this.tunnel = o.tunnel ?? true;
     this.config = o.config ?? {};
+    this.xdp = o.xdp;
   }
 
   ns(name: string): string {
@@ -76,6 +81,7 @@ export class Rig implements Disposable {
     this.#buildNode(2);
     for (const pod of pods) this.#buildPod(pod);
     for (const number of [1, 2] as const) this.nodes.push(new RigNode(this, number));
+    if (this.xdp) for (const where of ['a', 'b', 'c', 'client', 'n1', 'n2']) execFileSync('ip', ['netns', 'exec', this.ns(where), 'python3', '-c', FINISH_CHECKSUMS]);
     await Promise.all(['a', 'b', 'c', 'u', 'n1', 'n2', 'client'].map(where => this.#serve(where)));
   }
 
@@ -97,7 +103,9 @@ export class Rig implements Disposable {
 
   #buildNode(number: 1 | 2): void {
     const node = this.ns(`n${number}`);
-    run(`ip netns add ${node}; ip -n ${node} link add eth0 type veth peer name n${number} netns ${this.ns('u')}; ip -n ${this.ns('u')} link set n${number} master br0 up`);
+    run(`ip netns add ${node}; ip -n ${node} link add eth0 address ${hostMacOf(number)} type veth peer name n${number} netns ${this.ns('u')}; ip -n ${this.ns('u')} link set n${number} master br0 up`);
+    // As the agent does: the kernel's FIB answers XDP only where it forwards.
+    this.inside(`n${number}`, 'sh -ec "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"');
     const other = number === 1 ? 2 : 1;
     for (const command of [
       'link set lo up', 'link set eth0 up', `addr add 172.30.0.1${number}/24 dev eth0`, `-6 addr add fdc1::1${number}/64 dev eth0 nodad`,
@@ -112,7 +120,7 @@ export class Rig implements Disposable {
   #buildPod(pod: Pod): void {
     const [v4, v6] = addressesOf(pod);
     const node = this.ns(`n${pod.node}`);
-    run(`ip netns add ${this.ns(pod.name)}; ip -n ${this.ns(pod.name)} link add eth0 address ${podMac(pod)} mtu 1450 type veth peer name v${pod.name} netns ${node} address ${hostMac}`);
+    run(`ip netns add ${this.ns(pod.name)}; ip -n ${this.ns(pod.name)} link add eth0 address ${podMac(pod)} mtu 1450 type veth peer name v${pod.name} netns ${node} address ${hostMacOf(pod.node)}`);
     for (const command of [`link set v${pod.name} mtu 1450 up`, `route add ${v4}/32 dev v${pod.name} src 10.244.${pod.node}.1`, `-6 route add ${v6}/128 dev v${pod.name} src fd00:10:244:${pod.node}::1`]) run(`ip -n ${node} ${command}`);
     for (const command of ['link set lo up', 'link set eth0 up', `addr add ${v4}/32 dev eth0`, `-6 addr add ${v6}/128 dev eth0 nodad`,
       `route add default via 10.244.${pod.node}.1 dev eth0 onlink`, `-6 route add default via fd00:10:244:${pod.node}::1 dev eth0 onlink`]) run(`ip -n ${this.ns(pod.name)} ${command}`);
@@ -126,7 +134,7 @@ export class Rig implements Disposable {
   }
 
   /** What the server saw, how much, and whom the client believes to have talked to. `fetch`: how much came back over TCP. */
-  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
+  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp' | 'several-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
     const command = ['netns', 'exec', this.ns(from), 'python3', '-c', CLIENT, kind, host, String(port), String(o.size ?? 10)];
     const result = o.cgroup
       ? spawnSync('sh', ['-c', `echo $$ > ${o.cgroup}/cgroup.procs && exec ip "$@"`, 'sh', ...command], { encoding: 'utf8' })
@@ -156,7 +164,7 @@ export class RigNode {
       path: objectPath, maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
       config: {
         nodeIp4: parseAddr(`172.30.0.1${number}`), nodeIp6: parseAddr(`fdc1::1${number}`), routerIp4: parseAddr(`10.244.${number}.1`), routerIp6: parseAddr(`fd00:10:244:${number}::1`),
-        uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMac), masquerade: 1, policyMode: 0, audit: 0, ...rig.config,
+        uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMacOf(number)), masquerade: 1, policyMode: 0, audit: 0, ...rig.config,
       },
     });
     this.cgroup = createCgroup(rig.ns(`n${number}`));
@@ -169,7 +177,7 @@ export class RigNode {
     for (const pod of pods) for (const address of addressesOf(pod)) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready,
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -234,6 +242,8 @@ export class RigNode {
       tcx('from_pod', `v${pod.name}`, 'ingress');
       tcx('to_pod', `v${pod.name}`, 'egress');
     }
+    const mode = this.#rig.xdp, eth0 = index('eth0');
+    if (mode) this.#links.push(withNetns(netns.fd, () => BpfLink.attachXdp({ program: this.#object.program('xdp_uplink'), ifindex: eth0, mode })));
     tcx('from_network', 'eth0', 'ingress');
     tcx('to_network', 'eth0', 'egress');
     if (this.#rig.tunnel) {
@@ -245,6 +255,12 @@ export class RigNode {
     const types: Readonly<Record<string, number>> = { connect4: 10, connect6: 11, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20, getpeername4: 29, getpeername6: 30 };
     for (const [name, attachType] of Object.entries(types)) this.#links.push(BpfLink.attachCgroup({ program: this.#object.program(`sock_${name}`), cgroupFd: cgroup.fd, attachType }));
     cgroup.close();
+  }
+
+  /** Packets that took XDP's short way: to backends, to clients. */
+  shortWays(): readonly [number, number] {
+    const sum = (way: number): number => Number((this.maps.shortWays.lookupPerCpu(way) ?? []).reduce((total, count) => total + count, 0n));
+    return [sum(0), sum(1)];
   }
 
   /** What was told since the last time. */
@@ -273,6 +289,13 @@ export class RigNode {
     removeCgroup(this.cgroup, { kill: true });
   }
 }
+
+/** What `ethtool -K eth0 tx off` does: ETHTOOL_STXCSUM by SIOCETHTOOL. */
+const FINISH_CHECKSUMS = `
+import ctypes, fcntl, socket, struct
+value = ctypes.create_string_buffer(struct.pack('II', 0x17, 0))
+fcntl.ioctl(socket.socket(), 0x8946, struct.pack('16sP16x', b'eth0', ctypes.addressof(value)))
+`;
 
 const SERVER = `
 import socket, threading
@@ -309,6 +332,10 @@ try:
             if not data: break
             got += len(data)
         print('got', got, s.getpeername()[0])
+    elif kind == 'several-udp':
+        s.connect((host, port))
+        for _ in range(10): s.send(b'x' * size); data = s.recv(200)
+        print(data.decode(), s.getpeername()[0])
     elif kind == 'connected-udp':
         s.connect((host, port)); s.send(b'x' * size); print(s.recv(200).decode(), s.getpeername()[0])
     else:

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import { parseAddr } from '../../src/std/ip.ts';
 import { address, backendPort, Datapath, families, mac, servicePort, set } from './harness.ts';
+import { addService, BACKEND_PORT, NODE_PORT } from './external.ts';
 import { buildIp, type FrameSpec } from './packet.ts';
 
 const datapath = new Datapath();
@@ -73,6 +74,17 @@ for (const family of families) {
       assert.deepEqual(packet.quoted, { source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: 40000, headerChecksumGood: true });
     });
 
+    test("a pod that reaches itself through a node port of its own node sees the node's address as its client", () => {
+      addService(datapath, { addr: family.node, port: NODE_PORT, id: 40, backends: [family.a] });
+      const ask: FrameSpec = { sourceMac: mac.a, destinationMac: mac.host, source: family.a, destination: family.node, protocol: 'tcp', sourcePort: 40000, destinationPort: NODE_PORT, flags: 'S' };
+      for (const flags of ['S', 'A']) {
+        const { packet, action } = datapath.send('from_pod', { ...ask, flags });
+        assert.deepEqual([action, packet.source, packet.destination, packet.destinationPort, packet.destinationMac, packet.checksumsGood], ['redirect', family.node, family.a, BACKEND_PORT, mac.a, true]);
+        const answer = datapath.send('from_pod', { ...ask, destination: family.node, sourcePort: BACKEND_PORT, destinationPort: 40000, flags: flags === 'S' ? 'SA' : 'A' });
+        assert.deepEqual([answer.action, answer.packet.source, answer.packet.sourcePort, answer.packet.destination, answer.packet.destinationPort, answer.packet.checksumsGood], ['redirect', family.node, NODE_PORT, family.a, 40000, true]);
+      }
+    });
+
     test('a pod that reaches itself through a service sees the service as its client, without policy', () => {
       datapath.denyAll(set.bIngress);
       datapath.denyAll(set.bEgress);
@@ -84,6 +96,25 @@ for (const family of families) {
       assert.equal(back.action, 'redirect');
       assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort, back.packet.checksumsGood], [family.service, servicePort, family.b, 40000, true]);
     });
+    for (const [what, at] of [['a node port', family.node], ['the router\'s address', family.router]] as const) {
+      test(`a pod that reaches itself through ${what} of its own node`, () => {
+        const service = 950;
+        for (const protocol of [6, 17]) datapath.maps.services.update({ addr: parseAddr(at), port: 30080, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, maglev: 0, flags: 1, type: 1 });
+        datapath.maps.serviceSlots.update({ service, slot: 0 }, { backend: service });
+        datapath.maps.backends.update({ id: service }, { addr: parseAddr(family.b), port: backendPort, protocol: 6, state: 0 });
+        datapath.maps.serviceAddresses.update({ id: service }, { addr: parseAddr(at), port: 30080 });
+        for (const protocol of ['tcp', 'udp'] as const) {
+          const ask: FrameSpec = { sourceMac: mac.b, destinationMac: mac.hostB, source: family.b, destination: at, protocol, sourcePort: 40000, destinationPort: 30080, flags: 'S' };
+          const answer: FrameSpec = { ...ask, destination: at, sourcePort: backendPort, destinationPort: 40000, flags: 'SA' };
+          for (const [there, back] of [['S', 'SA'], ['A', 'A'], ['PA', 'PA']]) {
+            const to = datapath.send('from_pod', { ...ask, flags: there! });
+            assert.deepEqual([to.action, to.packet.source, to.packet.sourcePort, to.packet.destination, to.packet.destinationPort, to.packet.checksumsGood], ['redirect', at, 40000, family.b, backendPort, true]);
+            const from = datapath.send('from_pod', { ...answer, flags: back! });
+            assert.deepEqual([from.action, from.packet.source, from.packet.sourcePort, from.packet.destination, from.packet.destinationPort, from.packet.checksumsGood], ['redirect', at, 30080, family.b, 40000, true]);
+          }
+        }
+      });
+    }
   });
 }
 

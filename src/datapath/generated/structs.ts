@@ -459,6 +459,40 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
+/** struct joined_socket, 88 bytes */
+export interface JoinedSocket {
+  readonly peer: SocketReference;
+  readonly connection: ConntrackKey;
+  readonly isLow: number;
+  readonly generation: number;
+  readonly askedNs: bigint;
+  readonly messages: bigint;
+  readonly bytes: bigint;
+}
+
+export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
+  88,
+  (view, at, value) => {
+    socketReferenceCodec.write(view, at, value.peer);
+    conntrackKeyCodec.write(view, at + 16, value.connection);
+    view.setUint8(at + 56, value.isLow);
+    zero(view, at + 57, 3);
+    view.setUint32(at + 60, value.generation, true);
+    view.setBigUint64(at + 64, value.askedNs, true);
+    view.setBigUint64(at + 72, value.messages, true);
+    view.setBigUint64(at + 80, value.bytes, true);
+  },
+  (view, at) => ({
+    peer: socketReferenceCodec.read(view, at),
+    connection: conntrackKeyCodec.read(view, at + 16),
+    isLow: view.getUint8(at + 56),
+    generation: view.getUint32(at + 60, true),
+    askedNs: view.getBigUint64(at + 64, true),
+    messages: view.getBigUint64(at + 72, true),
+    bytes: view.getBigUint64(at + 80, true),
+  }),
+);
+
 /** struct masquerade_exclusion_key, 20 bytes */
 export interface MasqueradeExclusionKey {
   readonly prefixBits: number;
@@ -511,6 +545,25 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   (view, at) => ({
     reason: view.getUint8(at),
     direction: view.getUint8(at + 1),
+  }),
+);
+
+/** struct namespace_endpoint, 16 bytes */
+export interface NamespaceEndpoint {
+  readonly cookie: bigint;
+  readonly endpoint: number;
+}
+
+export const namespaceEndpointCodec: Codec<NamespaceEndpoint> = defineCodec<NamespaceEndpoint>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.cookie, true);
+    view.setUint32(at + 8, value.endpoint, true);
+    zero(view, at + 12, 4);
+  },
+  (view, at) => ({
+    cookie: view.getBigUint64(at, true),
+    endpoint: view.getUint32(at + 8, true),
   }),
 );
 
@@ -980,6 +1033,48 @@ export const shadowKeyCodec: Codec<ShadowKey> = defineCodec<ShadowKey>(
     protocol: view.getUint8(at + 14),
     direction: view.getUint8(at + 15),
     verdict: view.getUint8(at + 16),
+  }),
+);
+
+/** struct socket_pair, 36 bytes */
+export interface SocketPair {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+export const socketPairCodec: Codec<SocketPair> = defineCodec<SocketPair>(
+  36,
+  (view, at, value) => {
+    writeBytes(view, at, value.local, 16);
+    writeBytes(view, at + 16, value.remote, 16);
+    view.setUint16(at + 32, value.localPort, false);
+    view.setUint16(at + 34, value.remotePort, false);
+  },
+  (view, at) => ({
+    local: readBytes(view, at, 16),
+    remote: readBytes(view, at + 16, 16),
+    localPort: view.getUint16(at + 32, false),
+    remotePort: view.getUint16(at + 34, false),
+  }),
+);
+
+/** struct socket_reference, 16 bytes */
+export interface SocketReference {
+  readonly address: bigint;
+  readonly cookie: bigint;
+}
+
+export const socketReferenceCodec: Codec<SocketReference> = defineCodec<SocketReference>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.address, true);
+    view.setBigUint64(at + 8, value.cookie, true);
+  },
+  (view, at) => ({
+    address: view.getBigUint64(at, true),
+    cookie: view.getBigUint64(at + 8, true),
   }),
 );
 

@@ -2,12 +2,13 @@
  * V6, source misattribution: what comes from outside must never count as the node (which always reaches its pods), whatever it writes
  * into its headers.
  *
- *      outside, claims to be the node ──► uplink ──► a, node
+ *      outside, claims to be the node ──► uplink ──► a, node, a service
  *      b, claims to be the node ────────► veth ────► a, node
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { ConntrackFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, IpcacheFlag, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { addService, balancer, fromClient, LB_PORT, NODE_PORT, OUR_MAC } from './external.ts';
 import { Datapath, families, identity, mac, rule, set, type Family } from './harness.ts';
 import { buildIp as quote, type FrameSpec } from './packet.ts';
 
@@ -108,6 +109,85 @@ for (const family of families) {
   });
 }
 
+/** What a client outside may write as its source, when it asks for a service of this node. */
+const serviceAddresses = (family: Family) => [{ addr: family.node, port: NODE_PORT }, { addr: balancer(family), port: LB_PORT }];
+
+for (const family of families) {
+  describe(`V6 by way of a service (${family.name})`, () => {
+    const serve = (world: Datapath, backends: readonly (string | { addr: string; port: number })[], flags: number): void =>
+      serviceAddresses(family).forEach((frontend, i) => addService(world, { ...frontend, id: 40 + i, flags, protocol: [6, 17, 132], backends }));
+
+    for (const [mode, flags] of [['SNAT', ServiceFlag.Routable], ['DSR', ServiceFlag.Routable | ServiceFlag.Dsr]] as const) {
+      test(`nobody becomes the node or one of its pods by asking for a service: refused before a backend is chosen (${mode})`, () => {
+        for (const backend of [family.a, family.remote, { addr: family.node, port: 9443 }]) {
+          datapath.reset();
+          serve(datapath, [backend], flags);
+          for (const { addr, port } of serviceAddresses(family)) {
+            for (const source of [family.node, family.router, family.a, family.b]) {
+              for (const [kind, packet] of kinds(family, { source, destination: addr })) {
+                assert.equal(datapath.send('from_network', { ...packet, destinationMac: OUR_MAC, destinationPort: port }).reason, 'INVALID_SOURCE_IP', `${kind} from ${source}`);
+              }
+            }
+          }
+          assert.equal(datapath.maps.conntrack.count() + datapath.maps.nat.count(), 0);
+        }
+      });
+    }
+
+    test('a backend here judges the world as the world and another node as a remote node, and never as the node that forwards', () => {
+      datapath.denyAll(set.aIngress);
+      serve(datapath, [family.a], ServiceFlag.Routable);
+      for (const { addr, port } of serviceAddresses(family)) {
+        for (const [source, expected] of [[family.world, identity.worldV4], [family.otherNode, identity.remoteNode]] as const) {
+          for (const [kind, packet] of kinds(family, { source, destination: addr }).slice(0, 4)) {
+            const outcome = datapath.send('from_network', { ...packet, destinationMac: OUR_MAC, destinationPort: port, ...(kind === 'SCTP' && { protocol: 'udp' as const }) });
+            assert.deepEqual(outcome.drops.map(drop => [drop.reasonOrPoint, drop.sourceIdentity]), [[133, expected]], `${kind} from ${source}`);
+          }
+        }
+      }
+    });
+
+    test("the node that serves under its own policy: the client is who it is", () => {
+      serve(datapath, [{ addr: family.node, port: 9443 }], ServiceFlag.Routable);
+      datapath.hostPolicy({ ingressSet: set.hostIngress, egressSet: 0 });
+      datapath.denyAll(set.hostIngress);
+      for (const { addr, port } of serviceAddresses(family)) {
+        const outcome = datapath.send('from_network', fromClient(family, { addr, port }));
+        assert.deepEqual(outcome.drops.map(drop => [drop.reasonOrPoint, drop.sourceIdentity]), [[133, identity.worldV4]]);
+      }
+    });
+
+    test('addresses that nobody can have reach no service', () => {
+      serve(datapath, [family.remote], ServiceFlag.Routable | ServiceFlag.Dsr);
+      const sources = family.name === 'IPv4' ? ['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255'] : ['::', '::1', 'ff02::1'];
+      for (const source of sources) for (const frontend of serviceAddresses(family)) assert.equal(datapath.send('from_network', fromClient(family, frontend, { source })).reason, 'INVALID_SOURCE_IP', source);
+    });
+
+    test('pings of a service address, and neighbour messages to it, are the stack\'s: they open nothing', () => {
+      serve(datapath, [family.a], ServiceFlag.Routable);
+      const types = family.name === 'IPv4' ? [8, 0] : [128, 129, 133, 134, 135, 136, 137];
+      for (const { addr } of serviceAddresses(family)) {
+        for (const type of types) {
+          const outcome = datapath.send('from_network', { destinationMac: OUR_MAC, source: family.world, destination: addr, protocol: 'icmp', hopLimit: 255, icmp: { type, id: 7, body: new Uint8Array(24) } });
+          assert.deepEqual([outcome.action, outcome.packet.destination], ['pass', addr], String(type));
+        }
+      }
+      assert.equal(datapath.maps.conntrack.count(), 0);
+    });
+
+    test('an error about a connection in transit reaches its client as what it is, and changes nobody: reporters are only reporters', () => {
+      serve(datapath, [family.remote], ServiceFlag.Routable);
+      const frontend = serviceAddresses(family)[0]!;
+      const port = datapath.send('from_network', fromClient(family, frontend, { protocol: 'udp' })).packet.sourcePort!;
+      const body = quote({ source: family.node, destination: family.remote, protocol: 'udp', sourcePort: port, destinationPort: 8080 });
+      const before = [...datapath.maps.conntrack.entries()].map(([, entry]) => entry.sourceIdentity);
+      for (const source of [family.node, family.a]) assert.equal(datapath.send('from_network', { destinationMac: OUR_MAC, source, destination: family.node, protocol: 'icmp', icmp: { type: family.unreachable, code: 1, body } }).reason, 'INVALID_SOURCE_IP');
+      assert.equal(datapath.send('from_network', { destinationMac: OUR_MAC, source: family.otherNode, destination: family.node, protocol: 'icmp', icmp: { type: family.unreachable, code: 1, body } }).action, 'redirect');
+      assert.deepEqual([...datapath.maps.conntrack.entries()].map(([, entry]) => entry.sourceIdentity), before);
+    });
+  });
+}
+
 describe('V6 IPv6 neighbour discovery', () => {
   const family = families[1]!;
   const solicitation = (type: number, hopLimit: number, source: string) => ({
@@ -139,10 +219,16 @@ describe('V6 with an overlay', () => {
   after(() => overlay.close());
 
   for (const family of families) {
-    test(`${family.name}: pods elsewhere come through the tunnel, not in the open`, () => {
+    test(`${family.name}: pods elsewhere and routers come through the tunnel, not in the open, to a pod as to a service`, () => {
       overlay.reset();
-      overlay.address(family.remote, { identity: identity.remote, flags: 3, tunnel: new Uint8Array(16) });
-      for (const [kind, packet] of kinds(family, { source: family.remote, destination: family.a })) assert.equal(overlay.send('from_network', packet).reason, 'INVALID_SOURCE_IP', kind);
+      const frontend = { addr: balancer(family), port: LB_PORT };
+      addService(overlay, { ...frontend, id: 40, backends: [family.a] });
+      overlay.address(family.remote, { identity: identity.remote, flags: IpcacheFlag.Cluster | IpcacheFlag.HasTunnel, tunnel: new Uint8Array(16) });
+      overlay.address(family.nobody, { identity: identity.remoteNode, flags: IpcacheFlag.Cluster | IpcacheFlag.Node | IpcacheFlag.HasTunnel, tunnel: new Uint8Array(16) });
+      for (const source of [family.remote, family.nobody]) {
+        for (const [kind, packet] of kinds(family, { source, destination: family.a })) assert.equal(overlay.send('from_network', packet).reason, 'INVALID_SOURCE_IP', kind);
+        assert.equal(overlay.send('from_network', fromClient(family, frontend, { source })).reason, 'INVALID_SOURCE_IP');
+      }
     });
   }
 });

@@ -1,0 +1,77 @@
+/** Services of one family with backends of the other (NAT46x64), for clients outside. */
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, test } from 'node:test';
+import { ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { addService, BACKEND_PORT, balancer, fromClient, LB_PORT, NODE_PORT, OUR_MAC } from './external.ts';
+import { Datapath, families, identity, mac, rule, set, type Family } from './harness.ts';
+import type { FrameSpec } from './packet.ts';
+
+const datapath = new Datapath();
+after(() => datapath.close());
+beforeEach(() => datapath.reset());
+
+const [v4, v6] = families as readonly [Family, Family];
+const flags = ServiceFlag.Routable | ServiceFlag.Nat46x64;
+
+for (const [client, server] of [[v6, v4], [v4, v6]] as const) {
+  for (const frontend of [{ addr: client.node, port: NODE_PORT }, { addr: balancer(client), port: LB_PORT }]) {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      const ask = (change: Partial<FrameSpec> = {}): FrameSpec => fromClient(client, frontend, { protocol, ...change });
+
+      describe(`${client.name} client, ${server.name} backend: ${frontend.addr} ${protocol}`, () => {
+        test('a pod here hears the router of its own family; its answer reaches the client from the service', () => {
+          addService(datapath, { ...frontend, id: 50, flags, backends: [server.a] });
+          const there = datapath.send('from_network', ask());
+          assert.equal(there.action, 'redirect');
+          assert.deepEqual([there.packet.source, there.packet.destination, there.packet.destinationPort, there.packet.destinationMac, there.packet.hopLimit, there.packet.checksumsGood],
+            [server.router, server.a, BACKEND_PORT, mac.a, 63, true]);
+          assert.deepEqual(there.flows.map(flow => [flow.sourceIdentity, flow.destinationIdentity]), [[identity.worldV4, identity.a]]);
+
+          const answer = datapath.send('from_pod', { sourceMac: mac.a, destinationMac: mac.host, source: server.a, destination: server.router, protocol, sourcePort: BACKEND_PORT, destinationPort: there.packet.sourcePort!, flags: 'SA', payload: Uint8Array.of(9, 8, 7, 6, 5) });
+          assert.equal(answer.action, 'redirect');
+          assert.deepEqual([answer.packet.source, answer.packet.sourcePort, answer.packet.destination, answer.packet.destinationPort, answer.packet.checksumsGood], [frontend.addr, frontend.port, client.world, 50123, true]);
+          const later = datapath.send('from_network', ask({ flags: 'A' }));
+          assert.deepEqual([later.packet.sourcePort, later.packet.checksumsGood], [there.packet.sourcePort, true]);
+        });
+
+        test('a pod elsewhere hears the node, and its answer comes back by it', () => {
+          addService(datapath, { ...frontend, id: 50, flags: flags | ServiceFlag.Dsr, backends: [server.remote] });
+          const there = datapath.send('from_network', ask());
+          assert.deepEqual([there.action, there.packet.source, there.packet.destination, there.packet.hopLimit, there.packet.checksumsGood], ['redirect', server.node, server.remote, 63, true]);
+          const back = datapath.send('from_network', { destinationMac: OUR_MAC, source: server.remote, destination: server.node, protocol, sourcePort: BACKEND_PORT, destinationPort: there.packet.sourcePort!, flags: 'SA' });
+          assert.deepEqual([back.action, back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort, back.packet.hopLimit, back.packet.checksumsGood],
+            ['redirect', frontend.addr, frontend.port, client.world, 50123, 63, true]);
+        });
+
+        test('policy knows the client under its own address', () => {
+          addService(datapath, { ...frontend, id: 50, flags, backends: [server.a] });
+          datapath.denyAll(set.aIngress);
+          const { reason, drops } = datapath.send('from_network', ask());
+          assert.equal(reason, 'POLICY_DENIED');
+          assert.deepEqual(drops.map(drop => [drop.sourceIdentity, drop.rule]), [[identity.worldV4, rule.deny]]);
+          assert.equal(datapath.maps.nat.count(), 0);
+        });
+      });
+    }
+  }
+
+  test(`what cannot cross is refused: fragments, the node itself, a service that does not say so (${client.name} to ${server.name})`, () => {
+    const frontend = { addr: balancer(client), port: LB_PORT };
+    const refused = (change: Partial<FrameSpec> = {}): void => assert.equal(datapath.send('from_network', fromClient(client, frontend, change)).reason, 'NAT_UNSUPPORTED_PROTOCOL');
+    addService(datapath, { ...frontend, id: 50, flags, backends: [server.a] });
+    refused({ protocol: 'udp', payload: new Uint8Array(64), fragment: { id: 3, offset: 0, more: true } });
+    if (client === v4) refused({ protocol: 'udp', noChecksum: true });
+    addService(datapath, { ...frontend, id: 51, flags, backends: [{ addr: server.node, port: 9443 }] });
+    refused();
+    addService(datapath, { ...frontend, id: 52, backends: [server.a] });
+    refused({ sourcePort: 50999 });
+  });
+
+  test(`a pod cannot make itself a client's answer (${client.name} to ${server.name})`, () => {
+    const frontend = { addr: balancer(client), port: LB_PORT };
+    addService(datapath, { ...frontend, id: 50, flags, backends: [server.a] });
+    const port = datapath.send('from_network', fromClient(client, frontend)).packet.sourcePort!;
+    const forged = datapath.send('from_pod', { sourceMac: mac.b, destinationMac: mac.hostB, source: server.b, destination: server.router, protocol: 'tcp', sourcePort: BACKEND_PORT, destinationPort: port, flags: 'SA' });
+    assert.deepEqual([forged.action, forged.packet.destination], ['pass', server.router]);
+  });
+}
