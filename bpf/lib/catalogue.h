@@ -12,9 +12,13 @@
 #include "runtime.h"
 #include "service_choice.h"
 #include "socket_end.h"
+#include "sweep.h"
 
 struct catalogue {
 	struct flow_event flow_event;
+	struct sweep sweep;
+	struct occupancy occupancy;
+	enum conntrack_end_kind conntrack_end_kind;
 	enum drop_reason drop_reason;
 	enum endpoint_flag endpoint_flag;
 	enum ipcache_flag ipcache_flag;

@@ -216,6 +216,16 @@ const sockets: MapSpec<bigint, bigint> = {
   key: u64Codec, value: u64Codec, perCpu: false, layoutHash: '2f0a5185',
 };
 
+const sweepConnections: MapSpec<number, ConntrackKey> = {
+  name: 'sweep_connections', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: conntrackKeyCodec, perCpu: false, layoutHash: '67068578',
+};
+
+const sweepMappings: MapSpec<number, NatKey> = {
+  name: 'sweep_mappings', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: natKeyCodec, perCpu: false, layoutHash: '2e63eb48',
+};
+
 export const maps = {
   affinities,
   backends,
@@ -251,4 +261,6 @@ export const maps = {
   socketPairs,
   socketServices,
   sockets,
+  sweepConnections,
+  sweepMappings,
 } as const;

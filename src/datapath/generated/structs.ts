@@ -630,6 +630,48 @@ export const natKeyCodec: Codec<NatKey> = defineCodec<NatKey>(
   }),
 );
 
+/** struct occupancy, 80 bytes */
+export interface Occupancy {
+  readonly conntrack: bigint;
+  readonly nat: bigint;
+  readonly affinities: bigint;
+  readonly socketServices: bigint;
+  readonly endpoints: bigint;
+  readonly policyClasses: bigint;
+  readonly services: bigint;
+  readonly serviceSlots: bigint;
+  readonly backends: bigint;
+  readonly serviceAddresses: bigint;
+}
+
+export const occupancyCodec: Codec<Occupancy> = defineCodec<Occupancy>(
+  80,
+  (view, at, value) => {
+    view.setBigUint64(at, value.conntrack, true);
+    view.setBigUint64(at + 8, value.nat, true);
+    view.setBigUint64(at + 16, value.affinities, true);
+    view.setBigUint64(at + 24, value.socketServices, true);
+    view.setBigUint64(at + 32, value.endpoints, true);
+    view.setBigUint64(at + 40, value.policyClasses, true);
+    view.setBigUint64(at + 48, value.services, true);
+    view.setBigUint64(at + 56, value.serviceSlots, true);
+    view.setBigUint64(at + 64, value.backends, true);
+    view.setBigUint64(at + 72, value.serviceAddresses, true);
+  },
+  (view, at) => ({
+    conntrack: view.getBigUint64(at, true),
+    nat: view.getBigUint64(at + 8, true),
+    affinities: view.getBigUint64(at + 16, true),
+    socketServices: view.getBigUint64(at + 24, true),
+    endpoints: view.getBigUint64(at + 32, true),
+    policyClasses: view.getBigUint64(at + 40, true),
+    services: view.getBigUint64(at + 48, true),
+    serviceSlots: view.getBigUint64(at + 56, true),
+    backends: view.getBigUint64(at + 64, true),
+    serviceAddresses: view.getBigUint64(at + 72, true),
+  }),
+);
+
 /** struct policy_class, 4 bytes */
 export interface PolicyClass {
   readonly class: number;
@@ -1096,5 +1138,24 @@ export const socketServiceKeyCodec: Codec<SocketServiceKey> = defineCodec<Socket
     port: view.getUint16(at + 24, false),
     protocol: view.getUint8(at + 26),
     kind: view.getUint8(at + 27),
+  }),
+);
+
+/** struct sweep, 16 bytes */
+export interface Sweep {
+  readonly count: number;
+  readonly removed: number;
+}
+
+export const sweepCodec: Codec<Sweep> = defineCodec<Sweep>(
+  16,
+  (view, at, value) => {
+    view.setUint32(at, value.count, true);
+    view.setUint32(at + 4, value.removed, true);
+    zero(view, at + 8, 8);
+  },
+  (view, at) => ({
+    count: view.getUint32(at, true),
+    removed: view.getUint32(at + 4, true),
   }),
 );
