@@ -174,10 +174,10 @@ export class RigNode {
 
   #fill(index: (device: string) => number): void {
     this.maps.runtime.update(0, { policyGeneration: 1, flags: 0 });
-    for (const pod of pods) for (const address of addressesOf(pod)) {
+    for (const pod of pods) for (const [i, address] of addressesOf(pod).entries()) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready,
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready, other: parseAddr(addressesOf(pod)[1 - i]!),
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -186,7 +186,7 @@ export class RigNode {
     }
     const other = this.number === 1 ? 2 : 1;
     for (const own of [`172.30.0.1${this.number}`, `fdc1::1${this.number}`, `10.244.${this.number}.1`, `fd00:10:244:${this.number}::1`]) {
-      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
+      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready, other: new Uint8Array(16) });
     }
     for (const theirs of [`172.30.0.1${other}`, `fdc1::1${other}`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     for (const theirs of [`10.244.${other}.1`, `fd00:10:244:${other}::1`]) this.address(theirs, { identity: 6, ...this.#way(other, IpcacheFlag.Node) });
