@@ -50,6 +50,11 @@ for (const tunnel of [true, false]) {
           });
         }
 
+        if (i) test('with the socket hooks, and sockets that are for IPv6 alone', () => {
+          serve(service, c);
+          for (const kind of ['v6only-tcp', 'v6only-udp'] as const) assert.equal(rig.ask('a', kind, service, PORT, { cgroup: rig.nodes[0]!.cgroup }), `${a} 10 ${service}`);
+        });
+
         test('the nodes themselves serve', () => {
           serve(service, node(1));
           assert.equal(rig.ask('a', 'tcp', service, PORT), `${a} 10 ${service}`);

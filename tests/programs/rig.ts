@@ -134,7 +134,7 @@ export class Rig implements Disposable {
   }
 
   /** What the server saw, how much, and whom the client believes to have talked to. `fetch`: how much came back over TCP. */
-  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp' | 'several-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
+  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp' | 'several-udp' | 'v6only-tcp' | 'v6only-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
     const command = ['netns', 'exec', this.ns(from), 'python3', '-c', CLIENT, kind, host, String(port), String(o.size ?? 10)];
     const result = o.cgroup
       ? spawnSync('sh', ['-c', `echo $$ > ${o.cgroup}/cgroup.procs && exec ip "$@"`, 'sh', ...command], { encoding: 'utf8' })
@@ -321,7 +321,10 @@ const CLIENT = `
 import socket, sys
 kind, host, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
+if kind.startswith('v6only-'): only, kind = 1, kind.replace('v6only-', '').replace('udp', 'connected-udp')
+else: only = 0
 s = socket.socket(family, socket.SOCK_STREAM if kind in ('tcp', 'fetch') else socket.SOCK_DGRAM); s.settimeout(2)
+if only: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 try:
     if kind == 'tcp':
         s.connect((host, port)); s.sendall(b'x' * (size - 1) + b'\\n'); print(s.recv(200).decode().strip(), s.getpeername()[0])
