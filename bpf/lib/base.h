@@ -32,6 +32,8 @@
 #define AF_INET6 10
 
 #define ENOENT       2
+#define E2BIG        7
+#define ENOMEM       12
 #define EEXIST       17
 #define EINVAL       22
 #define EADDRINUSE   98

@@ -9,6 +9,10 @@ struct config {
 	struct addr node_ip6;		/* the same for IPv6 */
 	struct addr router_ip4;		/* the node's address inside its pod network, the pods' gateway */
 	struct addr router_ip6;
+	struct addr service_net4;	/* where ClusterIPs are: a hint which table to ask first */
+	struct addr service_mask4;
+	struct addr service_net6;
+	struct addr service_mask6;
 	__u32 uplink_ifindex;		/* the device towards other nodes and the world */
 	__u32 overlay_ifindex;		/* the VXLAN device; 0 = native routing */
 	__u32 cluster_id;
@@ -20,14 +24,13 @@ struct config {
 	__u8 audit;			/* 1 = denials are reported as audit and pass */
 	__u8 socket_host_only;		/* 1 = sockets outside of the node's own namespace are left alone: services packet by packet */
 	__u8 no_backend_drop;		/* 1 = a service without a backend is silence, 0 = ICMP unreachable or RST */
-	__u8 sockmap;			/* 1 = TCP between two pods of this node goes from socket to socket */
-	__u8 pad0[4];
+	__u8 pad0[5];
 	__u64 host_cookie;		/* of the node's own network namespace */
 	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
 	__u16 node_port_min;
 	__u16 node_port_max;
 };
-_Static_assert(sizeof(struct config) == 112, "config");
+_Static_assert(sizeof(struct config) == 176, "config");
 
 const volatile struct config config = {
 	.nat_port_min = 32768,
@@ -52,4 +55,13 @@ static __always_inline void config_host_mac(__u8 *mac)
 {
 	for (int i = 0; i < ETH_ALEN; i++)
 		mac[i] = config.host_mac[i];
+}
+
+static __always_inline bool is_host_mac(const __u8 *mac)
+{
+	__u8 different = 0;
+
+	for (int i = 0; i < ETH_ALEN; i++)
+		different |= mac[i] ^ config.host_mac[i];
+	return !different;
 }

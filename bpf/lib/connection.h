@@ -206,6 +206,8 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	struct conntrack_entry entry = {};
 	int verdict;
 
+	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
 	packet->ct_state = STATE_NEW;
 	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
 			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0);
@@ -248,7 +250,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	entry.ingress_rule = packet->ingress_rule;
 	entry.credited_packets = 1;
 	entry.credited_bytes = skb->len;
-	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+	return conntrack_insert(key, &entry);
 }
 
 /* Denied: dead in both directions. It lives, so that answers do not open it again, as long as either end goes on sending. */
@@ -314,6 +316,59 @@ static __always_inline bool connection_is_stale(const struct packet *packet, con
 	return entry->generation != policy_generation() || entry->flags & CONNTRACK_REVOKED || (told && told != entry->source_identity);
 }
 
+/* Where an end is, for packets that are to go there and as what those that come from there must look like. */
+static __noinline int end_learn(struct conntrack_end *end, const struct addr *addr, __u32 id)
+{
+	const struct ipcache_entry *remote;
+	const struct endpoint *endpoint;
+
+	if (!end || !addr)
+		return 0;
+	end->kind = END_UNKNOWN;
+	endpoint = endpoint_find(addr);
+	if (endpoint_id(endpoint) != id)
+		return 0;
+	if (endpoint) {
+		if ((endpoint->flags & (ENDPOINT_READY | ENDPOINT_HOST)) != ENDPOINT_READY || !is_host_mac(endpoint->host_mac))
+			return 0;
+		end->target = endpoint->ifindex;
+		__builtin_memcpy(end->mac, endpoint->mac, ETH_ALEN);
+		end->kind = END_POD;
+		return 0;
+	}
+	remote = ipcache_find(addr);
+	if (!remote || !remote->identity || addr_is_martian(addr))
+		return 0;
+	if (config.overlay_ifindex && remote->flags & IPCACHE_HAS_TUNNEL) {
+		if (!addr_is_v4(&remote->tunnel))
+			return 0;
+		end->target = remote->tunnel.words[3];
+		end->kind = END_TUNNEL;
+	} else if ((remote->flags & (IPCACHE_CLUSTER | IPCACHE_NODE)) == IPCACHE_CLUSTER) {
+		/* What goes to the world or to other nodes may be masqueraded: it goes the long way. */
+		end->kind = END_UPLINK;
+	}
+	return 0;
+}
+
+/*
+ * Two processors that learn at once, before and after a change, may leave a mixture for as long as it takes the slower one to write its
+ * older generation: a packet in between goes astray as one does that was under way at the change.
+ */
+static __noinline int way_learn(const struct packet *packet, struct conntrack_entry *entry, bool reply)
+{
+	__u32 generation = policy_generation();
+	struct addr addr = reply ? packet->destination : packet->source;
+
+	if (packet->flags & PACKET_ICMP_ERROR)
+		return 0;
+	end_learn(&entry->source_end, &addr, entry->source_endpoint);
+	addr = reply ? packet->source : packet->destination;
+	end_learn(&entry->destination_end, &addr, entry->destination_endpoint);
+	entry->way_generation = generation;
+	return 0;
+}
+
 static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply, __u64 now)
 {
 	int verdict;
@@ -335,6 +390,8 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
 	conntrack_touch(entry, &packet->headers, reply, skb->len, now);
+	if (unlikely(entry->way_generation != policy_generation()))
+		way_learn(packet, entry, reply);
 	if (likely(!reply || (!packet->service && !(packet->ct_flags & CONNTRACK_DSR))))
 		return CONTINUE;
 	if (packet->ct_flags & CONNTRACK_DSR)

@@ -41,6 +41,22 @@ struct conntrack_key {
 };
 _Static_assert(sizeof(struct conntrack_key) == 40, "conntrack_key");
 
+enum conntrack_end_kind {
+	END_UNKNOWN = 0,	/* the long way */
+	END_POD = 1,		/* of this node: target = the host side's interface index, mac = the pod's */
+	END_TUNNEL = 2,		/* behind another node: target = its IPv4 address, network order */
+	END_UPLINK = 3,		/* on the bare network, under its own address */
+};
+
+/* Where an end was found when the entry's way was learned (way.h). */
+struct conntrack_end {
+	__u32 target;
+	__u8 mac[6];
+	__u8 kind;		/* enum conntrack_end_kind */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct conntrack_end) == 12, "conntrack_end");
+
 struct conntrack_entry {
 	__u64 expires_ns;		/* CLOCK_MONOTONIC, coarse */
 	__u64 forward_packets;		/* counters race between processors: they may lose a packet, nothing is decided by them */
@@ -59,8 +75,12 @@ struct conntrack_entry {
 	__u32 ingress_rule;
 	__u32 credited_packets;		/* low bits of the totals that the two rules have been credited with */
 	__u32 credited_bytes;
+	struct conntrack_end source_end;
+	struct conntrack_end destination_end;
+	__u32 way_generation;		/* of policy, identities and addresses when the two ends were learned */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct conntrack_entry) == 88, "conntrack_entry");
+_Static_assert(sizeof(struct conntrack_entry) == 120, "conntrack_entry");
 
 /* What judging an established connection again decides anew. */
 #define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS)
@@ -119,6 +139,33 @@ static __always_inline bool packet_opens_tcp(const struct headers *packet)
 {
 	return packet->protocol == IPPROTO_TCP && !(packet->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT)) &&
 	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* SYN with FIN or RST, or none of the flags that say what a segment is for: scans and broken stacks send them, connections do not begin so. */
+static __always_inline bool packet_opens_nothing(const struct headers *packet)
+{
+	__u8 flags = packet->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK);
+
+	if (packet->protocol != IPPROTO_TCP || packet->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT))
+		return false;
+	return !flags || (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST));
+}
+
+/*
+ * No room is one thing; a bucket's lock that another processor (or we ourselves, interrupted) holds is another: it is tried once more in
+ * place, by when it is mostly free.
+ */
+static __always_inline int conntrack_insert(const struct conntrack_key *key, const struct conntrack_entry *entry)
+{
+	long error = bpf_map_update_elem(&conntrack, key, entry, BPF_ANY);
+
+	if (likely(!error))
+		return CONTINUE;
+	if (error != -ENOMEM && error != -E2BIG)
+		error = bpf_map_update_elem(&conntrack, key, entry, BPF_ANY);
+	if (!error)
+		return CONTINUE;
+	return error == -ENOMEM || error == -E2BIG ? -DROP_CONNTRACK_FULL : -DROP_CONNTRACK_CONTENDED;
 }
 
 static __always_inline __u32 endpoint_id(const struct endpoint *endpoint)
@@ -217,19 +264,13 @@ static __always_inline void conntrack_credit_step(struct conntrack_entry *entry,
 		conntrack_credit(entry);
 }
 
-/* Notes a packet. */
-static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
+/* Notes a packet: `flags` are the entry's after it. */
+static __always_inline void conntrack_count(struct conntrack_entry *entry, __u8 protocol, __u32 flags, bool reply, __u32 bytes, __u64 now)
 {
-	__u32 flags;
-
-	/* What somebody reports about a connection does not keep it alive. */
-	if (packet->flags & PACKET_ICMP_ERROR)
-		return;
-	flags = conntrack_flags_after(packet, entry->flags, reply);
 	/* Flags are only added here, and not as a whole: another processor may add one at the same time. */
 	if (flags & ~entry->flags)
 		__sync_fetch_and_or(&entry->flags, flags & ~entry->flags);
-	entry->expires_ns = conntrack_expiry(packet->protocol, flags, now);
+	entry->expires_ns = conntrack_expiry(protocol, flags, now);
 	if (reply) {
 		entry->reply_packets++;
 		entry->reply_bytes += bytes;
@@ -238,4 +279,12 @@ static __always_inline void conntrack_touch(struct conntrack_entry *entry, const
 		entry->forward_bytes += bytes;
 	}
 	conntrack_credit_step(entry, flags);
+}
+
+static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
+{
+	/* What somebody reports about a connection does not keep it alive. */
+	if (packet->flags & PACKET_ICMP_ERROR)
+		return;
+	conntrack_count(entry, packet->protocol, conntrack_flags_after(packet, entry->flags, reply), reply, bytes, now);
 }

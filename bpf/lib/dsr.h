@@ -233,7 +233,10 @@ static __always_inline int dsr_take(struct __sk_buff *skb, struct packet *packet
 	if (verdict != CONTINUE || !frontend->port)
 		return verdict;
 	packet->l4_offset -= dsr_room(v6);
-	/* In an error or a fragment without ports it would speak of nothing. */
+	/* Who puts fragments together and cuts them again, as a bridge with conntrack does, copies it to all (RFC 791, RFC 8200): the first one said it. */
+	if (packet->flags & PACKET_LATER_FRAGMENT)
+		return CONTINUE;
+	/* In an error it would speak of nothing. */
 	if (!dsr_is_told(&packet->headers) || !dsr_is_service(frontend, packet->protocol))
 		return -DROP_INVALID_PACKET;
 	packet->flags |= PACKET_DSR;

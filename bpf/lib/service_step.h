@@ -36,13 +36,13 @@ static __always_inline __u32 service_remembered(const struct packet *packet, con
  * Only the client's direction is seen under this key, so a FIN does not shorten the life to that of a closed connection: the client
  * may go on acknowledging for long.
  */
-static __always_inline __u64 service_expiry(__u8 protocol, __u32 flags)
+static __always_inline __u64 service_expiry(__u8 protocol, __u32 flags, __u64 now)
 {
 	__u64 seconds = LIFETIME_OTHER;
 
 	if (protocol == IPPROTO_TCP && flags & CONNTRACK_SEEN_NON_SYN && !(flags & CONNTRACK_FORWARD_CLOSING))
 		seconds = LIFETIME_TCP_ESTABLISHED;
-	return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
+	return now + seconds * NANOSECONDS;
 }
 
 static __noinline int service_remember(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u32 service, __u32 backend)
@@ -55,8 +55,8 @@ static __noinline int service_remember(const struct packet *packet, const struct
 		.forward_packets = 1,
 	};
 
-	entry.expires_ns = service_expiry(packet->protocol, entry.flags);
-	return bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY) ? -DROP_CONNTRACK_FULL : CONTINUE;
+	entry.expires_ns = service_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
+	return conntrack_insert(key, &entry);
 }
 
 /*
@@ -104,7 +104,7 @@ static __noinline int service_select(struct packet *packet, const struct service
 	if (packet->backend && entry) {
 		if (!(packet->flags & PACKET_ICMP_ERROR)) {
 			entry->flags = conntrack_flags_after(&packet->headers, entry->flags, false);
-			entry->expires_ns = service_expiry(packet->protocol, entry->flags);
+			entry->expires_ns = service_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
 			entry->forward_packets++;
 		}
 		return CONTINUE;
@@ -114,6 +114,8 @@ static __noinline int service_select(struct packet *packet, const struct service
 	packet->backend = service_choose(service, &packet->headers);
 	if (!packet->backend)
 		return service_has_nobody(packet, service);
+	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
 	return service_remember(packet, &key, source_is_low, service->id, packet->backend);
 }
 

@@ -4,6 +4,7 @@
 
 #include "crc32c.h"
 #include "packet.h"
+#include "rewrite.h"
 
 enum packet_end {
 	END_SOURCE = 0,
@@ -125,13 +126,65 @@ static __always_inline void end_note(struct headers *packet, int end, const stru
 	}
 }
 
+/* An ordinary TCP or UDP packet whose headers lie in one piece. False: nothing has been changed, the helpers must do it. */
+static __always_inline bool translate_in_place(struct __sk_buff *skb, const struct headers *packet, int end, const struct addr *addr, __be16 port, const bool v6)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end, *l4;
+	enum checksum_state state = checksum_state_of(skb);
+	bool destination = end == END_DESTINATION, udp = packet->protocol == IPPROTO_UDP;
+	__u64 offset = opaque(packet->l4_offset);
+	struct rewrite where = {};
+
+	if (state == CHECKSUM_HELPERS || offset > DIRECT_OFFSET_MAX || (!udp && packet->protocol != IPPROTO_TCP))
+		return false;
+	l4 = data + offset;
+	if (l4 + sizeof(struct tcphdr) > data_end || data + ETH_HLEN + sizeof(struct ipv6hdr) > data_end)
+		return false;
+	where.at = data + address_offset(ETH_HLEN, v6, destination);
+	where.port = l4 + port_distance(packet->protocol, destination);
+	where.check = udp ? l4 + member_offset(struct udphdr, check) : l4 + member_offset(struct tcphdr, check);
+	where.ip_check = data + ETH_HLEN + member_offset(struct iphdr, check);
+	rewrite_end(&where, addr, port, state, udp, v6);
+	return true;
+}
+
+/* Writes the end into an ordinary packet or a later fragment. */
+static __always_inline int translate_plain(struct __sk_buff *skb, struct headers *packet, int end, struct addr *old, struct addr *addr, __be16 port)
+{
+	bool v6 = packet_is_v6(packet);
+	int verdict;
+
+	if (!(packet->flags & PACKET_LATER_FRAGMENT)) {
+		if (v6 ? translate_in_place(skb, packet, end, addr, port, true) : translate_in_place(skb, packet, end, addr, port, false))
+			return CONTINUE;
+		verdict = translate_transport(skb, packet, end, port, address_difference(old, addr, v6));
+		if (verdict != CONTINUE)
+			return verdict;
+	}
+	return address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, old, addr) ? -DROP_WRITE_ERROR : CONTINUE;
+}
+
+/* The address in the outer header of an ICMP error. It may come from a router on the way: then its own source is not one of the ends. */
+static __always_inline int translate_reporter(struct __sk_buff *skb, struct headers *packet, int end, struct addr *old, struct addr *addr)
+{
+	bool v6 = packet_is_v6(packet);
+
+	if (end == END_SOURCE && !addr_equal(&packet->reporter, old))
+		return CONTINUE;
+	if (address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, old, addr))
+		return -DROP_WRITE_ERROR;
+	if (v6 && bpf_l4_csum_replace(skb, packet->l4_offset + 2, 0, address_difference(old, addr, v6), BPF_F_PSEUDO_HDR))
+		return -DROP_WRITE_ERROR;
+	if (end == END_SOURCE)
+		packet->reporter = *addr;
+	return CONTINUE;
+}
+
 /* Packet pointers are stale after this. */
 __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
-	int verdict = CONTINUE;
 	struct addr old;
-	__s64 difference;
-	bool v6, quoted;
+	int verdict;
 
 	if (!packet || !addr)
 		return -DROP_INVALID_PACKET;
@@ -139,28 +192,20 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 		end_note(packet, end, addr, port);
 		return CONTINUE;
 	}
-	v6 = packet_is_v6(packet);
-	quoted = packet->flags & PACKET_ICMP_ERROR;
-	old = end == END_SOURCE ? packet->source : packet->destination;
-	difference = address_difference(&old, addr, v6);
-	if (addr_is_v4(addr) == v6)
+	if (addr_is_v4(addr) == packet_is_v6(packet))
 		return -DROP_INVALID_PACKET;
-	if (quoted)
+	old = end == END_SOURCE ? packet->source : packet->destination;
+	if (packet->flags & PACKET_ICMP_ERROR) {
 		verdict = translate_quoted(skb, packet, end, addr, port);
-	else if (!(packet->flags & PACKET_LATER_FRAGMENT))
-		verdict = translate_transport(skb, packet, end, port, difference);
-	if (verdict != CONTINUE)
-		return verdict;
-
-	/* An error about a connection may come from a router on the way: then its own source is not one of the ends. */
-	if (!quoted || end == END_DESTINATION || addr_equal(&packet->reporter, &old)) {
-		if (address_store(skb, ETH_HLEN, v6, end == END_DESTINATION, &old, addr))
-			return -DROP_WRITE_ERROR;
-		if (quoted && v6 && bpf_l4_csum_replace(skb, packet->l4_offset + 2, 0, difference, BPF_F_PSEUDO_HDR))
-			return -DROP_WRITE_ERROR;
+		if (verdict == CONTINUE)
+			verdict = translate_reporter(skb, packet, end, &old, addr);
+	} else {
+		verdict = translate_plain(skb, packet, end, &old, addr, port);
 		if (end == END_SOURCE)
 			packet->reporter = *addr;
 	}
+	if (verdict != CONTINUE)
+		return verdict;
 	end_note(packet, end, addr, port);
 	return CONTINUE;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The node's network device. What the node itself sends is counted with direction 0, except where its policy drops it. */
 #include "external.h"
+#include "way.h"
 
 /* For the node itself: nothing is asked where nothing is restricted. */
 static __always_inline bool host_takes(const struct packet *packet)
@@ -71,13 +72,26 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 	return verdict == CONTINUE ? forward_from_outside(skb, packet) : verdict;
 }
 
-/* Native routing, answers to masqueraded connections, clients of services, traffic of the node. */
-SEC("tc")
-int from_network(struct __sk_buff *skb)
+/* Neither way is inline: the stack is small. */
+static __noinline int way_from_network(struct __sk_buff *skb)
+{
+	return way_step(skb, WAY_FROM_NETWORK);
+}
+
+static __noinline int long_way_from_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
 	return finish(skb, &packet, walk_from_network(skb, &packet));
+}
+
+/* Native routing, answers to masqueraded connections, clients of services, traffic of the node. */
+SEC("tc")
+int from_network(struct __sk_buff *skb)
+{
+	int action = way_from_network(skb);
+
+	return likely(action != CONTINUE) ? action : long_way_from_network(skb);
 }
 
 /* Forwarded packets have been judged before. Of the node's own, answers to services' clients get the service's address. */

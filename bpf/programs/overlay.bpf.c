@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The VXLAN device: the network identifier is the sender's identity. */
 #include "external.h"
+#include "way.h"
 
 /* Who sent the tunnel packet, and who it says the sender is. */
 static __noinline int tunnel_key_get(struct __sk_buff *skb, struct addr *node, __u32 *identity)
@@ -114,13 +115,26 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 	return verdict == CONTINUE ? forward_from_outside(skb, packet) : verdict;
 }
 
-/* What other nodes send through the tunnel. */
-SEC("tc")
-int from_overlay(struct __sk_buff *skb)
+/* Neither way is inline: the stack is small. */
+static __noinline int way_from_overlay(struct __sk_buff *skb)
+{
+	return way_step(skb, WAY_FROM_OVERLAY);
+}
+
+static __noinline int long_way_from_overlay(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_INGRESS };
 
 	return finish(skb, &packet, walk_from_overlay(skb, &packet));
+}
+
+/* What other nodes send through the tunnel. */
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	int action = way_from_overlay(skb);
+
+	return likely(action != CONTINUE) ? action : long_way_from_overlay(skb);
 }
 
 /* Pods' packets come here with their key. An IPv6 key does not answer to this question, but is there: -EPROTO. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Host side of each pod's veth. */
-#include "forward.h"
+#include "way.h"
 #include "neighbour.h"
 #include "reject.h"
 
@@ -82,13 +82,26 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 	return packet->to->flags & ENDPOINT_HOST ? TC_ACT_OK : forward_local(skb, packet);
 }
 
-/* All that a pod sends. */
-SEC("tc")
-int from_pod(struct __sk_buff *skb)
+/* Neither way is inline: the stack is small. */
+static __noinline int way_from_pod(struct __sk_buff *skb)
+{
+	return way_step(skb, WAY_FROM_POD);
+}
+
+static __noinline int long_way_from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_EGRESS };
 
 	return finish(skb, &packet, walk_from_pod(skb, &packet));
+}
+
+/* All that a pod sends. */
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	int action = way_from_pod(skb);
+
+	return likely(action != CONTINUE) ? action : long_way_from_pod(skb);
 }
 
 /* What the stack says to its neighbours by itself, and the answers of from_pod on their way back. */

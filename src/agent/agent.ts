@@ -55,6 +55,7 @@ import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
 import { KernelMaglevTables } from '../features/services/maglev-tables.ts';
 import { startServices } from '../features/services/start.ts';
+import { startSockmap } from '../features/sockmap/start.ts';
 import { serviceLimits } from '../features/services/target.ts';
 import { startSocketEnder } from '../features/sockets/start.ts';
 
@@ -88,7 +89,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
     objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
-    config: kernelConfig(record, node, devices),
+    config: kernelConfig(record, node, devices), sockmap: record.settings.sockmap.enabled,
   });
   const cgroupPath = createCgroup(`${record.instance}/${node.name}`);
   using cgroup = openCgroup(cgroupPath);
@@ -190,6 +191,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   regenerator.run();
   for (const attachment of nodeAttachments(devices, { fd: cgroup.fd, path: cgroupPath })) programs.attach(attachment);
   const acceleration = accelerate({ acceleration: record.settings.loadBalancer.acceleration, devices }, { programs, maps: opened.maps });
+  const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
   programs.detach(programs.leftovers);
   removePins(opened.stale);
   for (const other of record.nodes) {
@@ -267,7 +269,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
@@ -354,13 +356,23 @@ function sumPerCpu(values: readonly bigint[] | undefined): number {
   return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
 }
 
+/** A prefix's bits of all 128, in network order. */
+function maskOf(bits: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i))));
+}
+
 function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
   const { settings } = record;
+  const [serviceNet4, serviceNet6] = [parsePrefix(record.serviceCidr4), parsePrefix(record.serviceCidr6)];
   return {
     nodeIp4: parseAddr(node.underlay4),
     nodeIp6: parseAddr(node.underlay6),
     routerIp4: parseAddr(node.routerIp4),
     routerIp6: parseAddr(node.routerIp6),
+    serviceNet4: serviceNet4.addr,
+    serviceMask4: maskOf(serviceNet4.bits),
+    serviceNet6: serviceNet6.addr,
+    serviceMask6: maskOf(serviceNet6.bits),
     uplinkIfindex: devices.uplinkIndex,
     overlayIfindex: devices.overlayIndex,
     clusterId: 0,
@@ -372,7 +384,6 @@ function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevi
     audit: record.audit ? 1 : 0,
     socketHostOnly: settings.socketLB.hostNamespaceOnly ? 1 : 0,
     noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
-    sockmap: 0,
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
     nodePortMin: settings.nodePort.range[0],

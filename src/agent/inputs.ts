@@ -1,3 +1,4 @@
+import { addressesHeld } from '../features/external-addresses/claims.ts';
 import { configMapPlace } from '../features/masquerade/exclusions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { reflect, type Reflector } from '../kube/reflector.ts';
@@ -85,13 +86,13 @@ function keepService(object: KubeObject): KubeObject {
   const { loadBalancer, conditions } = (object as unknown as Service).status ?? {};
   const { creationTimestamp } = object.metadata;
   const annotations = withoutApplied(object.metadata.annotations);
-  // Which conditions there are says whether the operator gave the addresses; what they say is for people.
-  const types = conditions?.map(({ type, status }) => ({ type, status }));
+  // Which conditions there are says whether the operator gave the addresses; what most of them say is for people.
+  const types = conditions?.map(({ type, status, message }) => ({ type, status, ...(type === addressesHeld && message !== undefined ? { message } : {}) }));
   return {
     ...typeOf(object),
     metadata: { ...keepMetadata(object), ...(creationTimestamp === undefined ? {} : { creationTimestamp }), ...(annotations === undefined ? {} : { annotations }) },
     spec: object.spec,
-    ...(loadBalancer?.ingress ? { status: { loadBalancer, ...(types ? { conditions: types } : {}) } } : {}),
+    ...(loadBalancer?.ingress || types ? { status: { ...(loadBalancer?.ingress ? { loadBalancer } : {}), ...(types ? { conditions: types } : {}) } } : {}),
   };
 }
 

@@ -122,6 +122,8 @@ export class Regenerator {
     this.#retireSets();
     this.#deps.onPass?.();
     const waits = [this.addressReconciler.turn(), this.endpointReconciler.turn(), this.failures.size > 0 ? 5_000 : undefined].filter(ms => ms !== undefined);
+    // A row that failed before may have gone in just now; entries of connections go by what the last generation has found.
+    if (this.#changed) this.#bumpGeneration();
     return waits.length > 0 ? Math.min(...waits) : undefined;
   }
 

@@ -23,6 +23,7 @@ import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies }
 import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import type { Enforcement } from './enforcement.ts';
 import { kubeProxyReplacement, kubeProxyReplacementFeature, nodeMtu, plainFeatures } from './features.ts';
+import { MapUse, type Countable } from './map-use.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import type { ServiceInputs } from './service-inputs.ts';
@@ -68,8 +69,9 @@ interface Reconciled {
 export function agentRoutes(parts: AgentParts): Routes {
   const { endpoints, identities, regenerator, prefixes, services, flows, opened } = parts;
   const tables = reconciledTables(parts);
+  const mapUse = new MapUse(countedMaps(opened));
   return {
-    '/v1/status': () => agentStatus(parts, tables),
+    '/v1/status': async () => agentStatus(parts, tables, await mapUse.read()),
     '/v1/flows': async ({ request, response }) => {
       await serveFlows(flows, request, response);
       return answered;
@@ -128,7 +130,7 @@ function reconciledTables({ regenerator, services, masquerade }: AgentParts): Re
   ];
 }
 
-function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentStatus {
+function agentStatus(parts: AgentParts, tables: readonly Reconciled[], maps: AgentStatus['maps']): AgentStatus {
   const { endpoints, regenerator, node, inputs } = parts;
   const notReady = reasonsNotReady(parts);
   const connected = reflectors(inputs).every(input => input.state.connected);
@@ -148,7 +150,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
     features: [...plainFeatures(parts.record, parts.devices), kubeProxyReplacementFeature(replacement), ...parts.features.map(feature => feature())],
     kubeProxyReplacement: replacement,
     mtu: nodeMtu(parts.record, parts.devices),
-    maps: mapUse(parts.opened),
+    maps,
     programs: parts.programs.attached,
     endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
     identities: parts.identities.size,
@@ -180,11 +182,9 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
   return reasons;
 }
 
-/** Counting entries walks the map: only the maps whose size follows the objects are counted, the caches are not. */
-function mapUse(opened: OpenedMaps): AgentStatus['maps'] {
-  const maps = opened.maps;
-  const counted = [maps.endpoints, maps.ipcache, maps.policyClasses, maps.policyVerdicts, maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses, maps.conntrack, maps.nat, maps.socketServices];
-  return counted.map(map => ({ name: map.spec.name, used: map.count(), max: map.spec.maxEntries }));
+/** The maps whose size follows the objects and the connections. */
+function countedMaps({ maps }: OpenedMaps): readonly Countable[] {
+  return [maps.endpoints, maps.ipcache, maps.policyClasses, maps.policyVerdicts, maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses, maps.conntrack, maps.nat, maps.socketServices];
 }
 
 function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentStatus['errors'] {

@@ -7,7 +7,7 @@ import { agentTrouble } from './inspect.ts';
 import { callLocal } from './local-api.ts';
 import { readPidFile } from './pidfile.ts';
 import type { Progress } from './progress.ts';
-import { changedSettings, choose, defaultChoices, settingOf, whyFixed, type Choices } from './settings.ts';
+import { changedSettings, choose, costsOf, defaultChoices, settingOf, whyFixed, type Choices } from './settings.ts';
 import type { Assignment } from './values.ts';
 
 export interface Rechosen {
@@ -28,7 +28,7 @@ export function rechoose(record: ClusterRecord, paths: StatePaths, values: reado
   if (reset.length === 0) return { record, reset, warnings };
   const changed = { ...record, ...choices };
   writeRecord(changed, paths);
-  return { record: changed, reset, warnings };
+  return { record: changed, reset, warnings: [...warnings, ...costsOf(reset)] };
 }
 
 export function writeRecord(record: ClusterRecord, paths: StatePaths): void {

@@ -4,7 +4,7 @@ import { parseRecord } from '../model/cluster.ts';
 import { defaultSettings } from '../model/settings.ts';
 import { CirriError } from '../std/errors.ts';
 import { makeRecord } from './record.ts';
-import { changedSettings, choose, defaultChoices, maglevSizes, settingNames, settingOf, settingText, whyFixed, type Choices } from './settings.ts';
+import { changedSettings, choose, costsOf, defaultChoices, maglevSizes, settingNames, settingOf, settingText, whyFixed, type Choices } from './settings.ts';
 import { isUpstreamName, otherNames, upstreamNames } from './upstream-names.ts';
 import { parseValues } from './values-file.ts';
 import { parseSet } from './values.ts';
@@ -92,6 +92,15 @@ test('what upstream has and we have not is a warning by name; what is always so 
   assert.match(chosen('ipMasqAgent.config.nonMasqueradeCIDRs=10.0.0.0/8').warnings[0]!, /ipMasqAgent.enabled/);
 });
 
+test('of a long values file each section is one sentence, and what is off is none', () => {
+  const file = parseValues('v.yaml', 'MTU: 0\nhubble:\n  enabled: true\n  relay: { enabled: true, replicas: 2 }\n  ui: { enabled: true, baseUrl: "" }\n  tls: { auto: { method: helm } }\nencryption: { enabled: false, type: "" }\ntolerations: [ { operator: Exists } ]\nextraArgs: []\n');
+  assert.deepEqual(choose(defaultChoices, defaultChoices, file).warnings, [
+    'v.yaml:1: MTU has no effect here: what it turns on is not built',
+    'v.yaml:4: hubble.relay.enabled, hubble.relay.replicas, hubble.ui.enabled and 1 more have no effect here: what they turn on is not built',
+    'v.yaml:8: tolerations has no effect here: what it turns on is not built',
+  ]);
+});
+
 test('a name that nobody has is refused with the nearest', () => {
   for (const [wrong, right] of [['loadBalancer.algorthm', 'loadBalancer.algorithm'], ['loadbalancer.mode', 'loadBalancer.mode'], ['maglev.tablesize', 'maglev.tableSize'], ['hubbble.enabled', 'hubble.enabled'], ['policyAuditmode', 'policyAuditMode']] as const) {
     const error = refusal(() => chosen(`${wrong}=1`));
@@ -108,6 +117,10 @@ test('values that cannot be are refused, with what they must be', () => {
     ['nodePort.addresses=10.0.0.0/33', /prefixes/], ['nodePort.addresses=eth0', /prefixes/], ['bpf.ctMax=7', /1024 to/], ['socketLB.hostNamespaceOnly=perhaps', /true or false/], ['bpf.natMax=-5', /1024/],
   ] as const) assert.match(refusal(() => chosen(text)).message, message, text);
   for (const size of maglevSizes) assert.equal(valueOf('maglev.tableSize', `maglev.tableSize=${size}`), size);
+});
+
+test('a change that costs connections says so', () => {
+  assert.deepEqual(costsOf(settingNames).map(text => text.split(':')[0]), ['bpf.ctMax', 'bpf.natMax']);
 });
 
 test('only the routing is fixed once a cluster is made', () => {

@@ -22,6 +22,8 @@ interface Knob {
   readonly at?: string;
   /** Why it cannot change in a cluster that is made. */
   readonly fixed?: string;
+  /** What a change costs in a cluster that is up. */
+  readonly cost?: string;
 }
 
 /** The sizes for which upstream has proved its tables: primes, each a good hundred times as many backends as are even. */
@@ -41,8 +43,8 @@ const knobs: Readonly<Record<string, Knob>> = {
   'bpf.lbExternalClusterIP': { read: boolean },
   'bpf.lbSourceRangeAllTypes': { read: boolean },
   'bpf.lbMapMax': { read: entries },
-  'bpf.ctMax': { read: entries },
-  'bpf.natMax': { read: entries },
+  'bpf.ctMax': { read: entries, cost: 'connections are tracked anew: each is judged again, and those to services packet by packet may break' },
+  'bpf.natMax': { read: entries, cost: 'masqueraded connections and those of clients outside break: their mappings begin anew' },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -59,6 +61,11 @@ export const settingNames: readonly string[] = Object.keys(knobs);
 /** The value of a setting. */
 export function settingOf(choices: Choices, name: string): unknown {
   return placeOf(name).reduce<unknown>((tree, step) => (tree as Readonly<Record<string, unknown>>)[step], choices);
+}
+
+/** What changing these costs in a cluster that is up, a sentence for each that costs something. */
+export function costsOf(names: readonly string[]): string[] {
+  return names.flatMap(name => (knobs[name]!.cost === undefined ? [] : [`${name}: ${knobs[name]!.cost}`]));
 }
 
 /** As it is written after --set. */
@@ -84,7 +91,9 @@ export function choose(base: Choices, defaults: Choices, assignments: readonly A
   const choices = structuredClone(base) as unknown as Record<string, unknown>;
   const warnings: string[] = [];
   const given = new Map<string, Assignment>();
-  for (const assignment of assignments) for (const known of toKnown(assignment, warnings)) given.set(known.path, known);
+  const notBuilt: Assignment[] = [];
+  for (const assignment of assignments) for (const known of toKnown(assignment, warnings, notBuilt)) given.set(known.path, known);
+  warnings.push(...withoutEffect(notBuilt));
   mergeConntrackSizes(given);
   for (const [name, assignment] of given) {
     const value = assignment.value === null ? settingOf(defaults, name) : readValue(name, assignment);
@@ -100,7 +109,7 @@ export function choose(base: Choices, defaults: Choices, assignments: readonly A
 }
 
 /** Our names for one assignment; none where it is only worth a warning, or is so anyway. */
-function toKnown(assignment: Assignment, warnings: string[]): readonly Assignment[] {
+function toKnown(assignment: Assignment, warnings: string[], notBuilt: Assignment[]): readonly Assignment[] {
   const { path, value, where } = assignment;
   if (path in knobs || path in conntrackParts) return [assignment];
   const other = otherNames[path];
@@ -115,11 +124,26 @@ function toKnown(assignment: Assignment, warnings: string[]): readonly Assignmen
     return [];
   }
   if (isUpstreamName(path)) {
-    warnings.push(`${where}: ${path} has no effect here: what it turns on is not built`);
+    if (asksForSomething(value)) notBuilt.push(assignment);
     return [];
   }
   const near = nearestName(path, [...settingNames, ...Object.keys(otherNames), ...Object.keys(always)]) ?? nearestName(path.split('.')[0]!, upstreamNames);
   throw new CirriError('ERR_SETTING', `there is no setting ${path}`, { where, mend: near === undefined ? 'cirri config view shows all' : `did you mean ${near}?` });
+}
+
+/** A chart's values name hundreds of things that are off. */
+function asksForSomething(value: unknown): boolean {
+  return ![undefined, null, false, 'false', ''].includes(value as string) && !(Array.isArray(value) && value.length === 0);
+}
+
+/** One sentence for each section of the chart: a values file has many names of one. */
+function withoutEffect(notBuilt: readonly Assignment[]): string[] {
+  const sections = Map.groupBy(notBuilt, ({ path }) => path.split('.')[0]!);
+  return [...sections.values()].map(list => {
+    const names = [...new Set(list.map(({ path }) => path))];
+    const shown = `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
+    return `${list[0]!.where}: ${shown} ${names.length === 1 ? 'has no effect here: what it turns on' : 'have no effect here: what they turn on'} is not built`;
+  });
 }
 
 /** Upstream has one map for TCP and one for the rest; here one holds both. */

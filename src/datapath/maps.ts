@@ -30,8 +30,7 @@ export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMap
   const adopted: string[] = [];
   const current = new Set<string>();
   for (const known of Object.values(specs) as readonly MapSpec<unknown, unknown>[]) {
-    const spec = { ...known, maxEntries: sizes[known.name] ?? known.maxEntries };
-    const pinName = `${spec.name}-${spec.layoutHash}${spec.maxEntries === known.maxEntries ? '' : `-${spec.maxEntries}`}`;
+    const { spec, pinName } = sizedMap(known, sizes);
     const path = join(directory, pinName);
     current.add(pinName);
     const existing = BpfMap.openPinned(spec, path);
@@ -52,6 +51,12 @@ export function openNodeMaps(directory: string, sizes: MapSizes = {}): OpenedMap
       for (const map of Object.values(opened)) map.close();
     },
   };
+}
+
+/** A map in the size that was chosen, and the name of its pin. */
+export function sizedMap<K, V>(known: MapSpec<K, V>, sizes: MapSizes): { readonly spec: MapSpec<K, V>; readonly pinName: string } {
+  const maxEntries = sizes[known.name] ?? known.maxEntries;
+  return { spec: { ...known, maxEntries }, pinName: `${known.name}-${known.layoutHash}${maxEntries === known.maxEntries ? '' : `-${maxEntries}`}` };
 }
 
 /** Removes pins that nothing uses any more. */

@@ -23,6 +23,9 @@ const attachType = {
   connect4: 10, connect6: 11, post_bind4: 12, post_bind6: 13, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20,
   getpeername4: 29, getpeername6: 30,
 } as const;
+const SOCK_OPS = 3;
+/** TCP from socket to socket: where it is asked for, and the kernel can (bpf_rdonly_cast, Linux 6.2). */
+export const sockmapPrograms = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'] as const;
 
 /** Not every kernel that can run the datapath has what these need (bpf_sock_destroy, Linux 6.5). */
 export const optionalPrograms = ['sock_end_tcp', 'sock_end_udp'] as const;
@@ -32,10 +35,13 @@ export class Programs {
   readonly #linkDirectory: string;
   readonly #attached = new Map<string, { readonly attachment: Attachment; readonly link: BpfLink }>();
 
-  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string }) {
+  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string; readonly sockmap?: boolean }) {
     mkdirSync(options.linkDirectory, { recursive: true });
     this.#linkDirectory = options.linkDirectory;
-    this.#object = BpfObject.load({ path: options.objectPath, config: options.config, maps: options.maps, optional: optionalPrograms });
+    this.#object = BpfObject.load({
+      path: options.objectPath, config: options.config, maps: options.maps,
+      ...(options.sockmap ? { optional: [...optionalPrograms, ...sockmapPrograms] } : { optional: optionalPrograms, skip: sockmapPrograms }),
+    });
   }
 
   get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {
@@ -49,9 +55,9 @@ export class Programs {
     return [...this.#attached.keys()];
   }
 
-  /** Why this kernel refused the optional programs. */
-  get refusal(): string | undefined {
-    return this.#object.refusal;
+  /** Why this kernel refused an optional program; undefined when it is there. */
+  refusalOf(name: string): string | undefined {
+    return this.#object.refusalOf(name);
   }
 
   program(name: string): BpfProgram {
@@ -117,6 +123,11 @@ export function nodeAttachments(devices: { readonly uplinkIndex: number; readonl
     ...overlay,
     ...sockets,
   ];
+}
+
+/** Sockets that may be joined with each other, when their connection is established. */
+export function sockmapAttachment(cgroup: { readonly fd: number; readonly path: string }): Attachment {
+  return { program: 'sockmap_sockops', pin: 'sock-ops', where: `${cgroup.path} sockops (cgroup)`, hook: { kind: 'cgroup', fd: cgroup.fd, attachType: SOCK_OPS } };
 }
 
 export function podAttachments(endpoint: { readonly id: number; readonly ifindex: number; readonly hostInterface: string }): Attachment[] {

@@ -4,16 +4,16 @@ import { type Stable, stable, stableString } from '../sys/memory.ts';
 import { bpf, lastErrno } from '../sys/native.ts';
 
 export const command = {
-  mapCreate: 0, mapLookup: 1, mapUpdate: 2, mapDelete: 3, mapGetNextKey: 4, progLoad: 5, objPin: 6, objGet: 7, progTestRun: 10, mapGetFdById: 14,
+  mapCreate: 0, mapLookup: 1, mapUpdate: 2, mapDelete: 3, mapGetNextKey: 4, progLoad: 5, objPin: 6, objGet: 7, progAttach: 8, progTestRun: 10, mapGetFdById: 14,
   getInfo: 15, mapLookupBatch: 24, mapUpdateBatch: 26, mapDeleteBatch: 27, linkCreate: 28, linkUpdate: 29, iterCreate: 33, linkDetach: 34,
 } as const;
 
 export const mapType = {
-  hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lruPercpuHash: 10, lpmTrie: 11, hashOfMaps: 13, ringbuf: 27,
+  hash: 1, array: 2, programArray: 3, percpuHash: 5, percpuArray: 6, lruHash: 9, lruPercpuHash: 10, lpmTrie: 11, hashOfMaps: 13, sockhash: 18, ringbuf: 27,
 } as const;
 
 export const attachType = {
-  cgroupInet4Connect: 10, cgroupInet6Connect: 11, cgroupInet4PostBind: 12, cgroupInet6PostBind: 13, cgroupUdp4Sendmsg: 14, cgroupUdp6Sendmsg: 15, cgroupUdp4Recvmsg: 19,
+  cgroupSockOps: 3, skMsgVerdict: 7, cgroupInet4Connect: 10, cgroupInet6Connect: 11, cgroupInet4PostBind: 12, cgroupInet6PostBind: 13, cgroupUdp4Sendmsg: 14, cgroupUdp6Sendmsg: 15, cgroupUdp4Recvmsg: 19,
   cgroupUdp6Recvmsg: 20, traceIter: 28, cgroupInet4Getpeername: 29, cgroupInet6Getpeername: 30, xdp: 37, tcxIngress: 46, tcxEgress: 47,
 } as const;
 

@@ -17,9 +17,9 @@ export function updateInBatches<K, V>(map: Batchable<K, V>, entries: readonly (r
   for (let start = 0; start < entries.length; ) {
     const count = Math.min(memory.entries, entries.length - start);
     for (let i = 0; i < count; i++) {
-      const [k, v] = entries[start + i]!;
-      key.write(memory.keys.view, i * key.size, k);
-      writeValue(memory.values.view, i * map.valueSize, v);
+      const entry = entries[start + i]!;
+      key.write(memory.keys.view, i * key.size, entry[0]);
+      writeValue(memory.values.view, i * map.valueSize, entry[1]);
     }
     const done = submit(map, command.mapUpdateBatch, memory, count);
     start += done;

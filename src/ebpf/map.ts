@@ -177,10 +177,15 @@ export class BpfMap<K, V> {
 
   /** Entries at this moment; of an array its size. Walks the map: not for every request. */
   count(): number {
-    if (ARRAYS.has(this.spec.type)) return this.spec.maxEntries;
     let count = 0;
-    for (const chunk of walkMap(this)) count += chunk.count;
+    for (const piece of this.counts()) count += piece;
     return count;
+  }
+
+  /** The same a piece at a time, for whoever has other things to do in between. */
+  *counts(): Generator<number> {
+    if (ARRAYS.has(this.spec.type)) yield this.spec.maxEntries;
+    else for (const chunk of walkMap(this)) yield chunk.count;
   }
 
   #lookup(key: K): boolean {

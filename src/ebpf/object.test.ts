@@ -102,12 +102,14 @@ describe('objects', () => {
   test('programs that the kernel refuses may be optional: the rest is there, and the reason', () => {
     using object = BpfObject.load({ path: refused.path, optional: ['reaches_too_far'] });
     assert.deepEqual(object.programs().map(program => program.name), ['fine']);
-    assert.match(object.refusal!, /reaches_too_far/);
+    assert.match(object.refusalOf('reaches_too_far')!, /reaches_too_far/);
     using lacking = BpfObject.load({ path: unknown.path, optional: ['needs_it'] });
     assert.deepEqual(lacking.programs().map(program => program.name), ['fine']);
-    assert.equal(typeof lacking.refusal, 'string');
+    assert.equal(typeof lacking.refusalOf('needs_it'), 'string');
+    using other = BpfObject.load({ path: refused.path, optional: ['reaches_too_far', 'fine'] });
+    assert.deepEqual([other.programs().map(program => program.name), other.refusalOf('fine')], [['fine'], undefined]);
     using whole = BpfObject.load({ path: fixture.path, optional: ['second'] });
-    assert.equal(whole.refusal, undefined);
+    assert.equal(whole.refusalOf('second'), undefined);
     assert.equal(whole.program('second').name, 'second');
     assert.throws(() => BpfObject.load({ path: refused.path, optional: ['fine'] }), ProgramLoadError);
   });

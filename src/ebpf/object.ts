@@ -30,7 +30,7 @@ export interface LoadOptions {
   readonly maps?: Readonly<Record<string, ReusableMap>>;
   /** Programs to leave out, by name: for kernels that lack what they need. */
   readonly skip?: readonly string[];
-  /** Programs that this kernel may refuse: then they are left out, and `refusal` says why. */
+  /** Programs that this kernel may refuse: those are left out, and `refusalOf` says why. */
   readonly optional?: readonly string[];
 }
 
@@ -60,11 +60,10 @@ export class BpfObject {
   #object: number;
   readonly #programs: ReadonlyMap<string, BpfProgram>;
   readonly #mapFds: ReadonlyMap<string, number>;
-  /** Why the optional programs are not there; undefined when they are. */
-  readonly refusal: string | undefined;
+  readonly #refused: ReadonlyMap<string, string>;
 
-  private constructor(object: number, programs: ReadonlyMap<string, BpfProgram>, mapFds: ReadonlyMap<string, number>, refusal: string | undefined) {
-    this.refusal = refusal;
+  private constructor(object: number, programs: ReadonlyMap<string, BpfProgram>, mapFds: ReadonlyMap<string, number>, refused: ReadonlyMap<string, string>) {
+    this.#refused = refused;
     this.#object = object;
     this.#programs = programs;
     this.#mapFds = mapFds;
@@ -72,18 +71,22 @@ export class BpfObject {
 
   /** Throws ProgramLoadError for what the verifier refuses, CirriError for what does not fit together. */
   static load(options: LoadOptions): BpfObject {
-    const { optional = [], skip = [] } = options;
-    if (optional.length === 0) return BpfObject.#load(options, undefined);
-    try {
-      return BpfObject.#load(options, undefined);
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      // If that was not for the optional ones it fails again.
-      return BpfObject.#load({ ...options, skip: [...skip, ...optional] }, error.message);
+    const refused = new Map<string, string>();
+    for (;;) {
+      try {
+        return BpfObject.#load({ ...options, skip: [...options.skip ?? [], ...refused.keys()] }, refused);
+      } catch (error) {
+        const open = (options.optional ?? []).filter(name => !refused.has(name));
+        if (!(error instanceof KernelError) || open.length === 0) throw error;
+        // Where the kernel does not say which one it was, it may be all of them; if it was none, loading fails again.
+        const name = error instanceof ProgramLoadError ? error.program : undefined;
+        if (name !== undefined && !open.includes(name)) throw error;
+        for (const one of name === undefined ? open : [name]) refused.set(one, error.message);
+      }
     }
   }
 
-  static #load(options: LoadOptions, refusal: string | undefined): BpfObject {
+  static #load(options: LoadOptions, refused: ReadonlyMap<string, string>): BpfObject {
     const elf = parseElf(readFileSync(options.path));
     checkMaps(elf, options);
     const rodata = rodataWith(elf, options.config ?? {});
@@ -97,7 +100,7 @@ export class BpfObject {
       loadObject(lib, object, options.path, log.bytes);
       const loaded = programs.map(program => [lib.programName(program), lib.programFd(program)] as const).filter(([, fd]) => fd >= 0);
       const mapFds = list(lib.nextMap, object).map(map => [lib.mapName(map), lib.mapFd(map)] as const);
-      return new BpfObject(object, new Map(loaded.map(([name, fd]) => [name, programOf(name, fd)])), new Map(mapFds), refusal);
+      return new BpfObject(object, new Map(loaded.map(([name, fd]) => [name, programOf(name, fd)])), new Map(mapFds), refused);
     } catch (error) {
       lib.objectClose(object);
       throw error;
@@ -108,6 +111,11 @@ export class BpfObject {
     const program = this.#programs.get(name);
     if (!program) throw new CirriError('ERR_NO_PROGRAM', `the object has no program ${name}`, { mend: `it has ${[...this.#programs.keys()].join(', ')}` });
     return program;
+  }
+
+  /** Why an optional program is not there; undefined when it is. */
+  refusalOf(name: string): string | undefined {
+    return this.#refused.get(name);
   }
 
   programs(): BpfProgram[] {

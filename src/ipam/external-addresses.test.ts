@@ -23,7 +23,7 @@ const claim = (key: string, more: Partial<Omit<ExternalClaim, 'request'>> & { re
       key, namespace, labels: { name, ...(more.team ? { team: more.team } : {}) }, families: ['IPv4'], wanted: [], ports: more.ports ?? ['80/TCP'], externalTrafficPolicy: 'Cluster', selector: '',
       shareWith: more.sharingKey ? ['*'] : [], ...(more.sharingKey ? { sharingKey: more.sharingKey } : {}),
     },
-    createdAt: more.createdAt ?? '2026-01-01T00:00:00Z', externalIPs: more.externalIPs ?? [], ingress: more.ingress ?? [], assigned: more.assigned ?? false,
+    createdAt: more.createdAt ?? '2026-01-01T00:00:00Z', externalIPs: more.externalIPs ?? [], ingress: more.ingress ?? [], assigned: more.assigned ?? false, held: more.held ?? [],
   };
 };
 
@@ -72,6 +72,16 @@ test('of several claims to one address the first counts: an assigned one, then t
   external.update('m/d', undefined);
   external.update('n/a', undefined);
   assert.deepEqual(served(), ['m/b']);
+});
+
+test('an old service does not take what a younger one has had, by naming it later', () => {
+  const external = addresses();
+  external.update('n/young', claim('n/young', { externalIPs: ['192.0.2.7'], held: ['192.0.2.7'], createdAt: '2026-09-01T00:00:00Z' }));
+  external.update('m/old', claim('m/old', { externalIPs: ['192.0.2.7'], createdAt: '2020-01-01T00:00:00Z' }));
+  assert.deepEqual(external.rowOf('n/young')!.externalIPs, ['192.0.2.7']);
+  assert.equal(external.rowOf('m/old')!.refused[0]!.reason, 'HeldByAnother');
+  external.update('n/young', claim('n/young', { externalIPs: [], held: ['192.0.2.7'] }));
+  assert.deepEqual(external.rowOf('m/old')!.externalIPs, ['192.0.2.7'], 'what it no longer names it does not keep');
 });
 
 test('who may not have an address keeps nobody from it', () => {

@@ -13,6 +13,8 @@ export interface ExternalClaim {
   readonly ingress: readonly string[];
   /** The ingress addresses are those that the operator gave: they rank before what others merely wrote down. */
   readonly assigned: boolean;
+  /** Those at which the operator has seen it served: they stay its own while it names them. */
+  readonly held: readonly string[];
 }
 
 /** One address that is not served for a service. */
@@ -52,8 +54,8 @@ export const specialRanges: readonly { readonly what: string; readonly prefix: P
 /**
  * Decides which external addresses a service gets: those in a pool that selects it or in a prefix that the operator of the
  * cluster allows, that are nobody's in the cluster, and that no other service holds. An address has one holder: a service to
- * which the operator assigned it, else the oldest that names it, else the first by name. Others may stand beside it where their
- * sharing keys say so, or, in the holder's own namespace, with other ports.
+ * which the operator assigned it, else the one that has had it, else the oldest that names it, else the first by name. Others may
+ * stand beside it where their sharing keys say so, or, in the holder's own namespace, with other ports.
  *
  * Without this, whoever may write a Service could draw any address's traffic to himself (CVE-2020-8554, CVE-2026-32254).
  * Pure; the work of a change is that of the services that name the same addresses.
@@ -187,10 +189,17 @@ function standBeside(a: AddressRequest, b: AddressRequest): boolean {
 }
 
 function byRank(a: ExternalClaim, b: ExternalClaim, address: string): number {
-  const [first, second] = [a, b].map(claim => claim.assigned && claim.ingress.some(text => isAddr(text) && formatAddr(parseAddr(text)) === address));
-  if (first !== second) return first ? -1 : 1;
+  const [first, second] = [rankOf(a, address), rankOf(b, address)];
+  if (first !== second) return first - second;
   if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? -1 : 1;
   return a.request.key < b.request.key ? -1 : 1;
+}
+
+/** Age alone would let an old service take what a younger one has, by naming it later. */
+function rankOf({ assigned, ingress, held }: ExternalClaim, address: string): number {
+  const has = (list: readonly string[]) => list.some(text => isAddr(text) && formatAddr(parseAddr(text)) === address);
+  if (assigned && has(ingress)) return 0;
+  return has(held) ? 1 : 2;
 }
 
 function addressesOf(claim: ExternalClaim): Set<string> {

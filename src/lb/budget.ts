@@ -3,13 +3,13 @@ import type { LimitedMap, MapLimits } from './layout.ts';
 
 type Counts = Record<LimitedMap, number>;
 
-/** Entries that a row adds to each map. */
-export type Needs = Partial<Counts>;
+const noEntries: Counts = { services: 0, service_slots: 0, backends: 0, service_addresses: 0, maglev: 0, service_members: 0, service_sources: 0 };
+const limitedMaps = Object.keys(noEntries) as readonly LimitedMap[];
 
 /** How full the maps are, and what the plan at hand has already been promised: a row that does not fit is refused before it is half in. */
 export class Budget {
-  readonly used: Counts = { services: 0, service_slots: 0, backends: 0, service_addresses: 0, maglev: 0, service_members: 0, service_sources: 0 };
-  readonly #promised: Counts = { ...this.used };
+  readonly used: Counts = { ...noEntries };
+  readonly #promised: Counts = { ...noEntries };
   readonly #limits: MapLimits | undefined;
 
   constructor(limits: MapLimits | undefined) {
@@ -18,20 +18,20 @@ export class Budget {
 
   /** A new plan: what the last one was promised has been written, or has failed. */
   reset(): void {
-    for (const map of Object.keys(this.#promised) as LimitedMap[]) this.#promised[map] = 0;
+    Object.assign(this.#promised, noEntries);
   }
 
-  /** Undefined when there is room; the needs are then promised. */
-  take(needs: Needs): CirriError | undefined {
+  /** Undefined when there is room for the entries that a row adds; they are then promised. */
+  take(needs: Readonly<Counts>): CirriError | undefined {
     if (!this.#limits) return undefined;
-    const entries = Object.entries(needs) as [LimitedMap, number][];
-    for (const [map, need] of entries) {
-      if (need === 0 || this.used[map] + this.#promised[map] + need <= this.#limits[map]) continue;
-      return new CirriError('ERR_MAP_FULL', `map ${map} has room for ${this.#limits[map]} entries and holds ${this.used[map] + this.#promised[map]}: ${need} more do not fit`, {
+    for (const map of limitedMaps) {
+      const held = this.used[map] + this.#promised[map];
+      if (needs[map] === 0 || held + needs[map] <= this.#limits[map]) continue;
+      return new CirriError('ERR_MAP_FULL', `map ${map} has room for ${this.#limits[map]} entries and holds ${held}: ${needs[map]} more do not fit`, {
         mend: 'raise bpf.lbMapMax, or remove services that nobody uses',
       });
     }
-    for (const [map, need] of entries) this.#promised[map] += need;
+    for (const map of limitedMaps) this.#promised[map] += needs[map];
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { isIPv4, parseAddr } from '../std/ip.ts';
+import { formatAddr, isIPv4, parseAddr } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
 import { endpointText } from './rows.ts';
 import type { BackendRow } from './rows.ts';
@@ -34,15 +34,12 @@ export type Closeness = 'node' | 'zone' | undefined;
 /** JSON object on a slice: address → weight. The operator copies the pods' `service.cirri.io/weight` into it. */
 export const weightsAnnotation = 'service.cirri.io/weights';
 
-interface Candidate {
-  readonly row: BackendRow;
-  readonly isLocal: boolean;
-  readonly hints: EndpointInput['hints'];
-}
+type Hints = EndpointInput['hints'];
 
 /** Who may serve one port of a service in one family, by traffic policy. Each list is sorted by key and made once. */
 export class PortEndpoints {
-  readonly #candidates: readonly Candidate[];
+  readonly #all: readonly BackendRow[];
+  readonly #hints: ReadonlyMap<string, Hints> | undefined;
   readonly #closeness: Closeness;
   readonly #place: NodePlace;
   #cluster: readonly BackendRow[] | undefined;
@@ -51,50 +48,55 @@ export class PortEndpoints {
   constructor(slices: readonly SliceInput[], port: { readonly family: Family; readonly name: string; readonly protocol: string }, place: NodePlace, closeness: Closeness) {
     this.#place = place;
     this.#closeness = closeness;
-    this.#candidates = candidatesOf(slices, port, place);
+    const hints = closeness === undefined ? undefined : new Map<string, Hints>();
+    this.#all = unique(candidatesOf(slices, port, hints));
+    this.#hints = hints;
   }
 
   /** True when somebody serves somewhere: with an empty list, only the traffic policy is the reason. */
   get hasAny(): boolean {
-    return this.#candidates.some(c => c.row.state !== 'maintenance');
+    return this.#all.some(row => row.state !== 'maintenance');
   }
 
   /** Traffic policy Cluster: all, or the close ones; those on their way out are in the list, for their connections. */
   get cluster(): readonly BackendRow[] {
-    return (this.#cluster ??= this.#close().map(c => c.row));
+    return (this.#cluster ??= this.#close());
   }
 
   /** Traffic policy Local: only this node's. */
   get local(): readonly BackendRow[] {
-    return (this.#local ??= this.#candidates.filter(c => c.isLocal).map(c => c.row));
+    return (this.#local ??= this.#all.filter(row => (row.nodeName === '' ? this.#place.addresses.has(formatAddr(row.addr)) : row.nodeName === this.#place.name)));
   }
 
   /**
    * Hints count only when every endpoint that is ready has some, and some are for this node or its zone: else the control plane
    * is in the middle of a change, or somebody would be without endpoints (KEP-2433, KEP-3015; kube-proxy does the same).
    */
-  #close(): readonly Candidate[] {
-    if (this.#closeness === undefined) return this.#candidates;
-    const ready = this.#candidates.filter(c => c.row.state === 'active');
+  #close(): readonly BackendRow[] {
+    const hints = this.#hints;
+    if (!hints) return this.#all;
+    const ready = this.#all.filter(row => row.state === 'active');
     const { name, zone } = this.#place;
-    const near = (this.#closeness === 'node' && hinted(ready, c => c.hints?.forNodes, name)) || (zone !== undefined && hinted(ready, c => c.hints?.forZones, zone));
-    if (!near) return this.#candidates;
-    return this.#candidates.filter(c => c.row.state !== 'active' || near(c));
+    const near = (this.#closeness === 'node' && hinted(ready, row => hints.get(row.key)?.forNodes, name)) || (zone !== undefined && hinted(ready, row => hints.get(row.key)?.forZones, zone));
+    if (!near) return this.#all;
+    return this.#all.filter(row => row.state !== 'active' || near(row));
   }
 }
 
-function hinted(ready: readonly Candidate[], hintsOf: (c: Candidate) => readonly { readonly name: string }[] | undefined, place: string): ((c: Candidate) => boolean) | undefined {
-  const isFor = (c: Candidate) => hintsOf(c)?.some(h => h.name === place) ?? false;
-  return ready.every(c => (hintsOf(c)?.length ?? 0) > 0) && ready.some(isFor) ? isFor : undefined;
+function hinted(ready: readonly BackendRow[], hintsOf: (row: BackendRow) => readonly { readonly name: string }[] | undefined, place: string): ((row: BackendRow) => boolean) | undefined {
+  const isFor = (row: BackendRow) => hintsOf(row)?.some(h => h.name === place) ?? false;
+  return ready.every(row => (hintsOf(row)?.length ?? 0) > 0) && ready.some(isFor) ? isFor : undefined;
 }
 
-function candidatesOf(slices: readonly SliceInput[], wanted: { readonly family: Family; readonly name: string; readonly protocol: string }, place: NodePlace): readonly Candidate[] {
-  const byKey = new Map<string, Candidate>();
+/** As they stand in the slices; the innermost loop of all. Hints of those that are ready go into `hints`. */
+function candidatesOf(slices: readonly SliceInput[], wanted: { readonly family: Family; readonly name: string; readonly protocol: string }, hints: Map<string, Hints> | undefined): BackendRow[] {
+  const rows: BackendRow[] = [];
   for (const slice of slices) {
     if (slice.addressType !== wanted.family) continue;
-    const port = slice.ports?.find(p => (p.name ?? '') === wanted.name && (p.protocol ?? 'TCP') === wanted.protocol)?.port;
-    if (port === undefined || port === null) continue;
+    const port = portOf(slice, wanted.name, wanted.protocol);
+    if (port === undefined) continue;
     const weights = weightsOf(slice);
+    const suffix = `:${port}/${wanted.protocol}`;
     for (const endpoint of slice.endpoints ?? []) {
       const state = stateOf(endpoint);
       if (state === undefined) continue;
@@ -102,26 +104,41 @@ function candidatesOf(slices: readonly SliceInput[], wanted: { readonly family: 
       for (const text of endpoint.addresses) {
         const addr = addrOf(text);
         if (!addr || familyOf(addr) !== wanted.family) continue;
-        // An IPv4 address has only one text, so there is nothing to format; this is the innermost loop of all.
-        const key = wanted.family === 'IPv4' ? `${text}:${port}/${wanted.protocol}` : endpointText(addr, port, wanted.protocol);
-        // While an endpoint moves between slices it stands in both; the better word counts.
-        if (byKey.get(key)?.row.state === 'active') continue;
+        // An IPv4 address has only one text, so there is nothing to format.
+        const key = wanted.family === 'IPv4' ? text + suffix : endpointText(addr, port, wanted.protocol);
         const weight = weights?.get(text);
-        const row: BackendRow = { key, addr, port, state: weight === 0 && state === 'active' ? 'maintenance' : state, nodeName: endpoint.nodeName ?? '' };
-        byKey.set(key, {
-          row: weight === undefined || weight <= 1 ? row : { ...row, weight },
-          isLocal: endpoint.nodeName === undefined ? place.addresses.has(text) : endpoint.nodeName === place.name,
-          hints: endpoint.hints,
-        });
+        const nodeName = endpoint.nodeName ?? '';
+        if (weight === undefined || weight === 1) rows.push({ key, addr, port, state, nodeName });
+        else rows.push(weight === 0 ? { key, addr, port, state: state === 'active' ? 'maintenance' : state, nodeName } : { key, addr, port, state, nodeName, weight });
+        if (hints && state === 'active') hints.set(key, endpoint.hints);
       }
     }
   }
-  return [...byKey.values()].sort((a, b) => (a.row.key < b.row.key ? -1 : 1));
+  return rows;
 }
 
-/** Families of the slices there are: an empty slice says that its family is served. */
-export function familiesOf(slices: readonly SliceInput[]): ReadonlySet<string> {
-  return new Set(slices.map(slice => slice.addressType));
+function portOf({ ports }: SliceInput, name: string, protocol: string): number | undefined {
+  for (const port of ports ?? []) if ((port.name ?? '') === name && (port.protocol ?? 'TCP') === protocol) return isPort(port.port) ? port.port : undefined;
+  return undefined;
+}
+
+/** The maps have 16 bits for it: another number would be another port there. */
+export function isPort(port: unknown): port is number {
+  return Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536;
+}
+
+/** Sorted by key. While an endpoint moves between slices it stands in both; the better word counts. */
+function unique(rows: BackendRow[]): readonly BackendRow[] {
+  if (rows.every((row, i) => i === 0 || rows[i - 1]!.key < row.key)) return rows;
+  rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : goodness[b.state] - goodness[a.state]));
+  return rows.some((row, i) => i > 0 && row.key === rows[i - 1]!.key) ? rows.filter((row, i) => i === 0 || row.key !== rows[i - 1]!.key) : rows;
+}
+
+const goodness = { active: 2, maintenance: 1, terminating: 0 } as const;
+
+/** An empty slice too says that its family is served. */
+export function hasFamily(slices: readonly SliceInput[], family: Family): boolean {
+  return slices.some(slice => slice.addressType === family);
 }
 
 /** Undefined where a slice has none. What cannot be read counts as absent: all are equal then. */

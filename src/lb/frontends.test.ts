@@ -59,7 +59,8 @@ test('load balancer addresses and external IPs are rows, but not those of a bala
 
 test('what others serve, and what has no frontends, has no rows', () => {
   assert.deepEqual(frontends(service({ clusterIP: 'None', clusterIPs: ['None'] })), []);
-  assert.deepEqual(frontends(service({ type: 'ExternalName' })), []);
+  assert.deepEqual(frontends(service({ clusterIP: 'None', clusterIPs: ['None'], externalIPs: ['198.51.100.7'] })), [], 'a headless service has names only');
+  assert.deepEqual(frontends(service({ type: 'ExternalName', externalIPs: ['198.51.100.7'] })), []);
   for (const label of ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless']) assert.deepEqual(frontends(service({}, { labels: { [label]: '' } })), []);
 });
 
@@ -194,4 +195,10 @@ test('the order of slices and endpoints does not matter, nor an endpoint that st
     const shuffled = <T>(list: readonly T[]) => list.map(x => ({ x, at: random.next().value as number })).sort((a, b) => a.at - b.at).map(e => e.x);
     assert.deepEqual(frontends(of, shuffled(groups.map(g => slice(shuffled(g))))), frontends(of, groups.map(g => slice(g))));
   }));
+});
+
+test('what is no port is no frontend, and no backend', () => {
+  assert.deepEqual(frontends(service({ clusterIPs: ['10.96.0.9'], ports: [{ name: 'a', port: 0 }, { name: 'b', port: 65_536 }, { name: 'c', port: 1.5 }] })), []);
+  const [row] = frontends(service(), [{ addressType: 'IPv4', endpoints: [endpoint('10.0.0.1')], ports: [{ name: 'http', port: 70_000 }] }]);
+  assert.deepEqual(row!.backends, []);
 });

@@ -1,6 +1,6 @@
 import { isIPv4 } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
-import { addrOf, familiesOf, familyOf, PortEndpoints } from './endpoints.ts';
+import { addrOf, familyOf, hasFamily, isPort, PortEndpoints } from './endpoints.ts';
 import type { Family, NodePlace, SliceInput } from './endpoints.ts';
 import { endpointText, protocolNumbers, rowFlag, rowKey, scope } from './rows.ts';
 import type { BackendRow, FrontendType, Scope, ServiceRow } from './rows.ts';
@@ -44,7 +44,7 @@ interface Frontend {
   readonly type: FrontendType;
   readonly addr: Addr;
   readonly port: number;
-  readonly hostOnly?: boolean;
+  readonly hostOnly: boolean;
 }
 
 type Port = NonNullable<ServiceInput['spec']['ports']>[number];
@@ -60,19 +60,12 @@ export function frontends(service: ServiceInput, slices: readonly SliceInput[], 
   const traits = traitsOf(service);
   const addresses = new Addresses(service, traits, context);
   const rows: ServiceRow[] = [];
-  const seen = new Set<string>();
   for (const port of service.spec.ports ?? []) {
     const protocolName = port.protocol ?? 'TCP';
     const protocol = protocolNumbers[protocolName];
-    if (protocol === undefined) continue;
+    if (protocol === undefined || !isPort(port.port)) continue;
     const maker = new RowMaker({ service, slices, context, traits, port, protocolName, protocol });
-    for (const frontend of addresses.of(port)) {
-      // An address that a service has twice is what it is first.
-      const key = endpointText(frontend.addr, frontend.port, protocolName);
-      if (seen.has(key)) continue;
-      seen.add(key);
-      maker.add(key, frontend, rows);
-    }
+    addresses.of(port, frontend => maker.add(frontend, rows));
   }
   return { rows, troubles: traits.troubles, refused: addresses.refused };
 }
@@ -87,7 +80,7 @@ export function nodePortAddresses(own: readonly Addr[], isChosen: (addr: Addr) =
 class Addresses {
   readonly refused: string[] = [];
   readonly #fixed: readonly { readonly type: FrontendType; readonly addr: Addr }[];
-  readonly #nodePorts: readonly NodePortAddress[];
+  readonly #nodePorts: readonly NodePortAddress[] = [];
 
   constructor(service: ServiceInput, traits: ServiceTraits, context: FrontendContext) {
     const { spec, status } = service;
@@ -102,19 +95,27 @@ class Addresses {
     // A cloud's load balancer that is a proxy (ipMode, KEP-1860) wants its traffic to go through it, also from inside.
     const ingress = spec.type === 'LoadBalancer' ? (status?.loadBalancer?.ingress ?? []).flatMap(i => (i.ip && i.ipMode !== 'Proxy' ? [i.ip] : [])) : [];
     const typed = (type: FrontendType, addrs: readonly Addr[]) => addrs.map(addr => ({ type, addr }));
-    this.#fixed = [
-      ...(exposes('ClusterIP') ? typed('ClusterIP', cluster) : []),
-      ...(exposes('LoadBalancer') ? typed('LoadBalancer', allowed(ingress)) : []),
-      ...(exposes('ExternalIP') ? typed('ExternalIP', allowed(spec.externalIPs ?? [])) : []),
-    ];
-    const families = new Set(spec.ipFamilies ?? cluster.map(familyOf));
-    this.#nodePorts = exposes('NodePort') && (spec.type === 'NodePort' || spec.type === 'LoadBalancer') ? context.nodePorts.filter(n => families.size === 0 || families.has(familyOf(n.addr))) : [];
+    const all = exposes('ClusterIP') ? typed('ClusterIP', cluster) : [];
+    if (ingress.length > 0 && exposes('LoadBalancer')) all.push(...typed('LoadBalancer', allowed(ingress)));
+    if (spec.externalIPs?.length && exposes('ExternalIP')) all.push(...typed('ExternalIP', allowed(spec.externalIPs)));
+    // An address that a service has twice is what it is first.
+    this.#fixed = all.length < 2 ? all : all.filter(({ addr }, i) => all.findIndex(other => sameAddr(other.addr, addr)) === i);
+    if (!exposes('NodePort') || (spec.type !== 'NodePort' && spec.type !== 'LoadBalancer')) return;
+    const families: readonly string[] = spec.ipFamilies ?? cluster.map(familyOf);
+    this.#nodePorts = context.nodePorts.filter(n => families.length === 0 || families.includes(familyOf(n.addr)));
   }
 
-  *of(port: Port): Generator<Frontend> {
-    for (const { type, addr } of this.#fixed) yield { type, addr, port: port.port };
-    if (port.nodePort) for (const { addr, hostOnly } of this.#nodePorts) yield { type: 'NodePort', addr, port: port.nodePort, hostOnly };
+  of({ port, nodePort }: Port, add: (frontend: Frontend) => void): void {
+    for (const { type, addr } of this.#fixed) add({ type, addr, port, hostOnly: false });
+    if (!isPort(nodePort)) return;
+    for (const { addr, hostOnly } of this.#nodePorts) {
+      if (port !== nodePort || !this.#fixed.some(fixed => sameAddr(fixed.addr, addr))) add({ type: 'NodePort', addr, port: nodePort, hostOnly });
+    }
   }
+}
+
+function sameAddr(a: Addr, b: Addr): boolean {
+  return a.every((byte, i) => byte === b[i]);
 }
 
 interface RowParts {
@@ -130,19 +131,18 @@ interface RowParts {
 /** Makes the rows of one port. Who serves is found once a family; rows share the lists. */
 class RowMaker {
   readonly #parts: RowParts;
-  readonly #families: ReadonlySet<string>;
-  readonly #endpoints = new Map<Family, PortEndpoints>();
+  readonly #endpoints: { [F in Family]?: PortEndpoints } = {};
 
   constructor(parts: RowParts) {
     this.#parts = parts;
-    this.#families = familiesOf(parts.slices);
   }
 
-  add(key: string, frontend: Frontend, rows: ServiceRow[]): void {
-    const { spec } = this.#parts.service;
+  add(frontend: Frontend, rows: ServiceRow[]): void {
+    const { service: { spec }, slices, protocolName } = this.#parts;
+    const key = endpointText(frontend.addr, frontend.port, protocolName);
     const family = familyOf(frontend.addr);
     const other: Family = family === 'IPv4' ? 'IPv6' : 'IPv4';
-    const isCrossed = !this.#families.has(family) && this.#families.has(other);
+    const isCrossed = !hasFamily(slices, family) && hasFamily(slices, other);
     const endpoints = this.#endpointsOf(isCrossed ? other : family);
     const base = this.#flags(frontend) | (isCrossed ? rowFlag.nat46x64 : 0);
     if (frontend.type === 'ClusterIP') {
@@ -158,9 +158,7 @@ class RowMaker {
 
   #endpointsOf(family: Family): PortEndpoints {
     const { slices, context, traits, port, protocolName } = this.#parts;
-    let endpoints = this.#endpoints.get(family);
-    if (!endpoints) this.#endpoints.set(family, (endpoints = new PortEndpoints(slices, { family, name: port.name ?? '', protocol: protocolName }, context.place, traits.closeness)));
-    return endpoints;
+    return (this.#endpoints[family] ??= new PortEndpoints(slices, { family, name: port.name ?? '', protocol: protocolName }, context.place, traits.closeness));
   }
 
   #flags({ type, hostOnly }: Frontend): number {
@@ -200,7 +198,7 @@ class RowMaker {
     };
   }
 
-  /** As the cluster's default it is for clients outside: those inside keep their socket's backend anyway, and a table is 64 KB. */
+  /** As the cluster's default it is for clients outside: those inside keep their socket's backend anyway, and a table is 128 KB. */
   #usesMaglev({ type, hostOnly }: Frontend, traits: ServiceTraits, { defaults }: FrontendContext): boolean {
     if (traits.algorithm !== undefined) return traits.algorithm === 'maglev';
     return defaults.algorithm === 'maglev' && !hostOnly && (type !== 'ClusterIP' || defaults.externalClusterIP);

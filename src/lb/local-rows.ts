@@ -1,6 +1,6 @@
 import { formatAddr, isIPv4 } from '../std/ip.ts';
 import type { Addr } from '../std/ip.ts';
-import { addrOf, familyOf } from './endpoints.ts';
+import { addrOf, familyOf, isPort } from './endpoints.ts';
 import type { FrontendContext } from './frontends.ts';
 import { endpointText, protocolNumbers, rowFlag } from './rows.ts';
 import type { BackendRow, FrontendType, ServiceRow } from './rows.ts';
@@ -39,7 +39,7 @@ export function hostPortRow(input: HostPortInput, context: FrontendContext): rea
   const protocol = protocolNumbers[input.protocol];
   const wanted = addrOf(input.hostIP);
   const isAny = wanted === undefined || wanted.slice(isIPv4(wanted) ? 12 : 0).every(byte => byte === 0);
-  if (protocol === undefined) return [];
+  if (protocol === undefined || !isPort(input.hostPort)) return [];
   // Another address than the node's own would be somebody else's.
   const own = wanted && (isLoopback(wanted) || context.place.addresses.has(formatAddr(wanted))) ? [{ addr: wanted, hostOnly: isLoopback(wanted) }] : [];
   return (isAny ? context.nodePorts : own).flatMap(({ addr, hostOnly }) => {
@@ -55,7 +55,7 @@ export function hostPortRow(input: HostPortInput, context: FrontendContext): rea
 export function redirectRow(input: RedirectInput): readonly ServiceRow[] {
   const protocol = protocolNumbers[input.protocol];
   const addr = addrOf(input.address);
-  if (protocol === undefined || addr === undefined) return [];
+  if (protocol === undefined || addr === undefined || !isPort(input.port)) return [];
   const backends = backendRows(input.backends, addr, input.protocol, '');
   if (backends.length === 0) return [];
   const flags = input.skipRedirectFromBackend ? rowFlag.redirectExempt : 0;
@@ -71,7 +71,7 @@ function backendRows(backends: readonly { readonly address: string; readonly por
   const rows = new Map<string, BackendRow>();
   for (const { address, port } of backends) {
     const addr = addrOf(address);
-    if (!addr || familyOf(addr) !== familyOf(frontend)) continue;
+    if (!addr || !isPort(port) || familyOf(addr) !== familyOf(frontend)) continue;
     const key = endpointText(addr, port, protocolName);
     rows.set(key, { key, addr, port, state: 'active', nodeName });
   }

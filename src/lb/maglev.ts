@@ -20,8 +20,8 @@ export interface MaglevOptions {
  *
  * The algorithm of "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016, §3.4), with weights as Envoy and
  * Cilium have them: each backend has an order of preference over the entries, (offset + j × skip) mod M, and in its turn takes
- * the first that is free. A light backend lets turns pass. Names are sorted first, so the order of backends does not matter;
- * tables are equal to Cilium's for the same seed and size.
+ * the first that is free. A light backend lets turns pass. Names are sorted first, so the order of backends does not matter.
+ * Tables are equal to Cilium's for the same seed, size and weights; only that weights with a mean below 2 count here too.
  */
 export function maglevTable(backends: readonly MaglevBackend[], options: MaglevOptions): Uint32Array {
   const size = options.tableSize;
@@ -61,7 +61,7 @@ function preferences(names: readonly string[], { tableSize, hashSeed }: MaglevOp
   return { at, skip };
 }
 
-/** Whose turn it is. Equal weights: one after the other. Else who has had its share of the turns so far lets the next one go. */
+/** Whose turn it is. Equal weights: one after the other (the long way would give the same). Else who has had its share of the turns so far lets the next one go. */
 class Turns {
   readonly #weights: readonly number[];
   readonly #sum: number;
@@ -73,7 +73,7 @@ class Turns {
     this.#weights = weights;
     this.#sum = weights.reduce((sum, weight) => sum + weight, 0);
     this.#due = Float64Array.from(weights, weight => weight / weights.length);
-    this.#isWeighted = Math.floor(this.#sum / weights.length) > 1;
+    this.#isWeighted = weights.some(weight => weight !== weights[0]);
   }
 
   next(turn: number): number {

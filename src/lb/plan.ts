@@ -32,7 +32,7 @@ export interface Backend {
   refs: number;
   /** The last plan that writes it. */
   plan: number;
-  /** True when it has ever been in a slot: there may be connections to it. */
+  /** True when a row had it: there may be connections to it. */
   served: boolean;
   /** `namespace/name` of the service that let it go last. */
   lastService: string;

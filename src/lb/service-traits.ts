@@ -59,10 +59,14 @@ const exposedTypes: Readonly<Record<string, FrontendType>> = { clusterip: 'Clust
 
 /** False for a service that has no frontends by what it is, or that another proxy serves. */
 export function isServed({ metadata, spec }: ServiceInput): boolean {
-  return spec.type !== 'ExternalName' && !foreignLabels.some(label => label in (metadata.labels ?? {}));
+  const { labels } = metadata;
+  const isHeadless = (spec.clusterIPs?.[0] ?? spec.clusterIP)?.toLowerCase() === 'none';
+  return spec.type !== 'ExternalName' && !isHeadless && (labels === undefined || !foreignLabels.some(label => label in labels));
 }
 
 export function traitsOf({ metadata, spec }: ServiceInput): ServiceTraits {
+  // Most services say nothing.
+  if (metadata.annotations === undefined && spec.sessionAffinity !== 'ClientIP' && spec.trafficDistribution === undefined && !spec.loadBalancerSourceRanges?.length) return plain;
   const annotations = metadata.annotations ?? {};
   const troubles: string[] = [];
   const choice = <T extends string>(annotation: string, values: readonly T[]): T | undefined => {
@@ -81,6 +85,8 @@ export function traitsOf({ metadata, spec }: ServiceInput): ServiceTraits {
     troubles,
   };
 }
+
+const plain: ServiceTraits = { affinityTimeout: 0, closeness: undefined, algorithm: undefined, forwarding: undefined, sources: undefined, types: undefined, troubles: [] };
 
 function closenessOf(distribution: string | undefined, annotations: Readonly<Record<string, string>>): Closeness {
   if (distribution === 'PreferSameNode') return 'node';

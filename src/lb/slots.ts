@@ -118,9 +118,10 @@ export class SlotTable {
     this.#budget.used.service_addresses++;
   }
 
-  didSlot({ frontend }: RowPlan, [{ slot }, { backend }]: SlotEntry): void {
+  didSlot({ frontend }: RowPlan, entry: SlotEntry): void {
+    const { slot } = entry[0];
     if (frontend.slots[slot] === undefined) this.#budget.used.service_slots++;
-    frontend.slots[slot] = backend;
+    frontend.slots[slot] = entry[1].backend;
   }
 
   didTable({ frontend, table }: RowPlan): void {
@@ -149,11 +150,7 @@ export class SlotTable {
   didRow({ row, frontend, members }: RowPlan): void {
     frontend.row = row;
     this.#setMembers(frontend, members);
-    const count = frontend.value?.count ?? 0;
-    for (let slot = 0; slot < count; slot++) {
-      const backend = this.#backends.get(frontend.slots[slot]!);
-      if (backend) backend.served = true;
-    }
+    for (const backend of members) backend.served = true;
     if (hasExcess(frontend)) this.#leftover.frontends.add(frontend);
   }
 
@@ -276,29 +273,26 @@ export class SlotTable {
     const next: ServiceValue = {
       id, count: wanted.length, affinityTimeout: row.affinityTimeout, maglev: wanted.length > 0 ? row.maglev : 0, flags: row.flags, type: frontendTypes.indexOf(row.type),
     };
-    const planned = {
-      row,
-      frontend,
-      members,
-      isWaiting: writes.length > before || members.some(m => m.value === undefined),
-      address: frontend.hasAddress ? undefined : [{ id }, { addr: row.addr, port: row.port }] as const,
-      slots: slotEntries(id, slots, wanted),
-      table: next.maglev > 0 ? this.#tableOf(frontend, next.maglev, chosen, chosenIds) : undefined,
-      stickers: row.affinityTimeout > 0 ? chosenIds.filter(b => !frontend.stickers?.has(b)).map((backend): MemberEntry => [{ service: id, backend }, 1]) : none,
-      sources: sourceEntries(frontend, row),
-      service: value && sameService(value, next) ? undefined : [frontend.address, next] as const,
-    };
+    const slotWrites = slotEntries(id, slots, wanted);
+    const table = next.maglev > 0 ? this.#tableOf(frontend, next.maglev, chosen, chosenIds) : undefined;
+    const stickers = row.affinityTimeout > 0 ? chosenIds.filter(b => !frontend.stickers?.has(b)).map((backend): MemberEntry => [{ service: id, backend }, 1]) : none;
+    const sources = sourceEntries(frontend, row);
     const refusal = this.#budget.take({
       services: value ? 0 : 1,
-      service_addresses: planned.address ? 1 : 0,
-      backends: writes.slice(before).filter(w => w.backend.value === undefined).length,
-      service_slots: planned.slots.filter(([{ slot }]) => slots[slot] === undefined).length,
-      maglev: planned.table && frontend.table === '' ? 1 : 0,
-      service_members: planned.stickers.length,
-      service_sources: planned.sources.filter(([key]) => !frontend.sources?.has(sourceText(key))).length,
+      service_addresses: frontend.hasAddress ? 0 : 1,
+      backends: countFrom(writes, before, write => write.backend.value === undefined),
+      service_slots: countFrom(slotWrites, 0, entry => slots[entry[0].slot] === undefined),
+      maglev: table && frontend.table === '' ? 1 : 0,
+      service_members: stickers.length,
+      service_sources: countFrom(sources, 0, entry => !frontend.sources?.has(sourceText(entry[0]))),
     });
+    const isWaiting = writes.length > before || members.some(m => m.value === undefined);
     if (refusal) for (const write of writes.splice(before)) write.backend.plan = 0;
-    return { ...planned, refusal };
+    return {
+      row, frontend, refusal, members, isWaiting, table, stickers, sources, slots: slotWrites,
+      address: frontend.hasAddress ? undefined : [{ id }, { addr: row.addr, port: row.port }],
+      service: value && sameService(value, next) ? undefined : [frontend.address, next],
+    };
   }
 
   /** The table that the row should have, when it does not have it. */
@@ -369,6 +363,12 @@ export class SlotTable {
     for (const [key] of contents.members) used.service_members += owned(key.service, key, o => void (o.stickers ??= new Set()).add(key.backend), strays.members);
     for (const [key, form] of contents.sources) used.service_sources += owned(key.service, key, o => void (o.sources ??= new Map()).set(sourceText(key), form), strays.sources);
   }
+}
+
+function countFrom<T>(list: readonly T[], from: number, counts: (item: T) => boolean): number {
+  let count = 0;
+  for (let i = from; i < list.length; i++) if (counts(list[i]!)) count++;
+  return count;
 }
 
 function noStrays(): Strays {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { requestSatisfied } from '../features/external-addresses/claims.ts';
+import { addressesHeld, requestSatisfied } from '../features/external-addresses/claims.ts';
 import type { ExternalAddressRow } from '../ipam/external-addresses.ts';
 import type { Assignment } from '../ipam/service-addresses.ts';
 import type { Condition, ServiceStatus } from '../kube/types.ts';
@@ -24,8 +24,8 @@ export function serviceStatus(present: ServiceStatus | undefined, verdict: Servi
   const { assignment, nodeClass, external } = verdict;
   const wasOurs = present?.conditions?.some(({ type }) => type === requestSatisfied) === true;
   const ingress = assignment ? assignment.addresses.map(ip => ({ ip, ipMode: 'VIP' })) : wasOurs ? [] : present?.loadBalancer?.ingress ?? [];
-  const wanted = [...requestCondition(assignment, nodeClass), ...refusedCondition(external)];
-  let conditions: readonly Condition[] = (present?.conditions ?? []).filter(({ type }) => ![requestSatisfied, addressesRefused].includes(type) || wanted.some(c => c.type === type));
+  const wanted = [...requestCondition(assignment, nodeClass), ...refusedCondition(external), ...heldCondition(external, assignment)];
+  let conditions: readonly Condition[] = (present?.conditions ?? []).filter(({ type }) => ![requestSatisfied, addressesRefused, addressesHeld].includes(type) || wanted.some(c => c.type === type));
   for (const condition of wanted) conditions = withCondition(conditions, condition, now);
   const next = { conditions, loadBalancer: { ingress } };
   const before = { conditions: present?.conditions ?? [], loadBalancer: { ingress: present?.loadBalancer?.ingress ?? [] } };
@@ -46,6 +46,12 @@ function refusedCondition(external: ExternalAddressRow | undefined): Condition[]
   if (!external || !first) return [];
   const message = external.refused.map(refusal => `${refusal.field}: ${refusal.message}; ${refusal.mend}`).join('\n');
   return [{ type: addressesRefused, status: 'True', reason: first.reason, message }];
+}
+
+/** Addresses that were given here need no word of their own: they rank first anyway. */
+function heldCondition(external: ExternalAddressRow | undefined, assignment: Assignment | undefined): Condition[] {
+  const held = external ? [...external.externalIPs, ...(assignment ? [] : external.ingress)] : [];
+  return held.length === 0 ? [] : [{ type: addressesHeld, status: 'True', reason: 'Served', message: held.join(', ') }];
 }
 
 /** Conditions of a pool, as upstream's: whether it conflicts, and how many addresses it has. Pure. */

@@ -122,18 +122,21 @@ export function bigintToAddr(value: bigint): Addr {
   return out;
 }
 
+/** Digit by digit: lists of ten thousand services have a hundred thousand addresses. */
 function parseIPv4(text: string): Addr | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (!match) return undefined;
   const out = new Uint8Array(16);
   out[10] = out[11] = 0xff;
-  for (let i = 0; i < 4; i++) {
-    const part = match[i + 1]!;
+  let at = 0;
+  for (let i = 12; i < 16; i++) {
+    const start = at;
+    let part = 0;
+    for (let digit = text.charCodeAt(at) - 48; digit >= 0 && digit <= 9 && at - start < 3; digit = text.charCodeAt(++at) - 48) part = part * 10 + digit;
     // Leading zeros are refused as Go's netip does: some parsers read them as octal.
-    if (Number(part) > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
-    out[12 + i] = Number(part);
+    if (at === start || part > 255 || (at - start > 1 && text.charCodeAt(start) === 48)) return undefined;
+    if (i < 15 && text.charCodeAt(at++) !== 46) return undefined;
+    out[i] = part;
   }
-  return out;
+  return at === text.length ? out : undefined;
 }
 
 function parseIPv6(text: string): Addr | undefined {

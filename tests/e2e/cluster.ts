@@ -10,6 +10,9 @@ import { statePaths, type StatePaths } from '../../src/model/cluster.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** CIRRI_TEST_SETTINGS="sockmap.enabled=true": the same tests with other settings. */
+const settings = process.env['CIRRI_TEST_SETTINGS'] ? ['--set', process.env['CIRRI_TEST_SETTINGS']] : [];
+
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
@@ -41,7 +44,7 @@ export class TestCluster {
   }
 
   async start(...flags: string[]): Promise<Finished> {
-    const up = await this.cirri('up', ...flags);
+    const up = await this.cirri('up', ...flags, ...settings);
     assert.equal(up.code, 0, `up failed:\n${up.stdout}${up.stderr}\n${this.logs()}`);
     return up;
   }

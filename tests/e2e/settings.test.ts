@@ -108,6 +108,17 @@ describe('settings of a cluster that is up', () => {
     assert.equal(record().settings.maglev.tableSize, 509);
   });
 
+  test('tables take another size while the cluster is up, and the command that reads them finds them', async () => {
+    const told = await cluster.cirri('config', 'set', 'bpf.ctMax=4096', 'bpf.lbMapMax=2048');
+    assert.equal(told.code, 0, told.stderr);
+    assert.match(told.stderr, /bpf.ctMax: connections are tracked anew/);
+    await cluster.expectAll([{ from: 'demo/frontend', to: 'demo/api', port: 80, expect: 'allowed' }]);
+    const maps = (JSON.parse((await cluster.cirri('status', '-o', 'json')).stdout) as { agents: { maps: { name: string; max: number }[] }[] }).agents[0]!.maps;
+    for (const [name, max] of [['conntrack', 4096], ['services', 2048], ['service_slots', 16384]] as const) assert.equal(maps.find(map => map.name === name)?.max, max, name);
+    assert.notDeepEqual(JSON.parse((await cluster.cirri('bpf', 'ct', 'list', '-o', 'json')).stdout), []);
+    assert.match((await cluster.cirri('bpf', 'lb', 'list')).stdout, /10\.96\.0\.10:53\/UDP/);
+  });
+
   test("ip-masq-agent's ConfigMap reaches the kernel and is followed", async () => {
     const prefixes = async () => (await cluster.cirri('bpf', 'ipmasq', 'list')).stdout.trim().split('\n').slice(1).sort();
     assert.ok((await prefixes()).includes('10.0.0.0/8'), 'the usual list, when there is no object');

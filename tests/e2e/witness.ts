@@ -20,6 +20,11 @@ export function countPackets(t: TestContext, netns: string, hook: Hook, ...match
   return () => [...nft(netns, ['list', 'table', 'inet', table]).matchAll(/counter packets (\d+)/g)].reduce((all, match) => all + Number(match[1]), 0);
 }
 
+/** All of netfilter's rules there, as text. */
+export function rulesetOf(netns: string): string {
+  return nft(netns, ['list', 'ruleset']).trim();
+}
+
 let counters = 0;
 
 function nft(netns: string, args: readonly string[], input = ''): string {

@@ -106,6 +106,9 @@ for (const family of families) {
           assert.deepEqual([last.packet.source, last.packet.destination], [family.world, family.remote]);
           assert.equal(back.send('from_network', reset(first.frame)).action, 'redirect');
           assert.equal(back.send('from_network', reset(last.frame)).action, 'redirect');
+          // Who joins fragments on the way and cuts them again copies the option to all: it is taken out, and says nothing.
+          const copied = back.send('from_network', { ...piece(32, false), destinationMac: OUR_MAC, destination: family.remote, destinationPort: BACKEND_PORT, ...forged(family, frontend.addr, frontend.port) });
+          assert.deepEqual([copied.action, optionOf(copied.frame, isV4)], ['redirect', undefined]);
         });
 
         test('a client inside of the cluster is answered by way of the node that it asked', () => {

@@ -60,7 +60,7 @@ export const families: readonly Family[] = [
   },
 ];
 
-export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:00:00:00:00:fe', hostB: '02:00:00:00:00:fd' } as const;
+export const mac = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', host: '02:00:00:00:00:fe', hostB: '02:00:00:00:00:fe' } as const;
 export const id = { a: 101, b: 102, host: 1 } as const;
 export const identity = { host: 1, remoteNode: 6, worldV4: 9, a: 1001, b: 1002, remote: 1003 } as const;
 /** Policy sets: what a may send, what b may receive, and so on. */
@@ -100,6 +100,7 @@ export class Datapath {
       maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
       config: {
         nodeIp4: parseAddr(v4.node), nodeIp6: parseAddr(v6.node), routerIp4: parseAddr(v4.router), routerIp6: parseAddr(v6.router),
+        serviceNet4: parseAddr('10.96.0.0'), serviceMask4: parseAddr('255.240.0.0'), serviceNet6: parseAddr('fd00:10:96::'), serviceMask6: parseAddr('ffff:ffff:ffff:ffff:ffff:ffff:ffff:0'),
         uplinkIfindex: INTERFACE, overlayIfindex: 0, clusterId: 0, natPortMin: 40000, natPortMax: 40999, hostMac: macBytes(mac.host),
         masquerade: 1, policyMode: 0, audit: 0, ...config,
       },
@@ -129,6 +130,11 @@ export class Datapath {
     this.address(`${family.otherNode}`, { identity: identity.remoteNode, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     this.address(family.cluster, { identity: 0, flags: IpcacheFlag.Cluster });
     this.address(family.everything, { identity: identity.worldV4, flags: 0 });
+    this.service(family);
+  }
+
+  /** The services and the backend of a family. */
+  service(family: Family): void {
     const [service, lonely] = family.name === 'IPv4' ? [1, 2] : [3, 4];
     for (const protocol of [6, 17]) {
       this.maps.services.update({ addr: parseAddr(family.service), port: servicePort, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, maglev: 0, flags: 0, type: 0 });

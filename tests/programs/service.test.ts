@@ -96,6 +96,25 @@ for (const family of families) {
       assert.equal(back.action, 'redirect');
       assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort, back.packet.checksumsGood], [family.service, servicePort, family.b, 40000, true]);
     });
+    for (const [what, at] of [['a node port', family.node], ['the router\'s address', family.router]] as const) {
+      test(`a pod that reaches itself through ${what} of its own node`, () => {
+        const service = 950;
+        for (const protocol of [6, 17]) datapath.maps.services.update({ addr: parseAddr(at), port: 30080, protocol, scope: 0 }, { id: service, count: 1, affinityTimeout: 0, maglev: 0, flags: 1, type: 1 });
+        datapath.maps.serviceSlots.update({ service, slot: 0 }, { backend: service });
+        datapath.maps.backends.update({ id: service }, { addr: parseAddr(family.b), port: backendPort, protocol: 6, state: 0 });
+        datapath.maps.serviceAddresses.update({ id: service }, { addr: parseAddr(at), port: 30080 });
+        for (const protocol of ['tcp', 'udp'] as const) {
+          const ask: FrameSpec = { sourceMac: mac.b, destinationMac: mac.hostB, source: family.b, destination: at, protocol, sourcePort: 40000, destinationPort: 30080, flags: 'S' };
+          const answer: FrameSpec = { ...ask, destination: at, sourcePort: backendPort, destinationPort: 40000, flags: 'SA' };
+          for (const [there, back] of [['S', 'SA'], ['A', 'A'], ['PA', 'PA']]) {
+            const to = datapath.send('from_pod', { ...ask, flags: there! });
+            assert.deepEqual([to.action, to.packet.source, to.packet.sourcePort, to.packet.destination, to.packet.destinationPort, to.packet.checksumsGood], ['redirect', at, 40000, family.b, backendPort, true]);
+            const from = datapath.send('from_pod', { ...answer, flags: back! });
+            assert.deepEqual([from.action, from.packet.source, from.packet.sourcePort, from.packet.destination, from.packet.destinationPort, from.packet.checksumsGood], ['redirect', at, 30080, family.b, 40000, true]);
+          }
+        }
+      });
+    }
   });
 }
 

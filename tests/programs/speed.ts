@@ -14,7 +14,7 @@ import { buildFrame, type FrameSpec } from './packet.ts';
 const wrapperPath = fileURLToPath(new URL('../../build/speed.bpf.o', import.meta.url));
 const costPath = fileURLToPath(new URL('../../bpf/cost.txt', import.meta.url));
 const templateBytes = 128;
-const rounds = 60;
+const rounds = Number(process.env.ROUNDS ?? 60);
 const repeat = 4000;
 /** Each of these runs has a port of its own. */
 const newFlowRounds = 15;

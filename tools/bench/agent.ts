@@ -21,6 +21,7 @@ import { endpointAddresses, endpointKey, type Endpoint } from '../../src/feature
 import type { Identity } from '../../src/features/identities/allocate.ts';
 import { KernelMaglevTables } from '../../src/features/services/maglev-tables.ts';
 import { startServices } from '../../src/features/services/start.ts';
+import { startSockmap } from '../../src/features/sockmap/start.ts';
 import { createFlowPipeline } from '../../src/flows/pipeline.ts';
 import { objectKey } from '../../src/kube/reflector.ts';
 import type { EndpointSlice, KubeObject, Service } from '../../src/kube/types.ts';
@@ -31,7 +32,7 @@ import { createLogger } from '../../src/std/log.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { ensureBpffs, unmount } from '../../src/sys/mount.ts';
 import { Netlink } from '../../src/sys/netlink.ts';
-import { openNetns } from '../../src/sys/netns.ts';
+import { netnsCookie, openNetns } from '../../src/sys/netns.ts';
 import { Table } from '../../src/table/table.ts';
 import { clusterName, endpoint, identities as worldIdentities, policies as worldPolicies, readServices, rowKeys, type ServiceObjects } from './world.ts';
 
@@ -43,6 +44,7 @@ const log = createLogger({ component: 'bench', tag });
 const stopping = new AbortController();
 const { signal } = stopping;
 const node = { address: '192.0.2.1', router: '169.254.1.1' };
+const sockmap = process.env['BENCH_SOCKMAP'] === '1';
 
 // The kernel: as in src/agent/agent.ts, with the harness's devices in place of the node's own.
 ensureBpffs(bpffs);
@@ -53,7 +55,7 @@ const cgroup = openCgroup(cgroupPath);
 const opened = openNodeMaps(join(bpffs, 'maps'));
 const loopback = netlink.linkGet('lo')?.index ?? 1;
 const programs = new Programs({
-  objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'),
+  objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'), sockmap,
   config: {
     nodeIp4: parseAddr(node.address), nodeIp6: new Uint8Array(16), routerIp4: parseAddr(node.router), routerIp6: new Uint8Array(16),
     uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: new Uint8Array(6), masquerade: 1, policyMode: 0, audit: 0,
@@ -66,7 +68,8 @@ identities.upsert(...worldIdentities());
 const inputs = {
   services: input<Service>('services'), endpointSlices: input<EndpointSlice>('endpointslices'), ciliumNetworkPolicies: input<KubeObject>('ciliumnetworkpolicies'),
   networkPolicies: input<KubeObject>('networkpolicies'), ciliumClusterwideNetworkPolicies: input<KubeObject>('ciliumclusterwidenetworkpolicies'),
-  ciliumCidrGroups: input<KubeObject>('ciliumcidrgroups'), ciliumEndpoints: input<KubeObject>('ciliumendpoints'),
+  adminNetworkPolicies: input<KubeObject>('adminnetworkpolicies'), baselineAdminNetworkPolicies: input<KubeObject>('baselineadminnetworkpolicies'), clusterNetworkPolicies: input<KubeObject>('clusternetworkpolicies'),
+  nodes: input<KubeObject>('nodes'), ciliumCidrGroups: input<KubeObject>('ciliumcidrgroups'), ciliumEndpoints: input<KubeObject>('ciliumendpoints'),
 } as unknown as Inputs;
 inputs.ciliumNetworkPolicies.table.upsert(...worldPolicies());
 const listed = readServices(join(gen, `svc-${count}`));
@@ -97,11 +100,13 @@ const regenerator = new Regenerator({
 
 const client = podDevice('pbha', `pba-${tag}`);
 const server = podDevice('pbhb', `pbb-${tag}`);
-endpoints.upsert(endpoint(1, 'client', '10.244.1.2', client), ...[2, 3, 4].map(host => endpoint(host, 'server', `10.244.2.${host}`, server)));
+const [clientNetns, serverNetns] = [`/run/netns/pba-${tag}`, `/run/netns/pbb-${tag}`];
+endpoints.upsert(endpoint(1, 'client', '10.244.1.2', clientNetns, client), ...[2, 3, 4].map(host => endpoint(host, 'server', `10.244.2.${host}`, serverNetns, server)));
 for (const id of [1, 2]) for (const attachment of podAttachments([...endpoints.rows()].find(one => one.id === id)!)) programs.attach(attachment);
 regenerator.run();
 for (const one of endpoints.rows()) regenerator.makeReady(one);
 for (const attachment of nodeAttachments({ uplinkIndex: 0, overlayIndex: 0 }, { fd: cgroup.fd, path: cgroupPath })) if (attachment.hook.kind === 'cgroup') programs.attach(attachment);
+startSockmap({ enabled: sockmap, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: 0 } }, { programs, maps: opened.maps, endpoints, log, signal });
 
 const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), nodeName: 'bench', log, signal });
 const flows = createFlowPipeline({

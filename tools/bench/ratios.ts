@@ -59,6 +59,7 @@ export function verdicts(result: HarnessResult, mode: string, services: number):
     { mode: 'crr', over: `ipt-legacy:${services}`, under: ours, limit: 3, isUpper: false },
     { mode: 'crr', over: `nft:${services}`, under: ours, limit: 1.2, isUpper: false },
     { mode: 'rr', over: ours, under: 'floor:0', limit: 1.02, isUpper: true },
+    { mode: 'rr', over: 'floor:0', under: 'cirri-sockmap:10', limit: 2, isUpper: false },
   ];
   return targets.filter(target => target.mode === mode).flatMap(({ over, under, limit, isUpper }) => {
     const found = ratio(result, mode, over, under);

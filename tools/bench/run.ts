@@ -30,7 +30,7 @@ function traffic(): boolean {
   const modes = values.modes.split(',');
   say(`preparing ${folder}`);
   prepareTraffic([...new Set([10, services])]);
-  const cells = ['floor:0', 'floor:1', `ipt-legacy:${services}`, `nft:${services}`, 'cirri:10', `cirri:${services}`];
+  const cells = ['floor:0', 'floor:1', `ipt-legacy:${services}`, `nft:${services}`, 'cirri:10', `cirri:${services}`, 'cirri-sockmap:10'];
   /** The run that counts for each mode: the first whose pair is good, or else the last. */
   const results = new Map<string, { readonly result: HarnessResult; readonly isGood: boolean }>();
   for (let attempt = 1; attempt <= attempts; attempt++) {

@@ -85,9 +85,9 @@ export function policies(): KubeObject[] {
 }
 
 /** A pod's end as CNI ADD would have made it. */
-export function endpoint(id: number, app: 'client' | 'server', ipv4: string, device: Pick<Endpoint, 'hostInterface' | 'ifindex' | 'mac' | 'hostMac'>): Endpoint {
+export function endpoint(id: number, app: 'client' | 'server', ipv4: string, netns: string, device: Pick<Endpoint, 'hostInterface' | 'ifindex' | 'mac' | 'hostMac'>): Endpoint {
   return {
-    id, containerId: `bench-${id}`, interfaceName: 'eth0', netns: '', namespace, podName: `${app}-${id}`, podUid: '', ...device, ipv4,
+    id, containerId: `bench-${id}`, interfaceName: 'eth0', netns, namespace, podName: `${app}-${id}`, podUid: '', ...device, ipv4,
     labels: labelsOf(app).array, identity: identityNumbers.get(app) ?? 0, namedPorts: [], createdAt: new Date(0).toISOString(),
   };
 }

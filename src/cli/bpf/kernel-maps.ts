@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { NodeMaps } from '../../datapath/maps.ts';
+import { sizedMap, type NodeMaps } from '../../datapath/maps.ts';
+import { mapSizes, type MapSizes } from '../../datapath/sizes.ts';
 import { maps as specs } from '../../datapath/generated/maps.ts';
 import { BpfMap, type MapSpec } from '../../ebpf/map.ts';
 import { CirriError } from '../../std/errors.ts';
@@ -15,21 +16,23 @@ type MapName = keyof typeof specs;
 export class KernelMaps implements Disposable {
   readonly node: string;
   readonly #directory: string;
+  readonly #sizes: MapSizes;
   readonly #opened = new Map<MapName, { close(): void }>();
 
   /** Of the node that is named, or of the first. */
   constructor(context: Context, node: string | undefined) {
     this.node = node === undefined ? context.record.nodes[0]!.name : knownNode(context, node);
     this.#directory = context.paths.node(this.node).maps;
+    this.#sizes = mapSizes(context.record.settings.bpf);
   }
 
   /** Throws ERR_NO_MAP where the agent of this version has not made it. */
   open<Name extends MapName>(name: Name): NodeMaps[Name] {
     const known = this.#opened.get(name);
     if (known) return known as NodeMaps[Name];
-    const spec = specs[name] as MapSpec<unknown, unknown>;
-    const map = BpfMap.openPinned(spec, join(this.#directory, `${spec.name}-${spec.layoutHash}`));
-    if (!map) throw new CirriError('ERR_NO_MAP', `${this.node} has no map ${spec.name} of this version`, { mend: 'cirri status says whether its agent runs' });
+    const { spec, pinName } = sizedMap(specs[name] as MapSpec<unknown, unknown>, this.#sizes);
+    const map = BpfMap.openPinned(spec, join(this.#directory, pinName));
+    if (!map) throw new CirriError('ERR_NO_MAP', `${this.node} has no map ${spec.name} of this version and size`, { mend: 'cirri status says whether its agent runs' });
     this.#opened.set(name, map);
     return map as unknown as NodeMaps[Name];
   }

@@ -1,7 +1,16 @@
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+
 const chunkChars = 1 << 16;
 
-/** Rows as they come: a table may have half a million. JSON is one array. */
-export function writeRows<R extends object>(rows: Iterable<R>, options: { readonly json: boolean; readonly text: (row: R) => string; readonly header?: string }): void {
+export interface WriteOptions<R> {
+  readonly json: boolean;
+  readonly text: (row: R) => string;
+  readonly header?: string;
+}
+
+/** Rows as they come, no faster than the reader takes them: a table may have half a million. JSON is one array. */
+export async function writeRows<R extends object>(rows: Iterable<R>, options: WriteOptions<R>, to: Writable = process.stdout): Promise<void> {
   const { json, text, header } = options;
   let waiting = json ? '[' : header === undefined ? '' : `${header}\n`;
   let first = true;
@@ -9,8 +18,8 @@ export function writeRows<R extends object>(rows: Iterable<R>, options: { readon
     waiting += json ? `${first ? '\n' : ',\n'}${JSON.stringify(row)}` : `${text(row)}\n`;
     first = false;
     if (waiting.length < chunkChars) continue;
-    process.stdout.write(waiting);
+    if (!to.write(waiting)) await once(to, 'drain');
     waiting = '';
   }
-  process.stdout.write(json ? `${waiting}\n]\n` : waiting);
+  to.write(json ? `${waiting}\n]\n` : waiting);
 }

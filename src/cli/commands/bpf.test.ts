@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { BackendState, ConntrackFlag, ConntrackKind, EndpointFlag, IpcacheFlag, NatDirection, ServiceFlag, ServiceScope, ServiceType } from '../../datapath/generated/enums.ts';
+import { BackendState, ConntrackFlag, ConntrackKind, EndpointFlag, IpcacheFlag, NatDirection, ServiceFlag, ServiceScope, ServiceType, SocketServiceKind } from '../../datapath/generated/enums.ts';
 import { maps as specs } from '../../datapath/generated/maps.ts';
 import type { ConntrackEntry, Service } from '../../datapath/generated/structs.ts';
 import { BpfMap, type MapSpec } from '../../ebpf/map.ts';
@@ -68,6 +68,9 @@ before(async () => {
   endpoints.update({ addr: parseAddr('10.0.1.5') }, endpoint);
   endpoints.update({ addr: parseAddr('192.168.1.2') }, { ...endpoint, flags: EndpointFlag.Ready | EndpointFlag.Host });
   pinned(specs.metrics).update({ reason: 133, direction: 1 }, { packets: 2n, bytes: 120n });
+  const sockets = pinned(specs.socketServices);
+  sockets.update({ cookie: 77n, addr: parseAddr('10.0.1.7'), port: 53, protocol: 17, kind: SocketServiceKind.Peer }, { addr: vip, port: 53, service: 7, backend: 41, usedSeconds: 0 });
+  sockets.update({ cookie: 77n, addr: vip, port: 53, protocol: 17, kind: SocketServiceKind.Choice }, { addr: parseAddr('10.0.1.7'), port: 53, service: 7, backend: 41, usedSeconds: 1 });
   pinned(specs.masqueradeExclusions).update({ prefixBits: 104, addr: parseAddr('10.0.0.0') }, 1);
 });
 after(async () => {
@@ -143,7 +146,17 @@ test('ipcache, endpoint, metrics and ipmasq', async () => {
   const [row] = JSON.parse((await lines('metrics', 'list', '-o', 'json')).join('')) as { name: string; direction: string; packets: number }[];
   assert.equal(row!.name, 'Policy denied');
   assert.equal(row!.direction, 'INGRESS');
+  assert.deepEqual((await lines('socknat', 'list')).sort(), ['77                    10.0.1.7:53 -> 10.96.0.10:53 (revnat=7)', '77                    10.0.1.7:53 -> 10.96.0.10:53 (revnat=7) (next datagram)', 'Socket Cookie         Backend -> Frontend']);
   assert.deepEqual(await lines('ipmasq', 'list'), ['IP PREFIX/ADDRESS', '10.0.0.0/8']);
+});
+
+test('ct top: who holds the table, by address, pod and service', async () => {
+  assert.deepEqual((await lines('ct', 'top')).map(text => text.replace(/ {2,}/g, ' ')), ['3 of 524288 entries on node1', 'SOURCE ENTRIES SHARE PACKETS BYTES EXPIRED', '10.0.1.5 2 66.7 % 10 1000 0', 'fd00::9 1 33.3 % 5 500 0']);
+  assert.match((await lines('ct', 'top', '--by', 'pod'))[2]!, /^endpoint 5 +3 +100\.0 %/);
+  assert.match((await lines('ct', 'top', '--by', 'service'))[2]!, /^10\.96\.0\.10:53 +3 /);
+  const told = JSON.parse((await lines('ct', 'top', '--by', 'destination', '--count', '1', '--protocol', 'TCP', '-o', 'json')).join('')) as { entries: number; talkers: unknown[] };
+  assert.deepEqual([told.entries, told.talkers.length], [2, 1]);
+  assert.match((await cluster.cirri('bpf', 'ct', 'top', '--by', 'colour')).stderr, /known are source/);
 });
 
 test('flush forgets what is asked for, and nothing else', async () => {

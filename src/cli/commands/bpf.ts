@@ -1,16 +1,21 @@
 import type { Command } from 'commander';
+import { hostEndpointId } from '../../agent/host-policy.ts';
+import { callLocal } from '../../cluster/local-api.ts';
+import { SocketServiceKind } from '../../datapath/generated/enums.ts';
+import type { BpfMap } from '../../ebpf/map.ts';
+import { safe } from '../../flows/print/fields.ts';
+import { CirriError } from '../../std/errors.ts';
+import { formatAddr, formatPrefix, isAddr, parseAddr } from '../../std/ip.ts';
 import { endpointHeader, endpointLine, endpointText, identityText, ipcacheHeader, ipcacheLine, ipcacheText, metricLine } from '../bpf/addresses.ts';
 import { conntrackLine, conntrackText, isWanted, natLine, natText, type ConnectionFilter } from '../bpf/connections.ts';
 import { KernelMaps } from '../bpf/kernel-maps.ts';
 import { lbBackends, lbHeader, lbReverse, lbServices, lbServiceText, lbSourceRanges } from '../bpf/lb.ts';
 import { maglevTables, type MaglevTable } from '../bpf/maglev.ts';
-import { monotonicNs } from '../bpf/text.ts';
+import { Talkers, talkersBy } from '../bpf/talkers.ts';
+import { hostPort, monotonicNs, protocolText } from '../bpf/text.ts';
 import { writeRows } from '../bpf/write.ts';
-import { CirriError } from '../../std/errors.ts';
-import { formatAddr, formatPrefix, isAddr, parseAddr } from '../../std/ip.ts';
-import type { BpfMap } from '../../ebpf/map.ts';
 import { openContext } from '../context.ts';
-import { line } from '../output.ts';
+import { line, printTable } from '../output.ts';
 
 interface Flags {
   readonly node?: string;
@@ -28,8 +33,21 @@ Examples:
   sudo ./cirri bpf nat list --node node2 -o json
   sudo ./cirri bpf metrics list`);
   registerLb(bpf);
+  registerSockets(bpf);
   registerConnections(bpf);
   registerAddresses(bpf);
+}
+
+/** What sockets believe they talk to: `cilium-dbg bpf socknat list`. */
+function registerSockets(bpf: Command): void {
+  const socknat = group(bpf, 'socknat', 'services that sockets believe they talk to');
+  listing(socknat, 'list', 'Sockets with the backend that they have and the service that they asked for.')
+    .action((flags: Flags) => withMaps(flags, maps => writeRows(mapped(maps.open('socketServices').entries(), ([key, entry]) => {
+      const ends = [hostPort(key.addr, key.port), hostPort(entry.addr, entry.port)] as const;
+      // Of an unconnected socket the map has both ways: who answers as what, and whom its next datagram goes to.
+      const [backend, frontend] = key.kind === SocketServiceKind.Peer ? ends : [ends[1], ends[0]];
+      return { cookie: String(key.cookie), protocol: protocolText(key.protocol), kind: key.kind === SocketServiceKind.Peer ? 'peer' : 'choice', backend, frontend, service: entry.service };
+    }), { json: isJson(flags), header: `${'Socket Cookie'.padEnd(22)}Backend -> Frontend`, text: row => `${row.cookie.padEnd(22)}${row.backend} -> ${row.frontend} (revnat=${row.service})${row.kind === 'choice' ? ' (next datagram)' : ''}` })));
 }
 
 function registerLb(bpf: Command): void {
@@ -56,12 +74,12 @@ function registerLb(bpf: Command): void {
       if (!/^\d{1,10}$/.test(id)) throw new CirriError('ERR_FLAG', `"${id}" is no id of a service`, { mend: 'cirri service list shows them' });
       const tables = [...maglevTables(maps, Number(id))];
       if (tables.length === 0) throw new CirriError('ERR_NO_TABLE', `service ${id} has no Maglev table`, { mend: 'cirri service get shows how it chooses' });
-      writeTables(tables, flags);
+      return writeTables(tables, flags);
     }));
 }
 
-function writeTables(tables: Iterable<MaglevTable>, flags: Flags): void {
-  writeRows(tables, { json: isJson(flags), header: 'SVC ID       LOOKUP TABLE', text: row => `${String(row.service).padEnd(13)}[${row.entries.join(' ')}]` });
+function writeTables(tables: Iterable<MaglevTable>, flags: Flags): Promise<void> {
+  return writeRows(tables, { json: isJson(flags), header: 'SVC ID       LOOKUP TABLE', text: row => `${String(row.service).padEnd(13)}[${row.entries.join(' ')}]` });
 }
 
 function registerConnections(bpf: Command): void {
@@ -72,8 +90,12 @@ function registerConnections(bpf: Command): void {
     .action((_: string, flags: Flags & ConnectionFilter & { timeDiff?: boolean }) => withMaps(flags, maps => {
       const now = monotonicNs();
       const rows = mapped(maps.open('conntrack').entries(), ([key, entry]) => keep(conntrackLine(key, entry, now), flags));
-      writeRows(rows, { json: isJson(flags), text: row => conntrackText(row, flags.timeDiff === true) });
+      return writeRows(rows, { json: isJson(flags), text: row => conntrackText(row, flags.timeDiff === true) });
     }));
+  filtered(listing(ct, 'top', 'Who holds most entries of the connection table.'))
+    .option('--by <what>', talkersBy.join(', '), 'source')
+    .option('--count <n>', 'how many rows', '10')
+    .action(top);
   filtered(onNode(ct.command('flush').description('Forgets tracked connections. Those that live are judged anew with their next packet; translated ones may break.')))
     .argument('[map]', 'global', 'global')
     .action((_: string, flags: Flags & ConnectionFilter) => withMaps(flags, maps => {
@@ -84,13 +106,47 @@ function registerConnections(bpf: Command): void {
   filtered(listing(nat, 'list', 'Mappings, two of each connection.'))
     .action((flags: Flags & ConnectionFilter) => withMaps(flags, maps => {
       const now = monotonicNs();
-      writeRows(mapped(maps.open('nat').entries(), ([key, entry]) => keep(natLine(key, entry, now), flags)), { json: isJson(flags), text: natText });
+      return writeRows(mapped(maps.open('nat').entries(), ([key, entry]) => keep(natLine(key, entry, now), flags)), { json: isJson(flags), text: natText });
     }));
   filtered(onNode(nat.command('flush').description('Forgets mappings: connections that use them break.')))
     .action((flags: Flags & ConnectionFilter) => withMaps(flags, maps => {
       const now = monotonicNs();
       line(`Flushed ${flush(maps.open('nat'), (key, entry) => keep(natLine(key, entry, now), flags) !== undefined)} entries of nat on ${maps.node}`);
     }));
+}
+
+async function top(flags: Flags & ConnectionFilter & { by: string; count: string }): Promise<void> {
+  const by = talkersBy.find(word => word === flags.by);
+  if (by === undefined) throw new CirriError('ERR_FLAG', `--by ${flags.by}: known are ${talkersBy.join(', ')}`);
+  const count = Number(flags.count);
+  if (!Number.isInteger(count) || count < 1) throw new CirriError('ERR_FLAG', `--count must be a number, not "${flags.count}"`);
+  const names = by === 'pod' ? await podNames(flags.node) : new Map<number, string>();
+  await withMaps(flags, maps => {
+    const now = monotonicNs();
+    const frontends = maps.open('serviceAddresses');
+    const talkers = new Talkers(by, (kind, id) => {
+      if (kind === 'pod') return names.get(id) ?? `endpoint ${id}`;
+      const frontend = frontends.lookup({ id });
+      return frontend ? hostPort(frontend.addr, frontend.port) : `service ${id} (gone)`;
+    });
+    const conntrack = maps.open('conntrack');
+    for (const [key, entry] of conntrack.entries()) {
+      const row = keep(conntrackLine(key, entry, now), flags);
+      if (row) talkers.add(row);
+    }
+    const rows = talkers.top(count);
+    if (isJson(flags)) return line(JSON.stringify({ node: maps.node, entries: talkers.total, max: conntrack.spec.maxEntries, by, talkers: rows }, undefined, 2));
+    line(`${talkers.total} of ${conntrack.spec.maxEntries} entries on ${maps.node}`);
+    printTable([by.toUpperCase(), 'ENTRIES', 'SHARE', 'PACKETS', 'BYTES', 'EXPIRED'], rows.map(row => [safe(row.name), String(row.connections), `${(row.share * 100).toFixed(1)} %`, String(row.packets), String(row.bytes), String(row.expired)]));
+  });
+}
+
+/** By the kernel's number; none while no agent says them. */
+async function podNames(node: string | undefined): Promise<ReadonlyMap<number, string>> {
+  const { client, record, paths } = openContext();
+  client.close();
+  const rows = await callLocal<{ id: number; namespace: string; podName: string }[]>(paths.node(node ?? record.nodes[0]!.name).agentSocket, '/v1/endpoints').catch(() => undefined);
+  return new Map([...(rows ?? []).map(row => [row.id, `${row.namespace}/${row.podName}`] as const), [hostEndpointId, node ?? record.nodes[0]!.name]]);
 }
 
 function registerAddresses(bpf: Command): void {
@@ -148,13 +204,13 @@ function isJson({ output }: Flags): boolean {
   return output === 'json';
 }
 
-function withMaps(flags: Flags & ConnectionFilter, run: (maps: KernelMaps) => void): void {
+async function withMaps(flags: Flags & ConnectionFilter, run: (maps: KernelMaps) => void | Promise<void>): Promise<void> {
   const { ip } = flags;
   if (ip !== undefined && !isAddr(ip)) throw new CirriError('ERR_FLAG', `--ip "${ip}" is no address`);
   const context = openContext();
   context.client.close();
   using maps = new KernelMaps(context, flags.node);
-  run(maps);
+  await run(maps);
 }
 
 function keep<L extends Parameters<typeof isWanted>[0]>(row: L, { protocol, ip, port }: ConnectionFilter): L | undefined {

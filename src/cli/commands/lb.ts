@@ -76,7 +76,7 @@ function report({ record }: Context, maps: KernelMaps, listing: ServiceListing |
 const percent = (part: number) => `${(part * 100).toFixed(2)} %`;
 
 function printSummary(reports: readonly Shown[]): void {
-  if (reports.length === 0) return line('no service here has a Maglev table: cirri config set loadBalancer.algorithm=maglev, or annotate services with service.cilium.io/lb-algorithm=maglev');
+  if (reports.length === 0) return line('no service here has a Maglev table: loadBalancer.algorithm=maglev gives one to what clients outside use, the annotation service.cilium.io/lb-algorithm=maglev to the whole service');
   printTable(['FRONTEND', 'SERVICE', 'ENTRIES', 'BACKENDS', 'LARGEST SHARE', 'SMALLEST', 'MOST MOVED BY A LOSS'], reports.map(row => [
     safe(row.frontend), safe(row.service ?? '-'), String(row.tableSize), String(row.backends.length), `${row.most.toFixed(3)} × fair`, `${row.least.toFixed(3)} × fair`,
     row.backends.some(each => each.movedIfLost !== undefined) ? percent(Math.max(...row.backends.map(each => each.movedIfLost ?? 0))) : '-',

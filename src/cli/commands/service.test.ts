@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { repositoryRoot } from '../../cluster/root.ts';
 import type { ServiceListing } from '../../model/service-listing.ts';
 import { TestCluster } from './testing.ts';
 
@@ -10,7 +14,7 @@ const dns: ServiceListing = {
 const web = (frontend: string, id: number, backends: ServiceListing['backends'] = []): ServiceListing => ({
   id, namespace: 'shop', name: 'web', portName: '', type: 'LoadBalancer', frontend, affinityTimeout: 10800, maglev: 16381, sources: ['192.0.2.0/24'], backends,
 });
-const rows = [dns, web('203.0.113.5:443/TCP', 8), web('203.0.113.5:443/TCP/i', 9, [{ address: '10.0.1.8:8443/TCP', state: 'active', nodeName: 'node1', weight: 3 }]), web('[2001:db8::5]:443/TCP', 10)];
+const rows = [dns, web('203.0.113.5:443/TCP', 8), web('203.0.113.5:443/TCP/i', 9, [{ address: '10.0.1.8:8443/TCP', state: 'active', nodeName: 'node1', weight: 3 }]), { ...web('[2001:db8::5]:443/TCP', 10), type: 'ExternalIP' }];
 
 let cluster: TestCluster;
 before(async () => {
@@ -25,7 +29,7 @@ test("services are listed in upstream's layout, one backend a line, the internal
     '                                            2 => 10.0.2.7:53/UDP (terminating)',
     '8    203.0.113.5:443/TCP     LoadBalancer',
     '9    203.0.113.5:443/TCP/i   LoadBalancer   1 => 10.0.1.8:8443/TCP (active)',
-    '10   [2001:db8::5]:443/TCP   LoadBalancer',
+    '10   [2001:db8::5]:443/TCP   ExternalIPs',
     '',
   ]);
   assert.match((await cluster.cirri('service', 'list', '-o', 'wide')).stdout, /^7 .* ClusterIP +kube-system\/kube-dns +1 => /m);
@@ -49,4 +53,13 @@ test('one service is found by name, id and address', async () => {
   const none = await cluster.cirri('service', 'get', 'shop/nope');
   assert.equal(none.status, 1);
   assert.match(none.stderr, /no service shop\/nope/);
+});
+
+test("called by upstream's names it is the same command", () => {
+  for (const name of ['cilium', 'cilium-dbg']) {
+    const path = join(cluster.api.paths.state, name);
+    symlinkSync(join(repositoryRoot, 'cirri'), path);
+    const { stdout, stderr } = spawnSync(path, ['service', 'get', '8', '--help'], { encoding: 'utf8', env: { ...process.env, NO_COLOR: '1' } });
+    assert.match(stdout, /All about the addresses of one service/, stderr);
+  }
 });

@@ -28,7 +28,7 @@ Examples:
       if (printStructured(wide ? undefined : flags.output, rows)) return;
       printTable(['ID', 'Frontend', 'Service Type', ...(wide ? ['Service'] : []), 'Backend'], rows.flatMap(row => {
         const shown = row.backends.map((backend, i) => `${i + 1} => ${backendText(backend)}`);
-        const own = [idText(row), safe(row.frontend), safe(row.type), ...(wide ? [safe(nameOf(row))] : [])];
+        const own = [idText(row), safe(row.frontend), safe(typeText(row)), ...(wide ? [safe(nameOf(row))] : [])];
         return (shown.length === 0 ? [''] : shown).map((text, i) => [...(i === 0 ? own : own.map(() => '')), text]);
       }));
     });
@@ -68,7 +68,7 @@ export function servicesNamed(rows: readonly ServiceListing[], asked: string): r
 
 function printService(row: ServiceListing): void {
   const paint = stdoutPaint();
-  line(`${paint.strong(safe(row.frontend))}  ${safe(row.type)}  ${safe(nameOf(row))}${row.portName === '' ? '' : ` port ${safe(row.portName)}`}`);
+  line(`${paint.strong(safe(row.frontend))}  ${safe(typeText(row))}  ${safe(nameOf(row))}${row.portName === '' ? '' : ` port ${safe(row.portName)}`}`);
   const { sources = [] } = row;
   const facts = [
     ['id', idText(row)],
@@ -85,5 +85,7 @@ export function backendText({ address, state }: ServiceBackendListing): string {
   return `${safe(address)} (${safe(state)})`;
 }
 
+/** In upstream's words. */
+const typeText = ({ type }: ServiceListing) => (type === 'ExternalIP' ? 'ExternalIPs' : type);
 const idText = ({ id }: ServiceListing) => (id === undefined ? '-' : String(id));
 const nameOf = ({ namespace, name }: ServiceListing) => `${namespace}/${name}`;

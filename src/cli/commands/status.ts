@@ -153,7 +153,7 @@ function printReplacement(status: KubeProxyReplacementStatus): void {
     ['Session Affinity', 'Enabled'],
     ['Graceful Termination', 'Enabled'],
     ['Without Backends', status.noBackends],
-    ['NAT46/64 Support', 'Services'],
+    ['NAT46/64 Support', 'Services, at the socket'],
     ['XDP Acceleration', status.xdpAcceleration],
   ];
   line('    KubeProxyReplacement Details:');

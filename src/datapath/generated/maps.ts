@@ -1,5 +1,5 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
-import { emptyCodec, u32Codec, u64Codec } from '../../ebpf/codec.ts';
+import { emptyCodec, u32Codec, u64Codec, u8Codec } from '../../ebpf/codec.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
 import {
   type Affinity, affinityCodec,
@@ -15,9 +15,11 @@ import {
   type GoneBackendKey, goneBackendKeyCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
+  type JoinedSocket, joinedSocketCodec,
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
+  type NamespaceEndpoint, namespaceEndpointCodec,
   type NatEntry, natEntryCodec,
   type NatKey, natKeyCodec,
   type PolicyClass, policyClassCodec,
@@ -37,6 +39,8 @@ import {
   type ServiceSlotKey, serviceSlotKeyCodec,
   type ServiceSourceKey, serviceSourceKeyCodec,
   type ShadowKey, shadowKeyCodec,
+  type SocketPair, socketPairCodec,
+  type SocketReference, socketReferenceCodec,
   type SocketService, socketServiceCodec,
   type SocketServiceKey, socketServiceKeyCodec,
 } from './structs.ts';
@@ -53,7 +57,7 @@ const backends: MapSpec<BackendKey, Backend> = {
 
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'fdea39ec',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'a6d6322b',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
@@ -91,6 +95,11 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
   key: ipcacheKeyCodec, value: ipcacheEntryCodec, perCpu: false, layoutHash: 'b65c1343',
 };
 
+const joinedSockets: MapSpec<bigint, JoinedSocket> = {
+  name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '5e09467c',
+};
+
 const lostEvents: MapSpec<number, bigint> = {
   name: 'lost_events', type: 6, maxEntries: 2, flags: 0,
   key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
@@ -98,8 +107,8 @@ const lostEvents: MapSpec<number, bigint> = {
 
 const maglev: MapSpec<ServiceId, number> = {
   name: 'maglev', type: 13, maxEntries: 65536, flags: 1,
-  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: 'a837dc57',
-  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 4096, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '87d7c908' },
+  key: serviceIdCodec, value: u32Codec, perCpu: false, layoutHash: '3808a26b',
+  inner: { name: 'maglev_inner', type: 2, maxEntries: 1, flags: 5120, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '36b45fba' },
 };
 
 const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {
@@ -107,9 +116,19 @@ const masqueradeExclusions: MapSpec<MasqueradeExclusionKey, number> = {
   key: masqueradeExclusionKeyCodec, value: u32Codec, perCpu: false, layoutHash: '163584e3',
 };
 
+const messagePrograms: MapSpec<number, number> = {
+  name: 'message_programs', type: 3, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '5ad797e8',
+};
+
 const metrics: MapSpec<MetricKey, Metric> = {
   name: 'metrics', type: 6, maxEntries: 1024, flags: 0,
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
+};
+
+const namespaceEndpoints: MapSpec<NamespaceEndpoint, number> = {
+  name: 'namespace_endpoints', type: 1, maxEntries: 65536, flags: 1,
+  key: namespaceEndpointCodec, value: u8Codec, perCpu: false, layoutHash: '854b6e1d',
 };
 
 const nat: MapSpec<NatKey, NatEntry> = {
@@ -177,14 +196,24 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
-const shortWays: MapSpec<number, bigint> = {
-  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
-  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+const socketPairs: MapSpec<SocketPair, SocketReference> = {
+  name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
+  key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
 };
 
 const socketServices: MapSpec<SocketServiceKey, SocketService> = {
   name: 'socket_services', type: 9, maxEntries: 262144, flags: 0,
   key: socketServiceKeyCodec, value: socketServiceCodec, perCpu: false, layoutHash: '343c25ba',
+};
+
+const sockets: MapSpec<bigint, bigint> = {
+  name: 'sockets', type: 18, maxEntries: 131072, flags: 0,
+  key: u64Codec, value: u64Codec, perCpu: false, layoutHash: '2f0a5185',
+};
+
+const xdpPackets: MapSpec<number, bigint> = {
+  name: 'xdp_packets', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
 };
 
 export const maps = {
@@ -198,10 +227,13 @@ export const maps = {
   goneBackends,
   hostBackends,
   ipcache,
+  joinedSockets,
   lostEvents,
   maglev,
   masqueradeExclusions,
+  messagePrograms,
   metrics,
+  namespaceEndpoints,
   nat,
   policyClasses,
   policyVerdicts,
@@ -215,6 +247,8 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
-  shortWays,
+  socketPairs,
   socketServices,
+  sockets,
+  xdpPackets,
 } as const;

@@ -80,7 +80,29 @@ export const backendKeyCodec: Codec<BackendKey> = defineCodec<BackendKey>(
   }),
 );
 
-/** struct conntrack_entry, 88 bytes */
+/** struct conntrack_end, 12 bytes */
+export interface ConntrackEnd {
+  readonly target: number;
+  readonly mac: Uint8Array;
+  readonly kind: number;
+}
+
+export const conntrackEndCodec: Codec<ConntrackEnd> = defineCodec<ConntrackEnd>(
+  12,
+  (view, at, value) => {
+    view.setUint32(at, value.target, true);
+    writeBytes(view, at + 4, value.mac, 6);
+    view.setUint8(at + 10, value.kind);
+    zero(view, at + 11, 1);
+  },
+  (view, at) => ({
+    target: view.getUint32(at, true),
+    mac: readBytes(view, at + 4, 6),
+    kind: view.getUint8(at + 10),
+  }),
+);
+
+/** struct conntrack_entry, 120 bytes */
 export interface ConntrackEntry {
   readonly expiresNs: bigint;
   readonly forwardPackets: bigint;
@@ -99,10 +121,13 @@ export interface ConntrackEntry {
   readonly ingressRule: number;
   readonly creditedPackets: number;
   readonly creditedBytes: number;
+  readonly sourceEnd: ConntrackEnd;
+  readonly destinationEnd: ConntrackEnd;
+  readonly wayGeneration: number;
 }
 
 export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackEntry>(
-  88,
+  120,
   (view, at, value) => {
     view.setBigUint64(at, value.expiresNs, true);
     view.setBigUint64(at + 8, value.forwardPackets, true);
@@ -121,6 +146,10 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     view.setUint32(at + 76, value.ingressRule, true);
     view.setUint32(at + 80, value.creditedPackets, true);
     view.setUint32(at + 84, value.creditedBytes, true);
+    conntrackEndCodec.write(view, at + 88, value.sourceEnd);
+    conntrackEndCodec.write(view, at + 100, value.destinationEnd);
+    view.setUint32(at + 112, value.wayGeneration, true);
+    zero(view, at + 116, 4);
   },
   (view, at) => ({
     expiresNs: view.getBigUint64(at, true),
@@ -140,6 +169,9 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     ingressRule: view.getUint32(at + 76, true),
     creditedPackets: view.getUint32(at + 80, true),
     creditedBytes: view.getUint32(at + 84, true),
+    sourceEnd: conntrackEndCodec.read(view, at + 88),
+    destinationEnd: conntrackEndCodec.read(view, at + 100),
+    wayGeneration: view.getUint32(at + 112, true),
   }),
 );
 
@@ -427,6 +459,28 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
+/** struct joined_socket, 64 bytes */
+export interface JoinedSocket {
+  readonly peer: SocketReference;
+  readonly connection: ConntrackKey;
+  readonly isLow: number;
+}
+
+export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
+  64,
+  (view, at, value) => {
+    socketReferenceCodec.write(view, at, value.peer);
+    conntrackKeyCodec.write(view, at + 16, value.connection);
+    view.setUint8(at + 56, value.isLow);
+    zero(view, at + 57, 7);
+  },
+  (view, at) => ({
+    peer: socketReferenceCodec.read(view, at),
+    connection: conntrackKeyCodec.read(view, at + 16),
+    isLow: view.getUint8(at + 56),
+  }),
+);
+
 /** struct masquerade_exclusion_key, 20 bytes */
 export interface MasqueradeExclusionKey {
   readonly prefixBits: number;
@@ -479,6 +533,25 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   (view, at) => ({
     reason: view.getUint8(at),
     direction: view.getUint8(at + 1),
+  }),
+);
+
+/** struct namespace_endpoint, 16 bytes */
+export interface NamespaceEndpoint {
+  readonly cookie: bigint;
+  readonly endpoint: number;
+}
+
+export const namespaceEndpointCodec: Codec<NamespaceEndpoint> = defineCodec<NamespaceEndpoint>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.cookie, true);
+    view.setUint32(at + 8, value.endpoint, true);
+    zero(view, at + 12, 4);
+  },
+  (view, at) => ({
+    cookie: view.getBigUint64(at, true),
+    endpoint: view.getUint32(at + 8, true),
   }),
 );
 
@@ -906,6 +979,48 @@ export const shadowKeyCodec: Codec<ShadowKey> = defineCodec<ShadowKey>(
     protocol: view.getUint8(at + 14),
     direction: view.getUint8(at + 15),
     verdict: view.getUint8(at + 16),
+  }),
+);
+
+/** struct socket_pair, 36 bytes */
+export interface SocketPair {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+export const socketPairCodec: Codec<SocketPair> = defineCodec<SocketPair>(
+  36,
+  (view, at, value) => {
+    writeBytes(view, at, value.local, 16);
+    writeBytes(view, at + 16, value.remote, 16);
+    view.setUint16(at + 32, value.localPort, false);
+    view.setUint16(at + 34, value.remotePort, false);
+  },
+  (view, at) => ({
+    local: readBytes(view, at, 16),
+    remote: readBytes(view, at + 16, 16),
+    localPort: view.getUint16(at + 32, false),
+    remotePort: view.getUint16(at + 34, false),
+  }),
+);
+
+/** struct socket_reference, 16 bytes */
+export interface SocketReference {
+  readonly address: bigint;
+  readonly cookie: bigint;
+}
+
+export const socketReferenceCodec: Codec<SocketReference> = defineCodec<SocketReference>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.address, true);
+    view.setBigUint64(at + 8, value.cookie, true);
+  },
+  (view, at) => ({
+    address: view.getBigUint64(at, true),
+    cookie: view.getBigUint64(at + 8, true),
   }),
 );
 

@@ -9,6 +9,8 @@ import { parsePrefix } from '../../std/ip.ts';
 
 /** Says on a service whether it has the addresses that it asks for. */
 export const requestSatisfied = 'cilium.io/IPAMRequestSatisfied';
+/** Names, on a service, the external addresses at which it is served: what it has it keeps, whoever names them later. */
+export const addressesHeld = 'cirri.io/ExternalAddressesHeld';
 /** Classes whose services get addresses here. */
 const ourClasses = new Set(['io.cilium/l2-announcer', 'io.cilium/bgp-control-plane']);
 
@@ -56,7 +58,8 @@ export function claimOf(service: Service): ExternalClaim | undefined {
   const ingress = service.spec.type === 'LoadBalancer' ? ingressOf(service) : [];
   if (externalIPs.length === 0 && ingress.length === 0) return undefined;
   const assigned = isOurLoadBalancer(service) && service.status?.conditions?.some(({ type }) => type === requestSatisfied) === true;
-  return { request: requestOf(service), createdAt: service.metadata.creationTimestamp ?? '', externalIPs, ingress, assigned };
+  const held = service.status?.conditions?.find(({ type, status }) => type === addressesHeld && status === 'True')?.message?.split(', ') ?? [];
+  return { request: requestOf(service), createdAt: service.metadata.creationTimestamp ?? '', externalIPs, ingress, assigned, held };
 }
 
 /** What is nobody's to claim, whatever objects say. */

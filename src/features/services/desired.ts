@@ -8,6 +8,7 @@ import { hostPortRow, redirectRow } from '../../lb/local-rows.ts';
 import type { HostPortInput, RedirectInput } from '../../lb/local-rows.ts';
 import { frontendOf, rowFlag, rowKey, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
+import { errorText } from '../../std/errors.ts';
 import type { Changes, TableView } from '../../table/table.ts';
 import { Table } from '../../table/table.ts';
 import { ranked } from './precedence.ts';
@@ -42,8 +43,8 @@ export class ServiceDerivation {
   readonly #sliceOwner = new Map<string, string>();
   /** Rows that each asker wants, and what it was refused. A service asks by its key, the others by theirs behind a letter. */
   readonly #asked = new Map<string, Frontends>();
-  /** Who asks for a frontend. */
-  readonly #askers = new Map<string, Set<string>>();
+  /** Who asks for a frontend: nearly always one. */
+  readonly #askers = new Map<string, string | ReadonlySet<string>>();
   readonly #onTroubles: (service: string, troubles: readonly string[]) => void;
   readonly #producer: { synced(): void };
   #isStale = false;
@@ -60,7 +61,8 @@ export class ServiceDerivation {
 
   /** Brings the rows up to date with what changed since the last step. */
   step(): void {
-    const synced = this.inputs.every(table => table.synced);
+    // A service whose slices have not been listed yet has no backends: written over what an earlier agent put there, that would be an outage.
+    if (!this.inputs.every(table => table.synced)) return;
     const context = this.#context();
     const touched: Touched = { rows: new Map(), contested: new Set() };
     for (const key of this.#changedServices()) this.#refreshService(key, context, touched);
@@ -68,12 +70,20 @@ export class ServiceDerivation {
     this.#refreshLocal('r', this.#changes.redirects, this.inputs[3], redirectRow, touched);
     this.#isStale = false;
     this.#publish(touched);
-    if (synced) this.#producer.synced();
+    this.#producer.synced();
   }
 
   /** Makes the next step look at everything. */
   refreshAll(): void {
     this.#isStale = true;
+  }
+
+  /** The service that has a frontend; behind a local redirect the one that it stands in for. A pod's host port is no service. */
+  serviceAt(frontend: string): { readonly namespace: string; readonly name: string } | undefined {
+    const row = this.table.get(rowKey(frontend, scope.external));
+    if (!row || (row.type !== 'HostPort' && row.type !== 'LocalRedirect')) return row;
+    const askers = this.#askersOf(frontend).filter(asker => !/^[hr] /.test(asker)).sort();
+    return askers.map(asker => this.#rowOf(asker, frontend)).find(other => other !== undefined);
   }
 
   /** Whether an endpoint of the service with this address still serves: a backend that left the maps need not be gone. */
@@ -107,7 +117,7 @@ export class ServiceDerivation {
   #refreshService(key: string, context: FrontendContext, touched: Touched): void {
     const service = this.inputs[0].get(key);
     const before = this.#asked.get(key)?.troubles ?? none;
-    const asked = service ? frontends(service, this.#slices.get(key), context) : nothing;
+    const asked = service ? readable(service, this.#slices.get(key), context) : nothing;
     this.#ask(key, asked, touched);
     if (service && asked.troubles.length > 0 && asked.troubles.join('\n') !== before.join('\n')) this.#onTroubles(key, asked.troubles);
   }
@@ -120,23 +130,34 @@ export class ServiceDerivation {
 
   #ask(asker: string, asked: Frontends, touched: Touched): void {
     for (const { key } of this.#asked.get(asker)?.rows ?? none) {
-      const frontend = frontendOf(key);
-      const askers = this.#askers.get(frontend);
-      askers?.delete(asker);
-      if (askers && askers.size > 0) touched.contested.add(frontend);
-      else this.#askers.delete(frontend);
+      this.#leave(asker, frontendOf(key), touched);
       touched.rows.set(key, undefined);
     }
     for (const row of asked.rows) {
-      const frontend = frontendOf(row.key);
-      const askers = this.#askers.get(frontend);
-      askers?.add(asker);
-      if (!askers) this.#askers.set(frontend, new Set([asker]));
-      else if (askers.size > 1) touched.contested.add(frontend);
+      this.#join(asker, frontendOf(row.key), touched);
       touched.rows.set(row.key, row);
     }
     if (asked.rows.length + asked.troubles.length > 0) this.#asked.set(asker, asked);
     else this.#asked.delete(asker);
+  }
+
+  #join(asker: string, frontend: string, touched: Touched): void {
+    const askers = this.#askers.get(frontend);
+    if (askers === undefined) this.#askers.set(frontend, asker);
+    else if (askers !== asker) {
+      this.#askers.set(frontend, new Set(typeof askers === 'string' ? [askers, asker] : askers).add(asker));
+      touched.contested.add(frontend);
+    }
+  }
+
+  #leave(asker: string, frontend: string, touched: Touched): void {
+    const askers = this.#askers.get(frontend);
+    if (askers === asker) this.#askers.delete(frontend);
+    // It has left already, with its row of the other scope.
+    if (typeof askers !== 'object' || !askers.has(asker)) return;
+    const left = [...askers].filter(other => other !== asker);
+    this.#askers.set(frontend, left.length === 1 ? left[0]! : new Set(left));
+    touched.contested.add(frontend);
   }
 
   #publish({ rows, contested }: Touched): void {
@@ -154,8 +175,8 @@ export class ServiceDerivation {
 
   /** A frontend that several ask for, or did: one of them has it, in all scopes; who steps back for a redirect stays behind it. */
   #settle(frontend: string): readonly (readonly [key: string, row: ServiceRow | undefined])[] {
-    const askers = [...(this.#askers.get(frontend) ?? none)];
-    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#asked.get(asker)?.rows.find(row => row.key === key));
+    const askers = this.#askersOf(frontend);
+    const rowOf = (asker: string | undefined, key: string) => (asker === undefined ? undefined : this.#rowOf(asker, key));
     const [external, internal] = [rowKey(frontend, scope.external), rowKey(frontend, scope.internal)];
     const [winner, next] = ranked(askers.map(asker => ({ asker, row: rowOf(asker, external)! })));
     const isExempt = ((rowOf(winner, external)?.flags ?? 0) & rowFlag.redirectExempt) !== 0;
@@ -164,6 +185,15 @@ export class ServiceDerivation {
       [internal, rowOf(winner, internal)],
       [rowKey(frontend, scope.original), isExempt ? original(rowOf(next, internal) ?? rowOf(next, external)) : undefined],
     ];
+  }
+
+  #askersOf(frontend: string): readonly string[] {
+    const known = this.#askers.get(frontend);
+    return typeof known === 'string' ? [known] : [...(known ?? none)];
+  }
+
+  #rowOf(asker: string, key: string): ServiceRow | undefined {
+    return this.#asked.get(asker)?.rows.find(row => row.key === key);
   }
 }
 
@@ -177,6 +207,15 @@ interface Touched {
   readonly rows: Map<string, ServiceRow | undefined>;
   /** Frontends for which more than one asks, or did before: decided when all have asked. */
   readonly contested: Set<string>;
+}
+
+/** One object that no API server should have let pass must not keep the others from being served. */
+function readable(service: Service, slices: readonly EndpointSlice[], context: FrontendContext): Frontends {
+  try {
+    return frontends(service, slices, context);
+  } catch (error) {
+    return { ...nothing, troubles: [`the service or its endpoint slices cannot be read: ${errorText(error)}`] };
+  }
 }
 
 const none: readonly never[] = [];

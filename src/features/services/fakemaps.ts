@@ -1,5 +1,6 @@
 import type { WantedTable } from '../../lb/layout.ts';
-import type { MaglevTables, MapAccess, ServiceMaps } from './target.ts';
+import { attempt } from './target.ts';
+import type { MaglevTables, MapAccess, ServiceMaps, ServiceTable } from './target.ts';
 
 /** A hash map with the kernel's manners, for tests: bounded, keys and values by content, told of each single write. */
 export class MemoryMap<K, V> implements MapAccess<K, V> {
@@ -80,6 +81,10 @@ export class FakeMaglevTables implements MaglevTables {
 
   entries(): [number, string][] {
     return [...this.tables].map(([service, { signature }]) => [service, signature]);
+  }
+
+  putBatch(tables: readonly ServiceTable[]): (Error | undefined)[] {
+    return tables.map(({ service, table }) => attempt(() => this.put(service, table)));
   }
 
   put(service: number, { signature, build }: WantedTable): void {

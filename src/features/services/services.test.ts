@@ -152,3 +152,49 @@ test('a change of the node\'s labels, or of what may be served, reaches the serv
   assert.match(troubles.join(), /^n\/web: annotation service.cilium.io\/lb-algorithm is "best", not one of random, maglev/);
   abort.abort();
 });
+
+test('until everything has been listed there are no rows: a service without its slices yet would be written without backends', () => {
+  const inputs = tables();
+  const producers = Object.values(inputs).map(table => (table as Table<unknown>).producer('test'));
+  const derivation = new ServiceDerivation(inputs, () => context);
+  inputs.services.upsert(service('a', '10.96.0.9'));
+  for (const producer of producers) {
+    derivation.step();
+    assert.equal(derivation.table.size, 0);
+    assert.equal(derivation.table.synced, false);
+    producer.synced();
+  }
+  inputs.slices.upsert(slice('a1', 'a', ['10.0.0.1']));
+  derivation.step();
+  assert.deepEqual([...derivation.table.rows()].map(row => row.backends.length), [1]);
+  assert.ok(derivation.table.synced);
+});
+
+test('flows name the service of an address: behind a redirect the one that it stands in for, and none at a pod\'s host port', () => {
+  const inputs = tables();
+  const derivation = new ServiceDerivation(inputs, () => context);
+  const redirect = (address: string): RedirectInput => ({ key: address, namespace: 'n', policy: 'near', portName: '', address, port: 80, protocol: 'TCP', backends: [{ address: '10.0.0.4', port: 8080 }], skipRedirectFromBackend: false });
+  inputs.services.upsert(service('web', '10.96.0.9'), service('api', '10.96.0.10'));
+  inputs.redirects.upsert(redirect('10.96.0.9'), redirect('169.254.0.9'));
+  inputs.hostPorts.upsert({ key: 'p', namespace: 'n', pod: 'p', podIPs: ['10.0.0.3'], hostIP: '', hostPort: 81, containerPort: 80, protocol: 'TCP' });
+  derivation.step();
+  const nameAt = (frontend: string) => derivation.serviceAt(frontend)?.name;
+  assert.deepEqual(['10.96.0.9:80/TCP', '10.96.0.10:80/TCP', '169.254.0.9:80/TCP', '127.0.0.1:81/TCP', '10.96.0.11:80/TCP'].map(nameAt), ['web', 'api', undefined, undefined, undefined]);
+});
+
+test('an object that cannot be read is told of, and the other services go on', () => {
+  const junk = fc.oneof(fc.constant(null), fc.constant(undefined), fc.string(), fc.integer(), fc.array(fc.anything({ maxDepth: 1 }), { maxLength: 2 }));
+  const path = fc.constantFrom('ports', 'clusterIPs', 'externalIPs', 'ipFamilies', 'loadBalancerSourceRanges', 'sessionAffinityConfig', 'type');
+  fc.assert(fc.property(path, junk, junk, junk, (field, value, endpoints, ports) => {
+    const inputs = tables();
+    const troubles: string[] = [];
+    const derivation = new ServiceDerivation(inputs, () => context, key => void troubles.push(key));
+    const bad = service('bad', '10.96.0.8');
+    inputs.services.upsert(service('good', '10.96.0.9'), { ...bad, spec: { ...bad.spec, [field]: value } } as Service);
+    inputs.slices.upsert({ ...slice('bad-1', 'bad', ['10.0.0.1']), endpoints, ports } as unknown as EndpointSlice);
+    derivation.step();
+    assert.ok(derivation.table.get('10.96.0.9:80/TCP'));
+    assert.ok(derivation.table.synced);
+    assert.ok(troubles.every(key => key === 'n/bad'));
+  }), { numRuns: 500 });
+});

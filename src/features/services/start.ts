@@ -86,6 +86,8 @@ export function startServices(options: ServicesOptions): Services {
   const nodes = options.nodes ?? new Table<Node>('nodes', objectKey);
   const derivation = new ServiceDerivation(inputs, () => context.current, options.onTroubles);
   const step = () => {
+    // Without labels, services of other zones and nodes would be made of what is this node's.
+    if (!nodes.synced) return;
     if (context.setLabels(nodes.get(nodeName)?.metadata.labels)) derivation.refreshAll();
     derivation.step();
   };
@@ -99,7 +101,8 @@ export function startServices(options: ServicesOptions): Services {
     },
   });
   const reconciler = new Reconciler<ServiceRow>({
-    desired: derivation.table, target, log,
+    // A turn must not hold the others for long: a row may need a Maglev table of its own, which takes a millisecond.
+    desired: derivation.table, target, log, batch: 1_024,
     ...(options.onApplied && { onApplied: options.onApplied }),
     onFailed: (key, _, error) => {
       const row = derivation.table.get(key);
@@ -118,8 +121,8 @@ export function startServices(options: ServicesOptions): Services {
     },
     byAddress: (ip, port, protocol) => {
       if (!isAddr(ip)) return undefined;
-      const row = derivation.table.get(endpointText(parseAddr(ip), port, protocol));
-      return row && { namespace: row.namespace, name: row.name };
+      const service = derivation.serviceAt(endpointText(parseAddr(ip), port, protocol));
+      return service && { namespace: service.namespace, name: service.name };
     },
     list: () => [...derivation.table.rows()].map(row => listing(row, target.idOf(row.key))).sort(byName),
     idOf: key => target.idOf(key),

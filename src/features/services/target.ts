@@ -29,8 +29,8 @@ export interface ServiceMaps {
 export interface MaglevTables {
   /** Signatures of the tables that services have. */
   entries(): Iterable<readonly [service: number, signature: string]>;
-  /** Gives a service a whole table at once. Equal signatures may share one. */
-  put(service: number, table: WantedTable): void;
+  /** Gives each service a whole table at once. Equal signatures may share one. The result has one entry a service: undefined, or why it failed. */
+  putBatch(tables: readonly ServiceTable[]): readonly (Error | undefined)[];
   deleteBatch(services: readonly number[]): void;
 }
 
@@ -41,6 +41,11 @@ export function serviceLimits(maps: { readonly [Name in keyof ServiceMaps | 'mag
     service_addresses: maps.serviceAddresses.spec.maxEntries, maglev: maps.maglev.spec.maxEntries,
     service_members: maps.serviceMembers.spec.maxEntries, service_sources: maps.serviceSources.spec.maxEntries,
   };
+}
+
+export interface ServiceTable {
+  readonly service: number;
+  readonly table: WantedTable;
 }
 
 export interface ServiceTargetOptions {
@@ -149,15 +154,15 @@ export class ServiceTarget implements Target<ServiceRow> {
     }
   }
 
-  /** Tables have no batch: each is a map of its own. */
   #putTables(plan: Plan, failed: Map<RowPlan, Error>): void {
-    for (const row of plan.rows) {
-      const { table } = row;
-      if (!table || failed.has(row)) continue;
-      const error = attempt(() => this.#options.maglev.put(row.frontend.id, table));
+    const rows = plan.rows.filter(row => row.table && !failed.has(row));
+    if (rows.length === 0) return;
+    const results = this.#options.maglev.putBatch(rows.map(row => ({ service: row.frontend.id, table: row.table! })));
+    rows.forEach((row, i) => {
+      const error = results[i];
       if (error) failed.set(row, error);
       else this.#table.didTable(row);
-    }
+    });
   }
 
   /** One phase over the rows that have not failed; what fails here keeps its row out of the later ones. */
@@ -210,8 +215,7 @@ function write<K, V>(map: MapAccess<K, V>, entries: readonly (readonly [K, V])[]
   if (entries.length === 0) return;
   const oneByOne = entries.length === 1 || attempt(() => map.updateBatch(entries)) !== undefined;
   for (let i = 0; i < entries.length; i++) {
-    const [key, value] = entries[i]!;
-    told(i, oneByOne ? attempt(() => map.update(key, value)) : undefined);
+    told(i, oneByOne ? attempt(() => map.update(entries[i]![0], entries[i]![1])) : undefined);
   }
 }
 
@@ -222,7 +226,7 @@ function removeAll<K>(map: MapAccess<K, unknown>, keys: readonly K[]): void {
   for (const key of keys) attempt(() => void map.delete(key));
 }
 
-function attempt(run: () => unknown): Error | undefined {
+export function attempt(run: () => unknown): Error | undefined {
   try {
     run();
     return undefined;

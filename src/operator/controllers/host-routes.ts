@@ -7,6 +7,8 @@ import { serviceNameLabel } from '../endpointslices.ts';
 import { isLocalLoadBalancer, localRoutes, type LocalRoutes } from '../host-routes.ts';
 import { WorkQueue } from '../queue.ts';
 
+const againMs = 30_000;
+
 /**
  * The part of the router between the host and the nodes, for services with externalTrafficPolicy Local. `apply` makes the routes;
  * without it (on a cluster whose router is another's) nothing is done.
@@ -26,10 +28,12 @@ export function runHostRoutes(context: Context, apply: ((routes: LocalRoutes) =>
     return service !== undefined && isLocalLoadBalancer(service);
   }
 
-  function handle(): Promise<void> {
-    const changed = apply!(localRoutes(concerned.get('local'), service => slices.get(objectKey(service)), record));
+  function handle(): Promise<number | undefined> {
+    const routes = localRoutes(concerned.get('local'), service => slices.get(objectKey(service)), record);
+    const changed = apply!(routes);
     if (changed.length > 0) log.info('routes to load balancer addresses', { changed: changed.slice(0, 20) });
-    return Promise.resolve();
+    // They go with the bridge, when somebody takes it away: nothing tells of that.
+    return Promise.resolve(routes.size > 0 ? againMs : undefined);
   }
 }
 

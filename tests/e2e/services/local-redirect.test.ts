@@ -4,9 +4,9 @@ import { resources } from '../../../src/kube/resources.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
 import { clusterIp, families, namespace, port, World } from './world.ts';
 
-describe('A25 local redirect policies', { concurrency: false }, () => {
-  const world = new World('l');
-  before(() => world.start());
+for (const [tag, how, flags] of [['l', 'at the socket', []], ['r', 'packet by packet', ['--set', 'socketLB.hostNamespaceOnly=true', '--routing', 'native']]] as const) describe(`A25 local redirect policies, ${how}`, { concurrency: false }, () => {
+  const world = new World(tag);
+  before(() => world.start(...flags));
   after(() => world.stop());
 
   async function policy(t: TestContext, name: string, redirectFrontend: object, app: string, more: object = {}): Promise<void> {
@@ -46,6 +46,21 @@ describe('A25 local redirect policies', { concurrency: false }, () => {
     await world.expect('client-1', { ...wish, timeoutMs: 1_000 }, answer => answer.served === undefined);
     await assert.doesNotReject(world.api.create(resources.ciliumLocalRedirectPolicies, { apiVersion: 'cilium.io/v2', kind: 'CiliumLocalRedirectPolicy', metadata: { name: 'meta', namespace }, spec: { redirectFrontend: { addressMatcher: { ip: wish.to, toPorts: [{ port: '80', protocol: 'TCP' }] } }, redirectBackend: { localEndpointSelector: { matchLabels: { app: 'meta' } }, toPorts: [{ port: String(port), protocol: 'TCP' }] } } }));
     await world.expectSpread('client-1', wish, ['meta-1']);
+  });
+
+  test('ports of several protocols belong together by their names, as a node-local DNS cache has them', async t => {
+    await world.backends(t, 'resolver', ['node2']);
+    const resolver = await world.service(t, 'resolver', { selector: { app: 'resolver' } });
+    await world.backends(t, 'local', ['node1']);
+    const ports = [{ name: 'udp', port: String(port), protocol: 'UDP' }, { name: 'tcp', port: String(port), protocol: 'TCP' }];
+    await world.make(t, {
+      apiVersion: 'cilium.io/v2', kind: 'CiliumLocalRedirectPolicy', metadata: { name: 'local', namespace },
+      spec: { redirectFrontend: { serviceMatcher: { serviceName: 'resolver', namespace } }, redirectBackend: { localEndpointSelector: { matchLabels: { app: 'local' } }, toPorts: ports } },
+    } as KubeObject);
+    for (const family of families) for (const protocol of ['TCP', 'UDP'] as const) {
+      await world.expect('client-1', { to: clusterIp(resolver, family), port: 80, protocol }, servedBy('local-1'));
+      await world.expect('client-2', { to: clusterIp(resolver, family), port: 80, protocol }, servedBy('resolver-1'));
+    }
   });
 
   test('with skipRedirectFromBackend the pod behind it reaches the service itself', async t => {

@@ -91,6 +91,18 @@ describe('objects around services: names, the host\'s way in, weights', { concur
     }
   });
 
+  test('trafficDistribution PreferSameNode: a client is served on its own node while that has a backend', async t => {
+    await world.backends(t, 'same', ['node1', 'node2']);
+    const made = await world.service(t, 'same', { selector: { app: 'same' }, trafficDistribution: 'PreferSameNode' });
+    for (const to of made.spec!.clusterIPs!) {
+      await world.expectSpread('client-1', { to, port: 80 }, ['same-1']);
+      await world.expectSpread('client-2', { to, port: 80 }, ['same-2']);
+    }
+    await world.api.delete(resources.pods, 'same-2', namespace, { gracePeriodSeconds: 0 });
+    for (const to of made.spec!.clusterIPs!) await world.expectSpread('client-2', { to, port: 80 }, ['same-1']);
+    await world.api.create(resources.pods, pod('same-2', 'node2', { app: 'same' }));
+  });
+
   test('weights share new connections out; a pod of weight 0 gets none', async t => {
     const weight = (value: string) => ({ annotations: { 'service.cirri.io/weight': value } });
     await world.make(t, pod('w-none', 'node1', { app: 'w' }, weight('0')), pod('w-one', 'node1', { app: 'w' }), pod('w-four', 'node2', { app: 'w' }, weight('4')));

@@ -9,8 +9,8 @@ import { inside } from './inside.ts';
 import { clusterIp, families, namespace, nodePort, port, protocols, type Family, type Wish, type World } from './world.ts';
 
 export interface OutsideMode {
-  /** dsr: a backend elsewhere sees the client and answers it itself. */
-  readonly mode: 'snat' | 'dsr';
+  /** dsr: a backend elsewhere sees the client and answers it itself; hybrid: of TCP. */
+  readonly mode: 'snat' | 'dsr' | 'hybrid';
 }
 
 const nodes = ['node1', 'node2'] as const;
@@ -33,12 +33,16 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
     for (const node of nodes) for (const loopback of ['127.0.0.1', '::1']) await world.expect(node, { to: loopback, port: nodePort(service) }, 'answered', 'at the loopback address');
   });
 
-  test('A07 externalTrafficPolicy Cluster: a backend elsewhere sees ' + (mode === 'dsr' ? 'the client itself' : 'the cluster, not the client'), async t => {
+  const isDirect = (protocol: Wish['protocol']) => mode === 'dsr' || (mode === 'hybrid' && protocol !== 'UDP');
+
+  test(`A07 externalTrafficPolicy Cluster: a backend elsewhere sees ${{ dsr: 'the client itself', snat: 'the cluster, not the client', hybrid: 'the client of TCP, and not of UDP' }[mode]}`, async t => {
     await world.backends(t, 'far', ['node2']);
     const service = await world.service(t, 'far', { type: 'NodePort', selector: { app: 'far' } });
-    const answers = await world.expectAll(['outside'], nodePortWishes(service, ['node1']), 'answered');
     const clients: readonly string[] = [own[4], own[6]];
-    for (const { served } of answers) assert.equal(clients.includes(served!.peer), mode === 'dsr', `seen as ${served!.peer}`);
+    for (const wish of nodePortWishes(service, ['node1'])) {
+      const { served } = await world.expect('outside', wish, 'answered');
+      assert.equal(clients.includes(served!.peer), isDirect(wish.protocol), `seen as ${served!.peer} over ${wish.protocol}`);
+    }
   });
 
   test('A07 externalTrafficPolicy Local: the client\'s address is kept, and a node without a backend is silent to it', async t => {
@@ -116,7 +120,7 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
     assert.equal(foreign(), 0);
   });
 
-  test('A17 ' + (mode === 'dsr' ? 'the answer of a backend elsewhere does not come back through the node that was asked' : 'the answer of a backend elsewhere comes back through the node that was asked'), async t => {
+  test(`A17 the answer of a backend elsewhere ${mode === 'snat' ? 'comes' : 'does not come'} back through the node that was asked`, async t => {
     await world.backends(t, 'path', ['node2']);
     const service = await world.service(t, 'path', { type: 'NodePort', selector: { app: 'path' } });
     for (const family of families) {
@@ -127,6 +131,16 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
       const [by1, by2] = [sentBytes('node1') - before1, sentBytes('node2') - before2];
       assert.ok(by2 > 1_900_000, `node2 sent ${by2}`);
       assert.equal(by1 > 1_900_000, mode === 'snat', `node1 sent ${by1}`);
+    }
+  });
+
+  test('A17 a service may ask for another way of forwarding than the cluster\'s', async t => {
+    await world.backends(t, 'way', ['node2']);
+    const direct = mode === 'snat';
+    const service = await world.service(t, 'way', { type: 'NodePort', selector: { app: 'way' } }, { annotations: { 'service.cilium.io/forwarding-mode': direct ? 'dsr' : 'snat' } });
+    for (const wish of nodePortWishes(service, ['node1'])) {
+      const { served } = await world.expect('outside', wish, 'answered');
+      assert.equal([own[4], own[6]].includes(served!.peer as never), direct, `seen as ${served!.peer} over ${wish.protocol}`);
     }
   });
 
@@ -159,6 +173,22 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
       const wish: Wish = { to: world.nodeAddress(node, family), port: nodePort(service, 'UDP'), protocol: 'UDP', bytes: 4_000 };
       await world.expect('outside', wish, answer => answer.outcome === 'answered' && answer.bytes === 4_000, 'fragments');
       await world.expectSpread('outside', wish, ['frag-1', 'frag-2'], 16);
+    }
+  });
+
+  test('A27 datagrams that fill the client\'s MTU arrive', async t => {
+    await world.backends(t, 'full', ['node2']);
+    const service = await world.service(t, 'full', { type: 'NodePort', selector: { app: 'full' } });
+    for (const node of nodes) for (const [family, bytes] of [[4, 1472], [6, 1452]] as const) {
+      await world.expect('outside', { to: world.nodeAddress(node, family), port: nodePort(service, 'UDP'), protocol: 'UDP', bytes }, answer => answer.outcome === 'answered' && answer.bytes === bytes, 'full');
+    }
+  });
+
+  test('A27 a request of many full segments arrives', async t => {
+    await world.backends(t, 'large', ['node2']);
+    const service = await world.service(t, 'large', { type: 'NodePort', selector: { app: 'large' } });
+    for (const node of nodes) for (const family of families) {
+      await world.expect('outside', { to: world.nodeAddress(node, family), port: nodePort(service), path: `/${'x'.repeat(12_000)}` }, 'answered', 'large');
     }
   });
 

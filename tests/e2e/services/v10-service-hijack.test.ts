@@ -104,6 +104,22 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
     await stillVictim(addresses, 80, inside);
   });
 
+  test('an external IP of the victim stays the victim\'s, also when an older service names it later', async t => {
+    await attack(t, 'old', {});
+    const pool = { apiVersion: 'cilium.io/v2', kind: 'CiliumLoadBalancerIPPool', metadata: { name: 'v10' }, spec: { blocks: [{ cidr: '203.0.113.0/28' }], serviceSelector: { matchLabels: { pool: 'v10' } } } };
+    await world.make(t, pool as unknown as KubeObject);
+    const [address] = ['203.0.113.7'];
+    await world.service(t, 'victim5', { selector: { app: 'victim' }, externalIPs: [address] }, { labels: { pool: 'v10' } });
+    await world.expect('client-1', { to: address!, port: 80 }, 'answered');
+    await eventually('it is known to be the victim\'s', 10_000, async () => {
+      const object = await world.api.get<Service>(resources.services, 'victim5', 'svc');
+      return object?.status?.conditions?.some(c => c.type === 'cirri.io/ExternalAddressesHeld' && c.message === address) ? undefined : JSON.stringify(object?.status ?? null);
+    });
+    await world.api.patch(resources.services, 'old', evil, { metadata: { labels: { pool: 'v10' } }, spec: { externalIPs: [address] } }, { type: 'merge' });
+    await refused('old', 'is held by service svc/victim5');
+    await stillVictim([address!], 80, inside);
+  });
+
   test('a load balancer status of another class with addresses of pods, services and nodes is not served', async t => {
     const pods = await world.podsReady('victim-node1');
     const victim = await world.service(t, 'victim2', { selector: { app: 'victim' } });
