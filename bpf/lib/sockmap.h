@@ -31,14 +31,21 @@ struct socket_reference {
 	__u64 cookie;
 };
 
-/* What the sender of a message wants to know: all that can be known beforehand. */
+/*
+ * What the sender of a message wants to know: all that can be known beforehand. Only the sender writes here, with its socket locked. The
+ * connection's entry is asked once a tick of the coarse clock and generation, and is told then what has gone by since.
+ */
 struct joined_socket {
 	struct socket_reference peer;
 	struct conntrack_key connection;
 	__u8 is_low;		/* this socket is the connection's low end */
-	__u8 pad[7];
+	__u8 pad[3];
+	__u32 generation;	/* of policy, when the entry was asked */
+	__u64 asked_ns;
+	__u64 messages;		/* not counted in the entry yet */
+	__u64 bytes;
 };
-_Static_assert(sizeof(struct joined_socket) == 64, "joined_socket");
+_Static_assert(sizeof(struct joined_socket) == 88, "joined_socket");
 
 /* Whose sockets these are: a pod may give itself any address inside its namespace, and must not be taken for the address's owner. */
 struct namespace_endpoint {
@@ -210,18 +217,46 @@ static __always_inline bool receiver_reads(struct tcp_sock *receiver)
 	return sock->sk_rcvlowat <= 1 && !(sock->sk_shutdown & RCV_SHUTDOWN);
 }
 
-/* Notes a message as one packet of its own size: frames there are none. */
-static __always_inline void conntrack_touch_message(struct conntrack_entry *entry, bool reply, __u32 bytes, __u64 now)
+/* Counts messages as packets of their own size: frames there are none. */
+static __always_inline void joined_count(struct joined_socket *joined, struct conntrack_entry *entry, __u64 now)
 {
 	__u32 flags = entry->flags;
 
+	if (!joined->messages)
+		return;
 	entry->expires_ns = conntrack_expiry(IPPROTO_TCP, flags, now);
-	if (reply) {
-		entry->reply_packets++;
-		entry->reply_bytes += bytes;
+	if (conntrack_is_reply(entry, joined->is_low)) {
+		entry->reply_packets += joined->messages;
+		entry->reply_bytes += joined->bytes;
 	} else {
-		entry->forward_packets++;
-		entry->forward_bytes += bytes;
+		entry->forward_packets += joined->messages;
+		entry->forward_bytes += joined->bytes;
 	}
+	joined->messages = 0;
+	joined->bytes = 0;
 	conntrack_credit_step(entry, flags);
+}
+
+/* May the connection go on without the packet path? */
+static __noinline bool joined_ask(struct joined_socket *joined, __u64 now)
+{
+	struct conntrack_entry *entry;
+
+	if (!joined)
+		return false;
+	entry = bpf_map_lookup_elem(&conntrack, &joined->connection);
+	if (entry)
+		joined_count(joined, entry, now);
+	if (!connection_is_settled(entry, now))
+		return false;
+	joined->generation = entry->generation;
+	joined->asked_ns = now;
+	return true;
+}
+
+static __always_inline bool joined_may_go_on(struct joined_socket *joined)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	return likely(joined->asked_ns == now && joined->generation == policy_generation()) || joined_ask(joined, now);
 }

@@ -115,17 +115,6 @@ static __noinline int translate_quoted(struct __sk_buff *skb, struct headers *pa
 	return CONTINUE;
 }
 
-static __always_inline void end_note(struct headers *packet, int end, const struct addr *addr, __be16 port)
-{
-	if (end == END_SOURCE) {
-		packet->source = *addr;
-		packet->source_port = port;
-	} else {
-		packet->destination = *addr;
-		packet->destination_port = port;
-	}
-}
-
 /* An ordinary TCP or UDP packet whose headers lie in one piece. False: nothing has been changed, the helpers must do it. */
 static __always_inline bool translate_in_place(struct __sk_buff *skb, const struct headers *packet, int end, const struct addr *addr, __be16 port, const bool v6)
 {
@@ -180,6 +169,17 @@ static __always_inline int translate_reporter(struct __sk_buff *skb, struct head
 	return CONTINUE;
 }
 
+static __always_inline void end_note(struct headers *packet, int end, const struct addr *addr, __be16 port)
+{
+	if (end == END_SOURCE) {
+		packet->source = *addr;
+		packet->source_port = port;
+	} else {
+		packet->destination = *addr;
+		packet->destination_port = port;
+	}
+}
+
 /* Packet pointers are stale after this. */
 __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end, struct addr *addr, __be16 port)
 {
@@ -204,8 +204,7 @@ __noinline int translate(struct __sk_buff *skb, struct headers *packet, int end,
 		if (end == END_SOURCE)
 			packet->reporter = *addr;
 	}
-	if (verdict != CONTINUE)
-		return verdict;
-	end_note(packet, end, addr, port);
-	return CONTINUE;
+	if (verdict == CONTINUE)
+		end_note(packet, end, addr, port);
+	return verdict;
 }

@@ -73,7 +73,8 @@ static __always_inline int part(struct bpf_sock_ops *ops, struct tcp_sock *socke
 {
 	__u64 cookie = bpf_get_socket_cookie(ops), peer;
 	const struct socket_reference *reference;
-	const struct joined_socket *joined;
+	struct conntrack_entry *entry;
+	struct joined_socket *joined;
 	struct socket_pair pair;
 
 	socket_pair_of(socket, &pair);
@@ -84,6 +85,9 @@ static __always_inline int part(struct bpf_sock_ops *ops, struct tcp_sock *socke
 	joined = bpf_map_lookup_elem(&joined_sockets, &cookie);
 	if (!joined)
 		return SOCKOPS_DONE;
+	entry = bpf_map_lookup_elem(&conntrack, &joined->connection);
+	if (entry)
+		joined_count(joined, entry, bpf_ktime_get_coarse_ns());
 	peer = joined->peer.cookie;
 	bpf_map_delete_elem(&joined_sockets, &peer);
 	bpf_map_delete_elem(&joined_sockets, &cookie);
@@ -120,23 +124,11 @@ static __always_inline struct tcp_sock *socket_read(const struct socket_referenc
 SEC("sk_msg")
 int sockmap_message(struct sk_msg_md *message)
 {
-	struct bpf_sock *sock = message->sk;
-	__u64 now = bpf_ktime_get_coarse_ns(), cookie;
-	struct tcp_sock *sender, *receiver;
-	struct conntrack_entry *entry;
-	struct joined_socket *joined;
+	struct tcp_sock *sender = bpf_rdonly_cast(message->sk, bpf_core_type_id_kernel(struct tcp_sock)), *receiver;
+	__u64 cookie = socket_common(sender)->skc_cookie.counter;
+	struct joined_socket *joined = bpf_map_lookup_elem(&joined_sockets, &cookie);
 
-	if (!sock)
-		return SK_PASS;
-	sender = bpf_skc_to_tcp_sock(sock);
-	if (!sender)
-		return SK_PASS;
-	cookie = socket_common(sender)->skc_cookie.counter;
-	joined = bpf_map_lookup_elem(&joined_sockets, &cookie);
-	if (!joined)
-		return SK_PASS;
-	entry = bpf_map_lookup_elem(&conntrack, &joined->connection);
-	if (!connection_is_settled(entry, now))
+	if (!joined || !joined_may_go_on(joined))
 		return SK_PASS;
 	receiver = socket_read(&joined->peer);
 	if (!receiver || !receiver_is_caught_up(sender, receiver) || !receiver_has_room(receiver, message->size) ||
@@ -144,7 +136,8 @@ int sockmap_message(struct sk_msg_md *message)
 		return SK_PASS;
 	if (bpf_msg_redirect_hash(message, &sockets, &joined->peer.cookie, BPF_F_INGRESS) != SK_PASS)
 		return SK_PASS;
-	conntrack_touch_message(entry, conntrack_is_reply(entry, joined->is_low), message->size, now);
+	joined->messages++;
+	joined->bytes += message->size;
 	return SK_PASS;
 }
 

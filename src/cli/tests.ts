@@ -12,13 +12,13 @@ export interface TestOptions {
   readonly files: readonly string[];
   readonly name?: string;
   readonly skipChecks: boolean;
-  /** Random tests go on for long; without files only they run. */
+  /** Random tests go on for long and rolling updates are at full rate; without files only they run. */
   readonly long?: boolean;
 }
 
 const root = repositoryRoot;
-/** Tests that take as many random cases as they are given: what `--long` is about. */
-const randomTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts'];
+/** Tests that take as many random cases, or as much load, as they are given: what `--long` is about. */
+const longTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts', 'tests/e2e/services/rollout.test.ts'];
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
 /** The runner counts a whole file as a test too. */
@@ -43,7 +43,7 @@ export async function runTests(options: TestOptions): Promise<number> {
       await progress.step('generated code is current', () => mustRun('the comparison of generated code (node tools/generate.ts mends it)', process.execPath, [join(root, 'tools/generate.ts'), '--check']));
     }
   }
-  const files = options.files.length > 0 ? [...options.files] : options.long ? globSync(randomTests, { cwd: root }).sort() : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
+  const files = options.files.length > 0 ? [...options.files] : options.long ? globSync(longTests, { cwd: root }).sort() : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
   if (files.length === 0) throw new CirriError('ERR_NO_TESTS', 'no test files found');
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));

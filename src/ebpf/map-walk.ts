@@ -24,6 +24,7 @@ export interface Chunk {
 
 const BATCH_BYTES = 1 << 20;
 const BATCH_ENTRIES = 4096;
+const ATTEMPTS = 10;
 const STEADY: ReadonlySet<number> = new Set([mapType.hash, mapType.percpuHash, mapType.lruHash, mapType.lruPercpuHash, mapType.array, mapType.percpuArray]);
 
 export function* walkMap(map: Walkable): Generator<Chunk> {
@@ -52,7 +53,8 @@ function* walkByBatches(map: Walkable): Generator<Chunk> {
     setAddress(attributes.view, 16, keys);
     setAddress(attributes.view, 24, values);
     attributes.view.setUint32(36, map.fd, true);
-    for (;;) {
+    for (let attempt = 1; ; ) {
+      const from = Uint8Array.from(cursor.bytes);
       attributes.view.setBigUint64(0, first ? 0n : BigInt(cursor.address), true);
       attributes.view.setUint32(32, entries, true);
       const failed = bpf(command.mapLookupBatch, attributes.address, 56) < 0;
@@ -61,7 +63,13 @@ function* walkByBatches(map: Walkable): Generator<Chunk> {
         entries *= 2; // one bucket holds more than the batch: once more from the same place with room for it
         break;
       }
+      // A bucket's lock was taken, or a signal came: once more from the same place.
+      if (error && (error.errno === 'EAGAIN' || error.errno === 'EINTR' || error.errno === 'EBUSY') && attempt++ < ATTEMPTS) {
+        cursor.bytes.set(from);
+        continue;
+      }
       if (error && error.errno !== 'ENOENT') throw error;
+      attempt = 1;
       const count = attributes.view.getUint32(32, true);
       if (count > 0) yield { count, keys: keys.view, values: values.view };
       first = false;

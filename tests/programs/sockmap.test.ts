@@ -76,15 +76,21 @@ for (const [family, address] of families) describe(`what programs see of it, ${f
     await gives('result = [carry(c, s, b"hello"), carry(s, c, b"world"), carry(c, s, b"x" * 300000), carry(s, c, b"y" * 3)]', ['direct', 'direct', 'direct', 'direct']);
   });
 
-  test('the rules\' and the connection\'s counts go on', async () => {
+  test('the connection\'s counts go on, and are complete when it ends', async () => {
     await pair();
     const port = Number(await ends.run('result = l.getsockname()[1]'));
     const [entry] = rig.connections(port);
     assert.ok(entry);
-    await ends.run('for i in range(10): carry(c, s, b"x" * 1000); carry(s, c, b"y" * 10)');
+    // Counted at the first message after a tick of the clock.
+    await ends.run('for i in range(10): carry(c, s, b"x" * 1000); carry(s, c, b"y" * 10)\ntime.sleep(0.05); carry(c, s, b"xx"); carry(s, c, b"yy")');
     const [later] = rig.connections(port);
     assert.deepEqual([later!.forwardBytes - entry.forwardBytes, later!.replyBytes - entry.replyBytes, later!.forwardPackets - entry.forwardPackets], [10_000n, 100n, 10n]);
     assert.ok(later!.expiresNs >= entry.expiresNs);
+    await ends.run('c.close(); s.close(); time.sleep(0.1)');
+    const [last] = rig.connections(port);
+    // The rest, and the three frames or four that a connection ends with.
+    const closing = Number(last!.forwardPackets - later!.forwardPackets);
+    assert.ok(closing >= 2 && closing <= 5, `${closing} more`);
   });
 
   test('after a commit the stack carries the next message, policy is asked, and then it is direct again', async () => {

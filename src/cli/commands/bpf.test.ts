@@ -24,10 +24,10 @@ function pinned<K, V>(spec: MapSpec<K, V>): BpfMap<K, V> {
 
 const vip = parseAddr('10.96.0.10');
 const service = (more: Partial<Service>): Service => ({ id: 7, count: 0, affinityTimeout: 0, maglev: 0, flags: 0, type: ServiceType.ClusterIp, ...more });
+const nothing = specs.conntrack.value.read(new DataView(new ArrayBuffer(specs.conntrack.value.size)), 0);
 const connection: ConntrackEntry = {
-  expiresNs: 0n, forwardPackets: 3n, forwardBytes: 300n, replyPackets: 2n, replyBytes: 200n, flags: ConntrackFlag.SeenReply | ConntrackFlag.SeenNonSyn, generation: 1, sourceIdentity: 1234,
-  destinationIdentity: 2, sourceEndpoint: 5, destinationEndpoint: 0, service: 7, backend: 41, egressRule: 0, ingressRule: 0, creditedPackets: 0, creditedBytes: 0,
-} as ConntrackEntry;
+  ...nothing, forwardPackets: 3n, forwardBytes: 300n, replyPackets: 2n, replyBytes: 200n, flags: ConntrackFlag.SeenReply | ConntrackFlag.SeenNonSyn, sourceIdentity: 1234, destinationIdentity: 2, sourceEndpoint: 5, service: 7, backend: 41,
+};
 let expiresNs: bigint;
 
 before(async () => {

@@ -97,7 +97,7 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
 
 const joinedSockets: MapSpec<bigint, JoinedSocket> = {
   name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
-  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '5e09467c',
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '0c76f21b',
 };
 
 const lostEvents: MapSpec<number, bigint> = {

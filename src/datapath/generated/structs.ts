@@ -459,25 +459,37 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
-/** struct joined_socket, 64 bytes */
+/** struct joined_socket, 88 bytes */
 export interface JoinedSocket {
   readonly peer: SocketReference;
   readonly connection: ConntrackKey;
   readonly isLow: number;
+  readonly generation: number;
+  readonly askedNs: bigint;
+  readonly messages: bigint;
+  readonly bytes: bigint;
 }
 
 export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
-  64,
+  88,
   (view, at, value) => {
     socketReferenceCodec.write(view, at, value.peer);
     conntrackKeyCodec.write(view, at + 16, value.connection);
     view.setUint8(at + 56, value.isLow);
-    zero(view, at + 57, 7);
+    zero(view, at + 57, 3);
+    view.setUint32(at + 60, value.generation, true);
+    view.setBigUint64(at + 64, value.askedNs, true);
+    view.setBigUint64(at + 72, value.messages, true);
+    view.setBigUint64(at + 80, value.bytes, true);
   },
   (view, at) => ({
     peer: socketReferenceCodec.read(view, at),
     connection: conntrackKeyCodec.read(view, at + 16),
     isLow: view.getUint8(at + 56),
+    generation: view.getUint32(at + 60, true),
+    askedNs: view.getBigUint64(at + 64, true),
+    messages: view.getBigUint64(at + 72, true),
+    bytes: view.getBigUint64(at + 80, true),
   }),
 );
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test, type TestContext } from 'node:test';
 import { resources } from '../../../src/kube/resources.ts';
 import { eventually } from '../cluster.ts';
 import { failuresOf, startLoad, type Load } from '../load.ts';
@@ -15,7 +16,7 @@ import { clusterIp, namespace, nodePort, port, World } from './world.ts';
 const isLong = process.env['CIRRI_LONG'] === '1';
 const [rate, replicas] = isLong ? [2_000, 10] : [500, 6];
 /** Longer than an agent takes to come back on a machine that is busy with other things. */
-const lingerSeconds = 6;
+const lingerSeconds = 15;
 
 describe('A16 rolling updates under load', { concurrency: false }, () => {
   const world = new World('r');
@@ -37,7 +38,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
   }
 
   /** `lingerSeconds`: how long a dismissed pod serves on, as its users' `preStop: sleep` has it. */
-  const rolling = async (t: import('node:test').TestContext, type: string, lingerSeconds = 0) => {
+  const rolling = async (t: TestContext, type: string, lingerSeconds = 0) => {
     await world.make(t, {
       apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web', namespace },
       spec: {
@@ -51,7 +52,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
   };
 
   /** Every backend is new, and none of the connections made meanwhile failed. */
-  const expectNone = (t: import('node:test').TestContext, load: Load) => {
+  const expectNone = (t: TestContext, load: Load) => {
     t.diagnostic(`${load.served} of ${load.started} served; connect p50 ${load.p50} µs, p99 ${load.p99} µs`);
     assert.equal(failuresOf(load), '');
     assert.ok(load.served > rate, `enough to tell: ${load.served}`);
@@ -62,11 +63,16 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     return items.length === replicas ? undefined : `${items.length} pods`;
   });
 
-  const killed = async (node: string) => {
+  /** Killed, and back when the next one has heard of everything. */
+  const killed = async (t: TestContext, node: string) => {
     const name = `agent-${node}`;
     const pid = world.cluster.pidOf(name);
+    const log = `${world.cluster.paths.logs}/${name}.log`;
+    const lives = () => readFileSync(log, 'utf8').split('first lists are complete').length;
+    const [before, startedAt] = [lives(), performance.now()];
     process.kill(pid, 'SIGKILL');
-    await eventually(`${name} is another process`, 30_000, async () => (world.cluster.pidOf(name) !== pid ? undefined : 'not yet'));
+    await eventually(`${name} is another process and has heard of everything`, 30_000, async () => (world.cluster.pidOf(name) !== pid && lives() > before ? undefined : 'not yet'));
+    t.diagnostic(`${name} was back after ${Math.round(performance.now() - startedAt)} ms`);
   };
 
   test('A16 a service is rolled under load from a pod: no request fails', async t => {
@@ -87,8 +93,8 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     await world.expect('client-2', wish, 'answered');
     const load = startLoad(await world.origin('client-2'), wish.to, wish.port, rate, 240);
     for (let turn = 1; turn <= (isLong ? 4 : 1); turn++) await rolled(turn, async () => {
-      await killed('node2');
-      await killed('node1');
+      await killed(t, 'node2');
+      await killed(t, 'node1');
     });
     await dismissedAreGone();
     load.stop();
@@ -100,7 +106,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     const wish = { to: world.nodeAddress('node1', 4), port: nodePort(service) };
     await world.expect('outside', wish, 'answered');
     const load = startLoad(world.outside.client, wish.to, wish.port, rate, 240);
-    for (let turn = 1; turn <= (isLong ? 4 : 1); turn++) await rolled(turn, () => killed('node1'));
+    for (let turn = 1; turn <= (isLong ? 4 : 1); turn++) await rolled(turn, () => killed(t, 'node1'));
     await dismissedAreGone();
     load.stop();
     expectNone(t, await load.result);
@@ -132,8 +138,8 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     const talking = (async () => {
       for (; !done; asked++) outcomes.add((await held.ask()).outcome);
     })();
-    await killed('node1');
-    await killed('node2');
+    await killed(t, 'node1');
+    await killed(t, 'node2');
     const whenBack = asked;
     await eventually('they talk on', 10_000, async () => (asked > whenBack + 200 ? undefined : 'not yet'));
     done = true;
