@@ -12,9 +12,13 @@
 #include "runtime.h"
 #include "service_choice.h"
 #include "socket_end.h"
+#include "sweep.h"
 
 struct catalogue {
 	struct flow_event flow_event;
+	struct sweep sweep;
+	struct occupancy occupancy;
+	enum conntrack_end_kind conntrack_end_kind;
 	enum drop_reason drop_reason;
 	enum endpoint_flag endpoint_flag;
 	enum ipcache_flag ipcache_flag;
@@ -28,6 +32,7 @@ struct catalogue {
 	enum service_scope service_scope;
 	enum service_type service_type;
 	enum service_flag service_flag;
+	enum service_source_form service_source_form;
 	enum backend_state backend_state;
 	enum affinity_client affinity_client;
 	enum redirect_exempt_kind redirect_exempt_kind;

@@ -95,7 +95,16 @@ struct service_source_key {
 };
 _Static_assert(sizeof(struct service_source_key) == 24, "service_source_key");
 
-/* The agent writes, service steps read for clients outside. */
+/* For which form of ranges an entry was written. */
+enum service_source_form {
+	SOURCE_ALLOW = 1,
+	SOURCE_DENY = 2,
+};
+
+/*
+ * The agent writes, service steps read for clients outside. Value: enum service_source_form. While a service changes its form, entries of
+ * both are there for a moment; one of the other form counts for nothing, so nobody gets in by a prefix that is meant to keep him out.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -246,10 +255,14 @@ static __always_inline const struct service *service_find_for(const struct addr 
 static __always_inline bool service_source_allowed(const struct service *service, const struct addr *client)
 {
 	struct service_source_key key = { .prefix_bits = 160, .service = service->id, .addr = *client };
+	const __u32 *form;
 
 	if (likely(!(service->flags & SERVICE_SOURCE_RANGES)))
 		return true;
-	return !!bpf_map_lookup_elem(&service_sources, &key) != !!(service->flags & SERVICE_SOURCE_DENY);
+	form = bpf_map_lookup_elem(&service_sources, &key);
+	if (service->flags & SERVICE_SOURCE_DENY)
+		return !form || *form != SOURCE_DENY;
+	return form && *form == SOURCE_ALLOW;
 }
 
 /* What this client gets instead of the local redirect that it is a backend of; `service` for everybody else, NULL for "leave it alone". */

@@ -172,6 +172,13 @@ static __always_inline __u32 service_pick_for(const struct service *service, con
 	return unlikely(packet && service->maglev && service->count) ? service_pick_maglev(service, packet) : service_pick(service);
 }
 
+static __always_inline bool backend_is_active(__u32 id)
+{
+	const struct backend *backend = backend_find(id);
+
+	return backend && backend->state == BACKEND_ACTIVE;
+}
+
 /* May this client go on with the backend that it had? */
 static __always_inline bool affinity_holds(const struct service *service, const struct affinity *affinity, __u64 now)
 {
@@ -203,11 +210,8 @@ static __noinline __u32 service_pick_sticky(const struct service *service, const
 		return had;
 	}
 	fresh.backend = service_pick_for(service, packet);
-	if (backend) {
-		backend = backend_find(fresh.backend);
-		if (!backend || backend->state != BACKEND_ACTIVE)
-			fresh.backend = had;
-	}
+	if (backend && !backend_is_active(fresh.backend))
+		fresh.backend = had;
 	if (!fresh.backend)
 		return 0;
 	fresh.last_used_ns = now;

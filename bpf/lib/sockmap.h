@@ -33,19 +33,22 @@ struct socket_reference {
 
 /*
  * What the sender of a message wants to know: all that can be known beforehand. Only the sender writes here, with its socket locked. The
- * connection's entry is asked once a tick of the coarse clock and generation, and is told then what has gone by since.
+ * connection's entry is asked once a tick and generation, and is told then what has gone by since.
  */
 struct joined_socket {
 	struct socket_reference peer;
 	struct conntrack_key connection;
 	__u8 is_low;		/* this socket is the connection's low end */
-	__u8 pad[3];
+	__u8 is_clear;		/* nobody has anything to read of what the sender gave to the stack up to clear_sequence */
+	__u16 pad;
+	__u32 clear_sequence;
 	__u32 generation;	/* of policy, when the entry was asked */
-	__u64 asked_ns;
+	__u32 pad2;
+	__u64 asked_jiffies;
 	__u64 messages;		/* not counted in the entry yet */
 	__u64 bytes;
 };
-_Static_assert(sizeof(struct joined_socket) == 88, "joined_socket");
+_Static_assert(sizeof(struct joined_socket) == 96, "joined_socket");
 
 /* Whose sockets these are: a pod may give itself any address inside its namespace, and must not be taken for the address's owner. */
 struct namespace_endpoint {
@@ -168,16 +171,6 @@ static __always_inline bool ends_are_plain(struct tcp_sock *sender, struct tcp_s
 	       !(socket_common(sender)->skc_flags & (1UL << SOCK_ZEROCOPY));
 }
 
-/*
- * May the next message of `sender` go straight into the receiver's queue? The receiver reads that queue before what the stack has for it.
- * So all that the sender ever gave to the stack must have been read: both count with the same sequence numbers, the sender's stands
- * still, for it is locked, and the receiver's only grows up to it. The way back needs no care: what the stack brings is read last.
- */
-static __always_inline bool receiver_is_caught_up(struct tcp_sock *sender, struct tcp_sock *receiver)
-{
-	return receiver->copied_seq == sender->write_seq;
-}
-
 /* The kernel charges a queue for its bytes and sets it no limit. Beyond half of the receiver's buffer the stack's flow control does. */
 static __always_inline bool receiver_has_room(struct tcp_sock *receiver, __u32 size)
 {
@@ -209,6 +202,24 @@ static __always_inline bool receiver_is_stuck(struct tcp_sock *receiver)
 	return psock->refcnt.refs.counter < 2;
 }
 
+/*
+ * May the next message of `sender` go straight into the receiver's queue? The receiver reads that queue before what the stack has for it.
+ * So all that the sender ever gave to the stack must have been read: both count with the same sequence numbers, the sender's stands
+ * still, for it is locked, and the receiver's only grows up to it. Once so, it is so until the sender gives the stack more. The way back
+ * needs no care: what the stack brings is read last.
+ */
+static __always_inline bool receiver_is_clear(struct joined_socket *joined, struct tcp_sock *sender, struct tcp_sock *receiver)
+{
+	__u32 sequence = sender->write_seq;
+
+	if (likely(joined->is_clear && joined->clear_sequence == sequence))
+		return true;
+	/* Not kept while it is not so: sequence numbers come again after 4 GiB. */
+	joined->clear_sequence = sequence;
+	joined->is_clear = receiver->copied_seq == sequence && !receiver_is_stuck(receiver);
+	return joined->is_clear;
+}
+
 /* Readers that wait for more than one byte, and those that want none, are the stack's. */
 static __always_inline bool receiver_reads(struct tcp_sock *receiver)
 {
@@ -238,8 +249,9 @@ static __always_inline void joined_count(struct joined_socket *joined, struct co
 }
 
 /* May the connection go on without the packet path? */
-static __noinline bool joined_ask(struct joined_socket *joined, __u64 now)
+static __noinline bool joined_ask(struct joined_socket *joined)
 {
+	__u64 now = bpf_ktime_get_coarse_ns();
 	struct conntrack_entry *entry;
 
 	if (!joined)
@@ -250,13 +262,11 @@ static __noinline bool joined_ask(struct joined_socket *joined, __u64 now)
 	if (!connection_is_settled(entry, now))
 		return false;
 	joined->generation = entry->generation;
-	joined->asked_ns = now;
+	joined->asked_jiffies = bpf_jiffies64();
 	return true;
 }
 
 static __always_inline bool joined_may_go_on(struct joined_socket *joined)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-
-	return likely(joined->asked_ns == now && joined->generation == policy_generation()) || joined_ask(joined, now);
+	return likely(joined->asked_jiffies == bpf_jiffies64() && joined->generation == policy_generation()) || joined_ask(joined);
 }

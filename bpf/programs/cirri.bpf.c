@@ -6,6 +6,7 @@
 #include "host.bpf.c"
 #include "overlay.bpf.c"
 #include "sock.bpf.c"
+#include "sweep.bpf.c"
 #include "sockmap.bpf.c"
 #include "xdp.bpf.c"
 #include "socket_end.bpf.c"

@@ -157,18 +157,20 @@ static __noinline __u32 socket_choice(__u64 cookie, const struct socket_peer *pe
 	struct socket_service *known = bpf_map_lookup_elem(&socket_services, &key);
 	struct socket_service value = { .addr = peer->addr, .port = peer->port, .service = service->id };
 	__u32 now = bpf_ktime_get_coarse_ns() / NANOSECONDS;
-	const struct backend *backend;
+	const struct backend *had = NULL, *backend;
 
-	if (known && known->service == service->id && now - known->used_seconds <= CHOICE_IDLE_SECONDS) {
-		backend = backend_find(known->backend);
-		if (backend && likely(backend->state == BACKEND_ACTIVE)) {
-			value.backend = known->backend;
-			if (known->used_seconds == now)
-				return value.backend;
-		}
-	}
-	if (!value.backend)
+	if (known && known->service == service->id && now - known->used_seconds <= CHOICE_IDLE_SECONDS)
+		had = backend_find(known->backend);
+	if (known && had && likely(had->state == BACKEND_ACTIVE)) {
+		value.backend = known->backend;
+		if (known->used_seconds == now)
+			return value.backend;
+	} else {
 		value.backend = service_choose_at_socket(service, netns_cookie);
+		/* Who is on the way out keeps its conversations when whoever takes its place is no better. */
+		if (known && had && !backend_is_active(value.backend))
+			value.backend = known->backend;
+	}
 	backend = backend_find(value.backend);
 	if (!backend)
 		return 0;

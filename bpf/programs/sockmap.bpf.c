@@ -131,8 +131,8 @@ int sockmap_message(struct sk_msg_md *message)
 	if (!joined || !joined_may_go_on(joined))
 		return SK_PASS;
 	receiver = socket_read(&joined->peer);
-	if (!receiver || !receiver_is_caught_up(sender, receiver) || !receiver_has_room(receiver, message->size) ||
-	    !receiver_reads(receiver) || receiver_is_stuck(receiver) || !ends_are_plain(sender, receiver))
+	if (!receiver || !receiver_is_clear(joined, sender, receiver) || !receiver_has_room(receiver, message->size) ||
+	    !receiver_reads(receiver) || !ends_are_plain(sender, receiver))
 		return SK_PASS;
 	if (bpf_msg_redirect_hash(message, &sockets, &joined->peer.cookie, BPF_F_INGRESS) != SK_PASS)
 		return SK_PASS;

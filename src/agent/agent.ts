@@ -13,6 +13,7 @@ import { AddressSources } from '../features/addresses/sources.ts';
 import { CniError, cniErrorCode } from '../features/endpoints/cni.ts';
 import { endpointAddresses, endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { EndpointRow } from '../features/endpoints/layout.ts';
+import { ConntrackSweep } from '../features/conntrack/sweep.ts';
 import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
@@ -193,7 +194,11 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const sockmap = startSockmap({ enabled: record.settings.sockmap.enabled, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: hostEndpointId } }, { programs, maps: opened.maps, endpoints, log, signal });
   const acceleration = accelerate({ acceleration: record.settings.loadBalancer.acceleration, devices }, { programs, maps: opened.maps });
   programs.detach(programs.leftovers);
-  removePins(opened.stale);
+  // The new programs write to the new maps: what the old ones wrote since the copy follows.
+  const carriedOver = opened.carryOver(signal).then(entries => {
+    if (entries > 0) log.info('maps of another size were filled from the old ones', { entries });
+    removePins(opened.stale);
+  }).catch((error: unknown) => log.error('maps of another size could not be filled from the old ones, which are left where they are', { error: errorText(error) }));
   for (const other of record.nodes) {
     if (other.name !== node.name) for (const route of remoteNodeRoutes(node, other, devices)) netlink.routeAdd(route);
   }
@@ -264,9 +269,11 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     sets: regenerator.sets, log, isReady: isSynced, onDifference: text => trouble.onPolicyDifference(text),
   });
   policyAudit.start(1_000, signal);
+  const conntrackSweep = new ConntrackSweep({ maps: opened.maps, program: name => programs.program(name), log });
+  conntrackSweep.start(signal);
 
   const routes = agentRoutes({
-    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit,
+    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade,
     features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
@@ -283,7 +290,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   api.close();
   api.closeAllConnections();
   cni.close();
-  await Promise.allSettled(loops);
+  await Promise.allSettled([...loops, carriedOver]);
   programs.close();
   netlink.close();
   log.info('agent stops; what it put into the kernel goes on');

@@ -5,6 +5,8 @@ import type { Programs } from '../datapath/programs.ts';
 import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
 import type { NodeIdentities } from '../features/addresses/node-identities.ts';
 import type { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
+import { mapOccupancy } from '../features/conntrack/occupancy.ts';
+import type { SweepRound } from '../features/conntrack/sweep.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
@@ -23,7 +25,6 @@ import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies }
 import { auditNames, auditReason, type AuditReason, type AuditSources } from './audit.ts';
 import type { Enforcement } from './enforcement.ts';
 import { kubeProxyReplacement, kubeProxyReplacementFeature, nodeMtu, plainFeatures } from './features.ts';
-import { MapUse, type Countable } from './map-use.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
 import type { Regenerator } from './regenerate.ts';
 import type { ServiceInputs } from './service-inputs.ts';
@@ -59,6 +60,7 @@ export interface AgentParts {
   readonly rule: (id: number) => RuleInfo | undefined;
   readonly identityLabels: (identity: number) => readonly string[] | undefined;
   readonly policyAudit: { readonly status: PolicyAuditStatus };
+  readonly conntrackSweep: { readonly last: SweepRound };
 }
 
 interface Reconciled {
@@ -69,9 +71,8 @@ interface Reconciled {
 export function agentRoutes(parts: AgentParts): Routes {
   const { endpoints, identities, regenerator, prefixes, services, flows, opened } = parts;
   const tables = reconciledTables(parts);
-  const mapUse = new MapUse(countedMaps(opened));
   return {
-    '/v1/status': async () => agentStatus(parts, tables, await mapUse.read()),
+    '/v1/status': () => agentStatus(parts, tables),
     '/v1/flows': async ({ request, response }) => {
       await serveFlows(flows, request, response);
       return answered;
@@ -130,7 +131,7 @@ function reconciledTables({ regenerator, services, masquerade }: AgentParts): Re
   ];
 }
 
-function agentStatus(parts: AgentParts, tables: readonly Reconciled[], maps: AgentStatus['maps']): AgentStatus {
+function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentStatus {
   const { endpoints, regenerator, node, inputs } = parts;
   const notReady = reasonsNotReady(parts);
   const connected = reflectors(inputs).every(input => input.state.connected);
@@ -150,7 +151,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[], maps: Age
     features: [...plainFeatures(parts.record, parts.devices), kubeProxyReplacementFeature(replacement), ...parts.features.map(feature => feature())],
     kubeProxyReplacement: replacement,
     mtu: nodeMtu(parts.record, parts.devices),
-    maps,
+    maps: mapUse(parts),
     programs: parts.programs.attached,
     endpoints: { total: endpoints.size, ready: [...endpoints.rows()].filter(endpoint => regenerator.setsOf(endpoint)).length },
     identities: parts.identities.size,
@@ -182,9 +183,19 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
   return reasons;
 }
 
-/** The maps whose size follows the objects and the connections. */
-function countedMaps({ maps }: OpenedMaps): readonly Countable[] {
-  return [maps.endpoints, maps.ipcache, maps.policyClasses, maps.policyVerdicts, maps.services, maps.serviceSlots, maps.backends, maps.serviceAddresses, maps.conntrack, maps.nat, maps.socketServices];
+/** Tries are not counted by the kernel, and before Linux 6.6 nothing is: then by what the agent has put in, and the last sweep. */
+function mapUse({ opened, programs, regenerator, conntrackSweep, services }: AgentParts): AgentStatus['maps'] {
+  return mapOccupancy({
+    maps: opened.maps, count: programs.program('occupancy_count'),
+    known: {
+      endpoints: () => regenerator.endpointRows.size,
+      ipcache: () => regenerator.addresses.size,
+      policyVerdicts: () => [...regenerator.sets.loaded].reduce((sum, set) => sum + set.verdicts.length, 0),
+      conntrack: () => conntrackSweep.last.connections,
+      nat: () => conntrackSweep.last.mappings,
+      services: () => services.table.size,
+    },
+  });
 }
 
 function errors(regenerator: Regenerator, tables: readonly Reconciled[]): AgentStatus['errors'] {

@@ -37,3 +37,31 @@ test('maps are adopted with their size; of another size they are new ones, and t
     rmSync(join(bpffs, '..'), { recursive: true, force: true });
   }
 });
+
+test('a table of connections that has another size takes over what the old one holds, and what it got while the programs were swapped', async () => {
+  const bpffs = join(mkdtempSync(join(tmpdir(), 'cirri-maps-')), 'bpf');
+  ensureBpffs(bpffs);
+  try {
+    const directory = join(bpffs, 'maps');
+    const key = (port: number) => ({ client: new Uint8Array(16), service: port, kind: 0 });
+    const note = (backend: number) => ({ lastUsedNs: 1n, backend });
+    const first = openNodeMaps(directory, { affinities: 1000 });
+    for (let i = 0; i < 300; i++) first.maps.affinities.update(key(i), note(i));
+    const second = openNodeMaps(directory, { affinities: 5000 });
+    assert.equal(second.maps.affinities.count(), 300);
+    first.maps.affinities.update(key(1000), note(7));
+    second.maps.affinities.update(key(5), note(99));
+    assert.equal(await second.carryOver(new AbortController().signal), 301);
+    assert.equal(second.maps.affinities.lookup(key(1000))?.backend, 7);
+    assert.equal(second.maps.affinities.lookup(key(5))?.backend, 99, 'what is newer stays');
+    removePins(second.stale);
+    first.close();
+    second.close();
+    const smaller = openNodeMaps(directory, { affinities: 100 });
+    assert.ok(smaller.maps.affinities.count() <= 100);
+    smaller.close();
+  } finally {
+    unmount(bpffs);
+    rmSync(join(bpffs, '..'), { recursive: true, force: true });
+  }
+});

@@ -1,7 +1,7 @@
 /** bpf(2): command numbers, and the call with an error that says what was being done. */
 import { KernelError } from '../sys/errno.ts';
 import { type Stable, stable, stableString } from '../sys/memory.ts';
-import { bpf, lastErrno } from '../sys/native.ts';
+import { bpf, bpfErrno } from '../sys/native.ts';
 
 export const command = {
   mapCreate: 0, mapLookup: 1, mapUpdate: 2, mapDelete: 3, mapGetNextKey: 4, progLoad: 5, objPin: 6, objGet: 7, progAttach: 8, progTestRun: 10, mapGetFdById: 14,
@@ -34,7 +34,7 @@ export function callBpf(number: number, size: number, doing: string, fill: (view
 }
 
 export function bpfError(number: number, doing: string, mend?: string): KernelError {
-  return new KernelError({ errno: lastErrno(), syscall: commandName.get(number) ?? 'bpf', doing, ...(mend !== undefined && { mend }) });
+  return new KernelError({ errno: bpfErrno(), syscall: commandName.get(number) ?? 'bpf', doing, ...(mend !== undefined && { mend }) });
 }
 
 export function setAddress(view: DataView, at: number, memory: Stable): void {

@@ -4,7 +4,7 @@
  */
 import { KernelError } from '../sys/errno.ts';
 import { type Stable, stable } from '../sys/memory.ts';
-import { bpf, close, lastErrno } from '../sys/native.ts';
+import { bpf, close, bpfErrno } from '../sys/native.ts';
 import { CirriError } from '../std/errors.ts';
 import { bpfError, callBpf, command, mapType, objectInfo, openPinnedObject, pinObject, setAddress } from './bpf.ts';
 import type { Codec } from './codec.ts';
@@ -177,15 +177,10 @@ export class BpfMap<K, V> {
 
   /** Entries at this moment; of an array its size. Walks the map: not for every request. */
   count(): number {
+    if (ARRAYS.has(this.spec.type)) return this.spec.maxEntries;
     let count = 0;
-    for (const piece of this.counts()) count += piece;
+    for (const chunk of walkMap(this)) count += chunk.count;
     return count;
-  }
-
-  /** The same a piece at a time, for whoever has other things to do in between. */
-  *counts(): Generator<number> {
-    if (ARRAYS.has(this.spec.type)) yield this.spec.maxEntries;
-    else for (const chunk of walkMap(this)) yield chunk.count;
   }
 
   #lookup(key: K): boolean {
@@ -196,7 +191,7 @@ export class BpfMap<K, V> {
   }
 
   #missing(number: number, verb: string): false {
-    if (lastErrno() === ENOENT) return false; // the usual case: no error object for it
+    if (bpfErrno() === ENOENT) return false; // the usual case: no error object for it
     throw this.#error(number, verb);
   }
 

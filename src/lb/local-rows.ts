@@ -7,7 +7,7 @@ import type { BackendRow, FrontendType, ServiceRow } from './rows.ts';
 
 /** A host port of a pod that runs on this node. */
 export interface HostPortInput {
-  /** Unique: pod, port and protocol. */
+  /** Unique: pod, port, protocol and host address. */
   readonly key: string;
   readonly namespace: string;
   readonly pod: string;

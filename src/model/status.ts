@@ -76,6 +76,8 @@ export interface MapStatus {
   readonly name: string;
   readonly used: number;
   readonly max: number;
+  /** What happens soon, and what to do. */
+  readonly warning?: string;
 }
 
 export interface TableStatus {

@@ -73,9 +73,18 @@ export const syscallNumber = { bpf: arm ? 280 : 321, pidfdOpen: 434, pidfdSendSi
 const bpfCall: (number: number, command: number, attributes: number, size: number) => number =
   libc.func('syscall', 'int', ['int', 'int', 'uint64', 'uint32']);
 
-/** bpf(2) with the attributes at a stable address. Returns the call's result or -1 (see `lastErrno`). */
-export const bpf = (command: number, attributes: number, size: number): number =>
-  bpfCall(syscallNumber.bpf, command, attributes, size);
+let bpfFailure = 0;
+
+/** bpf(2) with the attributes at a stable address. Returns the call's result or -1 (see `bpfErrno`). */
+export function bpf(command: number, attributes: number, size: number): number {
+  const result = bpfCall(syscallNumber.bpf, command, attributes, size);
+  // At once: whatever allocates next may collect garbage, whose own system calls leave their errno.
+  if (result < 0) bpfFailure = koffi.errno();
+  return result;
+}
+
+/** The errno of the last `bpf` that failed. */
+export const bpfErrno = (): number => bpfFailure;
 
 // -- libbpf -------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { ConntrackFlag, ConntrackKind, DropReason, EndpointFlag, IpcacheFlag, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, ConntrackKind, DropReason, EndpointFlag, IpcacheFlag, ServiceFlag, ServiceSourceForm } from '../../src/datapath/generated/enums.ts';
 import { parseAddr } from '../../src/std/ip.ts';
 import { addService, BACKEND_PORT, balancer, fromClient, LB_PORT, NODE_PORT, OUR_MAC } from './external.ts';
 import { address, Datapath, families, identity, id, mac, rule, set } from './harness.ts';
@@ -136,10 +136,12 @@ for (const family of families) {
       for (const [listed, flags, allowed] of [[true, 0, true], [false, 0, false], [true, ServiceFlag.SourceDeny, false], [false, ServiceFlag.SourceDeny, true]] as const) {
         datapath.reset();
         addService(datapath, { ...frontend, id: 20, flags: ServiceFlag.Routable | ServiceFlag.SourceRanges | flags, backends: [family.b] });
-        if (listed) datapath.maps.serviceSources.update({ prefixBits: bits, service: 20, addr }, 1);
+        const [form, other] = flags === 0 ? [ServiceSourceForm.Allow, ServiceSourceForm.Deny] : [ServiceSourceForm.Deny, ServiceSourceForm.Allow];
+        // What was written for the other form, and has not gone yet, counts for nothing.
+        datapath.maps.serviceSources.update({ prefixBits: bits, service: 20, addr }, listed ? form : other);
         const outcome = datapath.send('from_network', fromClient(family, frontend));
         assert.equal(outcome.reason, allowed ? undefined : 'NOT_IN_SOURCE_RANGE', `${listed} ${flags}`);
-        if (listed) datapath.maps.serviceSources.delete({ prefixBits: bits, service: 20, addr });
+        datapath.maps.serviceSources.delete({ prefixBits: bits, service: 20, addr });
         assert.equal(datapath.send('from_network', fromClient(family, frontend, { source: family.otherNode })).action, 'redirect', 'other nodes are inside');
       }
     });

@@ -11,8 +11,9 @@ import { fileURLToPath } from 'node:url';
 import { flowEventCodec, type FlowEvent, type RuleStat, type ShadowKey } from '../../src/datapath/generated/structs.ts';
 import { EndpointFlag, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
+import type { MapSizes } from '../../src/datapath/sizes.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
-import { BpfObject } from '../../src/ebpf/object.ts';
+import { BpfObject, type BpfProgram } from '../../src/ebpf/object.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { formatAddr, parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { buildFrame, type Decoded, decodeFrame, type FrameSpec, macBytes } from './packet.ts';
@@ -92,8 +93,8 @@ export class Datapath {
   readonly #flows: RingBuffer;
   readonly #drops: RingBuffer;
 
-  constructor(config: Record<string, unknown> = {}) {
-    this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create(spec as MapSpec<unknown, unknown>)])) as unknown as Maps;
+  constructor(config: Record<string, unknown> = {}, sizes: MapSizes = {}) {
+    this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create({ ...spec, maxEntries: sizes[spec.name] ?? spec.maxEntries } as MapSpec<unknown, unknown>)])) as unknown as Maps;
     const [v4, v6] = families as readonly [Family, Family];
     this.#object = BpfObject.load({
       path: objectPath,
@@ -227,6 +228,11 @@ export class Datapath {
 
   nanoseconds(program: ProgramName, data: Uint8Array, repeat: number): number {
     return this.#object.program(program).testRun({ data, repeat }).durationNs;
+  }
+
+  /** Any program of the object, by its name in C. */
+  program(name: string): BpfProgram {
+    return this.#object.program(name);
   }
 
   /** For a program of the measurements that calls it. */

@@ -190,6 +190,22 @@ socketFamilies.forEach((family, i) => {
       pod.end();
     });
 
+    test('unconnected datagrams: while all backends are on their way out a socket keeps the one that it had', async () => {
+      ids.forEach((id, n) => rig.backend(id, family.backend(n + 1), BackendState.Terminating));
+      rig.service({ id: 1, addr: service, backends: ids });
+      const answers = rig.run<string[]>('pod', `(lambda s: ${many(`say(s, '${service}', 80)`, 20)})(make('udp', family('${service}')))`);
+      assert.equal(kinds(answers), 1);
+      const kept = ids.find(id => answers[0]!.startsWith(`${family.backend(id - i * 10)} `))!;
+      const better = ids.find(id => id !== kept)!;
+      const pod = rig.talk('pod');
+      const next = (): Promise<string> => pod.say(`say(state.setdefault('s', make('udp', family('${service}'))), '${service}', 80)`);
+      await next();
+      rig.backend(better, family.backend(better - i * 10), BackendState.Active);
+      rig.service({ id: 1, addr: service, backends: [better] });
+      assert.equal(await next(), `${family.backend(better - i * 10)} ${service}`, 'and goes to a better one when there is one');
+      pod.end();
+    });
+
     test('unconnected datagrams without a backend fail at once', () => {
       rig.service({ id: 1, addr: service, backends: [] });
       assert.equal(rig.run('pod', `say(make('udp', family('${service}')), '${service}', 80)`), 'ECONNREFUSED');

@@ -105,9 +105,9 @@ export interface ServiceRowOptions {
 
 export class SocketRig {
   readonly maps: Maps;
-  readonly object: BpfObject;
+  readonly object!: BpfObject;
   readonly cgroup: string;
-  readonly cookies: Readonly<Record<Place, bigint>>;
+  readonly cookies!: Readonly<Record<Place, bigint>>;
   readonly #prefix = `east${process.pid % 100000}${randomUUID().slice(0, 2)}`;
   readonly #namespaces: Record<Place, Fd> = {} as Record<Place, Fd>;
   readonly #links: BpfLink[] = [];
@@ -116,16 +116,26 @@ export class SocketRig {
   private constructor() {
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create(spec as MapSpec<unknown, unknown>)])) as unknown as Maps;
     this.cgroup = createCgroup(this.#prefix);
-    for (const place of places) this.#makeNamespace(place);
-    this.cookies = { node: withNetns(this.netns('node'), netnsCookie), pod: withNetns(this.netns('pod'), netnsCookie) };
-    this.object = this.load({});
-    this.attach(this.object);
+    try {
+      for (const place of places) this.#makeNamespace(place);
+      this.cookies = { node: withNetns(this.netns('node'), netnsCookie), pod: withNetns(this.netns('pod'), netnsCookie) };
+      this.object = this.load({});
+      this.attach(this.object);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
-  /** Undo what was made, also of a rig that could not be finished, with `close`. */
+  /** What could not be finished is undone; the rest is the caller's to `close`. */
   static async open(): Promise<SocketRig> {
     const rig = new SocketRig();
-    await Promise.all(places.map(place => rig.serve(place, [1, 2, 3, 4])));
+    try {
+      await Promise.all(places.map(place => rig.serve(place, [1, 2, 3, 4])));
+    } catch (error) {
+      rig.close();
+      throw error;
+    }
     return rig;
   }
 
@@ -225,7 +235,7 @@ export class SocketRig {
   close(): void {
     for (const child of this.#processes) child.kill('SIGKILL');
     for (const link of this.#links) link.close();
-    this.object.close();
+    this.object?.close();
     for (const place of places) {
       this.#namespaces[place]?.close();
       spawnSync('ip', ['netns', 'del', `${this.#prefix}-${place}`]);

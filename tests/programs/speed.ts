@@ -5,16 +5,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { callBpf, command, setAddress } from '../../src/ebpf/bpf.ts';
-import { BpfObject } from '../../src/ebpf/object.ts';
-import { stable } from '../../src/sys/memory.ts';
 import { backendPort, Datapath, families, mac, servicePort, type Family, type ProgramName } from './harness.ts';
+import { PacketMill, templateBytes } from './mill.ts';
 import { buildFrame, type FrameSpec } from './packet.ts';
 
-const wrapperPath = fileURLToPath(new URL('../../build/speed.bpf.o', import.meta.url));
 const costPath = fileURLToPath(new URL('../../bpf/cost.txt', import.meta.url));
-const templateBytes = 128;
-const rounds = Number(process.env.ROUNDS ?? 60);
+const rounds = 60;
 const repeat = 4000;
 /** Each of these runs has a port of its own. */
 const newFlowRounds = 15;
@@ -110,39 +106,19 @@ const rows: readonly Row[] = [
   { name: 'from the node itself', program: 'to_network', prepare: (_, family) => toNeighbour(family, { source: family.node, destination: family.otherNode, destinationPort: 22 }) },
 ];
 
-const wrapper = BpfObject.load({ path: wrapperPath });
-
-function write(map: string, value: Uint8Array): void {
-  const key = stable(4);
-  const bytes = stable(value.length);
-  bytes.bytes.set(value);
-  callBpf(command.mapUpdate, 32, `writing ${map}`, view => {
-    view.setUint32(0, wrapper.mapFd(map)!, true);
-    setAddress(view, 8, key);
-    setAddress(view, 16, bytes);
-  });
-}
-
-const littleEndian = (...numbers: readonly number[]): Uint8Array => new Uint8Array(Uint32Array.from(numbers).buffer);
-
-function run(fd: number, frame: Uint8Array, port: { readonly offset: number; readonly first: number }): number {
-  write('speed_target', littleEndian(fd));
-  write('speed_template', Uint8Array.from([...littleEndian(port.offset, port.first), ...frame.subarray(0, templateBytes)]));
-  return wrapper.program('speed_restore').testRun({ data: frame, repeat }).durationNs;
-}
+const mill = new PacketMill();
 
 function measure(datapath: Datapath, row: Row, family: Family): number {
   datapath.reset();
   const frame = buildFrame(row.prepare(datapath, family));
   const offset = row.newFlows ? 14 + (family.name === 'IPv4' ? 20 : 40) : 0;
-  const nothing = wrapper.program('speed_nothing').fd;
   const program = datapath.programFd(row.program);
   let empty = Infinity;
   let least = Infinity;
   for (let round = 0; round < (row.newFlows ? newFlowRounds : rounds); round++) {
     const port = { offset, first: 1024 + round * repeat };
-    empty = Math.min(empty, run(nothing, frame, port));
-    least = Math.min(least, run(program, frame, port));
+    empty = Math.min(empty, mill.run(mill.nothing, frame, { repeat, port }));
+    least = Math.min(least, mill.run(program, frame, { repeat, port }));
   }
   return least - empty;
 }
@@ -156,4 +132,4 @@ for (const row of rows.filter(row => !only || row.name.includes(only))) {
 }
 if (process.argv.includes('--write')) writeFileSync(costPath, `${lines.join('\n')}\n`);
 datapath.close();
-wrapper.close();
+mill.close();

@@ -7,12 +7,14 @@
 import { existsSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { EngineChanges } from '../../src/agent/engine-changes.ts';
 import { createLookups } from '../../src/agent/lookups.ts';
 import type { Inputs } from '../../src/agent/inputs.ts';
 import { PolicyInputs } from '../../src/agent/policy-inputs.ts';
 import { Regenerator } from '../../src/agent/regenerate.ts';
 import { openNodeMaps } from '../../src/datapath/maps.ts';
+import { mapSizes } from '../../src/datapath/sizes.ts';
 import { nodeAttachments, podAttachments, Programs } from '../../src/datapath/programs.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { AddressSources } from '../../src/features/addresses/sources.ts';
@@ -26,6 +28,7 @@ import { createFlowPipeline } from '../../src/flows/pipeline.ts';
 import { objectKey } from '../../src/kube/reflector.ts';
 import type { EndpointSlice, KubeObject, Service } from '../../src/kube/types.ts';
 import { reserved } from '../../src/model/identity.ts';
+import { defaultSettings } from '../../src/model/settings.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
 import { parseAddr } from '../../src/std/ip.ts';
 import { createLogger } from '../../src/std/log.ts';
@@ -35,6 +38,11 @@ import { Netlink } from '../../src/sys/netlink.ts';
 import { netnsCookie, openNetns } from '../../src/sys/netns.ts';
 import { Table } from '../../src/table/table.ts';
 import { clusterName, endpoint, identities as worldIdentities, policies as worldPolicies, readServices, rowKeys, type ServiceObjects } from './world.ts';
+
+/** Where the start went: milliseconds from exec to the end of each stage. */
+const stages: Record<string, number> = {};
+const stage = (name: string) => void (stages[name] = Math.round(performance.now() * 10) / 10);
+stage('runtime and modules');
 
 const [directory = '', tag = '', count = '0', gen = '', cgroupName = '', startedText = '0'] = process.argv.slice(2);
 const lifetimeMs = 30 * 60_000;
@@ -52,7 +60,8 @@ const netlink = Netlink.open();
 const cgroupPath = createCgroup(cgroupName);
 createCgroup(`${cgroupName}/pod`);
 const cgroup = openCgroup(cgroupPath);
-const opened = openNodeMaps(join(bpffs, 'maps'));
+// 100,000 services of three backends are more than a node has by default.
+const opened = openNodeMaps(join(bpffs, 'maps'), mapSizes({ ...defaultSettings.bpf, lbMapMax: Math.max(defaultSettings.bpf.lbMapMax, 2 * Number(process.env['BENCH_MOST'] ?? count)) }));
 const loopback = netlink.linkGet('lo')?.index ?? 1;
 const programs = new Programs({
   objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'), sockmap,
@@ -61,6 +70,8 @@ const programs = new Programs({
     uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: new Uint8Array(6), masquerade: 1, policyMode: 0, audit: 0,
   },
 });
+
+stage('maps and programs');
 
 // The API: tables that are complete from the start.
 const identities = new Table<Identity>('identities', identity => String(identity.id));
@@ -74,6 +85,7 @@ const inputs = {
 inputs.ciliumNetworkPolicies.table.upsert(...worldPolicies());
 const listed = readServices(join(gen, `svc-${count}`));
 publish(listed);
+stage('objects read');
 
 const prefixes = new PrefixIdentities();
 const engine = new PolicyEngine({ mode: 'default' });
@@ -108,14 +120,16 @@ for (const one of endpoints.rows()) regenerator.makeReady(one);
 for (const attachment of nodeAttachments({ uplinkIndex: 0, overlayIndex: 0 }, { fd: cgroup.fd, path: cgroupPath })) if (attachment.hook.kind === 'cgroup') programs.attach(attachment);
 startSockmap({ enabled: sockmap, cgroup: { fd: cgroup.fd, path: cgroupPath }, host: { cookie: netnsCookie(), endpoint: 0 } }, { programs, maps: opened.maps, endpoints, log, signal });
 
+stage('policy and attachment');
 const services = startServices({ services: inputs.services.table, slices: inputs.endpointSlices.table, maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), nodeName: 'bench', log, signal });
+stage('services in the kernel');
 const flows = createFlowPipeline({
   rings: { drops: ring(opened.maps.dropEvents), flows: ring(opened.maps.flowEvents) }, nodeName: 'bench',
   lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => engine.ruleInfo(id) }),
   lost: () => ({ flows: sum(opened.maps.lostEvents.lookupPerCpu(0)), drops: sum(opened.maps.lostEvents.lookupPerCpu(1)) }),
 });
 flows.start(signal);
-if (!isInPlace(listed.at(-1)!)) throw new Error('the last service is not in the kernel');
+if (listed.length > 0 && !isInPlace(listed.at(-1)!)) throw new Error('the last service is not in the kernel');
 const readyAfter = `${(Number(process.hrtime.bigint() - BigInt(startedText)) / 1e6).toFixed(1)} ${cpuMs(process.cpuUsage()).toFixed(1)}`;
 
 const api = http.createServer((request, response) => {
@@ -128,10 +142,16 @@ setInterval(() => { if (!existsSync(`/run/netns/pbn-${tag}`)) down(); }, 2_000).
 setTimeout(down, lifetimeMs).unref();
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, down);
 
-async function handle(path: string): Promise<string> {
+const originals = new Map<string, EndpointSlice>();
+
+async function handle(url: string): Promise<string> {
+  const [path, size = count] = url.split('?');
+  const read = (kind: string) => readServices(join(gen, `${kind}-${size}`));
   switch (path) {
-    case '/add': return change(`svc-add-${count}`);
-    case '/chg': return change(`svc-chg-${count}`);
+    case '/add': return change(read('svc-add'));
+    case '/chg': return change(read('svc-chg').map(turned));
+    case '/load': return change(read('svc'));
+    case '/stages': return JSON.stringify(stages);
     case '/stat': return JSON.stringify({
       services: services.table.size, policies: policies.size, sets: regenerator.sets.size, rssMiB: Math.round(process.memoryUsage.rss() / 1048576), flows: flows.stats,
       forwarded: Object.fromEntries([...opened.maps.metrics.entriesPerCpu()].map(([key, cpus]) => [`${key.reason}/${key.direction}`, Number(cpus.reduce((all, one) => all + one.packets, 0n))] as const).filter(([, packets]) => packets > 0)),
@@ -146,13 +166,27 @@ async function handle(path: string): Promise<string> {
 }
 
 /** What the API's watch would bring, to the moment at which the kernel has it. */
-async function change(file: string): Promise<string> {
-  const objects = readServices(join(gen, file));
+async function change(objects: readonly ServiceObjects[]): Promise<string> {
   const started = process.hrtime.bigint();
   const cpu = process.cpuUsage();
   publish(objects);
-  while (!objects.every(isInPlace)) await new Promise(resolve => setImmediate(resolve));
+  const deadline = performance.now() + 60_000;
+  while (!objects.every(isInPlace)) {
+    if (performance.now() > deadline) throw new Error('not in the kernel after a minute');
+    await new Promise(resolve => setImmediate(resolve));
+  }
   return `${(Number(process.hrtime.bigint() - started) / 1e6).toFixed(2)} ${cpuMs(process.cpuUsage(cpu)).toFixed(2)}`;
+}
+
+/** As it was before, where it is so already: every change is one. */
+function turned(changed: ServiceObjects): ServiceObjects {
+  const key = objectKey(changed.slice);
+  const now = inputs.endpointSlices.table.get(key)!;
+  if (!isDeepStrictEqual(now, changed.slice)) {
+    originals.set(key, now);
+    return changed;
+  }
+  return { ...changed, slice: originals.get(key)! };
 }
 
 function isInPlace(objects: ServiceObjects): boolean {

@@ -3,6 +3,8 @@
  * same tables, engine, programs and maps; only the API is replaced by the harness's service list.
  *
  *     backend.ts full|add|chg|cgroup|down TAG N        (see harness/README.md for the contract)
+ *     backend.ts load TAG N                            the agent runs already, and N objects arrive
+ *     backend.ts stages TAG N                          where the start went
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +23,9 @@ async function main(): Promise<void> {
   switch (command) {
     case 'full': return full();
     case 'add':
-    case 'chg': return print(await ask(`/${command}`));
+    case 'chg':
+    case 'load':
+    case 'stages': return print(await ask(`/${command}?${services}`));
     case 'cgroup': return void process.stdout.write(`${cgroupRoot()}/${cgroup}/pod+both\n`);
     case 'stat': return void process.stdout.write(`${await ask('/stat')}\n`);
     case 'down': return down();

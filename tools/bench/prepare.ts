@@ -1,6 +1,6 @@
 /** The folder that benchmarks work in, and what of other projects they measure against. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 export const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '');
@@ -22,6 +22,19 @@ export function prepareTraffic(services: readonly number[]): void {
   // The rule sets are one target for all sizes: another size makes them anew.
   if (services.some(count => !existsSync(join(build, 'gen', `svc-${count}`)))) rmSync(join(build, 'gen'), { recursive: true, force: true });
   run('make', ['-s', '-f', join(folder, 'Makefile'), `SIZES=${services.join(' ')}`], { BENCH_BUILD: build });
+}
+
+/** The list of a number of services for which the peers need no rule sets; as harness/gen.py has it. */
+export function prepareServices(count: number): void {
+  const text = (address: number) => [24, 16, 8, 0].map(shift => (address >>> shift) & 255).join('.');
+  const [vip, endpoint] = [0x0a600001, 0x0af41000];
+  const line = (i: number, endpoints: readonly string[]) => `${text(vip + i)} 80 ${endpoints.map(each => `${each}:8080`).join(' ')}\n`;
+  const endpoints = (i: number) => [0, 1, 2].map(k => text(endpoint + 3 * i + k));
+  const middle = count >> 1;
+  writeFileSync(join(build, 'gen', `svc-${count}`), Array.from({ length: count }, (_, i) => line(i, i === count - 1 ? ['10.244.2.2', '10.244.2.3', '10.244.2.4'] : endpoints(i))).join(''));
+  writeFileSync(join(build, 'gen', `svc-add-${count}`), line(count, endpoints(count)));
+  writeFileSync(join(build, 'gen', `svc-chg-${count}`), line(middle, ['10.244.15.7', ...endpoints(middle).slice(1)]));
+  writeFileSync(join(build, 'gen', `lastvip-${count}`), `${text(vip + count - 1)}:80\n`);
 }
 
 export function prepareCni(): void {

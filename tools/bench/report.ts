@@ -3,13 +3,13 @@ import { median, ratio, type Burst, type HarnessResult, type Verdict } from './r
 
 export function tableText(result: HarnessResult, mode: string, base = 'floor:0'): string {
   const cells = result.cells.filter(cell => (result.res[cell]?.[mode] ?? []).length > 0);
-  const head = ['cell', 'cpu µs', 'of it agent', 'p50 µs', 'p99 µs', 'per s', 'errors', `× ${base}`];
+  const head = ['cell', 'cpu µs', 'of it agent', 'connect p50 µs', 'p50 µs', 'p99 µs', 'per s', 'errors', `× ${base}`];
   const rows = cells.map(cell => {
     const bursts = result.res[cell]?.[mode] ?? [];
     const of = (pick: (burst: Burst) => number | undefined) => median(bursts.map(burst => pick(burst) ?? 0));
     const times = ratio(result, mode, cell, base);
     return [
-      cell, of(b => b.cpu_us).toFixed(1), of(b => b.aux_us).toFixed(1), of(b => b.p50).toFixed(1), of(b => b.p99).toFixed(0), of(b => b.rate).toFixed(0),
+      cell, of(b => b.cpu_us).toFixed(1), of(b => b.aux_us).toFixed(1), of(b => b.c50) > 0 ? of(b => b.c50).toFixed(1) : '–', of(b => b.p50).toFixed(1), of(b => b.p99).toFixed(0), of(b => b.rate).toFixed(0),
       String(bursts.reduce((all, b) => all + (b.err ?? 0), 0)), times ? `${times.median.toFixed(2)} (${times.low.toFixed(2)}–${times.high.toFixed(2)})` : '–',
     ];
   });

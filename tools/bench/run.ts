@@ -1,5 +1,6 @@
 /**
- * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy. Ends with 1 when a target is missed or no
+ * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy, from the API
+ * to the kernel with --programming. Ends with 1 when a target is missed or no
  * run was good.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
 import { measurePolicy } from './policy/run.ts';
+import { measureProgramming } from './programming.ts';
 import { build, folder, prepareTraffic, run } from './prepare.ts';
 import { isGoodPair, ratio, verdicts, type HarnessResult, type Verdict } from './ratios.ts';
 import { chart, tableText, verdictText } from './report.ts';
@@ -17,13 +19,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -65,6 +67,13 @@ async function cni(): Promise<boolean> {
   const measured = await measureCni({ say });
   print(measured.text);
   save('cni', { machine: machine(), ...measured });
+  return measured.isMet;
+}
+
+function programming(): boolean {
+  const measured = measureProgramming({ services: Number(values.services), most: 100_000, turns: Math.min(5, Number(values.rounds)), say });
+  print(measured.text);
+  save('programming', { machine: machine(), ...measured });
   return measured.isMet;
 }
 

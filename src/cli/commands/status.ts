@@ -121,6 +121,7 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   if (!agent.kubernetes.connected) line(`    ${paint.careful(`Kubernetes API away${agent.kubernetes.error ? `: ${safe(agent.kubernetes.error)}` : ''}; the datapath goes on`)}`);
   line(`    KubeProxyReplacement: True ${devicesText(agent.kubeProxyReplacement)}`);
   for (const feature of agent.features) if (feature.state === 'degraded' || verbose) line(`    ${feature.state === 'degraded' ? paint.careful('degraded') : feature.state.padEnd(8)} ${feature.name}: ${safe(feature.detail)}`);
+  for (const { warning } of agent.maps) if (warning !== undefined) line(`    ${paint.careful('nearly full')} ${safe(warning)}`);
   for (const error of agent.errors) line(`    ${paint.bad('error')} ${safe(error.where)}: ${safe(error.message)} ${paint.faint(`(${error.attempts} attempts since ${ago(error.since)})`)}`);
   const { policyAudit } = agent;
   if (policyAudit.differences > 0 || policyAudit.failure !== undefined || verbose) {

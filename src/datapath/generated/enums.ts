@@ -26,6 +26,21 @@ export const backendStateName: Readonly<Record<number, string>> = {
   3: 'MAINTENANCE',
 };
 
+/** enum conntrack_end_kind */
+export const ConntrackEndKind = {
+  Unknown: 0,
+  Pod: 1,
+  Tunnel: 2,
+  Uplink: 3,
+} as const;
+export type ConntrackEndKind = (typeof ConntrackEndKind)[keyof typeof ConntrackEndKind];
+export const conntrackEndKindName: Readonly<Record<number, string>> = {
+  0: 'UNKNOWN',
+  1: 'POD',
+  2: 'TUNNEL',
+  3: 'UPLINK',
+};
+
 /** enum conntrack_flag */
 export const ConntrackFlag = {
   OriginatorLow: 1,
@@ -360,6 +375,17 @@ export const serviceScopeName: Readonly<Record<number, string>> = {
   0: 'EXTERNAL',
   1: 'INTERNAL',
   2: 'ORIGINAL',
+};
+
+/** enum service_source_form */
+export const ServiceSourceForm = {
+  Allow: 1,
+  Deny: 2,
+} as const;
+export type ServiceSourceForm = (typeof ServiceSourceForm)[keyof typeof ServiceSourceForm];
+export const serviceSourceFormName: Readonly<Record<number, string>> = {
+  1: 'ALLOW',
+  2: 'DENY',
 };
 
 /** enum service_type */

@@ -97,7 +97,7 @@ const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
 
 const joinedSockets: MapSpec<bigint, JoinedSocket> = {
   name: 'joined_sockets', type: 1, maxEntries: 131072, flags: 1,
-  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '0c76f21b',
+  key: u64Codec, value: joinedSocketCodec, perCpu: false, layoutHash: '00c93cea',
 };
 
 const lostEvents: MapSpec<number, bigint> = {
@@ -211,6 +211,16 @@ const sockets: MapSpec<bigint, bigint> = {
   key: u64Codec, value: u64Codec, perCpu: false, layoutHash: '2f0a5185',
 };
 
+const sweepConnections: MapSpec<number, ConntrackKey> = {
+  name: 'sweep_connections', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: conntrackKeyCodec, perCpu: false, layoutHash: '67068578',
+};
+
+const sweepMappings: MapSpec<number, NatKey> = {
+  name: 'sweep_mappings', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: natKeyCodec, perCpu: false, layoutHash: '2e63eb48',
+};
+
 const xdpPackets: MapSpec<number, bigint> = {
   name: 'xdp_packets', type: 6, maxEntries: 2, flags: 0,
   key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
@@ -250,5 +260,7 @@ export const maps = {
   socketPairs,
   socketServices,
   sockets,
+  sweepConnections,
+  sweepMappings,
   xdpPackets,
 } as const;

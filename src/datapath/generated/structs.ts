@@ -459,37 +459,44 @@ export const ipcacheKeyCodec: Codec<IpcacheKey> = defineCodec<IpcacheKey>(
   }),
 );
 
-/** struct joined_socket, 88 bytes */
+/** struct joined_socket, 96 bytes */
 export interface JoinedSocket {
   readonly peer: SocketReference;
   readonly connection: ConntrackKey;
   readonly isLow: number;
+  readonly isClear: number;
+  readonly clearSequence: number;
   readonly generation: number;
-  readonly askedNs: bigint;
+  readonly askedJiffies: bigint;
   readonly messages: bigint;
   readonly bytes: bigint;
 }
 
 export const joinedSocketCodec: Codec<JoinedSocket> = defineCodec<JoinedSocket>(
-  88,
+  96,
   (view, at, value) => {
     socketReferenceCodec.write(view, at, value.peer);
     conntrackKeyCodec.write(view, at + 16, value.connection);
     view.setUint8(at + 56, value.isLow);
-    zero(view, at + 57, 3);
-    view.setUint32(at + 60, value.generation, true);
-    view.setBigUint64(at + 64, value.askedNs, true);
-    view.setBigUint64(at + 72, value.messages, true);
-    view.setBigUint64(at + 80, value.bytes, true);
+    view.setUint8(at + 57, value.isClear);
+    zero(view, at + 58, 2);
+    view.setUint32(at + 60, value.clearSequence, true);
+    view.setUint32(at + 64, value.generation, true);
+    zero(view, at + 68, 4);
+    view.setBigUint64(at + 72, value.askedJiffies, true);
+    view.setBigUint64(at + 80, value.messages, true);
+    view.setBigUint64(at + 88, value.bytes, true);
   },
   (view, at) => ({
     peer: socketReferenceCodec.read(view, at),
     connection: conntrackKeyCodec.read(view, at + 16),
     isLow: view.getUint8(at + 56),
-    generation: view.getUint32(at + 60, true),
-    askedNs: view.getBigUint64(at + 64, true),
-    messages: view.getBigUint64(at + 72, true),
-    bytes: view.getBigUint64(at + 80, true),
+    isClear: view.getUint8(at + 57),
+    clearSequence: view.getUint32(at + 60, true),
+    generation: view.getUint32(at + 64, true),
+    askedJiffies: view.getBigUint64(at + 72, true),
+    messages: view.getBigUint64(at + 80, true),
+    bytes: view.getBigUint64(at + 88, true),
   }),
 );
 
@@ -620,6 +627,48 @@ export const natKeyCodec: Codec<NatKey> = defineCodec<NatKey>(
     remotePort: view.getUint16(at + 34, false),
     protocol: view.getUint8(at + 36),
     direction: view.getUint8(at + 37),
+  }),
+);
+
+/** struct occupancy, 80 bytes */
+export interface Occupancy {
+  readonly conntrack: bigint;
+  readonly nat: bigint;
+  readonly affinities: bigint;
+  readonly socketServices: bigint;
+  readonly endpoints: bigint;
+  readonly policyClasses: bigint;
+  readonly services: bigint;
+  readonly serviceSlots: bigint;
+  readonly backends: bigint;
+  readonly serviceAddresses: bigint;
+}
+
+export const occupancyCodec: Codec<Occupancy> = defineCodec<Occupancy>(
+  80,
+  (view, at, value) => {
+    view.setBigUint64(at, value.conntrack, true);
+    view.setBigUint64(at + 8, value.nat, true);
+    view.setBigUint64(at + 16, value.affinities, true);
+    view.setBigUint64(at + 24, value.socketServices, true);
+    view.setBigUint64(at + 32, value.endpoints, true);
+    view.setBigUint64(at + 40, value.policyClasses, true);
+    view.setBigUint64(at + 48, value.services, true);
+    view.setBigUint64(at + 56, value.serviceSlots, true);
+    view.setBigUint64(at + 64, value.backends, true);
+    view.setBigUint64(at + 72, value.serviceAddresses, true);
+  },
+  (view, at) => ({
+    conntrack: view.getBigUint64(at, true),
+    nat: view.getBigUint64(at + 8, true),
+    affinities: view.getBigUint64(at + 16, true),
+    socketServices: view.getBigUint64(at + 24, true),
+    endpoints: view.getBigUint64(at + 32, true),
+    policyClasses: view.getBigUint64(at + 40, true),
+    services: view.getBigUint64(at + 48, true),
+    serviceSlots: view.getBigUint64(at + 56, true),
+    backends: view.getBigUint64(at + 64, true),
+    serviceAddresses: view.getBigUint64(at + 72, true),
   }),
 );
 
@@ -1089,5 +1138,24 @@ export const socketServiceKeyCodec: Codec<SocketServiceKey> = defineCodec<Socket
     port: view.getUint16(at + 24, false),
     protocol: view.getUint8(at + 26),
     kind: view.getUint8(at + 27),
+  }),
+);
+
+/** struct sweep, 16 bytes */
+export interface Sweep {
+  readonly count: number;
+  readonly removed: number;
+}
+
+export const sweepCodec: Codec<Sweep> = defineCodec<Sweep>(
+  16,
+  (view, at, value) => {
+    view.setUint32(at, value.count, true);
+    view.setUint32(at + 4, value.removed, true);
+    zero(view, at + 8, 8);
+  },
+  (view, at) => ({
+    count: view.getUint32(at, true),
+    removed: view.getUint32(at + 4, true),
   }),
 );

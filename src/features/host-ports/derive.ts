@@ -1,27 +1,14 @@
 import { objectKey } from '../../kube/reflector.ts';
 import type { Pod } from '../../kube/types.ts';
+import type { HostPortInput } from '../../lb/local-rows.ts';
 import { Table, type Changes } from '../../table/table.ts';
-
-/** A host port of a pod that runs on this node. */
-export interface HostPortRow {
-  /** Unique: pod, port, protocol and host address. */
-  readonly key: string;
-  readonly namespace: string;
-  readonly pod: string;
-  readonly podIPs: readonly string[];
-  /** Of the container's port: empty, 0.0.0.0 and :: are all node port addresses. */
-  readonly hostIP: string;
-  readonly hostPort: number;
-  readonly containerPort: number;
-  readonly protocol: string;
-}
 
 /**
  * The host ports of this node's pods: `pods ─► host-ports ─► frontends of the node`. A pod that runs serves, ready or not, as
  * with the portmap plugin. That no two pods of a node have one port is the scheduler's business.
  */
 export class HostPortDerivation {
-  readonly table = new Table<HostPortRow>('host-ports', row => row.key);
+  readonly table = new Table<HostPortInput>('host-ports', row => row.key);
   readonly #pods: Table<Pod>;
   readonly #changes: Changes<Pod>;
   readonly #producer: { synced(): void };
@@ -41,7 +28,7 @@ export class HostPortDerivation {
     if (this.#pods.synced) this.#producer.synced();
   }
 
-  #put(pod: string, rows: readonly HostPortRow[]): void {
+  #put(pod: string, rows: readonly HostPortInput[]): void {
     const keys = rows.map(row => row.key);
     this.table.delete(...(this.#rowsOf.get(pod) ?? []).filter(key => !keys.includes(key)));
     this.table.upsert(...rows);
@@ -51,7 +38,7 @@ export class HostPortDerivation {
 }
 
 /** What a pod's containers ask for, while it runs. A pod in the node's own network has its ports by itself. Pure. */
-export function hostPorts(pod: Pod): HostPortRow[] {
+export function hostPorts(pod: Pod): HostPortInput[] {
   if (pod.spec.hostNetwork === true || pod.status?.phase !== 'Running') return [];
   const podIPs = pod.status.podIPs?.map(({ ip }) => ip) ?? (pod.status.podIP ? [pod.status.podIP] : []);
   // Init containers that stay (restartPolicy Always) serve too.

@@ -2,6 +2,7 @@ import { objectKey } from '../../kube/reflector.ts';
 import { matchesSelector } from '../../kube/selector.ts';
 import type { KubeObject, Node, Pod, Service } from '../../kube/types.ts';
 import { backendPortFor, parseLocalRedirect, type LabelSelectorInput, type LocalRedirectPolicy } from '../../lb/local-redirect.ts';
+import type { RedirectInput } from '../../lb/local-rows.ts';
 import { formatAddr, isAddr, isIPv4, parseAddr, type Addr } from '../../std/ip.ts';
 import { Table, type Changes } from '../../table/table.ts';
 
@@ -11,21 +12,6 @@ export interface LocalRedirectInputs {
   readonly pods: Table<Pod>;
   readonly services: Table<Service>;
   readonly nodes: Table<Node>;
-}
-
-/** One frontend of a policy, and the ready pods of this node behind it. */
-export interface RedirectRow {
-  /** Unique: policy, address, port and protocol. */
-  readonly key: string;
-  readonly namespace: string;
-  readonly policy: string;
-  readonly portName: string;
-  readonly address: string;
-  readonly port: number;
-  readonly protocol: string;
-  readonly backends: readonly { readonly address: string; readonly port: number }[];
-  /** Its backends, when they use the address themselves, reach what they stand in for. */
-  readonly skipRedirectFromBackend: boolean;
 }
 
 /** One policy on this node, as `lrp list` shows it. */
@@ -39,7 +25,7 @@ export interface LocalRedirectRow {
   /** Pods of this node that serve, by `namespace/name`. */
   readonly pods: readonly string[];
   readonly skipRedirectFromBackend: boolean;
-  readonly frontends: readonly RedirectRow[];
+  readonly frontends: readonly RedirectInput[];
   /** What is not redirected, and why. */
   readonly troubles: readonly string[];
 }
@@ -57,7 +43,7 @@ export interface LocalRedirectRow {
  */
 export class LocalRedirectDerivation {
   readonly table = new Table<LocalRedirectRow>('local-redirects', row => row.key);
-  readonly redirects = new Table<RedirectRow>('redirects', row => row.key);
+  readonly redirects = new Table<RedirectInput>('redirects', row => row.key);
   readonly inputs: LocalRedirectInputs;
   readonly #mayCatch: (addr: Addr) => string | undefined;
   readonly #changes: { readonly policies: Changes<KubeObject>; readonly pods: Changes<Pod>; readonly services: Changes<Service>; readonly nodes: Changes<Node> };
@@ -98,7 +84,7 @@ export class LocalRedirectDerivation {
     const troubles: string[] = [];
     const pods = [...this.inputs.pods.rows()].filter(pod => serves(policy, pod)).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
     const places = frontend.kind === 'address' ? this.#address(frontend, troubles) : this.#service(policy, frontend, troubles);
-    const frontends: RedirectRow[] = [];
+    const frontends: RedirectInput[] = [];
     for (const place of places) {
       const port = backendPortFor(policy, { name: place.backendName, protocol: place.protocol });
       if (port === undefined) {

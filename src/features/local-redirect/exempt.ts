@@ -3,7 +3,7 @@ import type { RedirectExemptKey } from '../../datapath/generated/structs.ts';
 import { endpointText } from '../../lb/rows.ts';
 import { parseAddr } from '../../std/ip.ts';
 import type { Table } from '../../table/table.ts';
-import type { RedirectRow } from './derive.ts';
+import type { RedirectInput } from '../../lb/local-rows.ts';
 
 /** An endpoint as far as exemptions need it. */
 export interface ExemptEndpoint {
@@ -20,7 +20,7 @@ export interface ExemptMap {
 }
 
 export interface RedirectExemptionDependencies {
-  readonly redirects: Table<RedirectRow>;
+  readonly redirects: Table<RedirectInput>;
   readonly endpoints: Pick<Table<ExemptEndpoint>, 'rows'>;
   readonly map: ExemptMap;
   /** The kernel's number of a frontend, by its row's key. */

@@ -1,11 +1,13 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import * as enums from '../../datapath/generated/enums.ts';
 import { maps as specs } from '../../datapath/generated/maps.ts';
 import { callBpf, command, objectInfo, setAddress } from '../../ebpf/bpf.ts';
 import { BpfMap } from '../../ebpf/map.ts';
 import { maglevTable } from '../../lb/maglev.ts';
-import { rowFlag } from '../../lb/rows.ts';
+import { sourceForm } from '../../lb/layout.ts';
+import { frontendTypes, rowFlag, scope } from '../../lb/rows.ts';
 import type { ServiceRow } from '../../lb/rows.ts';
 import { formatAddr, parseAddr } from '../../std/ip.ts';
 import { stable } from '../../sys/memory.ts';
@@ -27,6 +29,16 @@ function kernelMaps() {
   };
   return { ...maps, [Symbol.dispose]: () => Object.values(maps).forEach(map => map.close()) };
 }
+
+test('rows speak of flags, scopes, types and forms in the kernel\'s numbers', () => {
+  const letters = (name: string) => name.toLowerCase();
+  const same = (ours: Readonly<Record<string, number>>, kernel: Readonly<Record<string, number>>) => assert.deepEqual(
+    Object.fromEntries(Object.entries(ours).map(([name, n]) => [letters(name), n])), Object.fromEntries(Object.entries(kernel).map(([name, n]) => [letters(name), n])));
+  same(rowFlag, enums.ServiceFlag);
+  same(scope, enums.ServiceScope);
+  same(sourceForm, enums.ServiceSourceForm);
+  same(Object.fromEntries(frontendTypes.map((type, n) => [type, n])), enums.ServiceType);
+});
 
 test('10,000 services go into the kernel, are adopted as they are, change one by one, and leave nothing', t => {
   using maps = kernelMaps();

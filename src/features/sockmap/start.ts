@@ -55,14 +55,14 @@ export function startSockmap(options: SockmapOptions, dependencies: SockmapDepen
  * Whose socket it is, says the namespace: a pod can give itself any address inside. Until its row is there, a pod's sockets are not
  * joined. Each namespace is entered once.
  */
-class NamespaceEndpoints {
+export class NamespaceEndpoints {
   readonly #map: NodeMaps['namespaceEndpoints'];
   readonly #endpoints: Table<Endpoint>;
   /** By endpoint id; the node itself among them. */
   readonly #cookies: Map<number, bigint>;
   readonly #host: number;
 
-  constructor(host: SockmapOptions['host'], { maps, endpoints }: SockmapDependencies) {
+  constructor(host: SockmapOptions['host'], { maps, endpoints }: { readonly maps: Pick<NodeMaps, 'namespaceEndpoints'>; readonly endpoints: Table<Endpoint> }) {
     this.#map = maps.namespaceEndpoints;
     this.#endpoints = endpoints;
     this.#host = host.endpoint;

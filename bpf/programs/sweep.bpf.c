@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * What the agent runs (BPF_PROG_TEST_RUN; the "packet" is what they are called with, and their answer) to keep the tables of connections
+ * clean, a thousand entries at a time. Of kind tc, as syscall programs know no coarse clock. The agent walks the tables and names
+ * candidates; here each is looked at again, as a packet may have come for it meanwhile. Between that look and the removal lie nanoseconds: who comes
+ * in between loses an entry that was over, and with its next packet makes another.
+ */
+#include "sweep.h"
+
+struct sweep_state {
+	__u64 now;
+	__u32 removed;
+};
+
+/* The rules get what the connection has not credited yet: a connection that ends by age loses nothing. */
+static long sweep_connection(__u32 index, struct sweep_state *state)
+{
+	struct conntrack_key *key = bpf_map_lookup_elem(&sweep_connections, &index);
+	struct conntrack_entry *entry = key ? bpf_map_lookup_elem(&conntrack, key) : NULL;
+
+	if (!key || !entry || entry->expires_ns >= state->now)
+		return 0;
+	if (key->kind == CONNTRACK_FLOW)
+		conntrack_credit(entry);
+	if (!bpf_map_delete_elem(&conntrack, key))
+		state->removed++;
+	return 0;
+}
+
+SEC("tc")
+int sweep_conntrack(struct __sk_buff *skb)
+{
+	struct sweep_state state = { .now = bpf_ktime_get_coarse_ns() };
+	struct sweep *sweep = (void *)(long)skb->data;
+
+	if ((void *)(sweep + 1) > (void *)(long)skb->data_end)
+		return -1;
+	bpf_loop(sweep->count < SWEEP_MAX ? sweep->count : SWEEP_MAX, sweep_connection, &state, 0);
+	sweep->removed = state.removed;
+	return 0;
+}
+
+/* Is the connection of a mapping over? Incoming mappings know the pod's end by their value, the others by their key. */
+static long sweep_mapping(__u32 index, struct sweep_state *state)
+{
+	struct nat_key *key = bpf_map_lookup_elem(&sweep_mappings, &index);
+	struct nat_entry *entry = key ? bpf_map_lookup_elem(&nat, key) : NULL;
+	struct nat_entry own = {};
+
+	if (!key || !entry || entry->created_ns + SWEEP_YOUNG_SECONDS * NANOSECONDS > state->now)
+		return 0;
+	own = *entry;
+	if (key->direction != NAT_INCOMING) {
+		own.addr = key->local;
+		own.port = key->local_port;
+	}
+	if (nat_is_abandoned(key, &own) && !bpf_map_delete_elem(&nat, key))
+		state->removed++;
+	return 0;
+}
+
+SEC("tc")
+int sweep_nat(struct __sk_buff *skb)
+{
+	struct sweep_state state = { .now = bpf_ktime_get_coarse_ns() };
+	struct sweep *sweep = (void *)(long)skb->data;
+
+	if ((void *)(sweep + 1) > (void *)(long)skb->data_end)
+		return -1;
+	bpf_loop(sweep->count < SWEEP_MAX ? sweep->count : SWEEP_MAX, sweep_mapping, &state, 0);
+	sweep->removed = state.removed;
+	return 0;
+}
+
+extern __s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym __weak;
+
+SEC("tc")
+int occupancy_count(struct __sk_buff *skb)
+{
+	struct occupancy *count = (void *)(long)skb->data;
+
+	if (!bpf_map_sum_elem_count || (void *)(count + 1) > (void *)(long)skb->data_end)
+		return -1;
+	count->conntrack = bpf_map_sum_elem_count((void *)&conntrack);
+	count->nat = bpf_map_sum_elem_count((void *)&nat);
+	count->affinities = bpf_map_sum_elem_count((void *)&affinities);
+	count->socket_services = bpf_map_sum_elem_count((void *)&socket_services);
+	count->endpoints = bpf_map_sum_elem_count((void *)&endpoints);
+	count->policy_classes = bpf_map_sum_elem_count((void *)&policy_classes);
+	count->services = bpf_map_sum_elem_count((void *)&services);
+	count->service_slots = bpf_map_sum_elem_count((void *)&service_slots);
+	count->backends = bpf_map_sum_elem_count((void *)&backends);
+	count->service_addresses = bpf_map_sum_elem_count((void *)&service_addresses);
+	return 0;
+}
