@@ -23,18 +23,18 @@ _Static_assert(sizeof(struct overlay_head) == OVERLAY_HEAD, "overlay_head");
 
 #define VXLAN_HAS_IDENTITY bpf_htonl(0x08000000)
 
-enum short_way {
-	SHORT_TO_BACKEND = 0,
-	SHORT_TO_CLIENT = 1,
+enum xdp_direction {
+	XDP_TO_BACKEND = 0,
+	XDP_TO_CLIENT = 1,
 };
 
 /* xdp_uplink writes, each processor its own; the agent reads: packets that went the short way, by direction. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
-	__type(key, __u32);	/* enum short_way */
+	__type(key, __u32);	/* enum xdp_direction */
 	__type(value, __u64);
-} short_ways SEC(".maps");
+} xdp_packets SEC(".maps");
 
 /* The ends as they will be, and all that has to be noted when the packet leaves. */
 struct crossing {
@@ -44,7 +44,7 @@ struct crossing {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 identity;			/* for the tunnel; 0 = no tunnel */
-	__u32 way;			/* enum short_way */
+	__u32 way;			/* enum xdp_direction */
 	struct conntrack_entry *flow;
 	struct conntrack_entry *service;
 };
@@ -217,7 +217,7 @@ static __noinline bool cross_to_backend(struct headers *packet, struct crossing 
 		return false;
 	crossing->source = mapping->addr;
 	crossing->source_port = mapping->port;
-	crossing->way = SHORT_TO_BACKEND;
+	crossing->way = XDP_TO_BACKEND;
 	packet->destination = outgoing.remote;
 	packet->destination_port = outgoing.remote_port;
 	crossing->flow = transit_find(packet, false);
@@ -247,7 +247,7 @@ static __noinline bool cross_to_client(struct headers *packet, struct crossing *
 		return false;
 	crossing->source = address->addr;
 	crossing->source_port = address->port;
-	crossing->way = SHORT_TO_CLIENT;
+	crossing->way = XDP_TO_CLIENT;
 	return true;
 }
 
@@ -367,13 +367,13 @@ static __noinline int short_note(struct headers *packet, struct crossing *crossi
 	__u64 now = bpf_ktime_get_coarse_ns(), *count;
 	__u32 way = crossing->way;
 
-	conntrack_touch(crossing->flow, packet, way == SHORT_TO_CLIENT, bytes, now);
+	conntrack_touch(crossing->flow, packet, way == XDP_TO_CLIENT, bytes, now);
 	if (crossing->service) {
 		crossing->service->expires_ns = service_expiry(packet->protocol, crossing->service->flags, now);
 		crossing->service->forward_packets++;
 	}
 	metrics_count(0, DIRECTION_INGRESS, bytes);
-	count = bpf_map_lookup_elem(&short_ways, &way);
+	count = bpf_map_lookup_elem(&xdp_packets, &way);
 	if (count)
 		(*count)++;
 	return 0;

@@ -69,6 +69,8 @@ interface SuiteResult {
   readonly todo: number;
 }
 
+const endingSignals = ['SIGINT', 'SIGTERM'] as const;
+
 /** A test file belongs to the slow ones when it says `@cluster` in its head, or lies in tests/e2e. */
 function makesCluster(file: string): boolean {
   const path = file.startsWith('/') ? file : join(root, file);
@@ -101,11 +103,12 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       marked += chunk.toString('utf8').split('\n').filter(line => /^\s*✖ /.test(line)).length;
       tail = (tail + chunk.toString('utf8')).slice(-(64 << 10));
     });
-    const forward = () => child.kill('SIGINT');
-    process.once('SIGINT', forward);
+    // The runner ends its test files, and they their clusters.
+    const forward = (signal: NodeJS.Signals) => child.kill(signal);
+    for (const signal of endingSignals) process.once(signal, forward);
     child.on('error', reject);
     child.on('close', code => {
-      process.off('SIGINT', forward);
+      for (const signal of endingSignals) process.off(signal, forward);
       clearTimeout(watchdog);
       // The last summary: a test may print one of its own.
       const count = (word: string) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);

@@ -4,7 +4,7 @@ import { accelerate, xdpModes } from './acceleration.ts';
 import type { Attachment } from './programs.ts';
 
 const physical = { uplinkIndex: 3, uplinkKind: undefined }, veth = { uplinkIndex: 3, uplinkKind: 'veth' };
-const maps = { shortWays: { lookupPerCpu: (way: number) => [BigInt(way + 1), 10n] } } as unknown as Parameters<typeof accelerate>[1]['maps'];
+const maps = { xdpPackets: { lookupPerCpu: (way: number) => [BigInt(way + 1), 10n] } } as unknown as Parameters<typeof accelerate>[1]['maps'];
 
 /** A kernel that takes programs in these modes only. */
 function kernel(...modes: readonly string[]) {

@@ -35,7 +35,7 @@ export interface Acceleration {
 /** Attaches in the first mode that works; without any, tcx does all the work, and the status says why. */
 export function accelerate(
   o: { readonly acceleration: Settings['loadBalancer']['acceleration']; readonly devices: Uplink },
-  { programs, maps }: { readonly programs: Pick<Programs, 'attach' | 'detach'>; readonly maps: Pick<NodeMaps, 'shortWays'> },
+  { programs, maps }: { readonly programs: Pick<Programs, 'attach' | 'detach'>; readonly maps: Pick<NodeMaps, 'xdpPackets'> },
 ): Acceleration {
   const modes = xdpModes(o.acceleration, o.devices);
   const refusals: string[] = o.acceleration === 'native' && modes.length === 0 ? ['a veth loses what native XDP sends back; best-effort takes the generic mode'] : [];
@@ -53,7 +53,7 @@ export function accelerate(
   return { status: () => ({ name: 'XDP', state: 'degraded', detail: `tcx instead, as ${refusals.join('; ')}` }) };
 }
 
-function packets(maps: Pick<NodeMaps, 'shortWays'>): string {
-  const [toBackends, toClients] = [0, 1].map(way => (maps.shortWays.lookupPerCpu(way) ?? []).reduce((total, count) => total + count, 0n));
+function packets(maps: Pick<NodeMaps, 'xdpPackets'>): string {
+  const [toBackends, toClients] = [0, 1].map(way => (maps.xdpPackets.lookupPerCpu(way) ?? []).reduce((total, count) => total + count, 0n));
   return `${toBackends} packets to backends and ${toClients} to clients`;
 }

@@ -258,8 +258,8 @@ export class RigNode {
   }
 
   /** Packets that took XDP's short way: to backends, to clients. */
-  shortWays(): readonly [number, number] {
-    const sum = (way: number): number => Number((this.maps.shortWays.lookupPerCpu(way) ?? []).reduce((total, count) => total + count, 0n));
+  xdpPackets(): readonly [number, number] {
+    const sum = (way: number): number => Number((this.maps.xdpPackets.lookupPerCpu(way) ?? []).reduce((total, count) => total + count, 0n));
     return [sum(0), sum(1)];
   }
 

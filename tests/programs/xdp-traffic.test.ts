@@ -24,9 +24,9 @@ for (const tunnel of [true, false]) {
         for (const [key] of [...maps.conntrack.entries()]) maps.conntrack.delete(key);
       };
       const taken = (work: () => void): readonly [number, number] => {
-        const before = rig.nodes[0]!.shortWays();
+        const before = rig.nodes[0]!.xdpPackets();
         work();
-        const after = rig.nodes[0]!.shortWays();
+        const after = rig.nodes[0]!.xdpPackets();
         return [after[0] - before[0], after[1] - before[1]];
       };
 

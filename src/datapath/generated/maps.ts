@@ -196,11 +196,6 @@ const shadowStats: MapSpec<ShadowKey, RuleStat> = {
   key: shadowKeyCodec, value: ruleStatCodec, perCpu: true, layoutHash: 'a297b66d',
 };
 
-const shortWays: MapSpec<number, bigint> = {
-  name: 'short_ways', type: 6, maxEntries: 2, flags: 0,
-  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
-};
-
 const socketPairs: MapSpec<SocketPair, SocketReference> = {
   name: 'socket_pairs', type: 1, maxEntries: 131072, flags: 1,
   key: socketPairCodec, value: socketReferenceCodec, perCpu: false, layoutHash: 'f9559fef',
@@ -224,6 +219,11 @@ const sweepConnections: MapSpec<number, ConntrackKey> = {
 const sweepMappings: MapSpec<number, NatKey> = {
   name: 'sweep_mappings', type: 2, maxEntries: 1024, flags: 0,
   key: u32Codec, value: natKeyCodec, perCpu: false, layoutHash: '2e63eb48',
+};
+
+const xdpPackets: MapSpec<number, bigint> = {
+  name: 'xdp_packets', type: 6, maxEntries: 2, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
 };
 
 export const maps = {
@@ -257,10 +257,10 @@ export const maps = {
   serviceSources,
   services,
   shadowStats,
-  shortWays,
   socketPairs,
   socketServices,
   sockets,
   sweepConnections,
   sweepMappings,
+  xdpPackets,
 } as const;
