@@ -210,7 +210,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 		return -DROP_CONNTRACK_INVALID;
 	packet->ct_state = STATE_NEW;
 	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
-			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0);
+			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0) | (packet->flags & PACKET_OTHER_FAMILY ? CONNTRACK_OTHER_FAMILY : 0);
 	/* An answer to a connection that is no more must not open one from outside. */
 	if (packet->flags & PACKET_UNMASQUERADED)
 		return -DROP_NO_MAPPING_FOR_NAT;
@@ -443,6 +443,9 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	reply = conntrack_is_reply(entry, source_is_low);
 	if (reply)
 		packet->flags |= PACKET_REPLY;
+	else if (unlikely(!(entry->flags & CONNTRACK_OTHER_FAMILY) != !(packet->flags & PACKET_OTHER_FAMILY)))
+		/* A pod's sockets of both families use one port towards one backend: nobody could tell the answers apart. */
+		return -DROP_NAT_CONTENDED;
 	return connection_known(skb, packet, entry, reply, now);
 }
 

@@ -27,6 +27,7 @@ enum conntrack_flag {
 	CONNTRACK_SHADOW_INGRESS = 8192,
 	CONNTRACK_TRANSIT = 16384,	/* from outside to a backend on another node, by way of this one */
 	CONNTRACK_DSR = 32768,		/* came by way of another node, which keeps out of the answers: nat has the service's address */
+	CONNTRACK_OTHER_FAMILY = 65536,	/* its client talks the other family: nat64.h */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */

@@ -25,8 +25,9 @@ struct endpoint {
 	__u8 mac[6];		/* the pod's */
 	__u8 host_mac[6];	/* the host side's, which answers for every address */
 	__u32 flags;
+	struct addr other;	/* the pod's address of the other family; zero: none */
 };
-_Static_assert(sizeof(struct endpoint) == 40, "endpoint");
+_Static_assert(sizeof(struct endpoint) == 56, "endpoint");
 
 /* The agent writes, every packet reads (twice); room for every address a node can hold (110–256 pods, two families, generously). */
 struct {

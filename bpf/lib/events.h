@@ -116,7 +116,7 @@ static __always_inline void event_fill(struct flow_event *event, struct __sk_buf
 	event->direction = packet->direction;
 	event->verdict = packet->verdict;
 	event->match = packet->match;
-	event->flags = (packet->ct_state == STATE_REPLY ? EVENT_REPLY : 0) | (packet_is_v6(&packet->headers) ? EVENT_V6 : 0) |
+	event->flags = (packet->ct_state == STATE_REPLY ? EVENT_REPLY : 0) | (ends_are_v6(&packet->headers) ? EVENT_V6 : 0) |
 		       (packet->verdict == VERDICT_AUDIT ? EVENT_AUDIT : 0);
 	event->ct_state = packet->ct_state;
 	event->icmp_type = packet->icmp_type;

@@ -227,11 +227,16 @@ static __noinline int forward_local_crossed(struct __sk_buff *skb, struct packet
 /* Where a packet from outside goes, once its connection is known. Only from ingress hooks. */
 static __always_inline int forward_from_outside(struct __sk_buff *skb, struct packet *packet)
 {
+	int verdict;
+
 	if (packet->flags & PACKET_TRANSIT)
 		return forward_transit(skb, packet);
 	if (!packet->to)
 		return forward_remote(skb, packet);
-	if (unlikely(packet->flags & PACKET_OTHER_FAMILY))
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY && !packet_is_reply(packet)))
 		return forward_local_crossed(skb, packet);
+	verdict = family_step(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	return endpoint_is_host(packet->to) ? TC_ACT_OK : forward_local(skb, packet);
 }

@@ -4,22 +4,41 @@
  * connection between an IPv6 client and an IPv4 backend has an entry like any other; only the frame is late: while a packet has the flag
  * PACKET_OTHER_FAMILY, translate() notes new ends and leaves the frame alone, until family_cross() writes them all at once.
  *
+ * Who a backend of the other family hears: instead of a client outside the node (nat.h), instead of a pod the pod under its own address of
+ * that family, so that policy, connections and masquerade are those of any pod's packets.
+ *
  * TCP and UDP without fragments, options and errors, whose translation (RFC 7915) is another matter.
  */
 #pragma once
 
+#include "service.h"
 #include "translate.h"
-
-struct address_pair {
-	struct addr source;
-	struct addr destination;
-};
 
 static __always_inline bool family_may_cross(const struct headers *packet)
 {
 	if (packet->flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR) || packet_has_options(packet))
 		return false;
 	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
+}
+
+/* A pod's packet, on its way to such a backend. */
+static __noinline int family_enter(struct packet *packet, const struct service *service)
+{
+	if (!(service->flags & SERVICE_NAT46X64) || !family_may_cross(&packet->headers) || !packet->from || addr_is_zero(&packet->from->other))
+		return -DROP_NAT_UNSUPPORTED_PROTOCOL;
+	packet->source = packet->from->other;
+	packet->flags |= PACKET_OTHER_FAMILY;
+	return CONTINUE;
+}
+
+/* The answer to such a packet, on its way to the pod. */
+static __noinline int family_return(struct packet *packet)
+{
+	if (!family_may_cross(&packet->headers) || !packet->to || addr_is_zero(&packet->to->other))
+		return -DROP_NAT_UNSUPPORTED_PROTOCOL;
+	packet->destination = packet->to->other;
+	packet->flags |= PACKET_OTHER_FAMILY;
+	return CONTINUE;
 }
 
 /* The addresses that stand in the frame. An IPv4 address in 16 bytes adds 0xffff more than in four, which is nothing in these sums. */

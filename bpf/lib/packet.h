@@ -51,9 +51,16 @@ enum packet_flag {
  * are the quoted ones turned round, and every step (conntrack, services, masquerade) treats it like a packet of that connection.
  * Only translate() knows that the ends are written in the quoted header.
  */
-struct headers {
+struct address_pair {
 	struct addr source;
 	struct addr destination;
+};
+
+struct headers {
+	union {
+		struct address_pair;
+		struct address_pair ends;
+	};
 	struct addr reporter;			/* source in the outer header; differs from `source` only for ICMP errors */
 	__be16 source_port;			/* ICMP echo: the identifier, at the end that asks; else 0 */
 	__be16 destination_port;
@@ -104,6 +111,12 @@ struct packet {
 static __always_inline bool packet_is_v6(const struct headers *packet)
 {
 	return packet->flags & PACKET_V6;
+}
+
+/* The family of the ends as they are noted, which the frame may not have yet. */
+static __always_inline bool ends_are_v6(const struct headers *packet)
+{
+	return likely(!(packet->flags & PACKET_OTHER_FAMILY)) ? packet_is_v6(packet) : !addr_is_v4(&packet->destination);
 }
 
 /* Has it options at all? Nearly no packet has. */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "conntrack.h"
+#include "nat64.h"
 #include "service_choice.h"
 #include "translate.h"
 
@@ -61,12 +62,17 @@ static __noinline int service_remember(const struct packet *packet, const struct
 
 /*
  * A pod would refuse a packet from its own address. So the client's end becomes the service's address, under the client's port, and the
- * pod's answers come back here.
+ * pod's answers come back here. A service's address of the other family cannot stand there: then it is the router's.
  */
 static __noinline int hairpin(struct __sk_buff *skb, struct packet *packet)
 {
 	struct addr addr = packet->destination;
 
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY)) {
+		addr = packet_is_v6(&packet->headers) ? config_addr(&config.router_ip4) : config_addr(&config.router_ip6);
+		if (addr_is_zero(&addr))
+			return -DROP_UNROUTABLE_IP;
+	}
 	packet->flags |= PACKET_HAIRPIN;
 	/* The node, where the service's address is one of its own; else nobody. */
 	packet->from = endpoint_find(&addr);
@@ -154,12 +160,13 @@ static __noinline int service_step(struct __sk_buff *skb, struct packet *packet)
 	backend = backend_find(packet->backend);
 	if (!backend)
 		return -DROP_NO_SERVICE_BACKEND;
-	if (addr_equal(&backend->addr, &packet->source)) {
-		verdict = hairpin(skb, packet);
-		if (verdict != CONTINUE)
-			return verdict;
-	}
 	addr = backend->addr;
+	if (unlikely(addr_is_v4(&addr) == packet_is_v6(&packet->headers)))
+		verdict = family_enter(packet, service);
+	if (verdict == CONTINUE && addr_equal(&addr, &packet->source))
+		verdict = hairpin(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	return translate(skb, &packet->headers, END_DESTINATION, &addr, backend->port);
 }
 
@@ -168,10 +175,16 @@ static __noinline int service_reverse(struct __sk_buff *skb, struct packet *pack
 {
 	const struct service_address *address = service_address_find(packet->service);
 	struct addr addr;
+	int verdict;
 
 	/* The service is gone; the client would not know the backend's address. */
 	if (!address)
 		return -DROP_NO_SERVICE_BACKEND;
 	addr = address->addr;
+	if (unlikely(addr_is_v4(&addr) == packet_is_v6(&packet->headers) && !(packet->flags & PACKET_OTHER_FAMILY))) {
+		verdict = family_return(packet);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	return translate(skb, &packet->headers, END_SOURCE, &addr, address->port);
 }

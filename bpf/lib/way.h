@@ -22,7 +22,7 @@ enum way_hook {
 
 /* Connections of which more is to be known than where the ends are. */
 #define CONNTRACK_LONG_WAY (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_MASQUERADED | CONNTRACK_HOST | \
-			    CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | CONNTRACK_DSR)
+			    CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY)
 
 /* What of a packet the short way needs. Offsets are constant: there are no options. */
 struct plain {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Host side of each pod's veth. */
 #include "way.h"
+#include "external.h"
 #include "neighbour.h"
-#include "reject.h"
 
 static __always_inline const __u8 *source_mac(struct __sk_buff *skb)
 {
@@ -40,6 +40,27 @@ static __always_inline int reject_pod(struct __sk_buff *skb, struct packet *pack
 	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
 }
 
+/* Longer in the other family than the way to another node bears: the pod is told, under the addresses that it has used. */
+static __always_inline int refuse_pod_size(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict;
+
+	if (frame_addresses(skb, packet_is_v6(&packet->headers), &packet->ends))
+		return -DROP_INVALID_PACKET;
+	verdict = refuse_size(skb, packet);
+	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
+}
+
+/* To or from a service of the other family. What leaves the node becomes its new self in forward_remote(). */
+static __noinline int crossed_step(struct __sk_buff *skb, struct packet *packet)
+{
+	if (packet->to)
+		return family_step(skb, packet);
+	if (!packet->remote)
+		packet->remote = ipcache_find(&packet->destination);
+	return packet->remote && size_allowed(skb, packet) ? refuse_pod_size(skb, packet) : CONTINUE;
+}
+
 static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	int verdict;
@@ -75,6 +96,10 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 	verdict = connection_step(skb, packet, true);
 	if (unlikely(verdict == -DROP_NO_SERVICE_BACKEND))
 		return reject_pod(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (unlikely(packet->flags & PACKET_OTHER_FAMILY))
+		verdict = crossed_step(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (!packet->to)
@@ -139,6 +164,8 @@ static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *pac
 	if (verdict != CONTINUE)
 		return verdict;
 	verdict = connection_step(skb, packet, false);
+	if (verdict == CONTINUE)
+		verdict = family_step(skb, packet);
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 

@@ -7,10 +7,12 @@
  * - A service without backends is ECONNREFUSED at once, as kube-proxy's REJECT is. Where silence is meant (SERVICE_SILENT,
  *   config.no_backend_drop) it is EHOSTUNREACH: silence is towards the network, and a packet left alone would go out of the node for an
  *   address that nobody has.
- * - An AF_INET6 socket may get an IPv4 backend (::ffff:a.b.c.d) where the service says so; the kernel refuses it by itself when the socket
- *   is for IPv6 alone. It cannot send datagrams so without connect(), nor can AF_INET reach IPv6: those are left to the packet's path.
+ * - An AF_INET6 socket that connects may get an IPv4 backend (::ffff:a.b.c.d) where the service says so. The kernel has no such way for
+ *   sockets for IPv6 alone, for datagrams without connect() and for AF_INET: what pods send so is translated packet by packet (nat64.h),
+ *   and the node's own sockets hear EHOSTUNREACH.
  */
 #include "events.h"
+#include "rewrite.h"
 #include "service_choice.h"
 
 #define SOCK_REFUSE 0
@@ -58,11 +60,11 @@ static __always_inline void peer_write6(struct bpf_sock_addr *context, const str
 }
 
 /* The socket's owner is not known here: the event says what was asked for, not by whom. */
-static __noinline int socket_refused(const struct socket_peer *peer)
+static __noinline int socket_refused(const struct socket_peer *peer, __u8 reason)
 {
 	struct flow_event *event;
 
-	metrics_count(DROP_NO_SERVICE_BACKEND, DIRECTION_EGRESS, 0);
+	metrics_count(reason, DIRECTION_EGRESS, 0);
 	event = bpf_ringbuf_reserve(&drop_events, sizeof(*event), 0);
 	if (!event) {
 		event_lost(LOST_DROP_EVENTS);
@@ -76,7 +78,7 @@ static __noinline int socket_refused(const struct socket_peer *peer)
 	event->service_port = peer->port;
 	event->protocol = peer->protocol;
 	event->type = EVENT_DROP;
-	event->reason_or_point = DROP_NO_SERVICE_BACKEND;
+	event->reason_or_point = reason;
 	event->direction = DIRECTION_EGRESS;
 	event->flags = addr_is_v4(&peer->addr) ? 0 : EVENT_V6;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
@@ -183,16 +185,33 @@ static __noinline __u32 socket_choice(__u64 cookie, const struct socket_peer *pe
 /* Why a service has nobody, for the one who asked: the drop is told either way. */
 static __always_inline int socket_no_backend(const struct socket_peer *peer, const struct service *service)
 {
-	socket_refused(peer);
+	socket_refused(peer, DROP_NO_SERVICE_BACKEND);
 	return config.no_backend_drop || service->flags & SERVICE_SILENT ? SOCKET_SILENCED : SOCKET_REFUSED;
 }
 
+/* IPV6_V6ONLY, of an AF_INET6 socket. */
+static __always_inline bool socket_is_v6_only(struct bpf_sock_addr *context)
+{
+	struct bpf_sock *socket = context->sk;
+	struct sock *kernel;
+
+	if (!socket)
+		return false;
+	kernel = context->protocol == IPPROTO_TCP ? (struct sock *)bpf_skc_to_tcp6_sock(socket) : (struct sock *)bpf_skc_to_udp6_sock(socket);
+	return kernel && BPF_CORE_READ_BITFIELD(kernel, __sk_common.skc_ipv6only);
+}
+
 /* Can a socket that asked for `peer` be given an address of the other family? */
-static __always_inline int socket_other_family(const struct socket_peer *peer, const struct service *service, int call)
+static __noinline int socket_other_family(struct bpf_sock_addr *context, const struct socket_peer *peer, const struct service *service, int call)
 {
 	if (!(service->flags & SERVICE_NAT46X64))
 		return socket_no_backend(peer, service);
-	return call == CALL_CONNECT && !addr_is_v4(&peer->addr) ? SOCKET_TRANSLATED : SOCKET_UNTOUCHED;
+	if (call == CALL_CONNECT && !addr_is_v4(&peer->addr) && !socket_is_v6_only(context))
+		return SOCKET_TRANSLATED;
+	if (!socket_is_of_host(context))
+		return SOCKET_UNTOUCHED;
+	socket_refused(peer, DROP_NAT_UNSUPPORTED_PROTOCOL);
+	return SOCKET_SILENCED;
 }
 
 /* Service → backend, and a note of what the socket believes it talks to. The peer becomes the backend. */
@@ -215,7 +234,7 @@ static __noinline int socket_translate(struct bpf_sock_addr *context, struct soc
 	if (!backend)
 		return socket_no_backend(peer, service);
 	if (unlikely(addr_is_v4(&backend->addr) != addr_is_v4(&peer->addr))) {
-		outcome = socket_other_family(peer, service, call);
+		outcome = socket_other_family(context, peer, service, call);
 		if (outcome != SOCKET_TRANSLATED)
 			return outcome;
 	}

@@ -15,7 +15,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import { policyAddress } from '../policy/policy.ts';
 import type { Policy } from '../policy/policy.ts';
 import { silentLogger } from '../std/log.ts';
-import { parseAddr } from '../std/ip.ts';
+import { formatAddr, parseAddr } from '../std/ip.ts';
 import { Table } from '../table/table.ts';
 import { EngineChanges } from './engine-changes.ts';
 import { Regenerator } from './regenerate.ts';
@@ -142,6 +142,8 @@ class World {
     }
     const present = new Set([...maps.endpoints.entries()].map(([key]) => endpointLayout.keyText(key)));
     assert.deepEqual([...present].sort(), all.flatMap(e => endpointAddresses(e)).sort());
+    const others = [...maps.endpoints.entries()].map(([key, row]) => [endpointLayout.keyText(key), formatAddr(row.other)] as const);
+    assert.deepEqual(new Map(others), new Map(all.flatMap(e => [[e.ipv4!, e.ipv6!], [e.ipv6!, e.ipv4!]] as const)), 'each row knows the other address of its pod');
     const sets = new Set([...maps.endpoints.entries()].flatMap(([, row]) => [row.ingressSet, row.egressSet]));
     assert.deepEqual(new Set([...maps.policyVerdicts.entries()].map(([key]) => key.set)), sets, 'no set is left that nobody points to');
   }

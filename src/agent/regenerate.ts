@@ -223,7 +223,9 @@ export class Regenerator {
     const rows: EndpointRow[] = [];
     for (const endpoint of this.#deps.endpoints.rows()) {
       const sets = this.#bySubject.get(subjectKey(endpoint));
-      for (const address of endpointAddresses(endpoint)) {
+      const addresses = endpointAddresses(endpoint);
+      for (const address of addresses) {
+        const other = addresses.find(one => one !== address);
         const present = sets && this.#deps.synced() ? undefined : this.#adopted(address, endpoint);
         const kept = sets ? undefined : present;
         const policyIdentity = this.#deps.policyIdentity?.(endpoint, address);
@@ -236,6 +238,7 @@ export class Regenerator {
           // Until the annotations have been read, what an earlier agent has read of them holds.
           audit: this.#deps.synced() ? this.#deps.audit(endpoint) : ((present?.flags ?? 0) & EndpointFlag.Audit) !== 0,
           ...(policyIdentity === undefined ? {} : { policyIdentity }),
+          ...(other === undefined ? {} : { other }),
         });
       }
     }

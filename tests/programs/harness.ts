@@ -124,8 +124,9 @@ export class Datapath {
   }
 
   #fillIn(family: Family): void {
-    this.endpoint(family.a, {});
-    this.endpoint(family.b, { id: id.b, identity: identity.b, mac: macBytes(mac.b), hostMac: macBytes(mac.hostB), egressSet: set.bEgress, ingressSet: set.bIngress });
+    const [other] = families.filter(one => one !== family) as [Family];
+    this.endpoint(family.a, { other: parseAddr(other.a) });
+    this.endpoint(family.b, { other: parseAddr(other.b), id: id.b, identity: identity.b, mac: macBytes(mac.b), hostMac: macBytes(mac.hostB), egressSet: set.bEgress, ingressSet: set.bIngress });
     for (const own of [family.node, family.router]) this.endpoint(own, { id: id.host, identity: identity.host, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, egressSet: 0, ingressSet: 0 });
     this.address(`${family.remote}`, { identity: identity.remote, flags: IpcacheFlag.Cluster });
     this.address(`${family.otherNode}`, { identity: identity.remoteNode, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
@@ -146,10 +147,10 @@ export class Datapath {
     this.maps.serviceAddresses.update({ id: service }, { addr: parseAddr(family.service), port: servicePort });
   }
 
-  endpoint(addr: string, change: Partial<{ ifindex: number; id: number; identity: number; policyIdentity: number; ingressSet: number; egressSet: number; mac: Uint8Array; hostMac: Uint8Array; flags: number }>): void {
+  endpoint(addr: string, change: Partial<{ ifindex: number; id: number; identity: number; policyIdentity: number; ingressSet: number; egressSet: number; mac: Uint8Array; hostMac: Uint8Array; flags: number; other: Uint8Array }>): void {
     this.maps.endpoints.update({ addr: parseAddr(addr) }, {
       ifindex: INTERFACE, id: id.a, identity: identity.a, policyIdentity: 0, ingressSet: set.aIngress, egressSet: set.aEgress,
-      mac: macBytes(mac.a), hostMac: macBytes(mac.host), flags: EndpointFlag.Ready, ...change,
+      mac: macBytes(mac.a), hostMac: macBytes(mac.host), flags: EndpointFlag.Ready, other: new Uint8Array(16), ...change,
     });
   }
 

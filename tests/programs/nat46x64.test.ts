@@ -1,9 +1,9 @@
-/** Services of one family with backends of the other (NAT46x64), for clients outside. */
+/** Services of one family with backends of the other (NAT46x64), for clients outside and for pods. */
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { EventFlag, ServiceFlag, ServiceType } from '../../src/datapath/generated/enums.ts';
 import { addService, BACKEND_PORT, balancer, fromClient, LB_PORT, NODE_PORT, OUR_MAC } from './external.ts';
-import { Datapath, families, identity, mac, rule, set, type Family } from './harness.ts';
+import { address, Datapath, families, identity, mac, rule, set, type Family } from './harness.ts';
 import type { FrameSpec } from './packet.ts';
 
 const datapath = new Datapath();
@@ -73,5 +73,87 @@ for (const [client, server] of [[v6, v4], [v4, v6]] as const) {
     const port = datapath.send('from_network', fromClient(client, frontend)).packet.sourcePort!;
     const forged = datapath.send('from_pod', { sourceMac: mac.b, destinationMac: mac.hostB, source: server.b, destination: server.router, protocol: 'tcp', sourcePort: BACKEND_PORT, destinationPort: port, flags: 'SA' });
     assert.deepEqual([forged.action, forged.packet.destination], ['pass', server.router]);
+  });
+}
+
+for (const [client, server] of [[v6, v4], [v4, v6]] as const) {
+  describe(`a pod, by way of ${client.name} to ${server.name}`, () => {
+    const PORT = 8090;
+    const ask = (change: Partial<FrameSpec> = {}): FrameSpec =>
+      ({ sourceMac: mac.a, destinationMac: mac.host, source: client.a, destination: client.service, protocol: 'tcp', sourcePort: 50123, destinationPort: PORT, flags: 'S', payload: Uint8Array.of(1, 2, 3), ...change });
+    const answer = (from: Partial<FrameSpec> & Pick<FrameSpec, 'source'>, destination = server.a): FrameSpec =>
+      ({ destination, protocol: 'tcp', sourcePort: BACKEND_PORT, destinationPort: 50123, flags: 'SA', payload: Uint8Array.of(9, 8, 7, 6, 5), ...from });
+    const serve = (backend: string, o: { flags?: number; id?: number } = {}): void =>
+      addService(datapath, { addr: client.service, port: PORT, id: o.id ?? 60, flags: o.flags ?? ServiceFlag.Nat46x64, type: ServiceType.ClusterIp, backends: [backend] });
+    const fromB = { sourceMac: mac.b, destinationMac: mac.hostB, source: server.b };
+
+    for (const protocol of ['tcp', 'udp'] as const) {
+      test(`${protocol}: a pod here hears it under its own other address, and both know who talks to whom`, () => {
+        serve(server.b);
+        const there = datapath.send('from_pod', ask({ protocol }));
+        assert.deepEqual([there.action, there.packet.source, there.packet.sourcePort, there.packet.destination, there.packet.destinationPort, there.packet.hopLimit, there.packet.checksumsGood],
+          ['redirect', server.a, 50123, server.b, BACKEND_PORT, 63, true]);
+        assert.deepEqual(there.flows.map(flow => [flow.sourceIdentity, flow.destinationIdentity, flow.flags & EventFlag.V6, address(flow.service)]),
+          Array.from({ length: 2 }, () => [identity.a, identity.b, server === v6 ? EventFlag.V6 : 0, client.service]));
+        const back = datapath.send('from_pod', answer({ ...fromB, protocol }));
+        assert.deepEqual([back.action, back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort, back.packet.destinationMac, back.packet.checksumsGood],
+          ['redirect', client.service, PORT, client.a, 50123, mac.a, true]);
+        const later = datapath.send('from_pod', ask({ protocol, flags: 'A' }));
+        assert.deepEqual([later.packet.source, later.packet.destination, later.packet.checksumsGood], [server.a, server.b, true]);
+      });
+    }
+
+    test('a pod elsewhere, and the node itself', () => {
+      serve(server.remote);
+      const there = datapath.send('from_pod', ask());
+      assert.deepEqual([there.action, there.packet.source, there.packet.destination, there.packet.hopLimit, there.packet.checksumsGood], ['redirect', server.a, server.remote, 63, true]);
+      const back = datapath.send('from_network', answer({ destinationMac: OUR_MAC, source: server.remote }));
+      assert.deepEqual([back.action, back.packet.source, back.packet.destination, back.packet.checksumsGood], ['redirect', client.service, client.a, true]);
+      serve(server.node, { id: 61 });
+      const up = datapath.send('from_pod', ask({ sourcePort: 50124 }));
+      assert.deepEqual([up.action, up.packet.source, up.packet.destination, up.packet.checksumsGood], ['pass', server.a, server.node, true]);
+      const down = datapath.send('to_pod', answer({ source: server.node, destinationPort: 50124 }));
+      assert.deepEqual([down.action, down.packet.source, down.packet.destination, down.packet.checksumsGood], ['pass', client.service, client.a, true]);
+    });
+
+    test('itself: it hears the router of the other family, and itself as the service', () => {
+      serve(server.a);
+      const there = datapath.send('from_pod', ask());
+      assert.deepEqual([there.action, there.packet.source, there.packet.destination, there.packet.checksumsGood], ['redirect', server.router, server.a, true]);
+      const back = datapath.send('from_pod', answer({ sourceMac: mac.a, destinationMac: mac.host, source: server.a }, server.router));
+      assert.deepEqual([back.action, back.packet.source, back.packet.destination, back.packet.destinationMac, back.packet.checksumsGood], ['redirect', client.service, client.a, mac.a, true]);
+    });
+
+    test('policy of either end', () => {
+      serve(server.b);
+      for (const [number, name] of [[set.aEgress, 'egress'], [set.bIngress, 'ingress']] as const) {
+        datapath.denyAll(number);
+        const { reason, drops } = datapath.send('from_pod', ask());
+        assert.deepEqual([reason, drops.map(drop => [drop.sourceIdentity, drop.destinationIdentity])], ['POLICY_DENIED', [[identity.a, identity.b]]], name);
+        datapath.allowAll(number);
+      }
+    });
+
+    test('what cannot cross is refused, and so is a pod without an address there', () => {
+      const refused = (change: Partial<FrameSpec> = {}): void => assert.equal(datapath.send('from_pod', ask(change)).reason, 'NAT_UNSUPPORTED_PROTOCOL');
+      serve(server.b, { flags: 0 });
+      refused();
+      serve(server.b);
+      refused({ protocol: 'udp', payload: new Uint8Array(64), fragment: { id: 3, offset: 0, more: true } });
+      if (client === v4) refused({ protocol: 'udp', noChecksum: true, sourcePort: 50125 });
+      datapath.endpoint(client.a, {});
+      refused({ sourcePort: 50126 });
+    });
+
+    test('one port of both families towards one backend: the second connection is refused, as answers could not be told apart', () => {
+      serve(server.b);
+      const direct = ask({ source: server.a, destination: server.b, destinationPort: BACKEND_PORT });
+      assert.equal(datapath.send('from_pod', direct).action, 'redirect');
+      assert.equal(datapath.send('from_pod', ask()).reason, 'NAT_CONTENDED');
+      datapath.reset();
+      serve(server.b);
+      assert.equal(datapath.send('from_pod', ask()).action, 'redirect');
+      assert.equal(datapath.send('from_pod', direct).reason, 'NAT_CONTENDED');
+    });
   });
 }

@@ -134,7 +134,7 @@ export class Rig implements Disposable {
   }
 
   /** What the server saw, how much, and whom the client believes to have talked to. `fetch`: how much came back over TCP. */
-  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp' | 'several-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
+  ask(from: string, kind: 'tcp' | 'fetch' | 'udp' | 'connected-udp' | 'several-udp' | 'v6only-tcp' | 'v6only-udp', host: string, port = BACKEND_PORT, o: { size?: number; cgroup?: string } = {}): string {
     const command = ['netns', 'exec', this.ns(from), 'python3', '-c', CLIENT, kind, host, String(port), String(o.size ?? 10)];
     const result = o.cgroup
       ? spawnSync('sh', ['-c', `echo $$ > ${o.cgroup}/cgroup.procs && exec ip "$@"`, 'sh', ...command], { encoding: 'utf8' })
@@ -174,10 +174,10 @@ export class RigNode {
 
   #fill(index: (device: string) => number): void {
     this.maps.runtime.update(0, { policyGeneration: 1, flags: 0 });
-    for (const pod of pods) for (const address of addressesOf(pod)) {
+    for (const pod of pods) for (const [i, address] of addressesOf(pod).entries()) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready,
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready, other: parseAddr(addressesOf(pod)[1 - i]!),
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -186,7 +186,7 @@ export class RigNode {
     }
     const other = this.number === 1 ? 2 : 1;
     for (const own of [`172.30.0.1${this.number}`, `fdc1::1${this.number}`, `10.244.${this.number}.1`, `fd00:10:244:${this.number}::1`]) {
-      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
+      this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: 1, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready, other: new Uint8Array(16) });
     }
     for (const theirs of [`172.30.0.1${other}`, `fdc1::1${other}`]) this.address(theirs, { identity: 6, flags: IpcacheFlag.Cluster | IpcacheFlag.Node });
     for (const theirs of [`10.244.${other}.1`, `fd00:10:244:${other}::1`]) this.address(theirs, { identity: 6, ...this.#way(other, IpcacheFlag.Node) });
@@ -321,7 +321,10 @@ const CLIENT = `
 import socket, sys
 kind, host, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
+if kind.startswith('v6only-'): only, kind = 1, kind.replace('v6only-', '').replace('udp', 'connected-udp')
+else: only = 0
 s = socket.socket(family, socket.SOCK_STREAM if kind in ('tcp', 'fetch') else socket.SOCK_DGRAM); s.settimeout(2)
+if only: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 try:
     if kind == 'tcp':
         s.connect((host, port)); s.sendall(b'x' * (size - 1) + b'\\n'); print(s.recv(200).decode().strip(), s.getpeername()[0])

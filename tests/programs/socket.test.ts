@@ -229,6 +229,19 @@ describe('sockets of one family, addresses of the other', () => {
       assert.equal(rig.run('pod', `ask('${protocol}', '${v6.service}', 80)`), 'ECONNREFUSED');
     });
 
+    test(`${protocol}: what the node's own sockets cannot do is refused, and told`, () => {
+      const counted = () => (rig.maps.metrics.lookupPerCpu({ reason: 168, direction: 2 }) ?? []).reduce((total, row) => total + row.packets, 0n);
+      const refused = (call: string): void => {
+        const before = counted();
+        assert.equal(rig.run('node', call), 'EHOSTUNREACH');
+        assert.equal(counted() - before, 1n, 'NAT_UNSUPPORTED_PROTOCOL');
+      };
+      rig.service({ id: 1, addr: v4.service, backends: [11], flags: ServiceFlag.Nat46x64 });
+      refused(`ask('${protocol}', '${v4.service}', 80)`);
+      rig.service({ id: 1, addr: v6.service, backends: [1], flags: ServiceFlag.Nat46x64 });
+      if (protocol === 'udp') refused(`say(make('udp', socket.AF_INET6), '${v6.service}', 80)`);
+    });
+
     test(`${protocol}: an IPv4 socket is left alone by a service whose backends are IPv6`, () => {
       rig.service({ id: 1, addr: v4.service, backends: [11], flags: ServiceFlag.Nat46x64 });
       assert.equal(rig.run('pod', `ask('${protocol}', '${v4.service}', 80)`), 'ENETUNREACH');

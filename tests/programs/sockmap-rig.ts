@@ -79,12 +79,12 @@ export class SockmapRig {
       const index = Number(run(`ip netns exec ${ns('n')} cat /sys/class/net/v${pod.name}/ifindex`));
       for (const address of addressesOf(pod)) this.maps.endpoints.update({ addr: parseAddr(address) }, {
         ifindex: index, id: endpointId(pod), identity: 1000 + pod.number, policyIdentity: 0, ingressSet: ingressSet(pod), egressSet: 2000 + pod.number,
-        mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready,
+        mac: macBytes(podMac(pod)), hostMac: macBytes(hostMac), flags: EndpointFlag.Ready, other: new Uint8Array(16),
       });
       for (const set of [ingressSet(pod), 2000 + pod.number]) this.policy(set, 1);
       this.maps.namespaceEndpoints.update({ cookie: this.#cookie(pod.name), endpoint: endpointId(pod) }, 1);
     }
-    for (const own of ROUTER) this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: HOST_ID, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready });
+    for (const own of ROUTER) this.maps.endpoints.update({ addr: parseAddr(own) }, { ifindex: 0, id: HOST_ID, identity: 1, policyIdentity: 0, ingressSet: 0, egressSet: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), flags: EndpointFlag.Host | EndpointFlag.Ready, other: new Uint8Array(16) });
     this.maps.namespaceEndpoints.update({ cookie: this.#cookie('n'), endpoint: HOST_ID }, 1);
     for (const [everything, identity] of [['0.0.0.0/0', 9], ['::/0', 10]] as const) {
       const { addr, bits } = parsePrefix(everything);

@@ -63,7 +63,7 @@ before(async () => {
   const ipcache = pinned(specs.ipcache);
   ipcache.update({ prefixBits: 96, addr: parseAddr('0.0.0.0') }, { identity: 2, policyIdentity: 0, flags: 0, tunnel: new Uint8Array(16) });
   ipcache.update({ prefixBits: 120, addr: parseAddr('10.0.2.0') }, { identity: 1234, policyIdentity: 0, flags: IpcacheFlag.HasTunnel | IpcacheFlag.Cluster, tunnel: parseAddr('192.168.1.3') });
-  const endpoint = { ifindex: 9, id: 5, identity: 1234, policyIdentity: 0, ingressSet: 1, egressSet: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 5), hostMac: Uint8Array.of(2, 0, 0, 0, 0, 1), flags: EndpointFlag.Ready };
+  const endpoint = { ifindex: 9, id: 5, identity: 1234, policyIdentity: 0, ingressSet: 1, egressSet: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 5), hostMac: Uint8Array.of(2, 0, 0, 0, 0, 1), flags: EndpointFlag.Ready, other: new Uint8Array(16) };
   const endpoints = pinned(specs.endpoints);
   endpoints.update({ addr: parseAddr('10.0.1.5') }, endpoint);
   endpoints.update({ addr: parseAddr('192.168.1.2') }, { ...endpoint, flags: EndpointFlag.Ready | EndpointFlag.Host });

@@ -35,7 +35,7 @@ test("the details are upstream's block, and the MTU has a line a path", async ()
   const block = stdout.slice(stdout.indexOf('KubeProxyReplacement Details:')).split('\n').map(text => text.trim().replace(/ {2,}/g, ' '));
   assert.deepEqual(block.slice(0, 21), [
     'KubeProxyReplacement Details:', 'Status: True', 'Socket LB: Enabled', 'Socket LB Coverage: Full', 'Devices: eth0 192.0.2.11 2001:db8::11 (Direct Routing)', 'Mode: DSR', 'DSR Dispatch Mode: IP Option/Extension',
-    'Backend Selection: Maglev (Table Size: 16381)', 'Session Affinity: Enabled', 'Graceful Termination: Enabled', 'Without Backends: reject', 'NAT46/64 Support: Services, at the socket', 'XDP Acceleration: Disabled',
+    'Backend Selection: Maglev (Table Size: 16381)', 'Session Affinity: Enabled', 'Graceful Termination: Enabled', 'Without Backends: reject', 'NAT46/64 Support: Services: TCP, UDP; Gateway: Disabled', 'XDP Acceleration: Disabled',
     'Services:', '- ClusterIP: Enabled', '- NodePort: Enabled (Range: 30000-32767)',
     'MTU by path:', '1500 uplink', '1450 pods (all they send and receive) (less VXLAN 50)', '1450 client outside → backend on another node, TCP (dsr) (less VXLAN 50)',
     '1442 IPv4, 1426 IPv6 client outside → backend on another node, UDP and SCTP (dsr) (less VXLAN 50, DSR option 8 (IPv4), 24 (IPv6))',

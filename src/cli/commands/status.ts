@@ -154,7 +154,7 @@ function printReplacement(status: KubeProxyReplacementStatus): void {
     ['Session Affinity', 'Enabled'],
     ['Graceful Termination', 'Enabled'],
     ['Without Backends', status.noBackends],
-    ['NAT46/64 Support', 'Services, at the socket'],
+    ['NAT46/64 Support', 'Services: TCP, UDP; Gateway: Disabled'],
     ['XDP Acceleration', status.xdpAcceleration],
   ];
   line('    KubeProxyReplacement Details:');

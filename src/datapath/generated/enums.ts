@@ -59,6 +59,7 @@ export const ConntrackFlag = {
   ShadowIngress: 8192,
   Transit: 16384,
   Dsr: 32768,
+  OtherFamily: 65536,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -78,6 +79,7 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   8192: 'SHADOW_INGRESS',
   16384: 'TRANSIT',
   32768: 'DSR',
+  65536: 'OTHER_FAMILY',
 };
 
 /** enum conntrack_kind */

@@ -67,7 +67,7 @@ const dropEvents: MapSpec<undefined, undefined> = {
 
 const endpoints: MapSpec<EndpointKey, Endpoint> = {
   name: 'endpoints', type: 1, maxEntries: 65536, flags: 0,
-  key: endpointKeyCodec, value: endpointCodec, perCpu: false, layoutHash: 'b94673e1',
+  key: endpointKeyCodec, value: endpointCodec, perCpu: false, layoutHash: '5222b031',
 };
 
 const flowEvents: MapSpec<undefined, undefined> = {

@@ -206,7 +206,7 @@ export const conntrackKeyCodec: Codec<ConntrackKey> = defineCodec<ConntrackKey>(
   }),
 );
 
-/** struct endpoint, 40 bytes */
+/** struct endpoint, 56 bytes */
 export interface Endpoint {
   readonly ifindex: number;
   readonly id: number;
@@ -217,10 +217,11 @@ export interface Endpoint {
   readonly mac: Uint8Array;
   readonly hostMac: Uint8Array;
   readonly flags: number;
+  readonly other: Uint8Array;
 }
 
 export const endpointCodec: Codec<Endpoint> = defineCodec<Endpoint>(
-  40,
+  56,
   (view, at, value) => {
     view.setUint32(at, value.ifindex, true);
     view.setUint32(at + 4, value.id, true);
@@ -231,6 +232,7 @@ export const endpointCodec: Codec<Endpoint> = defineCodec<Endpoint>(
     writeBytes(view, at + 24, value.mac, 6);
     writeBytes(view, at + 30, value.hostMac, 6);
     view.setUint32(at + 36, value.flags, true);
+    writeBytes(view, at + 40, value.other, 16);
   },
   (view, at) => ({
     ifindex: view.getUint32(at, true),
@@ -242,6 +244,7 @@ export const endpointCodec: Codec<Endpoint> = defineCodec<Endpoint>(
     mac: readBytes(view, at + 24, 6),
     hostMac: readBytes(view, at + 30, 6),
     flags: view.getUint32(at + 36, true),
+    other: readBytes(view, at + 40, 16),
   }),
 );
 
