@@ -53,7 +53,11 @@ export async function restartOutdated(options: { readonly record: ClusterRecord;
       const answer = await callLocal(`${paths.run}/supervisor.sock`, `/v1/restart/${name}`, { method: 'POST', timeoutMs });
       if (answer === undefined) throw new CirriError('ERR_NO_SUPERVISOR', 'the supervisor does not answer', { mend: 'cirri up starts it again' });
       const node = /^agent-(.*)$/.exec(name)?.[1];
-      if (node !== undefined) await waitFor(`the agent of ${node}`, async () => (await agentTrouble(paths, node).catch(() => 'no answer')) === undefined, { timeoutMs });
+      if (node === undefined) return;
+      let trouble: string | undefined;
+      await waitFor(`the agent of ${node}`, async () => (trouble = await agentTrouble(paths, node).catch(() => 'no answer')) === undefined, { timeoutMs }).catch((cause: unknown) => {
+        throw new CirriError('ERR_AGENT_NOT_READY', `the agent of ${node} is not ready after ${timeoutMs / 1000} s: ${trouble}`, { mend: `see ${paths.logs}/${name}.log; cirri up goes on from here`, cause });
+      });
     });
   }
 }
