@@ -24,7 +24,6 @@ import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
-import { masqueradePorts } from '../model/settings.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
@@ -44,6 +43,7 @@ import { externalAddressFeature, masqueradeFeature } from './features.ts';
 import { hostEndpointId, hostSubject } from './host-policy.ts';
 import { identifyPod, podIdentityLabels, refreshIdentities } from './identify.ts';
 import { policySources, reflectors, startInputs } from './inputs.ts';
+import { kernelConfig, programUses } from './kernel-config.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
 import { PolicyAudit } from './policy-audit.ts';
@@ -89,8 +89,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const devices = ensureNodeDevices(netlink, node, record.routing);
   const opened = openNodeMaps(nodePaths.maps, mapSizes(record.settings.bpf));
   const programs = new Programs({
-    objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links,
-    config: kernelConfig(record, node, devices), sockmap: record.settings.sockmap.enabled,
+    objectPath: options.objectPath, maps: opened.maps, linkDirectory: nodePaths.links, programDirectory: nodePaths.programs,
+    config: kernelConfig(record, node, devices),
+    uses: programUses(record, devices),
   });
   const cgroupPath = createCgroup(`${record.instance}/${node.name}`);
   using cgroup = openCgroup(cgroupPath);
@@ -283,7 +284,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });
-  log.info('agent is up', { adoptedMaps: opened.adopted.length, endpoints: endpoints.size });
+  log.info('agent is up', { adoptedMaps: opened.adopted.length, adoptedPrograms: programs.adopted, endpoints: endpoints.size });
   void synced.then(() => log.info('first lists are complete', { policies: policies.size, identities: identities.size }));
 
   await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
@@ -361,39 +362,4 @@ function openRing(map: { readonly fd: number; readonly spec: { readonly maxEntri
 
 function sumPerCpu(values: readonly bigint[] | undefined): number {
   return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
-}
-
-/** A prefix's bits of all 128, in network order. */
-function maskOf(bits: number): Uint8Array {
-  return Uint8Array.from({ length: 16 }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, bits - 8 * i))));
-}
-
-function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: NodeDevices): Record<string, unknown> {
-  const { settings } = record;
-  const [serviceNet4, serviceNet6] = [parsePrefix(record.serviceCidr4), parsePrefix(record.serviceCidr6)];
-  return {
-    nodeIp4: parseAddr(node.underlay4),
-    nodeIp6: parseAddr(node.underlay6),
-    routerIp4: parseAddr(node.routerIp4),
-    routerIp6: parseAddr(node.routerIp6),
-    serviceNet4: serviceNet4.addr,
-    serviceMask4: maskOf(serviceNet4.bits),
-    serviceNet6: serviceNet6.addr,
-    serviceMask6: maskOf(serviceNet6.bits),
-    uplinkIfindex: devices.uplinkIndex,
-    overlayIfindex: devices.overlayIndex,
-    clusterId: 0,
-    natPortMin: masqueradePorts[0],
-    natPortMax: masqueradePorts[1],
-    hostMac: Uint8Array.from(devices.uplinkMac.split(':'), part => Number.parseInt(part, 16)),
-    masquerade: 1,
-    policyMode: { default: 0, always: 1, never: 2 }[record.policyMode],
-    audit: record.audit ? 1 : 0,
-    socketHostOnly: settings.socketLB.hostNamespaceOnly ? 1 : 0,
-    noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
-    hostCookie: netnsCookie(),
-    maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
-    nodePortMin: settings.nodePort.range[0],
-    nodePortMax: settings.nodePort.range[1],
-  };
 }

@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink } from '../ebpf/link.ts';
-import { BpfObject, type BpfProgram } from '../ebpf/object.ts';
+import type { BpfProgram } from '../ebpf/object.ts';
 import type { NodeMaps } from './maps.ts';
+import { type LoadedPrograms, loadPinned } from './program-pins.ts';
 
 export type XdpMode = 'native' | 'generic';
 
@@ -27,21 +28,38 @@ const SOCK_OPS = 3;
 /** TCP from socket to socket: where it is asked for, and the kernel can (bpf_rdonly_cast, Linux 6.2). */
 export const sockmapPrograms = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'] as const;
 
+const overlayPrograms = ['from_overlay', 'to_overlay'] as const;
+const xdpPrograms = ['xdp_uplink'] as const;
+
 /** Not every kernel that can run the datapath has what these need (bpf_sock_destroy, Linux 6.5). */
 export const optionalPrograms = ['sock_end_tcp', 'sock_end_udp'] as const;
 
+/** What of the datapath is asked for: the kernel takes most of a second to verify everything. */
+export interface ProgramUses {
+  readonly overlay: boolean;
+  readonly xdp: boolean;
+  readonly sockmap: boolean;
+}
+
 export class Programs {
-  readonly #object: BpfObject;
+  readonly #object: LoadedPrograms;
   readonly #linkDirectory: string;
   readonly #attached = new Map<string, { readonly attachment: Attachment; readonly link: BpfLink }>();
 
-  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string; readonly sockmap?: boolean }) {
+  /** Whether they were in the kernel already, of the same object, config and maps. */
+  readonly adopted: boolean;
+
+  constructor(options: { readonly objectPath: string; readonly config: Record<string, unknown>; readonly maps: NodeMaps; readonly linkDirectory: string; readonly programDirectory: string; readonly uses: ProgramUses }) {
+    const { uses } = options;
     mkdirSync(options.linkDirectory, { recursive: true });
     this.#linkDirectory = options.linkDirectory;
-    this.#object = BpfObject.load({
+    const { programs, adopted } = loadPinned(options.programDirectory, {
       path: options.objectPath, config: options.config, maps: options.maps,
-      ...(options.sockmap ? { optional: [...optionalPrograms, ...sockmapPrograms] } : { optional: optionalPrograms, skip: sockmapPrograms }),
+      optional: [...optionalPrograms, ...(uses.sockmap ? sockmapPrograms : [])],
+      skip: [...(uses.sockmap ? [] : sockmapPrograms), ...(uses.overlay ? [] : overlayPrograms), ...(uses.xdp ? [] : xdpPrograms)],
     });
+    this.#object = programs;
+    this.adopted = adopted;
   }
 
   get attached(): readonly { readonly name: string; readonly attachedTo: string; readonly tag: string }[] {

@@ -71,3 +71,8 @@ export function objectInfo(fd: number, size: number, what: string): DataView {
   });
   return info.view;
 }
+
+/** The kernel's number of a map; two maps never have the same. */
+export function mapId(fd: number): number {
+  return objectInfo(fd, 8, 'a map').getUint32(4, true);
+}

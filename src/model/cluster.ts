@@ -74,6 +74,7 @@ export interface NodePaths {
   readonly netns: string;
   readonly maps: string;
   readonly links: string;
+  readonly programs: string;
   readonly agentSocket: string;
   readonly cniSocket: string;
   readonly kubeletSocket: string;
@@ -109,6 +110,7 @@ export function statePaths(instance: string, state: string): StatePaths {
       netns: `/run/netns/${instance}-${name}`,
       maps: `${state}/bpf/${name}/maps`,
       links: `${state}/bpf/${name}/links`,
+      programs: `${state}/bpf/${name}/programs`,
       agentSocket: `${state}/run/${name}/agent.sock`,
       cniSocket: `${state}/run/${name}/cni.sock`,
       kubeletSocket: `${state}/run/${name}/kubelet.sock`,

@@ -64,7 +64,7 @@ const cgroup = openCgroup(cgroupPath);
 const opened = openNodeMaps(join(bpffs, 'maps'), mapSizes({ ...defaultSettings.bpf, lbMapMax: Math.max(defaultSettings.bpf.lbMapMax, 2 * Number(process.env['BENCH_MOST'] ?? count)) }));
 const loopback = netlink.linkGet('lo')?.index ?? 1;
 const programs = new Programs({
-  objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'), sockmap,
+  objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'), programDirectory: join(bpffs, 'programs'), uses: { overlay: false, xdp: false, sockmap },
   config: {
     nodeIp4: parseAddr(node.address), nodeIp6: new Uint8Array(16), routerIp4: parseAddr(node.router), routerIp6: new Uint8Array(16),
     uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: new Uint8Array(6), masquerade: 1, policyMode: 0, audit: 0,

@@ -55,7 +55,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
   const expectNone = (t: TestContext, load: Load) => {
     t.diagnostic(`${load.served} of ${load.started} served; connect p50 ${load.p50} µs, p99 ${load.p99} µs`);
     assert.equal(failuresOf(load), '');
-    assert.ok(load.served > rate, `enough to tell: ${load.served}`);
+    assert.ok(load.served > rate / 2, `enough to tell: ${load.served}`);
   };
 
   const dismissedAreGone = () => eventually('the dismissed are gone', 60_000, async () => {
@@ -80,7 +80,8 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     const wish = { to: clusterIp(service, 4), port: 80 };
     await world.expect('client-1', wish, 'answered');
     const load = startLoad(await world.origin('client-1'), wish.to, wish.port, rate, 240);
-    for (let turn = 1; turn <= (isLong ? 4 : 1); turn++) await rolled(turn);
+    // A quiet machine rolls in half a second.
+    for (let turn = 1; turn <= (isLong ? 4 : 2); turn++) await rolled(turn);
     await dismissedAreGone();
     load.stop();
     expectNone(t, await load.result);
