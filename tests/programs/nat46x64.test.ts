@@ -145,6 +145,18 @@ for (const [client, server] of [[v6, v4], [v4, v6]] as const) {
       refused({ sourcePort: 50126 });
     });
 
+    test('reports about such a connection do not cross, from either side, and leave it as it is', () => {
+      serve(server.b);
+      const there = datapath.send('from_pod', ask({ protocol: 'udp' }));
+      const report = (family: Family, frame: Uint8Array): FrameSpec['icmp'] => ({ type: family.unreachable, code: family === v6 ? 4 : 3, body: frame.slice(14) });
+      const back = datapath.send('from_pod', { ...fromB, destination: server.a, protocol: 'icmp', icmp: report(server, there.frame) });
+      assert.equal(back.reason, 'NAT_UNSUPPORTED_PROTOCOL');
+      const answered = datapath.send('from_pod', answer({ ...fromB, protocol: 'udp' }));
+      const forth = datapath.send('from_pod', { sourceMac: mac.a, destinationMac: mac.host, source: client.a, destination: client.service, protocol: 'icmp', icmp: report(client, answered.frame) });
+      assert.equal(forth.reason, 'NAT_UNSUPPORTED_PROTOCOL');
+      assert.equal(datapath.send('from_pod', ask({ protocol: 'udp' })).action, 'redirect');
+    });
+
     test('one port of both families towards one backend: the second connection is refused, as answers could not be told apart', () => {
       serve(server.b);
       const direct = ask({ source: server.a, destination: server.b, destinationPort: BACKEND_PORT });
