@@ -21,8 +21,9 @@ enum way_hook {
 };
 
 /* Connections of which more is to be known than where the ends are. */
-#define CONNTRACK_LONG_WAY (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_MASQUERADED | CONNTRACK_HOST | \
-			    CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY)
+#define CONNTRACK_LONG_WAY (CONNTRACK_MASQUERADED | CONNTRACK_HOST | CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | \
+			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY)
+#define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
 
 /* What of a packet the short way needs. Offsets are constant: there are no options. */
 struct plain {
@@ -33,6 +34,7 @@ struct plain {
 	__u32 ports;			/* as in the packet */
 	__u8 protocol;
 	bool source_is_low;
+	bool closes;			/* a FIN */
 };
 
 static __always_inline bool port_order(__u32 ports)
@@ -67,9 +69,12 @@ static __always_inline void plain_key(struct plain *plain, const __u64 *source, 
 	plain->key.pad = 0;
 }
 
-/* A transport header in which nothing begins or ends; `length` is what the IP header leaves for it. */
-static __always_inline bool transport_is_plain(const void *l4, const void *end, __u8 protocol, __u32 length)
+/* A transport header in which nothing begins or breaks off; `length` is what the IP header leaves for it. */
+static __always_inline bool transport_is_plain(const void *l4, const void *end, struct plain *plain, __u32 length)
 {
+	__u8 protocol = plain->protocol;
+
+	plain->closes = false;
 	if (likely(protocol == IPPROTO_TCP)) {
 		const struct tcphdr *tcp = l4;
 		__u8 flags;
@@ -77,7 +82,8 @@ static __always_inline bool transport_is_plain(const void *l4, const void *end, 
 		if ((void *)(tcp + 1) > end)
 			return false;
 		flags = ((__u8 *)tcp)[13];
-		return tcp->doff >= 5 && tcp->doff * 4 <= length && (flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK;
+		plain->closes = flags & TCP_FIN;
+		return tcp->doff >= 5 && tcp->doff * 4 <= length && (flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK;
 	}
 	if (protocol == IPPROTO_UDP) {
 		const struct udphdr *udp = l4;
@@ -98,7 +104,7 @@ static __always_inline bool plain_read_v4(struct __sk_buff *skb, struct plain *p
 		return false;
 	total = bpf_ntohs(ip->tot_len);
 	plain->protocol = ip->protocol;
-	if (total < sizeof(*ip) || total > skb->len - ETH_HLEN || !transport_is_plain(ip + 1, end, plain->protocol, total - sizeof(*ip)))
+	if (total < sizeof(*ip) || total > skb->len - ETH_HLEN || !transport_is_plain(ip + 1, end, plain, total - sizeof(*ip)))
 		return false;
 	source[1] = ADDR_V4_MARK | (__u64)ip->saddr << 32;
 	destination[1] = ADDR_V4_MARK | (__u64)ip->daddr << 32;
@@ -117,7 +123,7 @@ static __always_inline bool plain_read_v6(struct __sk_buff *skb, struct plain *p
 		return false;
 	payload = bpf_ntohs(ip->payload_len);
 	plain->protocol = ip->nexthdr;
-	if (payload > skb->len - ETH_HLEN - sizeof(*ip) || !transport_is_plain(ip + 1, end, plain->protocol, payload))
+	if (payload > skb->len - ETH_HLEN - sizeof(*ip) || !transport_is_plain(ip + 1, end, plain, payload))
 		return false;
 	source = (void *)&ip->saddr;
 	destination = (void *)&ip->daddr;
@@ -255,6 +261,7 @@ struct way {
 	__u64 now;
 	__u8 protocol;
 	bool reply;
+	bool closes;
 	__be16 backend_port;
 	struct addr backend;	/* to be written in place of a service's address ... */
 	struct conntrack_entry *service;	/* ... by the service's own entry of the connection; else NULL */
@@ -282,14 +289,16 @@ static __always_inline int way_take(struct __sk_buff *skb, const struct way *way
 {
 	const struct conntrack_end *sender = way->reply ? &entry->destination_end : &entry->source_end;
 	const struct conntrack_end *receiver = way->reply ? &entry->source_end : &entry->destination_end;
-	__u32 flags = entry->flags | CONNTRACK_SEEN_NON_SYN | (way->reply ? CONNTRACK_SEEN_REPLY : 0);
+	__u32 flags = entry->flags | (way->reply ? CONNTRACK_SEEN_REPLY : 0);
 	struct mac_words mac = mac_words_of_host();
 	bool local = receiver->kind == END_POD;
 
 	if (!entry_is_current(entry, way->reply, way->now) || !sender_is_same(skb, entry, sender, way->reply, hook) || !receiver_is_reachable(receiver, hook))
 		return CONTINUE;
-	if (way->protocol != IPPROTO_TCP)
-		flags = entry->flags | (way->reply ? CONNTRACK_SEEN_REPLY : 0);
+	if (unlikely(way->closes))
+		flags |= way->reply ? CONNTRACK_REPLY_CLOSING : CONNTRACK_FORWARD_CLOSING;
+	if (way->protocol == IPPROTO_TCP)
+		flags |= CONNTRACK_SEEN_NON_SYN;
 	if (hook == WAY_FROM_OVERLAY && bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return CONTINUE;
 	if (hook == WAY_FROM_POD && receiver->kind == END_TUNNEL && !way_enter_tunnel(skb, entry, receiver, way->reply))
@@ -321,12 +330,15 @@ static __always_inline struct conntrack_entry *way_of_service(struct plain *plai
 	const struct backend *backend;
 	__u64 source[2], to[2];
 
+	/* The service's own entry notes an end too. */
+	if (plain->closes)
+		return NULL;
 	service = service_find_for(destination, plain->ports >> 16, plain->protocol, true);
 	if (!service || service->flags & (SERVICE_REDIRECT_EXEMPT | SERVICE_NAT46X64))
 		return NULL;
 	plain->key.kind = CONNTRACK_SERVICE;
 	chosen = bpf_map_lookup_elem(&conntrack, &plain->key);
-	if (!chosen || chosen->expires_ns < way->now || chosen->service != service->id || chosen->flags & CONNTRACK_LONG_WAY)
+	if (!chosen || chosen->expires_ns < way->now || chosen->service != service->id || chosen->flags & (CONNTRACK_LONG_WAY | CONNTRACK_CLOSING))
 		return NULL;
 	backend = backend_find(chosen->backend);
 	if (!backend)
@@ -368,6 +380,7 @@ static __always_inline int way_find(struct __sk_buff *skb, const enum way_hook h
 		return CONTINUE;
 	way.now = bpf_ktime_get_coarse_ns();
 	way.protocol = plain.protocol;
+	way.closes = plain.closes;
 	if (hook != WAY_FROM_POD || !is_to_service_range(&plain, v6)) {
 		entry = bpf_map_lookup_elem(&conntrack, &plain.key);
 		if (entry)

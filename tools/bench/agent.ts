@@ -52,6 +52,9 @@ const log = createLogger({ component: 'bench', tag });
 const stopping = new AbortController();
 const { signal } = stopping;
 const node = { address: '192.0.2.1', router: '169.254.1.1' };
+const hostMac = '02:00:00:00:00:01';
+/** Of the harness's pods. */
+const gateway = '169.254.1.1';
 const sockmap = process.env['BENCH_SOCKMAP'] === '1';
 
 // The kernel: as in src/agent/agent.ts, with the harness's devices in place of the node's own.
@@ -67,7 +70,7 @@ const programs = new Programs({
   objectPath: new URL('../../build/cirri.bpf.o', import.meta.url).pathname, maps: opened.maps, linkDirectory: join(bpffs, 'links'), programDirectory: join(bpffs, 'programs'), uses: { overlay: false, xdp: false, sockmap },
   config: {
     nodeIp4: parseAddr(node.address), nodeIp6: new Uint8Array(16), routerIp4: parseAddr(node.router), routerIp6: new Uint8Array(16),
-    uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: new Uint8Array(6), masquerade: 1, policyMode: 0, audit: 0,
+    uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: Uint8Array.from(hostMac.split(':'), part => Number.parseInt(part, 16)), masquerade: 1, policyMode: 0, audit: 0,
   },
 });
 
@@ -223,7 +226,10 @@ function podDevice(hostInterface: string, podNetns: string): Pick<Endpoint, 'hos
   using pod = Netlink.openIn(netns.fd);
   const [host, inside] = [netlink.linkGet(hostInterface), pod.linkGet('eth0')];
   if (!host || !inside) throw new Error(`the harness has made no ${hostInterface} with a peer in ${podNetns}`);
-  return { hostInterface, ifindex: host.index, mac: inside.mac, hostMac: host.mac };
+  // As every pod's device is made: one MAC for all host sides, and the pod knows it without asking.
+  netlink.linkSet(host.index, { mac: hostMac });
+  pod.neighbourAdd({ index: inside.index, addr: parseAddr(gateway), mac: hostMac, permanent: true });
+  return { hostInterface, ifindex: host.index, mac: inside.mac, hostMac };
 }
 
 function ring(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {
