@@ -107,10 +107,25 @@ static __always_inline int family_step(struct __sk_buff *skb, struct packet *pac
 	return likely(!(packet->flags & PACKET_OTHER_FAMILY)) ? CONTINUE : family_cross(skb, &packet->headers);
 }
 
+/* One hop towards another node or the world. bpf_redirect_neigh writes the MAC addresses anew. */
+static __always_inline int hop_away(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 mac[ETH_ALEN];
+
+	config_host_mac(mac);
+	return hop(skb, packet, mac, mac);
+}
+
+static __always_inline int enter_tunnel(struct __sk_buff *skb, const struct packet *packet, __u32 identity)
+{
+	int verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity);
+
+	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+}
+
 static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packet)
 {
 	struct addr address;
-	__u8 mac[ETH_ALEN];
 	int verdict;
 
 	if (!packet->remote)
@@ -123,15 +138,11 @@ static __noinline int forward_remote(struct __sk_buff *skb, struct packet *packe
 	verdict = family_step(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	/* bpf_redirect_neigh writes the MAC addresses anew. */
-	config_host_mac(mac);
-	verdict = hop(skb, packet, mac, mac);
+	verdict = hop_away(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	if (way_is_tunnel(packet)) {
-		verdict = tunnel_key_set(skb, &packet->remote->tunnel, packet->source_identity);
-		return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
-	}
+	if (way_is_tunnel(packet))
+		return enter_tunnel(skb, packet, packet->source_identity);
 	if (leaves_masqueraded(packet)) {
 		address = nat_node_address(&packet->headers);
 		verdict = nat_masquerade(skb, packet, &address);
@@ -156,32 +167,35 @@ static __always_inline __u32 identity_for_others(const struct packet *packet)
 	return identity_of_client(packet->source_identity, packet_is_v6(&packet->headers));
 }
 
+/* One of the node's addresses stands in for the client, which is of the family that the backend has. */
+static __always_inline int stand_in(struct __sk_buff *skb, struct packet *packet, struct addr *address)
+{
+	int verdict;
+
+	if (addr_is_zero(address))
+		return -DROP_UNROUTABLE_IP;
+	/* Before anything is taken for it. */
+	if (packet->hop_limit <= 1)
+		return -DROP_TTL_EXCEEDED;
+	verdict = nat_masquerade(skb, packet, address);
+	return verdict == CONTINUE ? family_step(skb, packet) : verdict;
+}
+
 /* To a service's backend on another node, whose answers come back here: the client's end is one of the node's addresses. */
 static __noinline int forward_transit(struct __sk_buff *skb, struct packet *packet)
 {
 	bool tunnel = way_is_tunnel(packet);
 	struct addr address = tunnel ? nat_router_address(&packet->headers) : nat_node_address(&packet->headers);
-	__u8 mac[ETH_ALEN];
 	int verdict;
 
-	if (!packet->remote || addr_is_zero(&address))
+	if (!packet->remote)
 		return -DROP_UNROUTABLE_IP;
-	/* Before anything is taken for it. */
-	if (packet->hop_limit <= 1)
-		return -DROP_TTL_EXCEEDED;
-	verdict = nat_masquerade(skb, packet, &address);
+	verdict = stand_in(skb, packet, &address);
 	if (verdict == CONTINUE)
-		verdict = family_step(skb, packet);
+		verdict = hop_away(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
-	config_host_mac(mac);
-	verdict = hop(skb, packet, mac, mac);
-	if (verdict != CONTINUE)
-		return verdict;
-	if (!tunnel)
-		return leave(skb);
-	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
-	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+	return tunnel ? enter_tunnel(skb, packet, identity_for_others(packet)) : leave(skb);
 }
 
 /* The same, and the backend's node answers the client: this one keeps nothing but the flow's backend. */
@@ -189,38 +203,26 @@ static __noinline int forward_dsr(struct __sk_buff *skb, struct packet *packet)
 {
 	const struct service_address *frontend = service_address_find(packet->service);
 	const struct ipcache_entry *client = ipcache_find(&packet->source);
-	__u8 mac[ETH_ALEN];
 	int verdict;
 
 	if (!frontend || !client || !packet->remote)
 		return -DROP_UNROUTABLE_IP;
 	packet->source_identity = client->identity;
 	packet->destination_identity = packet->remote->identity;
-	config_host_mac(mac);
-	verdict = hop(skb, packet, mac, mac);
+	verdict = hop_away(skb, packet);
 	if (verdict == CONTINUE && dsr_is_told(&packet->headers))
 		verdict = dsr_add(skb, &packet->headers, frontend);
 	if (verdict != CONTINUE)
 		return verdict;
-	if (!way_is_tunnel(packet))
-		return leave(skb);
-	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
-	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
+	return way_is_tunnel(packet) ? enter_tunnel(skb, packet, identity_for_others(packet)) : leave(skb);
 }
 
 /* Into a pod of this node that knows the client's family not: from the router's address, so that its answers come back here. */
 static __noinline int forward_local_crossed(struct __sk_buff *skb, struct packet *packet)
 {
 	struct addr address = nat_router_address(&packet->headers);
-	int verdict;
+	int verdict = stand_in(skb, packet, &address);
 
-	if (addr_is_zero(&address))
-		return -DROP_UNROUTABLE_IP;
-	if (packet->hop_limit <= 1)
-		return -DROP_TTL_EXCEEDED;
-	verdict = nat_masquerade(skb, packet, &address);
-	if (verdict == CONTINUE)
-		verdict = family_step(skb, packet);
 	return verdict == CONTINUE ? forward_local(skb, packet) : verdict;
 }
 
