@@ -89,8 +89,9 @@ export function kernelTests(world: World): void {
     const made = await world.service(t, 'tracked', { selector: { app: 'tracked' } });
     await world.expect('client-1', { to: clusterIp(made, 4), port: 80 }, 'answered');
     const held = await world.hold('client-1', { to: clusterIp(made, 4), port: 80 });
-    const own = `${held.first.served!.peer}:${held.first.served!.peerPort}`;
-    const entry = async () => (JSON.parse((await world.cluster.cirri('bpf', 'ct', 'list', 'global', '--node', 'node1', '-o', 'json')).stdout) as readonly Tracked[]).find(one => one.source === own);
+    // Both ends: an earlier connection to another backend may have had the port.
+    const { peer, peerPort, local, localPort } = held.first.served!;
+    const entry = async () => (JSON.parse((await world.cluster.cirri('bpf', 'ct', 'list', 'global', '--node', 'node1', '-o', 'json')).stdout) as readonly Tracked[]).find(one => one.source === `${peer}:${peerPort}` && one.destination === `${local}:${localPort}`);
     const living = await entry();
     assert.ok(living && living.remaining > 3_600, `established: ${JSON.stringify(living)}`);
     assert.ok(living.packets > 0 && living.replyPackets > 0);
@@ -156,6 +157,7 @@ export function kernelTests(world: World): void {
 
 interface Tracked {
   readonly source: string;
+  readonly destination: string;
   readonly remaining: number;
   readonly packets: number;
   readonly replyPackets: number;
