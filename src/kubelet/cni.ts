@@ -3,6 +3,7 @@
  * order for ADD and in reverse for DEL, the result of one given to the next.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { backoffMs } from '../std/async.ts';
 import { CirriError } from '../std/errors.ts';
 import { runProgram } from './process.ts';
 
@@ -34,6 +35,18 @@ export class CniError extends CirriError {
     super('ERR_CNI', message, options);
     this.cniCode = cniCode;
   }
+}
+
+/** CNI 1.0: what is missing will come by itself. */
+const tryAgainLater = 11;
+
+/**
+ * When a pod's turn that failed is taken again. An agent that is not there yet is there in a second or two, at every start of a node: a
+ * pod that waits for it must not wait longer with each time it asked.
+ */
+export function retryMs(error: unknown, failures: number, random: () => number = Math.random): number {
+  const soon = error instanceof CniError && error.cniCode === tryAgainLater;
+  return backoffMs(failures, soon ? { baseMs: 100, maxMs: 500, random } : { baseMs: 500, maxMs: 15_000, random });
 }
 
 /** The list that a runtime takes: the first file by name. Undefined while there is none (the node is not ready then). */

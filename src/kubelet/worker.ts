@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { backoffMs, Signal } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
+import { retryMs } from './cni.ts';
 import { aboutPod } from './context.ts';
 import type { Dependencies } from './context.ts';
 import { ConfigError } from './env.ts';
@@ -120,7 +121,7 @@ export class PodWorker {
         this.#failures = 0;
       } catch (error) {
         this.#failures++;
-        this.#wake(backoffMs(this.#failures, { baseMs: 500, maxMs: 15_000 }));
+        this.#wake(retryMs(error, this.#failures));
         this.#log.warn('a turn failed, it is taken again', { error: errorText(error), attempts: this.#failures });
       }
       this.#publish();
