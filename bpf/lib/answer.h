@@ -65,13 +65,6 @@ struct answer_report {
 };
 _Static_assert(sizeof(struct answer_report) == 108, "answer_report");
 
-static __always_inline __sum16 answer_fold(__s64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	return ~sum;
-}
-
 static __always_inline __u32 ip_header_length(const struct headers *packet)
 {
 	return packet_is_v6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
@@ -133,7 +126,7 @@ static __noinline int answer_write_head(struct __sk_buff *skb, const struct head
 			.protocol = protocol, .saddr = packet->destination.words[3], .daddr = packet->source.words[3],
 		};
 
-		ip.check = answer_fold(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+		ip.check = checksum_of(&ip, sizeof(ip));
 		return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) ? -DROP_WRITE_ERROR : CONTINUE;
 	}
 }
@@ -163,7 +156,7 @@ __noinline int answer_with_reset(struct __sk_buff *skb, const struct headers *pa
 		answer.tcp.ack = 1;
 		answer.tcp.ack_seq = bpf_htonl(bpf_ntohl(asked.seq) + asked.syn + asked.fin + packet->l4_length - asked.doff * 4);
 	}
-	answer.tcp.check = answer_fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer, sizeof(answer), 0));
+	answer.tcp.check = checksum_of(&answer, sizeof(answer));
 	verdict = answer_write_head(skb, packet, sizeof(answer.tcp), IPPROTO_TCP);
 	if (verdict != CONTINUE)
 		return verdict;
@@ -198,7 +191,7 @@ __noinline int answer_with_report(struct __sk_buff *skb, const struct headers *p
 		answer.pseudo.protocol = bpf_htonl(IPPROTO_ICMPV6);
 	}
 	/* What is not quoted is zero, and adds nothing. */
-	answer.check = answer_fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer, sizeof(answer), 0));
+	answer.check = checksum_of(&answer, sizeof(answer));
 	verdict = answer_write_head(skb, packet, 8 + quote, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 	if (verdict != CONTINUE)
 		return verdict;

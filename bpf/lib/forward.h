@@ -31,14 +31,10 @@ static __always_inline int hop(struct __sk_buff *skb, const struct packet *packe
 		ip->hop_limit--;
 	} else {
 		struct iphdr *ip = data + ETH_HLEN;
-		__u32 check;
 
 		if ((void *)(ip + 1) > end)
 			return -DROP_INVALID_PACKET;
-		/* The header's sum falls by 0x0100, so its complement rises by as much, with the carry brought round. */
-		check = (__u32)ip->check + bpf_htons(0x0100);
-		ip->check = check + (check >= 0xffff);
-		ip->ttl--;
+		hop_v4(ip);
 	}
 	mac_write(data, destination_mac);
 	mac_write(data + ETH_ALEN, source_mac);

@@ -96,10 +96,8 @@ static __always_inline int family_write4(struct __sk_buff *skb, const struct hea
 		.ttl = packet->hop_limit, .protocol = packet->protocol, .saddr = packet->source.words[3], .daddr = packet->destination.words[3],
 	};
 	__be16 type = bpf_htons(ETH_P_IP);
-	__s64 sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0);
 
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	ip.check = ~((sum & 0xffff) + (sum >> 16 & 0xffff));
+	ip.check = checksum_of(&ip, sizeof(ip));
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) || bpf_skb_store_bytes(skb, ETH_HLEN - 2, &type, 2, 0) ? -DROP_WRITE_ERROR : CONTINUE;
 }
 

@@ -2,6 +2,7 @@
 /* Pods see one neighbour, the host side of their veth: it answers for every address, so nothing of the node's stack is asked. */
 #pragma once
 
+#include "checksum.h"
 #include "config.h"
 #include "packet.h"
 
@@ -111,13 +112,6 @@ _Static_assert(sizeof(struct neighbour_advertisement) == 72, "neighbour_advertis
 #define NEIGHBOUR_FRAME_LENGTH  (ETH_HLEN + 40 + 32)
 #define NEIGHBOUR_ROUTER_SOLICITED_OVERRIDE 0xe0000000
 
-static __always_inline __be16 sum_fold(__s64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	return ~sum;
-}
-
 struct mac_pair {
 	__u8 destination[ETH_ALEN];
 	__u8 source[ETH_ALEN];
@@ -149,7 +143,7 @@ static __noinline int neighbour_answer(struct __sk_buff *skb, const struct packe
 	__be16 payload_length = bpf_htons(32);
 
 	__builtin_memcpy(answer.option_mac, macs->source, ETH_ALEN);
-	answer.check = sum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer, sizeof(answer), 0));
+	answer.check = checksum_of(&answer, sizeof(answer));
 	if (bpf_skb_change_tail(skb, NEIGHBOUR_FRAME_LENGTH, 0) ||
 	    bpf_skb_store_bytes(skb, 0, macs, sizeof(*macs), 0) ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN + member_offset(struct ipv6hdr, payload_len), &payload_length, 2, 0) ||

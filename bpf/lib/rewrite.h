@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_core_read.h>
 
+#include "checksum.h"
 #include "packet.h"
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
@@ -35,16 +36,6 @@ static __always_inline enum checksum_state checksum_state_of(struct __sk_buff *s
 	return state <= CHECKSUM_UNNECESSARY ? CHECKSUM_WHOLE : CHECKSUM_HELPERS;
 }
 
-/* One's complement arithmetic on sums of 32-bit words (RFC 1624): the order of bytes does not matter as long as all have the same. */
-static __always_inline __u16 sum_fold64(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
 static __always_inline __u64 words_difference(const __be32 *old, const struct addr *new, const bool v6)
 {
 	if (!v6)
@@ -70,9 +61,9 @@ static __always_inline void rewrite_end(const struct rewrite *where, const struc
 	__u16 check = *where->check;
 
 	if (state == CHECKSUM_PSEUDO) {
-		*where->check = sum_fold64(difference + check);
+		*where->check = sum_fold(difference + check);
 	} else if (!udp || check) {
-		check = ~sum_fold64(difference + (__u16)~check + (__u16)~*where->port + port);
+		check = ~sum_fold(difference + (__u16)~check + (__u16)~*where->port + port);
 		/* UDP: 0 would mean "none". */
 		*where->check = udp && !check ? 0xffff : check;
 	}
@@ -82,7 +73,7 @@ static __always_inline void rewrite_end(const struct rewrite *where, const struc
 		where->at[1] = addr->words[1];
 		where->at[2] = addr->words[2];
 	} else {
-		*where->ip_check = ~sum_fold64(difference + (__u16)~*where->ip_check);
+		*where->ip_check = ~sum_fold(difference + (__u16)~*where->ip_check);
 	}
 	where->at[v6 ? 3 : 0] = addr->words[3];
 }

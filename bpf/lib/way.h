@@ -214,15 +214,10 @@ static __always_inline bool plain_hop(struct __sk_buff *skb, struct mac_words re
 
 	if (data + ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) > (void *)(long)skb->data_end)
 		return false;
-	if (v6) {
+	if (v6)
 		((struct ipv6hdr *)(data + ETH_HLEN))->hop_limit--;
-	} else {
-		struct iphdr *ip = data + ETH_HLEN;
-		__u32 check = (__u32)ip->check + bpf_htons(0x0100);
-
-		ip->check = check + (check >= 0xffff);
-		ip->ttl--;
-	}
+	else
+		hop_v4(data + ETH_HLEN);
 	*(__u32 *)data = receiver.first;
 	*(__u16 *)(data + 4) = receiver.second;
 	*(__u32 *)(data + ETH_ALEN) = host.first;

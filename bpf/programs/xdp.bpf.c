@@ -55,21 +55,6 @@ static __always_inline __u32 frame_length(const struct headers *packet)
 	return ETH_HLEN + (packet_is_v6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + packet->l4_length;
 }
 
-static __always_inline __u32 fold(__s64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	return sum;
-}
-
-/* What a TCP or UDP checksum covers of both ends, as one piece. */
-struct both_ends {
-	struct addr source;
-	struct addr destination;
-	__be16 source_port;
-	__be16 destination_port;
-};
-
 struct pseudo_end {
 	struct addr source;
 	struct addr destination;
@@ -95,7 +80,7 @@ static __always_inline bool checksum_is_unfinished(const struct headers *packet,
 		.source = packet->source, .destination = packet->destination, .length = bpf_htonl(packet->l4_length), .protocol = bpf_htonl(packet->protocol),
 	};
 
-	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0)) == check;
+	return (__sum16)~checksum_of(&pseudo, sizeof(pseudo)) == check;
 }
 
 /* Headers of an IP packet at `offset`; false for all that goes the long way. */
@@ -274,51 +259,23 @@ static __noinline bool next_hop(struct xdp_md *ctx, const struct crossing *cross
 	return true;
 }
 
-/* Both ends and the hop limit, with every checksum that covers them. `before`: the ends as they stand in the frame. */
-static __always_inline bool short_rewrite(struct xdp_md *ctx, const struct headers *packet, const struct both_ends *before, const struct crossing *crossing, const __u32 offset)
+/* Both ends and the hop limit, with every checksum that covers them. */
+static __always_inline bool short_rewrite(struct xdp_md *ctx, const struct headers *packet, const struct crossing *crossing, const __u32 offset, const bool v6)
 {
-	struct both_ends after = { crossing->source, crossing->destination, crossing->source_port, crossing->destination_port };
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *l4;
-	__s64 difference = bpf_csum_diff((__be32 *)before, sizeof(*before), (__be32 *)&after, sizeof(after), 0);
-	__sum16 *check;
+	void *ip = (void *)(long)ctx->data + offset, *end = (void *)(long)ctx->data_end, *l4 = ip + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__sum16 *check = transport_check(l4, end, packet->protocol);
+	struct rewrite source = { .at = ip + address_offset(0, v6, false), .port = l4, .check = check, .ip_check = ip + member_offset(struct iphdr, check) };
+	struct rewrite destination = { .at = ip + address_offset(0, v6, true), .port = l4 + 2, .check = check, .ip_check = source.ip_check };
+	bool udp = packet->protocol == IPPROTO_UDP;
 
-	if (packet_is_v6(packet)) {
-		struct ipv6hdr *ip = data + offset;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		__builtin_memcpy(&ip->saddr, &after.source, sizeof(after.source));
-		__builtin_memcpy(&ip->daddr, &after.destination, sizeof(after.destination));
-		ip->hop_limit--;
-		l4 = ip + 1;
-	} else {
-		struct iphdr *ip = data + offset;
-		__be32 words[4], *written;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		written = (__be32 *)&ip->saddr;
-		words[0] = written[0];
-		words[1] = written[1];
-		words[2] = after.source.words[3];
-		words[3] = after.destination.words[3];
-		written[0] = words[2];
-		written[1] = words[3];
-		/* One hop less is 0x0100 less in the header's sum. */
-		ip->check = ~fold(bpf_csum_diff(words, 8, words + 2, 8, (__u16)~ip->check) + (__u16)~bpf_htons(0x0100));
-		ip->ttl--;
-		l4 = ip + 1;
-	}
-	check = transport_check(l4, end, packet->protocol);
 	if (!check)
 		return false;
-	*(__be16 *)l4 = after.source_port;
-	*(__be16 *)(l4 + 2) = after.destination_port;
-	if (packet->protocol == IPPROTO_UDP && !*check)
-		return true;
-	*check = ~fold(fold(difference) + (__u16)~*check);
-	if (packet->protocol == IPPROTO_UDP && !*check)
-		*check = 0xffff;
+	rewrite_end(&source, &crossing->source, crossing->source_port, CHECKSUM_WHOLE, udp, v6);
+	rewrite_end(&destination, &crossing->destination, crossing->destination_port, CHECKSUM_WHOLE, udp, v6);
+	if (v6)
+		((struct ipv6hdr *)ip)->hop_limit--;
+	else
+		hop_v4(ip);
 	return true;
 }
 
@@ -330,7 +287,7 @@ static __always_inline bool overlay_add(struct xdp_md *ctx, const struct crossin
 		.protocol = IPPROTO_UDP, .saddr = config.node_ip4.words[3], .daddr = crossing->next.words[3],
 	};
 
-	ip.check = ~fold(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+	ip.check = checksum_of(&ip, sizeof(ip));
 	if (bpf_xdp_adjust_head(ctx, -OVERLAY_HEAD))
 		return false;
 	head = (void *)(long)ctx->data;
@@ -411,7 +368,6 @@ static __always_inline int short_walk(struct xdp_md *ctx, const __u32 offset)
 	struct ethhdr *ethernet = (void *)(long)ctx->data + offset;
 	struct crossing crossing = {};
 	struct headers packet = {};
-	struct both_ends before;
 	struct mac_pair macs;
 	__u8 host[ETH_ALEN];
 	__u32 mtu = 0, bytes;
@@ -422,10 +378,6 @@ static __always_inline int short_walk(struct xdp_md *ctx, const __u32 offset)
 		return XDP_PASS;
 	if (!short_parse(ctx, &packet, offset + ETH_HLEN, ethernet->h_proto == bpf_htons(ETH_P_IPV6)))
 		return XDP_PASS;
-	before.source = packet.source;
-	before.destination = packet.destination;
-	before.source_port = packet.source_port;
-	before.destination_port = packet.destination_port;
 	if (nat_port_in_range(packet.destination_port) ? !cross_to_client(&packet, &crossing) : offset || !cross_to_backend(&packet, &crossing))
 		return XDP_PASS;
 	if ((offset && !overlay_is_of_node(ctx)) || !next_hop(ctx, &crossing, &macs))
@@ -435,7 +387,7 @@ static __always_inline int short_walk(struct xdp_md *ctx, const __u32 offset)
 		return XDP_PASS;
 
 	/* From here on the frame is ours. */
-	if (!short_rewrite(ctx, &packet, &before, &crossing, offset + ETH_HLEN))
+	if (packet_is_v6(&packet) ? !short_rewrite(ctx, &packet, &crossing, offset + ETH_HLEN, true) : !short_rewrite(ctx, &packet, &crossing, offset + ETH_HLEN, false))
 		return XDP_DROP;
 	config_host_mac(host);
 	if (offset && bpf_xdp_adjust_head(ctx, OVERLAY_HEAD))
@@ -453,10 +405,8 @@ static __always_inline int short_walk(struct xdp_md *ctx, const __u32 offset)
 static __always_inline bool frame_is_for_us(struct xdp_md *ctx)
 {
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
-	__u8 host[ETH_ALEN];
 
-	config_host_mac(host);
-	return (void *)(ethernet + 1) <= (void *)(long)ctx->data_end && mac_equal(ethernet->h_dest, host);
+	return (void *)(ethernet + 1) <= (void *)(long)ctx->data_end && is_host_mac(ethernet->h_dest);
 }
 
 /* Frames of the uplink before all others. */

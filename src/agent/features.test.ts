@@ -6,9 +6,9 @@ import { parseSet } from '../cluster/values.ts';
 import { externalAddressFeature, kubeProxyReplacement, kubeProxyReplacementFeature, masqueradeFeature, nodeMtu } from './features.ts';
 
 const record = (...settings: string[]) => makeRecord({ instance: 'x', version: '0', nodes: 1, subnet: 1, apiserverPort: 1, ...choose(defaultChoices, defaultChoices, settings.flatMap(parseSet)).choices });
-const replacement = (settings: string[], attached: string[] = []) => {
+const replacement = (settings: string[], xdp?: 'native' | 'generic') => {
   const made = record(...settings);
-  return kubeProxyReplacement(made, made.nodes[0]!, attached.map(attachedTo => ({ attachedTo })));
+  return kubeProxyReplacement(made, made.nodes[0]!, xdp);
 };
 
 test("the details say what was chosen, in upstream's words", () => {
@@ -27,10 +27,10 @@ test('acceleration that was asked for and is not there is degraded by name; what
   assert.equal(missing.xdpAcceleration, 'Disabled');
   assert.equal(kubeProxyReplacementFeature(missing).state, 'degraded');
   assert.match(kubeProxyReplacementFeature(missing).detail, /native, and no XDP program/);
-  const native = replacement(['loadBalancer.acceleration=best-effort'], ['eth0 ingress (tcx)', 'eth0 (xdp, native)']);
+  const native = replacement(['loadBalancer.acceleration=best-effort'], 'native');
   assert.equal(native.xdpAcceleration, 'Native');
   assert.equal(kubeProxyReplacementFeature(native).state, 'on');
-  assert.equal(replacement(['loadBalancer.acceleration=best-effort'], ['eth0 (xdp, generic)']).xdpAcceleration, 'Generic');
+  assert.equal(replacement(['loadBalancer.acceleration=best-effort'], 'generic').xdpAcceleration, 'Generic');
 });
 
 test('masquerading names what it leaves alone, and why it does not follow its configuration', () => {

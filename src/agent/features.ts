@@ -1,4 +1,5 @@
 import { uplinkName, type NodeDevices } from '../datapath/node-devices.ts';
+import type { XdpMode } from '../datapath/programs.ts';
 import type { ExternalAddressRow } from '../ipam/external-addresses.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import { mtuBudget, type PathMtu } from '../model/mtu.ts';
@@ -27,10 +28,9 @@ export function masqueradeFeature(record: ClusterRecord, exclusions: readonly st
   };
 }
 
-/** Upstream's block `KubeProxyReplacement Details`. `attached`: where programs are, in words. */
-export function kubeProxyReplacement(record: ClusterRecord, node: NodeRecord, attached: readonly { readonly attachedTo: string }[]): KubeProxyReplacementStatus {
+/** Upstream's block `KubeProxyReplacement Details`. `xdp`: the mode in which it is attached, if it is. */
+export function kubeProxyReplacement(record: ClusterRecord, node: NodeRecord, xdp: XdpMode | undefined): KubeProxyReplacementStatus {
   const { loadBalancer, maglev, nodePort, socketLB, bpf, localRedirectPolicies } = record.settings;
-  const xdp = attached.find(({ attachedTo }) => /xdp/i.test(attachedTo))?.attachedTo;
   return {
     socketLB: 'Enabled',
     socketLBCoverage: socketLB.hostNamespaceOnly ? 'Hostns-only' : 'Full',
@@ -39,7 +39,7 @@ export function kubeProxyReplacement(record: ClusterRecord, node: NodeRecord, at
     ...(loadBalancer.mode === 'snat' ? {} : { dsrDispatchMode: 'IP Option/Extension' as const }),
     backendSelection: loadBalancer.algorithm === 'maglev' ? `Maglev (Table Size: ${maglev.tableSize})` : 'Random',
     noBackends: loadBalancer.serviceNoBackendResponse,
-    xdpAcceleration: xdp === undefined ? 'Disabled' : /generic|skb/i.test(xdp) ? 'Generic' : 'Native',
+    xdpAcceleration: xdp === undefined ? 'Disabled' : xdp === 'generic' ? 'Generic' : 'Native',
     ...(loadBalancer.acceleration !== 'disabled' && xdp === undefined ? { xdpMissing: `loadBalancer.acceleration is ${loadBalancer.acceleration}, and no XDP program is attached` } : {}),
     services: {
       ClusterIP: bpf.lbExternalClusterIP ? 'Enabled (from outside too)' : 'Enabled',

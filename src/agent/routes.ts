@@ -1,6 +1,7 @@
 import { release } from 'node:os';
 import type { NodeDevices } from '../datapath/node-devices.ts';
 import type { OpenedMaps } from '../datapath/maps.ts';
+import type { Acceleration } from '../datapath/acceleration.ts';
 import type { Programs } from '../datapath/programs.ts';
 import type { NetworkIdentities } from '../features/addresses/network-identities.ts';
 import type { NodeIdentities } from '../features/addresses/node-identities.ts';
@@ -48,6 +49,7 @@ export interface AgentParts {
   readonly services: Services;
   readonly serviceInputs: ServiceInputs;
   readonly masquerade: Masquerade;
+  readonly acceleration: Acceleration;
   /** What capabilities say of themselves in the status. */
   readonly features: readonly (() => FeatureStatus)[];
   readonly flows: FlowPipeline;
@@ -138,7 +140,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
   const lastContact = Math.max(0, ...reflectors(inputs).map(input => input.state.lastContact ?? 0));
   const error = reflectors(inputs).map(input => input.state.error).find(text => text !== undefined);
   const stats = parts.flows.stats;
-  const replacement = kubeProxyReplacement(parts.record, node, parts.programs.attached);
+  const replacement = kubeProxyReplacement(parts.record, node, parts.acceleration.mode);
   return {
     node: node.name,
     version: parts.record.version,

@@ -29,6 +29,8 @@ export function xdpAttachment(devices: Uplink, mode: XdpMode): Attachment {
 const pinOf = (mode: XdpMode): string => `uplink-xdp-${mode}`;
 
 export interface Acceleration {
+  /** In which it is attached; undefined where it is not. */
+  readonly mode?: XdpMode;
   readonly status: () => FeatureStatus;
 }
 
@@ -44,7 +46,7 @@ export function accelerate(
     programs.detach([pinOf(mode === 'native' ? 'generic' : 'native')]);
     try {
       programs.attach(xdpAttachment(o.devices, mode));
-      return { status: () => ({ name: 'XDP', state: 'on', detail: `${mode} on ${uplinkName}, ${packets(maps)}` }) };
+      return { mode, status: () => ({ name: 'XDP', state: 'on', detail: `${mode} on ${uplinkName}, ${packets(maps)}` }) };
     } catch (error) {
       refusals.push(`${mode}: ${errorText(error)}`);
     }
