@@ -209,9 +209,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   // Services and flows.
   const sockets = startSocketEnder({ programs, maps: opened.maps, namespaces: () => [...endpoints.rows()].map(endpoint => endpoint.netns), log, signal });
   const serviceInputs = startServiceInputs({ record, nodeName: node.name, inputs }, { log, signal, isHealthy: isSynced, onTrouble: (key, reason, message) => trouble.onServiceKey(key, reason, message) });
-  let onApplied = () => {};
   const services = startServices({
-    onApplied: () => onApplied(),
     services: inputs.services.table, slices: inputs.endpointSlices.table, nodes: inputs.nodes.table,
     hostPorts: serviceInputs.hostPorts.table, redirects: serviceInputs.redirects.redirects, external: serviceInputs.external,
     maps: opened.maps, maglev: new KernelMaglevTables(opened.maps.maglev), limits: serviceLimits(opened.maps),
@@ -220,7 +218,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     onTroubles: (key, troubles) => trouble.onServiceKey(key, 'ServiceNotServed', troubles.join('; ')),
     onGone: backends => sockets.gone(backends),
   });
-  startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services, applied: { watch: mark => { onApplied = mark; return () => {}; } } }, { log, signal });
+  startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,

@@ -12,7 +12,7 @@ import type { ClusterRecord } from '../model/cluster.ts';
 import type { Logger } from '../std/log.ts';
 import { isErrno } from '../sys/errno.ts';
 import { netnsCookie, openNetns, withNetns } from '../sys/netns.ts';
-import { derive, type Watchable } from '../table/derive.ts';
+import { derive } from '../table/derive.ts';
 import type { Table } from '../table/table.ts';
 import type { Inputs } from './inputs.ts';
 
@@ -49,11 +49,11 @@ export function startServiceInputs(options: { readonly record: ClusterRecord; re
   return { external, redirects, hostPorts };
 }
 
-/** Keeps `redirect_exempt` right: pods behind a redirect that want what it stands in for. `applied` marks when rows have got their numbers. */
-export function startRedirectExemptions(options: { readonly redirects: LocalRedirectDerivation; readonly endpoints: Table<Endpoint>; readonly map: ExemptMap; readonly services: Services; readonly applied: Watchable }, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): void {
-  const { redirects: { redirects }, endpoints, map, services, applied } = options;
+/** Keeps `redirect_exempt` right: pods behind a redirect that want what it stands in for. Rows have their numbers once they are applied. */
+export function startRedirectExemptions(options: { readonly redirects: LocalRedirectDerivation; readonly endpoints: Table<Endpoint>; readonly map: ExemptMap; readonly services: Services }, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): void {
+  const { redirects: { redirects }, endpoints, map, services } = options;
   const exemptions = new RedirectExemptions({ redirects, endpoints, map, idOf: key => services.idOf(key), cookieOf });
-  void derive({ name: 'redirect exemptions', inputs: [redirects, endpoints, applied], step: () => exemptions.step() }, dependencies);
+  void derive({ name: 'redirect exemptions', inputs: [redirects, endpoints, services.applied], step: () => exemptions.step() }, dependencies);
 }
 
 function cookieOf(path: string): bigint | undefined {

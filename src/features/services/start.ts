@@ -11,7 +11,7 @@ import { defaultSettings } from '../../model/settings.ts';
 import type { Settings } from '../../model/settings.ts';
 import { formatAddr, isAddr, parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
-import { derive } from '../../table/derive.ts';
+import { derive, type Watchable } from '../../table/derive.ts';
 import { Reconciler } from '../../table/reconcile.ts';
 import { Table } from '../../table/table.ts';
 import type { TableView } from '../../table/table.ts';
@@ -52,13 +52,13 @@ export interface ServicesOptions {
   readonly onTroubles?: (service: string, troubles: readonly string[]) => void;
   /** Backends that have left the kernel for good, of which there may be sockets. */
   readonly onGone?: (backends: readonly GoneBackend[]) => void;
-  /** After rows were brought into the kernel: they have their numbers now. */
-  readonly onApplied?: () => void;
 }
 
 export interface Services {
   readonly table: Table<ServiceRow>;
   readonly reconciler: Reconciler<ServiceRow>;
+  /** Marks when rows have come into the kernel, or gone. */
+  readonly applied: Watchable;
   /** Entries in each map. */
   readonly used: MapLimits;
   /** Whose address this is: for flows. */
@@ -100,10 +100,13 @@ export function startServices(options: ServicesOptions): Services {
       if (gone.length > 0) options.onGone?.(gone);
     },
   });
+  const marks = new Set<() => void>();
   const reconciler = new Reconciler<ServiceRow>({
     // A turn must not hold the others for long: a row may need a Maglev table of its own, which takes a millisecond.
     desired: derivation.table, target, log, batch: 1_024,
-    ...(options.onApplied && { onApplied: options.onApplied }),
+    onApplied: () => {
+      for (const mark of marks) mark();
+    },
     onFailed: (key, _, error) => {
       const row = derivation.table.get(key);
       if (row) options.onFailed?.(row, error);
@@ -116,6 +119,7 @@ export function startServices(options: ServicesOptions): Services {
   return {
     table: derivation.table,
     reconciler,
+    applied: { watch: mark => { marks.add(mark); return () => void marks.delete(mark); } },
     get used() {
       return target.used;
     },
