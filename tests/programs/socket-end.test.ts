@@ -143,7 +143,7 @@ socketFamilies.forEach((family, i) => {
       client.end();
     });
 
-    test('an IPv4 peer of an AF_INET6 socket', { skip: i === 1 }, async () => {
+    if (i === 0) test('an IPv4 peer of an AF_INET6 socket', async () => {
       rig.service({ id: 1, addr: service, backends: [first] });
       const client = rig.talk('pod');
       for (const protocol of protocols) {
