@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 /** The floors of docs/DESIGN.md §3: imports only go down, or stay within the folder. */
 const floors: Readonly<Record<string, number>> = {
   std: 0, model: 0,
-  table: 1, sys: 1, btf: 1,
+  table: 1, sys: 1, btf: 1, rpc: 1,
   ebpf: 2, policy: 2, lb: 2, ipam: 2,
   kube: 3, datapath: 3, flows: 3, proxy: 3,
-  features: 4, apiserver: 4,
+  features: 4, apiserver: 4, hubble: 4, metrics: 4, history: 4,
   agent: 5, operator: 5, relay: 5, kubelet: 5, cluster: 5,
   cli: 6,
 };

@@ -5,7 +5,6 @@ import { mapSizes } from '../datapath/sizes.ts';
 import { accelerate } from '../datapath/acceleration.ts';
 import { nodeAttachments, Programs } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
-import { RingBuffer } from '../ebpf/ring.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import { NetworkIdentities } from '../features/addresses/network-identities.ts';
 import { NodeIdentities } from '../features/addresses/node-identities.ts';
@@ -19,7 +18,6 @@ import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/en
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
 import { startMasquerade } from '../features/masquerade/start.ts';
-import { createFlowPipeline } from '../flows/pipeline.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
@@ -46,6 +44,7 @@ import { policySources, reflectors, startInputs } from './inputs.ts';
 import { kernelConfig, programUses } from './kernel-config.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
+import { startObservability } from './observability.ts';
 import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
@@ -226,12 +225,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     serviceByAddr: services.byAddress,
     rule: id => engine.ruleInfo(id),
   });
-  const flows = createFlowPipeline({
-    rings: { drops: openRing(opened.maps.dropEvents), flows: openRing(opened.maps.flowEvents) },
-    lookups, nodeName: node.name,
-    lost: () => ({ flows: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(opened.maps.lostEvents.lookupPerCpu(1)) }),
-  });
-  flows.start(signal);
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups }, { log, signal });
+  const { flows } = observability;
 
   // Loops: each marks and does its work in its own time.
   const loops = [
@@ -275,7 +270,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade, acceleration,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status()],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), ...observability.features],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   });
@@ -352,12 +347,4 @@ function nodeAddresses(node: NodeRecord, local: boolean, routing: ClusterRecord[
     routers: [node.routerIp4, node.routerIp6],
     ...(local || routing === 'native' ? {} : { tunnel: node.underlay4 }),
   };
-}
-
-function openRing(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {
-  return RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
-}
-
-function sumPerCpu(values: readonly bigint[] | undefined): number {
-  return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
 }

@@ -29,6 +29,10 @@ const others: Readonly<Record<string, string>> = {
   'sockmap.enabled': 'true', 'bpf.lbExternalClusterIP': 'true', 'bpf.lbSourceRangeAllTypes': 'true', 'bpf.lbMapMax': '4096', 'bpf.ctMax': '1200000', 'bpf.natMax': '65536', 'externalIPs.allowed': '192.0.2.0/24',
   'localRedirectPolicies.addressMatcherCIDRs': '169.254.20.10', 'ipMasqAgent.enabled': 'true', 'ipMasqAgent.config.nonMasqueradeCIDRs': '10.0.0.0/8', 'ipMasqAgent.config.masqLinkLocal': 'true',
   'ipMasqAgent.config.masqLinkLocalIPv6': 'true', 'routingMode': 'native', 'policyEnforcementMode': 'always', 'policyAuditMode': 'true',
+  'bpf.monitorAggregation': 'none', 'hubble.enabled': 'false', 'hubble.relay.enabled': 'false', 'hubble.ui.enabled': 'false', 'hubble.metrics.enabled': 'drop', 'hubble.metrics.serviceMonitor.enabled': 'true',
+  'hubble.eventBufferCapacity': '4095', 'hubble.tls.enabled': 'false', 'hubble.redact.enabled': 'true', 'hubble.redact.http.urlQuery': 'true', 'hubble.redact.http.userInfo': 'false', 'hubble.redact.http.headers.allow': 'host',
+  'hubble.redact.http.headers.deny': 'cookie', 'hubble.history.enabled': 'false', 'hubble.history.days': '7', 'hubble.history.maxMegabytes': '512', 'hubble.export.filePath': '/var/log/flows.log', 'hubble.export.fileMaxSizeMb': '20',
+  'hubble.export.fileMaxBackups': '2', 'hubble.export.fileCompress': 'true', 'hubble.export.allowlist': 'y', 'hubble.export.denylist': 'x', 'hubble.export.fieldMask': 'time', 'hubble.export.otlpEndpoint': 'http://127.0.0.1:4318',
 };
 
 test('each setting can be chosen, changes nothing else, and null takes it back', () => {
@@ -85,7 +89,7 @@ test("upstream's other spellings mean what they say", () => {
 });
 
 test('what upstream has and we have not is a warning by name; what is always so is silent when it is asked for', () => {
-  assert.deepEqual(chosen('kubeProxyReplacement=true,bpf.masquerade=true,hubble.relay.enabled=true').warnings, ['--set hubble.relay.enabled: hubble.relay.enabled has no effect here: what it turns on is not built']);
+  assert.deepEqual(chosen('kubeProxyReplacement=true,bpf.masquerade=true,hubble.relay.replicas=2').warnings, ['--set hubble.relay.replicas: hubble.relay.replicas has no effect here: what it turns on is not built']);
   assert.match(chosen('kubeProxyReplacement=false').warnings[0]!, /is true here/);
   assert.match(chosen('loadBalancer.dsrDispatch=geneve').warnings[0]!, /is opt here/);
   assert.match(chosen('tunnel=geneve').warnings[0]!, /vxlan/);
@@ -96,7 +100,7 @@ test('of a long values file each section is one sentence, and what is off is non
   const file = parseValues('v.yaml', 'MTU: 0\nhubble:\n  enabled: true\n  relay: { enabled: true, replicas: 2 }\n  ui: { enabled: true, baseUrl: "" }\n  tls: { auto: { method: helm } }\nencryption: { enabled: false, type: "" }\ntolerations: [ { operator: Exists } ]\nextraArgs: []\n');
   assert.deepEqual(choose(defaultChoices, defaultChoices, file).warnings, [
     'v.yaml:1: MTU has no effect here: what it turns on is not built',
-    'v.yaml:4: hubble.relay.enabled, hubble.relay.replicas, hubble.ui.enabled and 1 more have no effect here: what they turn on is not built',
+    'v.yaml:4: hubble.relay.replicas, hubble.tls.auto.method have no effect here: what they turn on is not built',
     'v.yaml:8: tolerations has no effect here: what it turns on is not built',
   ]);
 });

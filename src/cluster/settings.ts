@@ -45,6 +45,30 @@ const knobs: Readonly<Record<string, Knob>> = {
   'bpf.lbMapMax': { read: entries },
   'bpf.ctMax': { read: entries, cost: 'connections are tracked anew: each is judged again, and those to services packet by packet may break' },
   'bpf.natMax': { read: entries, cost: 'masqueraded connections and those of clients outside break: their mappings begin anew' },
+  'bpf.monitorAggregation': { read: oneOf('none', 'low', 'medium', 'max') },
+  'hubble.enabled': { read: boolean },
+  'hubble.relay.enabled': { read: boolean },
+  'hubble.ui.enabled': { read: boolean },
+  'hubble.metrics.enabled': { read: words },
+  'hubble.metrics.serviceMonitor.enabled': { read: boolean },
+  'hubble.eventBufferCapacity': { read: numberFrom(1024, 1 << 20) },
+  'hubble.tls.enabled': { read: boolean },
+  'hubble.redact.enabled': { read: boolean },
+  'hubble.redact.http.urlQuery': { read: boolean },
+  'hubble.redact.http.userInfo': { read: boolean },
+  'hubble.redact.http.headers.allow': { read: words },
+  'hubble.redact.http.headers.deny': { read: words },
+  'hubble.history.enabled': { read: boolean },
+  'hubble.history.days': { read: numberFrom(1, 3650) },
+  'hubble.history.maxMegabytes': { read: numberFrom(64, 1 << 20) },
+  'hubble.export.filePath': { read: String },
+  'hubble.export.fileMaxSizeMb': { read: numberFrom(1, 1 << 16) },
+  'hubble.export.fileMaxBackups': { read: numberFrom(0, 1000) },
+  'hubble.export.fileCompress': { read: boolean },
+  'hubble.export.allowlist': { read: texts },
+  'hubble.export.denylist': { read: texts },
+  'hubble.export.fieldMask': { read: words },
+  'hubble.export.otlpEndpoint': { read: String },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -207,6 +231,26 @@ function wholeNumber(value: unknown): number | undefined {
 }
 
 /** The bounds are upstream's for its maps. */
+function numberFrom(min: number, max: number): Knob['read'] {
+  return value => {
+    const number = wholeNumber(value);
+    if (number === undefined || number < min || number > max) throw new Error(`must be a number from ${min} to ${max}`);
+    return number;
+  };
+}
+
+/** A list, or words with commas or spaces between them. Null, as in upstream's chart, is none. */
+function words(value: unknown): readonly string[] {
+  if (value === null) return [];
+  return Array.isArray(value) ? value.map(String) : String(value).split(/[,\s]+/).filter(part => part !== '');
+}
+
+/** A list of texts that may hold commas themselves; one alone is a list of one. */
+function texts(value: unknown): readonly string[] {
+  if (value === null || value === '') return [];
+  return Array.isArray(value) ? value.map(item => (typeof item === 'string' ? item : JSON.stringify(item))) : [typeof value === 'string' ? value : JSON.stringify(value)];
+}
+
 function entries(value: unknown): number {
   const count = wholeNumber(value);
   if (count === undefined || count < 1024 || count > 1 << 24) throw new Error('must be a number of entries from 1024 to 16777216');

@@ -11,6 +11,13 @@ export const otherNames: Readonly<Record<string, (value: unknown) => readonly Kn
   'nodePort.acceleration': renamed('loadBalancer.acceleration'),
   'hostServices.hostNamespaceOnly': renamed('socketLB.hostNamespaceOnly'),
   'sockops.enabled': renamed('sockmap.enabled'),
+  'hubble.export.static.filePath': renamed('hubble.export.filePath'),
+  'hubble.export.static.fieldMask': renamed('hubble.export.fieldMask'),
+  'hubble.export.static.allowList': renamed('hubble.export.allowlist'),
+  'hubble.export.static.denyList': renamed('hubble.export.denylist'),
+  'hubble.export.static.fileMaxSizeMb': renamed('hubble.export.fileMaxSizeMb'),
+  'hubble.export.static.fileMaxBackups': renamed('hubble.export.fileMaxBackups'),
+  'hubble.export.static.fileCompress': renamed('hubble.export.fileCompress'),
   'ipMasqAgent.config.nonMasqueradeCIDRS': renamed('ipMasqAgent.config.nonMasqueradeCIDRs'),
   'nonMasqueradeCIDRs': renamed('ipMasqAgent.config.nonMasqueradeCIDRs'),
   'tunnel': value => {
@@ -49,7 +56,6 @@ export const always: Readonly<Record<string, readonly unknown[]>> = {
   'enableLBIPAM': [true, 'true'],
   'enableInternalTrafficPolicy': [true, 'true'],
   'bpf.enableTCX': [true, 'true'],
-  'hubble.enabled': [true, 'true'],
   'hostFirewall.enabled': [true, 'true'],
   'identityAllocationMode': ['crd'],
 };

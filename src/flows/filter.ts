@@ -195,12 +195,15 @@ function isReason(flow: Flow, value: string): boolean {
   return name === value || flow.dropReason?.toUpperCase().replace(/[^A-Z0-9]+/g, '_') === value;
 }
 
-const typeNumbers = { drop: EventType.drop, trace: EventType.trace, 'policy-verdict': EventType.policyVerdict, l7: EventType.l7 } as const;
+const typeNumbers: Readonly<Record<Flow['type'], number>> = {
+  unknown: 0, drop: EventType.drop, debug: 2, capture: 3, trace: EventType.trace, 'policy-verdict': EventType.policyVerdict, sock: 7, l7: EventType.l7,
+};
 
 /** Event type and sub-type of a flow, as Hubble numbers them. */
 export function eventTypeOf(flow: Flow): { readonly type: number; readonly subType: number } {
   const subType =
-    flow.type === 'drop' ? (flow.dropReasonCode ?? 0)
+    flow.subType !== undefined ? flow.subType
+    : flow.type === 'drop' ? (flow.dropReasonCode ?? 0)
     : flow.type === 'trace' ? Math.max(0, observationPoints.indexOf(flow.observationPoint ?? ''))
     : 0;
   return { type: typeNumbers[flow.type], subType };

@@ -1,4 +1,5 @@
 import type { Flow } from '../model/flow.ts';
+import type { FlowConsumer, FlowView } from './consumer.ts';
 import type { FlowPredicate } from './filter.ts';
 
 /** A record kept as the kernel wrote it, and what it reads as. `index` counts all records of this life. */
@@ -27,6 +28,7 @@ export class FlowHistory {
   /** Place in time → slot: differs from the identity only where records came out of order. */
   readonly #slots: Uint32Array;
   readonly #followers = new Set<FlowFollower>();
+  readonly #consumers = new Set<FlowConsumer>();
   /** The ring that the last record came from, as words. */
   #source: Int32Array = new Int32Array(0);
   #sourceBuffer: ArrayBufferLike | undefined;
@@ -94,11 +96,18 @@ export class FlowHistory {
     if (this.#isMixed) this.#sort(first);
     this.#isMixed = false;
     this.#settled = this.#seen;
-    if (this.#followers.size === 0) return;
+    if (this.#followers.size + this.#consumers.size === 0) return;
     for (let index = first; index < this.#seen; index++) {
       const flow = this.#flow(index);
       for (const follower of this.#followers) follower.offer(flow);
+      for (const consumer of this.#consumers) consumer.flow(viewOf(flow));
     }
+    for (const consumer of this.#consumers) consumer.settle?.();
+  }
+
+  consume(consumer: FlowConsumer): () => void {
+    this.#consumers.add(consumer);
+    return () => void this.#consumers.delete(consumer);
   }
 
   /** Names up to `limit` of the records that nobody has asked for yet. */
@@ -141,6 +150,10 @@ export class FlowHistory {
     const last = slots.at(-1);
     if (last !== undefined) this.#lastTime = this.#times[last]!;
   }
+}
+
+function viewOf(flow: Flow): FlowView {
+  return { ...flow, seconds: Math.floor(Date.parse(flow.time) / 1000), nanos: Number(flow.time.slice(20, 29)), packetless: false };
 }
 
 /** One reader of new flows. A reader that is too slow loses the oldest ones and is told how many. */

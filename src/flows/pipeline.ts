@@ -3,6 +3,7 @@ import { decodeEvent, eventTimeNs, isDropRecord, isEventRecord, isShadowRecord }
 import { enrich, type FlowLookups } from './enrich.ts';
 import { FlowHistory, type FlowFollower } from './history.ts';
 import { compileQuery, type FlowQuery } from './query.ts';
+import type { FlowConsumer } from './consumer.ts';
 import { pollRings, type EventRings } from './reader.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface FlowPipeline {
   query(query: FlowQuery): Flow[];
   /** New flows from now on. */
   follow(query: FlowQuery, signal: AbortSignal): FlowFollower;
+  /** Hands every flow from now on to the consumer. Returns how to stop it. */
+  consume(consumer: FlowConsumer): () => void;
   readonly stats: FlowStats;
 }
 
@@ -111,6 +114,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       return queryHistory(history, query);
     },
     follow: (query, signal) => history.follow(compileQuery(query), signal),
+    consume: consumer => history.consume(consumer),
     get stats(): FlowStats {
       const inKernel = lost();
       return {

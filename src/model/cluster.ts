@@ -67,6 +67,11 @@ export interface StatePaths {
   readonly apiserverDir: string;
   readonly apiserverSocket: string;
   readonly cniBinDir: string;
+  /** gRPC: Hubble's API over all nodes; HTTP: the web UI. */
+  readonly relaySocket: string;
+  readonly webSocket: string;
+  /** Certificates of the Hubble API, tokens of the web UI. */
+  readonly hubbleDir: string;
   node(name: string): NodePaths;
 }
 
@@ -82,6 +87,11 @@ export interface NodePaths {
   readonly pods: string;
   readonly endpoints: string;
   readonly cniConfDir: string;
+  /** gRPC: Hubble's API of this node. */
+  readonly hubbleSocket: string;
+  readonly historySocket: string;
+  /** The node's flow history. */
+  readonly history: string;
 }
 
 const instancePattern = /^[a-z][a-z0-9]{0,7}$/;
@@ -106,6 +116,9 @@ export function statePaths(instance: string, state: string): StatePaths {
     apiserverDir: `${state}/apiserver`,
     apiserverSocket: `${state}/run/apiserver.sock`,
     cniBinDir: `${state}/cni/bin`,
+    relaySocket: `${state}/run/relay.sock`,
+    webSocket: `${state}/run/web.sock`,
+    hubbleDir: `${state}/hubble`,
     node: name => ({
       netns: `/run/netns/${instance}-${name}`,
       maps: `${state}/bpf/${name}/maps`,
@@ -118,6 +131,9 @@ export function statePaths(instance: string, state: string): StatePaths {
       pods: `${state}/pods/${name}`,
       endpoints: `${state}/nodes/${name}/endpoints`,
       cniConfDir: `${state}/nodes/${name}/cni.d`,
+      hubbleSocket: `${state}/run/${name}/hubble.sock`,
+      historySocket: `${state}/run/${name}/history.sock`,
+      history: `${state}/nodes/${name}/history`,
     }),
   };
 }

@@ -6,13 +6,20 @@ export interface Flow {
   /** RFC 3339 with nanoseconds, UTC. */
   readonly time: string;
   readonly nodeName: string;
-  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT' | 'REDIRECTED' | 'ERROR' | 'TRANSLATED' | 'TRACED';
-  readonly type: 'drop' | 'trace' | 'policy-verdict' | 'l7';
+  /** Labels of that node, `key=value`. */
+  readonly nodeLabels?: readonly string[];
+  readonly verdict: 'FORWARDED' | 'DROPPED' | 'AUDIT' | 'REDIRECTED' | 'ERROR' | 'TRANSLATED' | 'TRACED' | 'VERDICT_UNKNOWN';
+  /** `sock`, `capture`, `debug` and `unknown` come from other systems' flows only. */
+  readonly type: 'drop' | 'trace' | 'policy-verdict' | 'l7' | 'sock' | 'capture' | 'debug' | 'unknown';
+  /** Hubble's event sub-type, where `type` and the fields below do not imply it. */
+  readonly subType?: number;
   /** Text of the drop reason ("Policy denied") for drops. */
   readonly dropReason?: string;
   readonly dropReasonCode?: number;
   /** Observation point for traces: to-endpoint, to-overlay, … */
   readonly observationPoint?: string;
+  /** Why a trace was written; with what conntrack knew of the packet. */
+  readonly traceReason?: 'new' | 'established' | 'reply' | 'related' | 'unknown';
   readonly direction: 'INGRESS' | 'EGRESS' | 'UNKNOWN';
   readonly isReply: boolean | undefined;
   readonly ipVersion: 'IPv4' | 'IPv6';
@@ -24,6 +31,33 @@ export interface Flow {
   readonly tcpFlags?: readonly TcpFlag[];
   readonly icmpType?: number;
   readonly icmpCode?: number;
+  /** SCTP's chunk type, flow.proto's word for it. */
+  readonly sctpChunkType?: string;
+  readonly ethernet?: { readonly source: string; readonly destination: string };
+  /** Source address after masquerade. */
+  readonly sourceXlated?: string;
+  readonly encrypted?: boolean;
+  readonly tunnel?: { readonly protocol: 'VXLAN' | 'GENEVE' | 'UNKNOWN'; readonly source: string; readonly destination: string; readonly vni?: number };
+  readonly authType?: 'DISABLED' | 'SPIRE' | 'TEST_ALWAYS_FAIL';
+  readonly l7?: FlowL7;
+  readonly traceId?: string;
+  readonly ipTraceId?: number;
+  readonly proxyPort?: number;
+  readonly file?: { readonly name: string; readonly line: number };
+  readonly socketTranslation?: string;
+  readonly socketCookie?: bigint;
+  readonly cgroupId?: bigint;
+  /** Policies that decided, as Hubble's four lists; of our own flows at most the one of the flow's direction. */
+  readonly egressAllowedBy?: readonly FlowPolicy[];
+  readonly ingressAllowedBy?: readonly FlowPolicy[];
+  readonly egressDeniedBy?: readonly FlowPolicy[];
+  readonly ingressDeniedBy?: readonly FlowPolicy[];
+  /** `log.value` of the policies that decided. */
+  readonly policyLog?: readonly string[];
+  /** What passed in all, on the flow that tells of a connection's end. */
+  readonly connection?: FlowConnection;
+  /** On a connection's first answer: the time since its first packet, as this end saw both. Nanoseconds. */
+  readonly connectLatencyNs?: number;
   /** Address the client asked for, when a service was translated. */
   readonly service?: { readonly namespace: string; readonly name: string; readonly ip: string; readonly port: number };
   /** none, L3-Only, L3-L4, L4-Only, all, L3-Proto, Proto-Only. */
@@ -38,6 +72,7 @@ export interface Flow {
   /** One line, as Hubble prints it: "TCP Flags: SYN". */
   readonly summary: string;
   readonly interfaceName?: string;
+  readonly interfaceIndex?: number;
   /** Paste into `cirri policy explain`. */
   readonly id: string;
 }
@@ -49,8 +84,59 @@ export interface FlowEndpoint {
   readonly id: number;
   readonly namespace?: string;
   readonly podName?: string;
+  readonly clusterName?: string;
   readonly labels: readonly string[];
+  /** DNS names under which pods were given the address. */
   readonly names?: readonly string[];
+  /** Who runs the pod: Deployment, StatefulSet, … */
+  readonly workloads?: readonly { readonly name: string; readonly kind: string }[];
+}
+
+/** What a layer 7 protocol says: a DNS message, an HTTP or Kafka request or its answer. */
+export interface FlowL7 {
+  readonly type: 'REQUEST' | 'RESPONSE' | 'SAMPLE' | 'UNKNOWN_L7_TYPE';
+  /** Of a response: the time since its request. */
+  readonly latencyNs?: number;
+  readonly dns?: {
+    /** With the final dot. */
+    readonly query: string;
+    readonly ips?: readonly string[];
+    readonly ttl?: number;
+    readonly cnames?: readonly string[];
+    /** Who read the message. */
+    readonly observationSource: string;
+    readonly rcode?: number;
+    readonly qtypes?: readonly string[];
+    readonly rrtypes?: readonly string[];
+  };
+  readonly http?: {
+    /** Absent in requests. */
+    readonly code?: number;
+    readonly method: string;
+    readonly url: string;
+    /** HTTP/1.1, HTTP/2. */
+    readonly protocol: string;
+    readonly headers?: readonly { readonly key: string; readonly value: string }[];
+  };
+  readonly kafka?: { readonly errorCode?: number; readonly apiVersion: number; readonly apiKey: string; readonly correlationId: number; readonly topic?: string };
+}
+
+/** Totals of a connection as the end that tells saw them: `out` is what its opener sent. */
+export interface FlowConnection {
+  readonly packetsOut: number;
+  readonly bytesOut: number;
+  readonly packetsBack: number;
+  readonly bytesBack: number;
+  readonly durationNs: number;
+  readonly end: 'closed' | 'reset' | 'idle' | 'revoked';
+}
+
+export interface FlowPolicy {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly kind?: string;
+  readonly labels?: readonly string[];
+  readonly revision?: number;
 }
 
 export interface FlowRule {

@@ -37,6 +37,42 @@ export interface Settings {
     readonly lbMapMax: number;
     readonly ctMax: number;
     readonly natMax: number;
+    /** How much of what passes is told: none is every packet both ways, low every packet sent on, medium a connection's first packets, changes of TCP flags and end, max only first packets and end. */
+    readonly monitorAggregation: 'none' | 'low' | 'medium' | 'max';
+  };
+  readonly hubble: {
+    readonly enabled: boolean;
+    readonly relay: { readonly enabled: boolean };
+    readonly ui: { readonly enabled: boolean };
+    readonly metrics: {
+      /** `dns:query;ignoreAAAA`: plugins and their options, upstream's syntax. Empty: none. */
+      readonly enabled: readonly string[];
+      readonly serviceMonitor: { readonly enabled: boolean };
+    };
+    /** Flows kept in memory on each node. */
+    readonly eventBufferCapacity: number;
+    readonly tls: { readonly enabled: boolean };
+    readonly redact: {
+      readonly enabled: boolean;
+      readonly http: { readonly urlQuery: boolean; readonly userInfo: boolean; readonly headers: { readonly allow: readonly string[]; readonly deny: readonly string[] } };
+    };
+    readonly history: {
+      readonly enabled: boolean;
+      readonly days: number;
+      readonly maxMegabytes: number;
+    };
+    readonly export: {
+      /** Path of the file on each node, `stdout` or empty for none. */
+      readonly filePath: string;
+      readonly fileMaxSizeMb: number;
+      readonly fileMaxBackups: number;
+      readonly fileCompress: boolean;
+      readonly allowlist: readonly string[];
+      readonly denylist: readonly string[];
+      readonly fieldMask: readonly string[];
+      /** OTLP over HTTP: where flows are sent as log records. Empty: nowhere. */
+      readonly otlpEndpoint: string;
+    };
   };
   /** Prefixes from which services may take addresses that are not the cluster's own (spec.externalIPs, status.loadBalancer), beside the load balancer pools. */
   readonly externalIPs: { readonly allowed: readonly string[] };
@@ -67,7 +103,18 @@ export const defaultSettings: Settings = {
   nodePort: { range: [30000, 32767], addresses: [] },
   socketLB: { hostNamespaceOnly: false },
   sockmap: { enabled: false },
-  bpf: { lbExternalClusterIP: false, lbSourceRangeAllTypes: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144 },
+  bpf: { lbExternalClusterIP: false, lbSourceRangeAllTypes: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144, monitorAggregation: 'medium' },
+  hubble: {
+    enabled: true,
+    relay: { enabled: true },
+    ui: { enabled: true },
+    metrics: { enabled: ['dns', 'drop', 'tcp', 'flow', 'icmp', 'http', 'policy'], serviceMonitor: { enabled: false } },
+    eventBufferCapacity: 16_383,
+    tls: { enabled: true },
+    redact: { enabled: false, http: { urlQuery: false, userInfo: true, headers: { allow: [], deny: [] } } },
+    history: { enabled: true, days: 30, maxMegabytes: 4096 },
+    export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
+  },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

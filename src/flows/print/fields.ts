@@ -56,7 +56,7 @@ export function typeText(flow: Flow): string {
     case 'drop': return safe(flow.dropReason ?? 'Unknown reason');
     case 'trace': return safe(flow.observationPoint ?? 'trace');
     case 'policy-verdict': return `policy-verdict:${flow.shadow === undefined ? flow.policyMatch ?? 'none' : 'shadow'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
-    case 'l7': return 'l7';
+    default: return flow.type;
   }
 }
 
