@@ -16,6 +16,8 @@
 
 struct catalogue {
 	struct flow_event flow_event;
+	struct connection_event connection_event;
+	struct name_event name_event;
 	struct sweep sweep;
 	struct occupancy occupancy;
 	enum conntrack_end_kind conntrack_end_kind;
@@ -40,6 +42,8 @@ struct catalogue {
 	enum nat_direction nat_direction;
 	enum event_type event_type;
 	enum event_flag event_flag;
+	enum observation_point observation_point;
+	enum connection_end connection_end;
 	enum direction direction;
 	enum lost_ring lost_ring;
 };

@@ -16,6 +16,7 @@ enum event_type {
 	EVENT_DROP = 1,
 	EVENT_TRACE = 4,
 	EVENT_POLICY_VERDICT = 5,
+	EVENT_L7 = 129,
 };
 
 enum direction {
@@ -30,6 +31,29 @@ enum event_flag {
 	EVENT_ENCRYPTED = 4,
 	EVENT_AUDIT = 8,
 	EVENT_SHADOW = 16,	/* rule and verdict are what they would be with the shadow policies; nothing was done to the packet */
+	EVENT_END = 32,		/* a struct connection_event: the connection is over */
+	EVENT_PACKETLESS = 64,	/* no packet was seen: it ended by its age, or somebody took it away */
+};
+
+/* Where a packet was seen; Hubble's monitor has these numbers. */
+enum observation_point {
+	POINT_TO_ENDPOINT = 0,
+	POINT_TO_HOST = 2,
+	POINT_TO_STACK = 3,
+	POINT_TO_OVERLAY = 4,
+	POINT_FROM_ENDPOINT = 5,
+	POINT_FROM_OVERLAY = 9,
+	POINT_FROM_NETWORK = 10,
+	POINT_TO_NETWORK = 11,
+};
+
+/* How a connection ended. */
+enum connection_end {
+	END_NONE = 0,
+	END_CLOSED = 1,		/* a FIN each way */
+	END_RESET = 2,
+	END_IDLE = 3,		/* nothing was sent for its lifetime, or its place was taken */
+	END_REVOKED = 4,	/* policy has denied it since */
 };
 
 enum conntrack_state {
@@ -48,7 +72,7 @@ struct flow_event {
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u8 type;			/* enum event_type */
-	__u8 reason_or_point;		/* enum drop_reason */
+	__u8 reason_or_point;		/* enum drop_reason of drops, enum observation_point of traces */
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u32 source_endpoint;
@@ -65,9 +89,35 @@ struct flow_event {
 	__u8 ct_state;			/* enum conntrack_state */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 pad[3];
+	__u8 end;			/* enum connection_end */
+	__u8 pad[2];
+	__u32 latency_us;		/* of a connection's first answer: since its first packet; saturates; else 0 */
+	__u32 pad2;
 };
-_Static_assert(sizeof(struct flow_event) == 104, "flow_event");
+_Static_assert(sizeof(struct flow_event) == 112, "flow_event");
+
+/* What a connection carried in all; "forward" is what its opener sent. */
+struct connection_event {
+	struct flow_event event;	/* EVENT_TRACE with EVENT_END */
+	__u64 forward_packets;
+	__u64 forward_bytes;
+	__u64 reply_packets;
+	__u64 reply_bytes;
+	__u64 duration_ns;		/* from its first packet to its last */
+};
+_Static_assert(sizeof(struct connection_event) == 152, "connection_event");
+
+/* The longest DNS message that is copied: the room in a packet of 1,500 bytes. */
+#define NAME_PAYLOAD_MAX 1472
+
+/* A DNS message of a pod. What was captured of it follows. */
+struct name_event {
+	struct flow_event event;	/* EVENT_L7 */
+	__u16 length;			/* of the message */
+	__u16 captured;			/* of it, after this struct */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct name_event) == 120, "name_event");
 
 /* Verdicts on new connections write, the agent reads: 37,000 records, nearly a second of a busy node's new connections. */
 struct {
@@ -81,15 +131,22 @@ struct {
 	__uint(max_entries, 2 * 1024 * 1024);
 } drop_events SEC(".maps");
 
+/* DNS messages of pods; apart from the others, as each is as long as ten of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1024 * 1024);
+} name_events SEC(".maps");
+
 enum lost_ring {
 	LOST_FLOW_EVENTS = 0,
 	LOST_DROP_EVENTS = 1,
+	LOST_NAME_EVENTS = 2,
 };
 
 /* Programs write when a ring is full, the agent reads; one row for each ring. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost_events SEC(".maps");

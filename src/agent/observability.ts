@@ -25,7 +25,7 @@ export async function startObservability(
   const flows = createFlowPipeline({
     rings: { drops: openRing(maps.dropEvents), flows: openRing(maps.flowEvents) },
     lookups, nodeName: node.name,
-    lost: () => ({ flows: sumPerCpu(maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(maps.lostEvents.lookupPerCpu(1)) }),
+    lost: () => ({ flows: sumPerCpu(maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(maps.lostEvents.lookupPerCpu(1)), names: sumPerCpu(maps.lostEvents.lookupPerCpu(2)) }),
   });
   const features: (() => FeatureStatus)[] = [];
   flows.start(signal);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { flowEventCodec, type FlowEvent as KernelFlowEvent } from '../datapath/generated/structs.ts';
+import { connectionEventCodec, flowEventCodec, nameEventCodec, type FlowEvent as KernelFlowEvent } from '../datapath/generated/structs.ts';
 import { parseAddr } from '../std/ip.ts';
-import { decodeEvent } from './decode.ts';
+import { decodeEvent, isNameRecord, layout } from './decode.ts';
 
 /** Every field has a value of its own, so that two that change places are seen. */
 const record: KernelFlowEvent = {
@@ -31,6 +31,8 @@ const record: KernelFlowEvent = {
   ctState: 2,
   icmpType: 128,
   icmpCode: 4,
+  end: 2,
+  latencyUs: 0x71727374,
 } as KernelFlowEvent;
 
 test("the decoder's offsets are those of the kernel's own types", () => {
@@ -41,7 +43,28 @@ test("the decoder's offsets are those of the kernel's own types", () => {
   assert.deepEqual(event, {
     ...Object.fromEntries(Object.entries(same).filter(([field]) => !field.startsWith('pad'))),
     source: '10.1.2.3', destination: 'fd00:10:244::7', service: '10.96.0.9', ipv6: true, reply: true, encrypted: false, audit: true, shadow: true,
+    packetless: false, connection: undefined,
   });
+});
+
+test("the end of a connection has its totals, where the kernel's type has them", () => {
+  const bytes = new Uint8Array(connectionEventCodec.size);
+  const totals = { forwardPackets: 0x1_0000_0001n, forwardBytes: 0x2_0000_0002n, replyPackets: 3n, replyBytes: 0x4_0000_0004n, durationNs: 5n };
+  connectionEventCodec.encode({ event: { ...record, type: 4, flags: 32 | 64 }, ...totals }, bytes);
+  const event = decodeEvent(new DataView(bytes.buffer), 0, bytes.length);
+  assert.deepEqual(event?.connection, Object.fromEntries(Object.entries(totals).map(([name, value]) => [name, Number(value)])));
+  assert.deepEqual([event?.packetless, event?.end, event?.shadow], [true, 2, false]);
+});
+
+test("a DNS message lies behind the kernel's own record of it", () => {
+  const bytes = new Uint8Array(nameEventCodec.size + 12);
+  nameEventCodec.encode({ event: { ...record, type: 129, flags: 0 }, length: 600, captured: 12 }, bytes);
+  const view = new DataView(bytes.buffer);
+  assert.equal(layout.namePayload, nameEventCodec.size);
+  assert.equal(isNameRecord(view, 0, bytes.length), true);
+  assert.deepEqual([view.getUint16(layout.nameLength, true), view.getUint16(layout.nameCaptured, true)], [600, 12]);
+  assert.equal(decodeEvent(view, 0, bytes.length)?.type, 129);
+  assert.equal(isNameRecord(view, 0, bytes.length - 1), false, 'less than it says was captured');
 });
 
 test('what is too short, or of a kind not known, is no event', () => {

@@ -1,4 +1,4 @@
-import { EventType, type FlowEvent } from './event.ts';
+import { EventType, type ConnectionTotals, type FlowEvent } from './event.ts';
 
 /**
  * Byte offsets of `struct flow_event` (bpf/lib/events.h). Read directly rather than through the generated codec: this is the
@@ -30,10 +30,23 @@ export const layout = {
   ctState: 98,
   icmpType: 99,
   icmpCode: 100,
+  end: 101,
+  latencyUs: 104,
+  // struct connection_event, where flags say END
+  forwardPackets: 112,
+  forwardBytes: 120,
+  replyPackets: 128,
+  replyBytes: 136,
+  durationNs: 144,
+  // struct name_event, of EventType.l7 in the ring of names
+  nameLength: 112,
+  nameCaptured: 114,
+  namePayload: 120,
 } as const;
 
 /** A shorter record than this is not an event of ours. */
-export const minimumSize = 100;
+export const minimumSize = 112;
+const connectionSize = 152;
 
 /** Bits of `flags`. */
 const flagReply = 1;
@@ -41,12 +54,20 @@ const flagIPv6 = 2;
 const flagEncrypted = 4;
 const flagAudit = 8;
 const flagShadow = 16;
+const flagEnd = 32;
+const flagPacketless = 64;
 
 /** A record of a length and a type that `decodeEvent` understands. */
 export function isEventRecord(view: DataView, at: number, size: number): boolean {
   if (size < minimumSize) return false;
   const type = view.getUint8(at + layout.type);
   return type === EventType.drop || type === EventType.trace || type === EventType.policyVerdict;
+}
+
+/** A record of the ring of names: a DNS message, of which `captured` bytes begin at `layout.namePayload`. */
+export function isNameRecord(view: DataView, at: number, size: number): boolean {
+  return size >= layout.namePayload && view.getUint8(at + layout.type) === EventType.l7 &&
+    view.getUint16(at + layout.nameCaptured, true) <= size - layout.namePayload;
 }
 
 /** The same answer as the flow's verdict DROPPED gives. */
@@ -68,7 +89,7 @@ export function eventTimeNs(view: DataView, at: number): number {
 
 /** Decodes one record in place. `undefined` for a record too short or of a type not known: it is counted, not guessed. */
 export function decodeEvent(view: DataView, at: number, size: number): FlowEvent | undefined {
-  if (!isEventRecord(view, at, size)) return undefined;
+  if (!isEventRecord(view, at, size) && !isNameRecord(view, at, size)) return undefined;
   const type = view.getUint8(at + layout.type);
   const flags = view.getUint8(at + layout.flags);
   const service = addrText(view, at + layout.service);
@@ -101,7 +122,23 @@ export function decodeEvent(view: DataView, at: number, size: number): FlowEvent
     servicePort: view.getUint16(at + layout.servicePort),
     ctState: view.getUint8(at + layout.ctState),
     icmpType: view.getUint8(at + layout.icmpType),
-    icmpCode: size > layout.icmpCode ? view.getUint8(at + layout.icmpCode) : 0,
+    icmpCode: view.getUint8(at + layout.icmpCode),
+    end: view.getUint8(at + layout.end),
+    latencyUs: view.getUint32(at + layout.latencyUs, true),
+    packetless: (flags & flagPacketless) !== 0,
+    connection: (flags & flagEnd) !== 0 && size >= connectionSize ? connectionTotals(view, at) : undefined,
+  };
+}
+
+/** Exact up to 2^53. */
+function connectionTotals(view: DataView, at: number): ConnectionTotals {
+  const number = (offset: number) => view.getUint32(at + offset + 4, true) * 0x1_0000_0000 + view.getUint32(at + offset, true);
+  return {
+    forwardPackets: number(layout.forwardPackets),
+    forwardBytes: number(layout.forwardBytes),
+    replyPackets: number(layout.replyPackets),
+    replyBytes: number(layout.replyBytes),
+    durationNs: number(layout.durationNs),
   };
 }
 

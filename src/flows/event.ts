@@ -35,6 +35,24 @@ export interface FlowEvent {
   readonly ctState: number;
   readonly icmpType: number;
   readonly icmpCode: number;
+  /** How the connection ended, of the record that tells it: 1 closed, 2 reset, 3 idle, 4 revoked; else 0. */
+  readonly end: number;
+  /** Of a connection's first answer: microseconds since its first packet; else 0. */
+  readonly latencyUs: number;
+  /** No packet was seen: the connection ended by its age, or somebody took it away. */
+  readonly packetless: boolean;
+  /** What the connection carried, of the record that tells its end. */
+  readonly connection: ConnectionTotals | undefined;
+}
+
+/** "Forward" is what the connection's opener sent; bytes are frames at the hook. */
+export interface ConnectionTotals {
+  readonly forwardPackets: number;
+  readonly forwardBytes: number;
+  readonly replyPackets: number;
+  readonly replyBytes: number;
+  /** From the first packet to the last. */
+  readonly durationNs: number;
 }
 
 /** Event types, Hubble's numbers (monitor message types). */

@@ -27,7 +27,7 @@ interface Fields {
 
 /** A record as the kernel writes it. */
 function record(fields: Fields): DataView {
-  const bytes = new Uint8Array(104);
+  const bytes = new Uint8Array(112);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(layout.timeNs, fields.timeNs, true);
   bytes.set(parseAddr(fields.source ?? '10.244.1.5'), layout.source);

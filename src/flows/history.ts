@@ -5,8 +5,8 @@ import type { FlowPredicate } from './filter.ts';
 /** A record kept as the kernel wrote it, and what it reads as. `index` counts all records of this life. */
 export type NameRecord = (bytes: DataView, at: number, length: number, index: number) => Flow;
 
-/** Room for one record: `struct flow_event` (bpf/lib/events.h) and what it may grow by. */
-const slotSize = 112;
+/** Room for one record: `struct connection_event` (bpf/lib/events.h), the longest. */
+const slotSize = 152;
 const slotWords = slotSize / 4;
 
 /**

@@ -32,6 +32,7 @@ export interface FlowStats {
   /** Lost in the kernel because a ring was full. */
   readonly lostFlows: number;
   readonly lostDrops: number;
+  readonly lostNames: number;
   /** Records that were not understood: a layout mismatch. */
   readonly unknown: number;
   readonly held: number;
@@ -46,7 +47,7 @@ export interface FlowPipelineOptions {
   /** Flows kept, default 16,384. */
   readonly capacity?: number;
   /** Reads the kernel's own count of events lost; asked at most once per `stats`. */
-  readonly lost?: () => { readonly flows: number; readonly drops: number };
+  readonly lost?: () => { readonly flows: number; readonly drops: number; readonly names?: number };
   readonly clock?: { readonly monotonicNs: () => bigint; readonly wallNs: () => bigint };
 }
 
@@ -57,7 +58,7 @@ const namedPerTurn = { busy: 4, quiet: 16 } as const;
 const clockRefreshNs = 10_000_000_000n;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
-  const { rings, lookups, nodeName, capacity = 16_384, lost = () => ({ flows: 0, drops: 0 }), clock = systemClock } = options;
+  const { rings, lookups, nodeName, capacity = 16_384, lost = () => ({ flows: 0, drops: 0, names: 0 }), clock = systemClock } = options;
   let drops = 0;
   let shadows = 0;
   let unknown = 0;
@@ -123,6 +124,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
         shadows,
         lostFlows: inKernel.flows,
         lostDrops: inKernel.drops,
+        lostNames: inKernel.names ?? 0,
         unknown,
         held: history.size,
         capacity: history.capacity,

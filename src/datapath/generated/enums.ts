@@ -26,6 +26,23 @@ export const backendStateName: Readonly<Record<number, string>> = {
   3: 'MAINTENANCE',
 };
 
+/** enum connection_end */
+export const ConnectionEnd = {
+  None: 0,
+  Closed: 1,
+  Reset: 2,
+  Idle: 3,
+  Revoked: 4,
+} as const;
+export type ConnectionEnd = (typeof ConnectionEnd)[keyof typeof ConnectionEnd];
+export const connectionEndName: Readonly<Record<number, string>> = {
+  0: 'NONE',
+  1: 'CLOSED',
+  2: 'RESET',
+  3: 'IDLE',
+  4: 'REVOKED',
+};
+
 /** enum conntrack_end_kind */
 export const ConntrackEndKind = {
   Unknown: 0,
@@ -214,6 +231,8 @@ export const EventFlag = {
   Encrypted: 4,
   Audit: 8,
   Shadow: 16,
+  End: 32,
+  Packetless: 64,
 } as const;
 export type EventFlag = (typeof EventFlag)[keyof typeof EventFlag];
 export const eventFlagName: Readonly<Record<number, string>> = {
@@ -222,6 +241,8 @@ export const eventFlagName: Readonly<Record<number, string>> = {
   4: 'ENCRYPTED',
   8: 'AUDIT',
   16: 'SHADOW',
+  32: 'END',
+  64: 'PACKETLESS',
 };
 
 /** enum event_type */
@@ -229,12 +250,14 @@ export const EventType = {
   Drop: 1,
   Trace: 4,
   PolicyVerdict: 5,
+  L7: 129,
 } as const;
 export type EventType = (typeof EventType)[keyof typeof EventType];
 export const eventTypeName: Readonly<Record<number, string>> = {
   1: 'DROP',
   4: 'TRACE',
   5: 'POLICY_VERDICT',
+  129: 'L7',
 };
 
 /** enum ipcache_flag */
@@ -254,11 +277,13 @@ export const ipcacheFlagName: Readonly<Record<number, string>> = {
 export const LostRing = {
   FlowEvents: 0,
   DropEvents: 1,
+  NameEvents: 2,
 } as const;
 export type LostRing = (typeof LostRing)[keyof typeof LostRing];
 export const lostRingName: Readonly<Record<number, string>> = {
   0: 'FLOW_EVENTS',
   1: 'DROP_EVENTS',
+  2: 'NAME_EVENTS',
 };
 
 /** enum nat_direction */
@@ -272,6 +297,29 @@ export const natDirectionName: Readonly<Record<number, string>> = {
   0: 'OUTGOING',
   1: 'INCOMING',
   2: 'FRONTEND',
+};
+
+/** enum observation_point */
+export const ObservationPoint = {
+  ToEndpoint: 0,
+  ToHost: 2,
+  ToStack: 3,
+  ToOverlay: 4,
+  FromEndpoint: 5,
+  FromOverlay: 9,
+  FromNetwork: 10,
+  ToNetwork: 11,
+} as const;
+export type ObservationPoint = (typeof ObservationPoint)[keyof typeof ObservationPoint];
+export const observationPointName: Readonly<Record<number, string>> = {
+  0: 'TO_ENDPOINT',
+  2: 'TO_HOST',
+  3: 'TO_STACK',
+  4: 'TO_OVERLAY',
+  5: 'FROM_ENDPOINT',
+  9: 'FROM_OVERLAY',
+  10: 'FROM_NETWORK',
+  11: 'TO_NETWORK',
 };
 
 /** enum policy_match */

@@ -101,8 +101,8 @@ const joinedSockets: MapSpec<bigint, JoinedSocket> = {
 };
 
 const lostEvents: MapSpec<number, bigint> = {
-  name: 'lost_events', type: 6, maxEntries: 2, flags: 0,
-  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
+  name: 'lost_events', type: 6, maxEntries: 3, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '1984b54e',
 };
 
 const maglev: MapSpec<ServiceId, number> = {
@@ -124,6 +124,11 @@ const messagePrograms: MapSpec<number, number> = {
 const metrics: MapSpec<MetricKey, Metric> = {
   name: 'metrics', type: 6, maxEntries: 1024, flags: 0,
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
+};
+
+const nameEvents: MapSpec<undefined, undefined> = {
+  name: 'name_events', type: 27, maxEntries: 1048576, flags: 0,
+  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '8ecf136d',
 };
 
 const namespaceEndpoints: MapSpec<NamespaceEndpoint, number> = {
@@ -243,6 +248,7 @@ export const maps = {
   masqueradeExclusions,
   messagePrograms,
   metrics,
+  nameEvents,
   namespaceEndpoints,
   nat,
   policyClasses,

@@ -80,6 +80,36 @@ export const backendKeyCodec: Codec<BackendKey> = defineCodec<BackendKey>(
   }),
 );
 
+/** struct connection_event, 152 bytes */
+export interface ConnectionEvent {
+  readonly event: FlowEvent;
+  readonly forwardPackets: bigint;
+  readonly forwardBytes: bigint;
+  readonly replyPackets: bigint;
+  readonly replyBytes: bigint;
+  readonly durationNs: bigint;
+}
+
+export const connectionEventCodec: Codec<ConnectionEvent> = defineCodec<ConnectionEvent>(
+  152,
+  (view, at, value) => {
+    flowEventCodec.write(view, at, value.event);
+    view.setBigUint64(at + 112, value.forwardPackets, true);
+    view.setBigUint64(at + 120, value.forwardBytes, true);
+    view.setBigUint64(at + 128, value.replyPackets, true);
+    view.setBigUint64(at + 136, value.replyBytes, true);
+    view.setBigUint64(at + 144, value.durationNs, true);
+  },
+  (view, at) => ({
+    event: flowEventCodec.read(view, at),
+    forwardPackets: view.getBigUint64(at + 112, true),
+    forwardBytes: view.getBigUint64(at + 120, true),
+    replyPackets: view.getBigUint64(at + 128, true),
+    replyBytes: view.getBigUint64(at + 136, true),
+    durationNs: view.getBigUint64(at + 144, true),
+  }),
+);
+
 /** struct conntrack_end, 12 bytes */
 export interface ConntrackEnd {
   readonly target: number;
@@ -263,7 +293,7 @@ export const endpointKeyCodec: Codec<EndpointKey> = defineCodec<EndpointKey>(
   }),
 );
 
-/** struct flow_event, 104 bytes */
+/** struct flow_event, 112 bytes */
 export interface FlowEvent {
   readonly timeNs: bigint;
   readonly source: Uint8Array;
@@ -290,10 +320,12 @@ export interface FlowEvent {
   readonly ctState: number;
   readonly icmpType: number;
   readonly icmpCode: number;
+  readonly end: number;
+  readonly latencyUs: number;
 }
 
 export const flowEventCodec: Codec<FlowEvent> = defineCodec<FlowEvent>(
-  104,
+  112,
   (view, at, value) => {
     view.setBigUint64(at, value.timeNs, true);
     writeBytes(view, at + 8, value.source, 16);
@@ -320,7 +352,10 @@ export const flowEventCodec: Codec<FlowEvent> = defineCodec<FlowEvent>(
     view.setUint8(at + 98, value.ctState);
     view.setUint8(at + 99, value.icmpType);
     view.setUint8(at + 100, value.icmpCode);
-    zero(view, at + 101, 3);
+    view.setUint8(at + 101, value.end);
+    zero(view, at + 102, 2);
+    view.setUint32(at + 104, value.latencyUs, true);
+    zero(view, at + 108, 4);
   },
   (view, at) => ({
     timeNs: view.getBigUint64(at, true),
@@ -348,6 +383,8 @@ export const flowEventCodec: Codec<FlowEvent> = defineCodec<FlowEvent>(
     ctState: view.getUint8(at + 98),
     icmpType: view.getUint8(at + 99),
     icmpCode: view.getUint8(at + 100),
+    end: view.getUint8(at + 101),
+    latencyUs: view.getUint32(at + 104, true),
   }),
 );
 
@@ -555,6 +592,28 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   (view, at) => ({
     reason: view.getUint8(at),
     direction: view.getUint8(at + 1),
+  }),
+);
+
+/** struct name_event, 120 bytes */
+export interface NameEvent {
+  readonly event: FlowEvent;
+  readonly length: number;
+  readonly captured: number;
+}
+
+export const nameEventCodec: Codec<NameEvent> = defineCodec<NameEvent>(
+  120,
+  (view, at, value) => {
+    flowEventCodec.write(view, at, value.event);
+    view.setUint16(at + 112, value.length, true);
+    view.setUint16(at + 114, value.captured, true);
+    zero(view, at + 116, 4);
+  },
+  (view, at) => ({
+    event: flowEventCodec.read(view, at),
+    length: view.getUint16(at + 112, true),
+    captured: view.getUint16(at + 114, true),
   }),
 );
 
