@@ -1,17 +1,15 @@
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { Document, isNode, type Node } from 'yaml';
 import { flowFromJson } from '../../flows/jsonpb.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
-import type { Flow, FlowEndpoint } from '../../model/flow.ts';
-import { LabelSet } from '../../model/labels.ts';
-import { connect, stepAt, type Connection, type Leg, type Step } from '../../policy/connection.ts';
-import { pathSteps } from '../../policy/edit.ts';
+import type { Flow } from '../../model/flow.ts';
+import { connect, stepAt, type Connection, type Step } from '../../policy/connection.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
-import { closingPolicies, nearMisses, type NearMiss } from '../../policy/near-miss.ts';
+import { changeYaml, explainLeg, type Explained } from '../../policy/explained.ts';
+import { flowConnection } from '../../policy/flow-question.ts';
 import { policyText } from '../../policy/policy.ts';
-import { suggest, type Change, type Suggestion } from '../../policy/suggest.ts';
+import type { Change, Suggestion } from '../../policy/suggest.ts';
 import type { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
@@ -21,7 +19,6 @@ import { addConnectionOptions, endHelp, type ConnectionFlags } from './policy-ev
 import { legJson, printLeg, stepJson } from './policy-print.ts';
 import { loadWorld } from './policy-world.ts';
 
-const shownMisses = 2;
 const shownEffects = 12;
 
 export function register(policy: Command): void {
@@ -50,23 +47,6 @@ Examples:
       for (const note of connection.notes) line(paint.faint(safe(note)));
       explained.forEach(each => printExplained(world, each, paint));
     });
-}
-
-interface Explained {
-  readonly leg: Leg;
-  /** Of each end that denies. */
-  readonly misses: ReadonlyMap<Step, readonly NearMiss[]>;
-  readonly closing: ReadonlyMap<Step, ReturnType<typeof closingPolicies>>;
-  readonly suggestion: Suggestion | undefined;
-}
-
-function explainLeg(world: World, leg: Leg): Explained {
-  const denied = leg.steps.filter(step => step.verdict === 'deny');
-  return {
-    leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
-    closing: new Map(denied.filter(step => step.rule.effect === 'default-deny').map(step => [step, closingPolicies(world, step)] as const)),
-    suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
-  };
 }
 
 /** Before anything is read: whoever forgot the question should not hear of a cluster first. */
@@ -111,25 +91,6 @@ async function findFlow(given: string): Promise<Flow> {
   });
 }
 
-function flowConnection(world: World, flow: Flow): Connection {
-  // A reply was judged when its request was: the question is about the one who began.
-  const [source, destination] = flow.isReply === true ? [flow.destination, flow.source] : [flow.source, flow.destination];
-  const number = flow.isReply === true ? flow.sourcePort : flow.destinationPort;
-  const to = resolveEnd(world, nameOf(world, destination), 'default');
-  const protocol = flow.protocol.replace('ICMPv4', 'ICMP');
-  return connect(world, resolveEnd(world, nameOf(world, source), 'default'), to, resolvePort(to, number === undefined ? String(flow.icmpType ?? '') : String(number), protocol));
-}
-
-/** The pod where it still is, else one that policies cannot tell from it; what is no pod by its identity or address. */
-function nameOf(world: World, end: FlowEndpoint): string {
-  const labels = LabelSet.of(end.labels).toString();
-  const pod = world.scenario.pods.find(p => p.namespace === end.namespace && p.name === end.podName) ?? world.scenario.pods.find(p => p.labels.toString() === labels);
-  if (pod) return `${pod.namespace}/${pod.name}`;
-  const reservedName = end.labels.map(l => /^reserved:(host|remote-node|kube-apiserver|health|ingress|init|unmanaged)$/.exec(l)?.[1]).find(name => name !== undefined);
-  if (end.podName !== undefined) throw new CirriError('ERR_END', `pod ${end.namespace}/${end.podName} of the flow is gone`, { mend: 'ask about its workload with --from, --to and --port' });
-  return reservedName ?? end.ip;
-}
-
 function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
   line(`${flow.time} ${safe(flow.verdict)}${flow.dropReason ? ` (${safe(flow.dropReason)})` : ''} on ${safe(flow.nodeName)}${flow.rule ? `: ${safe(flow.rule.because)}` : ''}`);
   const allowed = flow.verdict === 'FORWARDED';
@@ -170,19 +131,6 @@ function printChange(change: Change, index: number, count: number, paint: Paint)
   line();
   for (const row of changeYaml(change).trimEnd().split('\n')) line(`    ${safe(row)}`);
   line();
-}
-
-/** The whole policy, what is new marked. */
-export function changeYaml(change: Change): string {
-  const document = new Document(JSON.parse(JSON.stringify(change.object)));
-  for (const { op, path } of change.edits) {
-    if (op !== 'add') continue;
-    const steps = pathSteps(path);
-    const parent = document.getIn(steps.slice(0, -1), true) as { items?: readonly unknown[] } | undefined;
-    const added = steps.at(-1) === '-' ? parent?.items?.at(-1) : document.getIn(steps, true);
-    if (isNode(added)) (added as Node).commentBefore = ' added';
-  }
-  return document.toString({ lineWidth: 0 });
 }
 
 function printEffects({ sideEffects }: Suggestion, paint: Paint): void {

@@ -3,10 +3,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readManifests } from '../../cluster/manifest.ts';
-import type { KubeClient } from '../../kube/client.ts';
-import { isNotFound } from '../../kube/errors.ts';
-import { apiVersionOf, resources, type Resource } from '../../kube/resources.ts';
-import type { KubeObject } from '../../kube/types.ts';
+import { policyObjects } from '../../kube/policy-objects.ts';
 import type { EngineOptions } from '../../policy/compile.ts';
 import { isNamespaced, policyKinds } from '../../policy/parse.ts';
 import type { PolicyKind } from '../../policy/policy.ts';
@@ -78,12 +75,6 @@ export function over(below: readonly SourcedObject[], above: readonly SourcedObj
   return [...below.filter(source => !replaced.has(key(source))), ...above];
 }
 
-const liveKinds: readonly Resource[] = [
-  resources.namespaces, resources.nodes, resources.pods, resources.services, resources.endpointSlices, resources.ciliumCidrGroups,
-  resources.networkPolicies, resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies,
-  resources.adminNetworkPolicies, resources.baselineAdminNetworkPolicies, resources.clusterNetworkPolicies,
-];
-
 export interface LiveObjects {
   readonly objects: readonly SourcedObject[];
   /** As the cluster was made. */
@@ -93,21 +84,10 @@ export interface LiveObjects {
 export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
   try {
-    const lists = await Promise.all(liveKinds.map(resource => listOf(client, resource)));
-    return { objects: lists.flat().map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
+    const objects = await policyObjects(client);
+    return { objects: objects.map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
   } finally {
     client.close();
-  }
-}
-
-/** A kind that the API does not serve has no objects. */
-async function listOf(client: KubeClient, resource: Resource): Promise<readonly ScenarioObject[]> {
-  try {
-    const { items } = await client.list<KubeObject>(resource);
-    return items.map(object => ({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind }));
-  } catch (error) {
-    if (isNotFound(error)) return [];
-    throw error;
   }
 }
 
