@@ -48,7 +48,7 @@ test('addresses, prefixes, ports, protocols, verdict lists', () => {
   assert.ok(passes(['to-port', '8080'], ['protocol', 'tcp']));
   assert.ok(!passes(['protocol', 'udp']));
   assert.ok(passes(['verdict', 'FORWARDED,DROPPED']));
-  assert.throws(() => passes(['verdict', 'DENIED']), /not one of/);
+  assert.throws(() => passes(['verdict', 'DENIED']), /invalid --verdict value: DENIED/);
   assert.throws(() => passes(['protocol', 'kafka2']), /unknown protocol/);
 });
 

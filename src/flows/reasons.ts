@@ -87,14 +87,21 @@ const upstream: Readonly<Record<number, readonly [name: string, text: string]>> 
   207: ['DROP_FRAG_NOT_FOUND_WORLD', 'First logical datagram fragment not found (world)'],
 };
 
+/** Our own reasons as `bpf/lib/drop.h` has them (flag-values.test.ts holds them to it): for readers without the kernel object. */
+const own: Readonly<Record<number, string>> = {
+  220: 'POLICY_NOT_READY', 221: 'UNKNOWN_CLUSTER_ADDRESS', 222: 'ENDPOINT_NOT_READY', 223: 'CONNTRACK_FULL', 224: 'SPOOFED_TUNNEL_SOURCE',
+  225: 'NAT_FULL', 226: 'NAT_CONTENDED', 227: 'MULTICAST', 228: 'NOISE', 230: 'FRAGMENT_TABLE_FULL', 231: 'CONNTRACK_CONTENDED',
+  232: 'CONNTRACK_INVALID', 233: 'PACKET_TOO_BIG',
+};
+
 /**
- * Name and text of a reason. `own` maps numbers that upstream does not have to their enum names without the prefix, in
+ * Name and text of a reason. `ownName` maps numbers that upstream does not have to their enum names without the prefix, in
  * either spelling (`PolicyNotReady` or `POLICY_NOT_READY`).
  */
-export function dropReasonName(code: number, own: (code: number) => string | undefined = () => undefined): DropReasonName {
+export function dropReasonName(code: number, ownName: (code: number) => string | undefined = number => own[number]): DropReasonName {
   const known = upstream[code];
   if (known) return { name: known[0], text: known[1] };
-  const ours = own(code);
+  const ours = ownName(code);
   if (!ours) return { name: `DROP_REASON_${code}`, text: `Reason ${code}` };
   const words = ours
     .replace(/^DROP_/, '')
@@ -114,4 +121,10 @@ const shouted = new Map([
   ['ct', 'CT'],
   ['mac', 'MAC'],
   ['dns', 'DNS'],
+]);
+
+/** Enum name → number, upstream's and our own. */
+export const dropReasonCodes: ReadonlyMap<string, number> = new Map([
+  ...Object.entries(upstream).map(([code, [name]]) => [name, Number(code)] as const),
+  ...Object.entries(own).map(([code, name]) => [name, Number(code)] as const),
 ]);

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { flowRunners } from '../../src/cli/conformance/flow-runners.ts';
 import { serviceRunners } from '../../src/cli/conformance/service-runners.ts';
 import { casesOf, runCase, skipReasons, tally } from '../../src/policy/conformance/run.ts';
 
@@ -23,7 +24,7 @@ for (const { folder, name } of sources) {
   }
   for (const file of readdirSync(folder).filter(f => f.endsWith('.json')).sort()) {
     test(`conformance: ${file}`, t => {
-      const results = casesOf(JSON.parse(readFileSync(join(folder, file), 'utf8')))!.map(c => runCase(c, serviceRunners));
+      const results = casesOf(JSON.parse(readFileSync(join(folder, file), 'utf8')))!.map(c => runCase(c, { ...serviceRunners, ...flowRunners }));
       const { passed, failed, skipped, deviations, assertions } = tally(results);
       t.diagnostic(`${file}: ${passed} passed (${assertions} assertions), ${failed} failed, ${skipped} skipped, ${deviations} known deviations`);
       for (const [reason, count] of skipReasons(results)) t.diagnostic(`${file}:   skipped ${count}: ${reason}`);

@@ -5,6 +5,7 @@ import { safe } from '../../flows/print/fields.ts';
 import { casesOf, runCase, skipReasons, tally, type CaseResult, type Tally } from '../../policy/conformance/run.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
+import { flowRunners } from '../conformance/flow-runners.ts';
 import { serviceRunners } from '../conformance/service-runners.ts';
 import { checkRigRights } from '../rig/rig.ts';
 import { runThroughRig, type RigFile } from '../rig/run.ts';
@@ -62,7 +63,7 @@ async function run(paths: readonly string[], flags: Flags): Promise<void> {
   if (flags.only && files.every(f => f.cases.length === 0)) throw new CirriError('ERR_CASES', `no case matches ${flags.only.join(', ')}`);
   const throughRig = flags.datapath === true || flags.both === true;
   if (throughRig) checkRigRights();
-  const engine = throughRig && !flags.both ? [] : files.map(({ file, cases }): FileResults => ({ file, by: 'engine', results: cases.map(c => runCase(c, serviceRunners)) }));
+  const engine = throughRig && !flags.both ? [] : files.map(({ file, cases }): FileResults => ({ file, by: 'engine', results: cases.map(c => runCase(c, { ...serviceRunners, ...flowRunners })) }));
   // With both, what only the engine can answer is answered already.
   const forRig = flags.both ? files.map(f => ({ ...f, cases: f.cases.filter(c => c.kind === 'connectivity') })).filter(f => f.cases.length > 0) : files;
   const rig = throughRig ? await runThroughRig(forRig, { keep: flags.keep === true, routing, compare: flags.both === true }) : undefined;

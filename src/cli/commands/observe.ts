@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { compileQuery, parseTime, type FlowQuery } from '../../flows/query.ts';
-import { filterFlags, filterSwitches, filtersFromFlags, type FlagUse } from '../../flows/flags.ts';
+import { filterFlags, filterSwitches, filtersFromFlags, shortFilterFlags, type FlagUse } from '../../flows/flags.ts';
 import { flowFromJson } from '../../flows/jsonpb.ts';
 import { wantsColour } from '../../flows/print/paint.ts';
 import { createPrinter, printFormats, type FlowPrinter, type PrintFormat } from '../../flows/print/printer.ts';
@@ -63,17 +63,15 @@ export function describeObserve(command: Command, forced: Partial<ObserveFlags>)
     .option('--color <when>', 'auto, always or never', 'auto')
     .option('--time-format <format>', 'StampMilli or RFC3339Milli')
     .option('--input-file <file>', 'flows of a file of JSON lines instead (- is standard input)');
-  for (const [name, value, help] of filterFlags) command.option(`${shortFlags[name] ?? ''}--${name} <${value}>`, help, (given: string) => void uses.push([name, given]));
+  for (const [name, value, help] of filterFlags) command.option(`${shortFlag(name)}--${name} <${value}>`, help, (given: string) => void uses.push([name, given]));
   for (const [name, help] of filterSwitches) {
-    command.option(`${shortFlags[name] ?? ''}--${name}`, help);
+    command.option(`${shortFlag(name)}--${name}`, help);
     command.on(`option:${name}`, () => void uses.push([name, '']));
   }
   command.action(() => runObserve({ ...command.opts<ObserveFlags>(), ...forced }, uses));
 }
 
-const shortFlags: Readonly<Record<string, string>> = {
-  namespace: '-n, ', label: '-l, ', type: '-t, ', 'all-namespaces': '-A, ', ipv4: '-4, ', ipv6: '-6, ',
-};
+const shortFlag = (name: string) => (shortFilterFlags[name] === undefined ? '' : `-${shortFilterFlags[name]}, `);
 
 async function runObserve(flags: ObserveFlags, uses: readonly FlagUse[]): Promise<void> {
   const query = queryOf(flags, uses);

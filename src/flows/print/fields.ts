@@ -1,5 +1,5 @@
 import type { Flow, FlowEndpoint } from '../../model/flow.ts';
-import { reservedIdentities } from '../flags.ts';
+import { reservedName } from '../../model/identity.ts';
 import type { Paint } from './paint.ts';
 
 /** The parts that Hubble's line formats share, in its own words. */
@@ -42,12 +42,10 @@ function nameOf(flow: Flow, end: FlowEndpoint): string | undefined {
   return undefined;
 }
 
-const reservedNames = new Map([...reservedIdentities].map(([name, number]) => [number, name]));
-
 /** ` (world)` or ` (ID:12345)`; empty when there is none. */
 export function identityText(end: FlowEndpoint, paint: Paint): string {
   if (end.identity === 0) return '';
-  return ` ${paint.identity(`(${reservedNames.get(end.identity) ?? `ID:${end.identity}`})`)}`;
+  return ` ${paint.identity(`(${reservedName(end.identity) ?? `ID:${end.identity}`})`)}`;
 }
 
 /** What kind of event: observation point, reason of a drop, `policy-verdict:L3-L4 INGRESS`. */
