@@ -1,5 +1,5 @@
 import { AddressPool } from '../ipam/pool.ts';
-import { ensureNodeDevices, remoteNodeRoutes, serviceRangeRoutes, type NodeDevices } from '../datapath/node-devices.ts';
+import { ensureNodeDevices, overlayName, remoteNodeRoutes, serviceRangeRoutes, uplinkName, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { mapSizes } from '../datapath/sizes.ts';
 import { accelerate } from '../datapath/acceleration.ts';
@@ -224,6 +224,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
     serviceByAddr: services.byAddress,
     rule: id => engine.ruleInfo(id),
+    pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: () => undefined, devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
   const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups }, { log, signal });
   const { flows } = observability;
@@ -241,9 +242,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     }),
     derive({ name: 'endpoint identities', inputs: [inputs.pods.table, inputs.namespaces.table], step: () => refreshIdentities(endpoints, identifyDependencies) }, { log, signal }),
     derive({
-      name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table],
+      name: 'cilium endpoints', inputs: [endpoints, inputs.ciliumEndpoints.table, inputs.pods.table],
       step: async () => {
-        if (isSynced()) await publishEndpoints({ nodeAddress: node.underlay4 }, { client, local: endpoints, published: inputs.ciliumEndpoints.table as Table<CiliumEndpoint> });
+        if (isSynced()) await publishEndpoints({ nodeAddress: node.underlay4 }, { client, local: endpoints, pods: inputs.pods.table, published: inputs.ciliumEndpoints.table as Table<CiliumEndpoint> });
       },
     }, { log, signal }),
     // Identities are made before the runtime asks: a pod that is scheduled here needs one soon.

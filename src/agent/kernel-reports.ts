@@ -121,7 +121,8 @@ function numbers(total: Total): { readonly packets: number; readonly bytes: numb
   return { packets: Number(total.packets), bytes: Number(total.bytes), connections: Number(total.connections) };
 }
 
-function policiesOf(info: RuleInfo): ShadowRow['policy'][] {
+/** The policies behind a rule: its own, or all that turned a default denial on. */
+export function policiesOf(info: RuleInfo): ShadowRow['policy'][] {
   if (info.kind !== 'default') return [{ kind: info.kind, ...(info.namespace === undefined ? {} : { namespace: info.namespace }), name: info.name }];
   const listed = /^default\/deny\/\w+\/(.*)$/.exec(info.address)?.[1];
   return (listed?.split(',') ?? []).map(text => {

@@ -49,6 +49,11 @@ export class RingBuffer {
     return new RingBuffer(map.fd, map.maxEntries);
   }
 
+  /** Bytes that fit, headers included. */
+  get size(): number {
+    return this.#mask + 1;
+  }
+
   /** Bytes that wait, headers included: two loads, for a timer to ask. */
   pending(): number {
     if (this.#closed) return 0;

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow, FlowRule } from '../model/flow.ts';
-import { parseAddr } from '../std/ip.ts';
-import { layout } from './decode.ts';
 import type { FlowLookups } from './enrich.ts';
 import { createFlowPipeline } from './pipeline.ts';
-import type { EventRing } from './reader.ts';
+import { eventRecord, MemoryRing } from './testing.ts';
 
 const rule: FlowRule = {
   id: 77, kind: 'NetworkPolicy', namespace: 'payments', name: 'payment-service-ingress', path: 'spec', effect: 'default-deny', because: 'selected, no rule matched',
@@ -21,53 +19,13 @@ const lookups: FlowLookups = {
   dropReason: code => (code === 220 ? 'PolicyNotReady' : undefined),
 };
 
-interface Fields {
-  type: number; reason?: number; timeNs: bigint; source?: string; destination?: string; rule?: number; service?: string; flags?: number; protocol?: number; verdict?: number; icmpType?: number;
-}
-
-/** A record as the kernel writes it. */
-function record(fields: Fields): DataView {
-  const bytes = new Uint8Array(112);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(layout.timeNs, fields.timeNs, true);
-  bytes.set(parseAddr(fields.source ?? '10.244.1.5'), layout.source);
-  bytes.set(parseAddr(fields.destination ?? '10.244.2.9'), layout.destination);
-  view.setUint16(layout.sourcePort, 41000);
-  view.setUint16(layout.destinationPort, 8080);
-  view.setUint8(layout.protocol, fields.protocol ?? 6);
-  view.setUint8(layout.tcpFlags, 0x02);
-  view.setUint8(layout.type, fields.type);
-  view.setUint8(layout.reasonOrPoint, fields.reason ?? 0);
-  view.setUint32(layout.sourceIdentity, 1234, true);
-  view.setUint32(layout.destinationIdentity, 5678, true);
-  view.setUint32(layout.rule, fields.rule ?? 0, true);
-  view.setUint8(layout.direction, 1);
-  view.setUint8(layout.verdict, fields.verdict ?? 1);
-  view.setUint8(layout.match, 2);
-  view.setUint8(layout.flags, fields.flags ?? 0);
-  view.setUint8(layout.icmpType, fields.icmpType ?? 0);
-  if (fields.service) {
-    bytes.set(parseAddr(fields.service), layout.service);
-    view.setUint16(layout.servicePort, 80);
-  }
-  return view;
-}
-
-/** A ring in memory, with the kernel ring's `drain`. */
-class MemoryRing implements EventRing {
-  readonly queued: DataView[] = [];
-  drain(onRecord: (bytes: DataView, offset: number, length: number) => void, limit = Infinity): number {
-    const batch = this.queued.splice(0, limit);
-    for (const view of batch) onRecord(view, 0, view.byteLength);
-    return batch.length;
-  }
-}
+const record = eventRecord;
 
 function pipelineOf(capacity = 100) {
   const drops = new MemoryRing();
   const flows = new MemoryRing();
   const pipeline = createFlowPipeline({
-    rings: { drops, flows }, lookups, nodeName: 'node1', capacity, clock: { monotonicNs: () => 0n, wallNs: () => 1_234_567_800_000n },
+    rings: { drops, flows }, lookups, nodeName: 'node1', capacity, clock: { monotonicNs: () => 1_000_000_000n, wallNs: () => 1_235_567_800_000n },
   });
   return { pipeline, drops, flows };
 }

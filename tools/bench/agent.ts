@@ -26,7 +26,7 @@ import { startServices } from '../../src/features/services/start.ts';
 import { startSockmap } from '../../src/features/sockmap/start.ts';
 import { createFlowPipeline } from '../../src/flows/pipeline.ts';
 import { objectKey } from '../../src/kube/reflector.ts';
-import type { EndpointSlice, KubeObject, Service } from '../../src/kube/types.ts';
+import type { EndpointSlice, KubeObject, Pod, Service } from '../../src/kube/types.ts';
 import { reserved } from '../../src/model/identity.ts';
 import { defaultSettings } from '../../src/model/settings.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
@@ -128,7 +128,7 @@ const services = startServices({ services: inputs.services.table, slices: inputs
 stage('services in the kernel');
 const flows = createFlowPipeline({
   rings: { drops: ring(opened.maps.dropEvents), flows: ring(opened.maps.flowEvents) }, nodeName: 'bench',
-  lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => engine.ruleInfo(id) }),
+  lookups: createLookups({ endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as never, prefixIdentity: id => prefixes.labels(id), serviceByAddr: services.byAddress, rule: id => engine.ruleInfo(id), pods: new Table<Pod>('pods', objectKey), nodes: inputs.nodes.table, nodeName: 'bench', clusterName, policies, namesOf: () => undefined, devices: new Map() }),
   lost: () => ({ flows: sum(opened.maps.lostEvents.lookupPerCpu(0)), drops: sum(opened.maps.lostEvents.lookupPerCpu(1)) }),
 });
 flows.start(signal);

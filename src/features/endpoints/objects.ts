@@ -1,7 +1,8 @@
 import type { KubeClient } from '../../kube/client.ts';
 import { isAlreadyExists } from '../../kube/errors.ts';
 import { resources } from '../../kube/resources.ts';
-import type { KubeObject } from '../../kube/types.ts';
+import type { KubeObject, Pod } from '../../kube/types.ts';
+import { workloadAnnotation, workloadOf, workloadText } from '../../kube/workload.ts';
 import type { Table } from '../../table/table.ts';
 import { endpointAddresses, type Endpoint } from './endpoint.ts';
 
@@ -21,14 +22,20 @@ export interface CiliumEndpoint extends KubeObject {
   readonly status?: CiliumEndpointStatus;
 }
 
-/** What other nodes learn of an endpoint: its addresses, its identity, and where it lives. Pods without a name have none. */
-export function endpointObject(endpoint: Endpoint, nodeAddress: string): CiliumEndpoint {
+/**
+ * What other nodes learn of an endpoint: its addresses, its identity, where it lives, and who runs its pod. Pods without a name
+ * have none.
+ */
+export function endpointObject(endpoint: Endpoint, nodeAddress: string, pod?: KubeObject): CiliumEndpoint {
+  // A pod that was made again under the same name is another one.
+  const workload = pod && (endpoint.podUid === '' || pod.metadata.uid === endpoint.podUid) ? workloadOf(pod) : undefined;
   return {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumEndpoint',
     metadata: {
       name: endpoint.podName,
       namespace: endpoint.namespace,
+      ...(workload && { annotations: { [workloadAnnotation]: workloadText(workload) } }),
       ...(endpoint.podUid === '' ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: endpoint.podName, uid: endpoint.podUid }] }),
     },
     status: {
@@ -50,13 +57,14 @@ export function endpointObject(endpoint: Endpoint, nodeAddress: string): CiliumE
  */
 export async function publishEndpoints(
   options: { readonly nodeAddress: string },
-  dependencies: { readonly client: KubeClient; readonly local: Table<Endpoint>; readonly published: Table<CiliumEndpoint> },
+  dependencies: { readonly client: KubeClient; readonly local: Table<Endpoint>; readonly pods: Table<Pod>; readonly published: Table<CiliumEndpoint> },
 ): Promise<void> {
-  const { client, local, published } = dependencies;
+  const { client, local, pods, published } = dependencies;
   const wanted = new Map<string, CiliumEndpoint>();
   for (const endpoint of local.rows()) {
     if (endpoint.podName === '') continue;
-    wanted.set(`${endpoint.namespace}/${endpoint.podName}`, endpointObject(endpoint, options.nodeAddress));
+    const key = `${endpoint.namespace}/${endpoint.podName}`;
+    wanted.set(key, endpointObject(endpoint, options.nodeAddress, pods.get(key)));
   }
   const work: Promise<void>[] = [];
   for (const [key, object] of wanted) {
@@ -77,7 +85,7 @@ function sameStatus(present: CiliumEndpoint, wanted: CiliumEndpoint): boolean {
   const owner = (object: CiliumEndpoint) => object.metadata.ownerReferences?.[0]?.uid;
   const facts = (object: CiliumEndpoint) => JSON.stringify([
     object.status?.id, object.status?.identity, object.status?.networking.node,
-    object.status?.networking.addressing.map(a => [a.ipv4, a.ipv6]), owner(object),
+    object.status?.networking.addressing.map(a => [a.ipv4, a.ipv6]), owner(object), object.metadata.annotations?.[workloadAnnotation],
   ]);
   return facts(present) === facts(wanted);
 }
@@ -93,7 +101,7 @@ async function create(client: KubeClient, object: CiliumEndpoint): Promise<void>
 
 async function overwrite(client: KubeClient, object: CiliumEndpoint): Promise<void> {
   await client.patch(resources.ciliumEndpoints, object.metadata.name, object.metadata.namespace, {
-    metadata: { ownerReferences: object.metadata.ownerReferences ?? null }, status: object.status,
+    metadata: { ownerReferences: object.metadata.ownerReferences ?? null, annotations: { [workloadAnnotation]: object.metadata.annotations?.[workloadAnnotation] ?? null } }, status: object.status,
   }, { type: 'merge' });
 }
 

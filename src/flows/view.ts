@@ -1,0 +1,299 @@
+import type { Flow, FlowConnection, FlowEndpoint, FlowL7, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
+import { flag, slotSize, type Columns } from './columns.ts';
+import type { FlowView } from './consumer.ts';
+import { layout } from './decode.ts';
+import { observationPoints, policyMatches, protocolName, summaryOf, tcpFlagsOf } from './enrich.ts';
+import { EventType, Protocol } from './event.ts';
+import { l7Summary } from './l7-summary.ts';
+import { dropReasonName } from './reasons.ts';
+
+export interface ViewNames {
+  readonly nodeName: string;
+  interfaceName(ifindex: number): string | undefined;
+  dropReason(code: number): string | undefined;
+}
+
+const none: readonly FlowPolicy[] = [];
+const directions = ['UNKNOWN', 'INGRESS', 'EGRESS'] as const;
+const traceReasons = ['new', 'established', 'reply', 'related'] as const;
+const ends = ['closed', 'reset', 'idle', 'revoked'] as const;
+const verdictDeny = 2;
+
+/** The one flow that consumers see: getters over the columns, at the slot that `at` names. */
+export class ColumnView implements FlowView {
+  readonly columns: Columns;
+  slot = 0;
+  readonly nodeName: string;
+  readonly #names: ViewNames;
+  readonly #reasonTexts: (string | undefined)[] = [];
+
+  constructor(columns: Columns, names: ViewNames) {
+    this.columns = columns;
+    this.#names = names;
+    this.nodeName = names.nodeName;
+  }
+
+  at(slot: number): this {
+    this.slot = slot;
+    return this;
+  }
+
+  get seconds(): number {
+    return this.columns.seconds[this.slot]!;
+  }
+
+  get nanos(): number {
+    return this.columns.nanos[this.slot]!;
+  }
+
+  get time(): string {
+    const { seconds, nanos } = this;
+    return `${secondText(seconds)}.${String(nanos).padStart(9, '0')}Z`;
+  }
+
+  get id(): string {
+    return flowId(this.nodeName, this.seconds, this.nanos, this.columns.sequences[this.slot]!);
+  }
+
+  get nodeLabels(): readonly string[] | undefined {
+    return this.columns.nodeLabels[this.slot];
+  }
+
+  get type(): Flow['type'] {
+    switch (this.#byte(layout.type)) {
+      case EventType.drop: return 'drop';
+      case EventType.trace: return 'trace';
+      case EventType.policyVerdict: return 'policy-verdict';
+      default: return 'l7';
+    }
+  }
+
+  get verdict(): Flow['verdict'] {
+    const type = this.#byte(layout.type);
+    if (type === EventType.drop) return 'DROPPED';
+    if (type === EventType.trace) return 'FORWARDED';
+    const extra = this.columns.extras[this.slot]?.verdict;
+    if (extra !== undefined) return extra;
+    const flags = this.#byte(layout.flags);
+    const verdict = this.#byte(layout.verdict);
+    if (flags & flag.shadow) return 'TRACED';
+    if (flags & flag.audit || verdict === 4) return 'AUDIT';
+    if (verdict === verdictDeny) return 'DROPPED';
+    return verdict === 3 ? 'REDIRECTED' : 'FORWARDED';
+  }
+
+  get dropReasonCode(): number | undefined {
+    return this.#byte(layout.type) === EventType.drop ? this.#byte(layout.reasonOrPoint) : undefined;
+  }
+
+  get dropReason(): string | undefined {
+    const code = this.dropReasonCode;
+    return code === undefined ? undefined : this.#reasonText(code);
+  }
+
+  get observationPoint(): string | undefined {
+    if (this.#byte(layout.type) !== EventType.trace) return undefined;
+    const point = this.#byte(layout.reasonOrPoint);
+    return observationPoints[point] ?? `point-${point}`;
+  }
+
+  get traceReason(): Flow['traceReason'] {
+    return this.#byte(layout.type) === EventType.trace ? traceReasons[this.#byte(layout.ctState)] ?? 'unknown' : undefined;
+  }
+
+  get direction(): Flow['direction'] {
+    return directions[this.#byte(layout.direction)] ?? 'UNKNOWN';
+  }
+
+  /** Of drops nobody says, as upstream. */
+  get isReply(): boolean | undefined {
+    return this.verdict === 'DROPPED' && this.#byte(layout.type) !== EventType.l7 ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
+  }
+
+  get ipVersion(): Flow['ipVersion'] {
+    return this.#byte(layout.flags) & flag.ipv6 || this.source.ip.includes(':') ? 'IPv6' : 'IPv4';
+  }
+
+  get protocol(): string {
+    return protocolName(this.#byte(layout.protocol));
+  }
+
+  get source(): FlowEndpoint {
+    return this.columns.sources[this.slot]!;
+  }
+
+  get destination(): FlowEndpoint {
+    return this.columns.destinations[this.slot]!;
+  }
+
+  /** An echo's identifier stands where the client's port would: it tells two pings apart. */
+  get sourcePort(): number | undefined {
+    return this.#hasPorts ? this.columns.port(this.slot, layout.sourcePort) : undefined;
+  }
+
+  get destinationPort(): number | undefined {
+    return this.#hasPorts ? this.columns.port(this.slot, layout.destinationPort) : undefined;
+  }
+
+  get tcpFlags(): readonly TcpFlag[] | undefined {
+    return this.#byte(layout.protocol) === Protocol.tcp && this.#byte(layout.type) !== EventType.l7 ? tcpFlagsOf(this.#byte(layout.tcpFlags)) : undefined;
+  }
+
+  get icmpType(): number | undefined {
+    return this.#isIcmp ? this.#byte(layout.icmpType) : undefined;
+  }
+
+  get icmpCode(): number | undefined {
+    return this.#isIcmp ? this.#byte(layout.icmpCode) : undefined;
+  }
+
+  get encrypted(): boolean | undefined {
+    return (this.#byte(layout.flags) & flag.encrypted) !== 0 || undefined;
+  }
+
+  get l7(): FlowL7 | undefined {
+    return this.columns.l7[this.slot];
+  }
+
+  get traceId(): string | undefined {
+    return this.columns.extras[this.slot]?.traceId;
+  }
+
+  get proxyPort(): number | undefined {
+    return this.columns.extras[this.slot]?.proxyPort;
+  }
+
+  get egressAllowedBy(): readonly FlowPolicy[] | undefined {
+    return this.#policies(2, false);
+  }
+
+  get ingressAllowedBy(): readonly FlowPolicy[] | undefined {
+    return this.#policies(1, false);
+  }
+
+  get egressDeniedBy(): readonly FlowPolicy[] | undefined {
+    return this.#policies(2, true);
+  }
+
+  get ingressDeniedBy(): readonly FlowPolicy[] | undefined {
+    return this.#policies(1, true);
+  }
+
+  get policyLog(): readonly string[] | undefined {
+    return this.shadow === undefined ? this.columns.rules[this.slot]?.log : undefined;
+  }
+
+  get connection(): FlowConnection | undefined {
+    if ((this.#byte(layout.flags) & flag.end) === 0 || this.columns.lengths[this.slot]! < slotSize) return undefined;
+    const { columns, slot } = this;
+    return {
+      packetsOut: columns.uint64(slot, layout.forwardPackets), bytesOut: columns.uint64(slot, layout.forwardBytes),
+      packetsBack: columns.uint64(slot, layout.replyPackets), bytesBack: columns.uint64(slot, layout.replyBytes),
+      durationNs: columns.uint64(slot, layout.durationNs), end: ends[this.#byte(layout.end) - 1] ?? 'idle',
+    };
+  }
+
+  get packetless(): boolean {
+    return (this.#byte(layout.flags) & flag.packetless) !== 0;
+  }
+
+  get connectLatencyNs(): number | undefined {
+    const latencyUs = this.columns.uint32(this.slot, layout.latencyUs);
+    return latencyUs === 0 || this.#byte(layout.type) === EventType.l7 ? undefined : latencyUs * 1000;
+  }
+
+  get service(): Flow['service'] {
+    return this.columns.services[this.slot];
+  }
+
+  get policyMatch(): string | undefined {
+    const type = this.#byte(layout.type);
+    const asked = type === EventType.policyVerdict || (type === EventType.drop && this.columns.uint32(this.slot, layout.rule) !== 0);
+    return asked && this.shadow === undefined ? policyMatches[this.#byte(layout.match)] : undefined;
+  }
+
+  get rule(): FlowRule | undefined {
+    return this.columns.rules[this.slot]?.rule;
+  }
+
+  get shadow(): Flow['shadow'] {
+    if ((this.#byte(layout.flags) & flag.shadow) === 0) return undefined;
+    return this.#byte(layout.verdict) === verdictDeny ? 'deny' : 'allow';
+  }
+
+  get summary(): string {
+    const l7 = this.columns.l7[this.slot];
+    return l7 ? l7Summary(l7) : summaryOf(this.#byte(layout.protocol), this.#byte(layout.tcpFlags), this.#byte(layout.icmpType), this.#byte(layout.icmpCode));
+  }
+
+  get interfaceIndex(): number | undefined {
+    return this.columns.uint32(this.slot, layout.ifindex) || undefined;
+  }
+
+  get interfaceName(): string | undefined {
+    const index = this.interfaceIndex;
+    return index === undefined ? undefined : this.#names.interfaceName(index);
+  }
+
+  get #hasPorts(): boolean {
+    return this.columns.uint32(this.slot, layout.sourcePort) !== 0;
+  }
+
+  get #isIcmp(): boolean {
+    const protocol = this.#byte(layout.protocol);
+    return protocol === Protocol.icmp || protocol === Protocol.icmp6;
+  }
+
+  #byte(offset: number): number {
+    return this.columns.byte(this.slot, offset);
+  }
+
+  #reasonText(code: number): string {
+    return (this.#reasonTexts[code] ??= dropReasonName(code, this.#names.dropReason).text);
+  }
+
+  /** What allowed or denied in this direction; of neither an absent list nor an empty one. */
+  #policies(direction: number, denied: boolean): readonly FlowPolicy[] | undefined {
+    const known = this.columns.rules[this.slot];
+    if (known === undefined || known.policies.length === 0 || this.#byte(layout.direction) !== direction || this.shadow !== undefined) return undefined;
+    const { effect } = known.rule;
+    if (effect === 'pass' || effect === 'default-allow') return undefined;
+    const denies = effect === 'deny' || effect === 'default-deny';
+    return denies === denied ? known.policies : undefined;
+  }
+}
+
+/** A flow for those who keep it: the same fields, of which only those that say something are there. */
+export function plainFlow(view: FlowView): Flow {
+  const flow: Record<string, unknown> = {};
+  for (const field of plainFields) {
+    const value = view[field];
+    if (value !== undefined) flow[field] = value;
+  }
+  // Known to be unknown: filters and printers ask.
+  if (!('isReply' in flow)) flow['isReply'] = undefined;
+  return flow as unknown as Flow;
+}
+
+const plainFields = [
+  'time', 'nodeName', 'nodeLabels', 'verdict', 'type', 'dropReason', 'dropReasonCode', 'observationPoint', 'traceReason', 'direction', 'isReply', 'ipVersion',
+  'protocol', 'source', 'destination', 'sourcePort', 'destinationPort', 'tcpFlags', 'icmpType', 'icmpCode', 'encrypted', 'l7', 'traceId', 'proxyPort',
+  'egressAllowedBy', 'ingressAllowedBy', 'egressDeniedBy', 'ingressDeniedBy', 'policyLog', 'connection', 'connectLatencyNs', 'service', 'policyMatch',
+  'rule', 'shadow', 'summary', 'interfaceName', 'interfaceIndex', 'id',
+] as const satisfies readonly (keyof Flow)[];
+
+/** Unique on the node and in order of time; `cirri policy explain` takes it. */
+export function flowId(nodeName: string, seconds: number, nanos: number, sequence: number): string {
+  return `${nodeName}-${(BigInt(seconds) * 1_000_000_000n + BigInt(nanos)).toString(36)}-${(sequence % 1296).toString(36)}`;
+}
+
+let lastSecond = -1;
+let lastSecondText = '';
+
+function secondText(seconds: number): string {
+  if (seconds !== lastSecond) {
+    lastSecond = seconds;
+    lastSecondText = new Date(seconds * 1000).toISOString().slice(0, 19);
+  }
+  return lastSecondText;
+}
