@@ -16,6 +16,7 @@ import { ensureCertificates } from './certificates.ts';
 import { expireEvents } from './expiry.ts';
 import { createApi } from './http/api.ts';
 import { createHandler } from './http/handler.ts';
+import { withUpgrades } from './http/upgrade.ts';
 import { renderKubeconfig } from './kubeconfig.ts';
 import type { JsonObject } from './object.ts';
 import { createOpenApi } from './openapi/serve.ts';
@@ -87,8 +88,8 @@ export async function startApiServer(options: ApiServerOptions, dependencies: Ap
     subresource: createSubresources({ context, tokens, kubelets: node => paths.node(node).kubeletSocket }),
   });
   const handler = (trusted: boolean) => createHandler({ context, authenticator, signal: stopping.signal, answer }, trusted);
-  const local = createHttpServer({ keepAliveTimeout: 65_000 }, handler(true));
-  const secure = () => createHttpsServer({ cert: certificates.cert, key: certificates.key, keepAliveTimeout: 65_000 }, handler(false));
+  const local = withUpgrades(createHttpServer({ keepAliveTimeout: 65_000 }), handler(true));
+  const secure = () => withUpgrades(createHttpsServer({ cert: certificates.cert, key: certificates.key, keepAliveTimeout: 65_000 }), handler(false));
   const servers: Server[] = [local];
   try {
     await listenOnSocket(local, paths.apiserverSocket);

@@ -18,6 +18,7 @@ import type { Duplex } from 'node:stream';
 import { dirname } from 'node:path';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
+import { connectLoopback } from '../sys/loopback.ts';
 import type { Dependencies } from './context.ts';
 import type { Kubelet } from './kubelet.ts';
 import { logPath } from './launch.ts';
@@ -146,17 +147,17 @@ async function upgrade(request: http.IncomingMessage, socket: Duplex, head: Buff
   socket.end(frame(3, Buffer.from(JSON.stringify({ exitCode }))));
 }
 
-function forwardPort(path: readonly string[], socket: Duplex, head: Buffer, d: ServerDependencies): void {
+/** As with other kubelets, the connection comes from within the pod: what listens on the pod's loopback only is reached too, and no policy is asked. */
+async function forwardPort(path: readonly string[], socket: Duplex, head: Buffer, d: ServerDependencies): Promise<void> {
   const [namespace = '', name = '', port = ''] = path;
-  const ip = d.kubelet.find(namespace, name)?.record.sandbox?.ips[0];
-  if (ip === undefined || !/^\d{1,5}$/.test(port)) throw new NoSuch(`pod ${namespace}/${name} has no address here, or "${port}" is no port`);
-  const to = net.connect({ host: ip, port: Number(port) }, () => {
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: cirri-tcp\r\n\r\n');
-    to.write(head);
-    socket.pipe(to).pipe(socket);
-  });
+  const netns = d.kubelet.find(namespace, name)?.record.sandbox?.netns;
+  if (netns === undefined || !/^\d{1,5}$/.test(port)) throw new NoSuch(`pod ${namespace}/${name} does not run here, or "${port}" is no port`);
+  const to = await connectLoopback(netns, Number(port));
   to.on('error', error => socket.destroy(error));
   socket.on('close', () => to.destroy());
+  socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: cirri-tcp\r\n\r\n');
+  to.write(head);
+  socket.pipe(to).pipe(socket);
 }
 
 function startExec(path: readonly string[], command: readonly string[], d: ServerDependencies): ChildProcess {

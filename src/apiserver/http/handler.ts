@@ -11,6 +11,7 @@ import { parseRoute } from './route.ts';
 import type { Route } from './route.ts';
 import { sendError } from './respond.ts';
 import type { Json } from '../object.ts';
+import type { Upgrade } from './upgrade.ts';
 
 /** One request with everything that answering it needs. */
 export interface Call {
@@ -24,6 +25,8 @@ export interface Call {
   readonly warnings: string[];
   /** Aborts when the server stops. */
   readonly signal: AbortSignal;
+  /** The client wants to speak another protocol; see upgrade.ts. Whoever does not take it answers as ever. */
+  readonly upgrade: Upgrade | undefined;
   body(): Promise<Json | undefined>;
 }
 
@@ -37,10 +40,10 @@ export interface HandlerDependencies {
 }
 
 /** The outermost layer: who asks, may they, and an answer whatever happens. `trusted` for the unix socket. */
-export function createHandler(dependencies: HandlerDependencies, trusted: boolean): (request: IncomingMessage, response: ServerResponse) => void {
-  return (request, response) => {
+export function createHandler(dependencies: HandlerDependencies, trusted: boolean): (request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade) => void {
+  return (request, response, upgrade) => {
     const warnings: string[] = [];
-    answer(dependencies, trusted, request, response, warnings).catch((error: unknown) => {
+    answer(dependencies, trusted, request, response, warnings, upgrade).catch((error: unknown) => {
       if (!(error instanceof ApiError)) dependencies.context.log.error('a request failed', { method: request.method, url: request.url, error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
       sendError(response, error instanceof ApiError ? error : internalError(errorText(error)), warnings);
       if (!request.complete) request.resume();
@@ -48,7 +51,7 @@ export function createHandler(dependencies: HandlerDependencies, trusted: boolea
   };
 }
 
-async function answer(dependencies: HandlerDependencies, trusted: boolean, request: IncomingMessage, response: ServerResponse, warnings: string[]): Promise<void> {
+async function answer(dependencies: HandlerDependencies, trusted: boolean, request: IncomingMessage, response: ServerResponse, warnings: string[], upgrade: Upgrade | undefined): Promise<void> {
   const raw = request.url ?? '/';
   const mark = raw.indexOf('?');
   const route = parseRoute(mark < 0 ? raw : raw.slice(0, mark));
@@ -58,7 +61,7 @@ async function answer(dependencies: HandlerDependencies, trusted: boolean, reque
   authorize(user, verbOf(method, route, query), route);
   const contentType = mediaType(request.headers['content-type']);
   await dependencies.answer({
-    request, response, method, route, query, user, contentType, warnings, signal: dependencies.signal,
+    request, response, method, route, query, user, contentType, warnings, signal: dependencies.signal, upgrade,
     body: async () => parseBody(await readBody(request), contentType),
   });
 }

@@ -12,6 +12,7 @@ import type { ApiContext } from './context.ts';
 import { deleteObject, parseDeleteOptions } from './delete.ts';
 import { proxyLog } from './log.ts';
 import type { KubeletSockets } from './log.ts';
+import { forwardPorts } from './port-forward.ts';
 import { answerScale } from './scale.ts';
 import { updateObject } from './write.ts';
 
@@ -26,7 +27,8 @@ export function createSubresources(dependencies: SubresourceDependencies): (type
       case 'pods/binding': return bindPod(context, type, call, route);
       case 'pods/eviction': return evictPod(context, type, call, route);
       case 'pods/log': return proxyLog(currentObject(context, type, route), call, dependencies.kubelets);
-      case 'pods/exec': case 'pods/attach': case 'pods/portforward':
+      case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies.kubelets);
+      case 'pods/exec': case 'pods/attach':
         throw new ApiError(501, 'NotImplemented', `pods/${route.subresource} is not served here; use: cirri exec`);
       case 'namespaces/finalize': return finalizeNamespace(context, type, call, route);
       case 'serviceaccounts/token': return issueToken(dependencies, type, call, route);
