@@ -226,7 +226,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     rule: id => engine.ruleInfo(id),
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: () => undefined, devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
-  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups }, { log, signal });
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, metrics: { client, pods: inputs.ciliumEndpoints.table } }, { log, signal });
   const { flows } = observability;
 
   // Loops: each marks and does its work in its own time.
