@@ -32,6 +32,9 @@ export interface LabelNode {
   readonly overflow: boolean;
 }
 
+/** Of metrics that have no context labels. */
+export const plainNode: LabelNode = { values: [], slots: [], overflow: false };
+
 /** What one end, in one role, contributes: interned by its values. */
 interface Part {
   readonly values: readonly string[];

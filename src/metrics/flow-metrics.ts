@@ -1,7 +1,7 @@
 import type { FlowConsumer, FlowView, LostFlows } from '../flows/consumer.ts';
 import { compileFilters, type FlowFilter, type FlowPredicate } from '../flows/filter.ts';
-import { LabelContext } from './context.ts';
-import type { MetricFamily } from './exposition.ts';
+import { LabelContext, plainNode } from './context.ts';
+import { labelText, type MetricFamily } from './exposition.ts';
 import { checkTogether, type MetricConfig } from './options.ts';
 import { plugins } from './plugins/all.ts';
 import type { FlowCounter } from './plugins/plugin.ts';
@@ -40,7 +40,6 @@ export const defaultSeriesLimit = 10_000;
 export class FlowMetrics implements FlowConsumer {
   readonly #limit: number;
   readonly #lost: CounterFamily;
-  readonly #noContext = new LabelContext({}, 1);
   #running: readonly Running[] = [];
 
   constructor(configs: readonly FilteredMetric[], options: FlowMetricsOptions = {}) {
@@ -83,7 +82,7 @@ export class FlowMetrics implements FlowConsumer {
   }
 
   lost({ source, count }: LostFlows): void {
-    this.#lost.at1(this.#noContext.of(noFlow), source.toLowerCase()).value += count;
+    this.#lost.at1(plainNode, source.toLowerCase()).value += count;
   }
 
   /** Takes away the series that name a pod which is gone. Returns how many. */
@@ -97,7 +96,7 @@ export class FlowMetrics implements FlowConsumer {
 
   families(): MetricFamily[] {
     const own = this.#running.flatMap(({ families }) => families);
-    return [...own, this.#lost, this.#overflowFamily(own)].map(asFamily);
+    return [...[...own, this.#lost].map(asFamily), overflowFamily(own)];
   }
 
   #start(config: FilteredMetric): Omit<Running, 'matches'> {
@@ -115,20 +114,16 @@ export class FlowMetrics implements FlowConsumer {
     });
     return { config, context, families, count };
   }
-
-  #overflowFamily(own: readonly (CounterFamily | HistogramFamily)[]): CounterFamily {
-    const help = 'Events counted in the series "overflow" of a metric, because it has as many series as it may have';
-    const family = new CounterFamily({ name: 'hubble_metrics_series_overflow_total', help, labels: ['metric'], contextNames: [], limit: own.length + 1 });
-    const node = new LabelContext({}, 1).of(noFlow);
-    for (const each of own) if (each.overflowed > 0) family.at1(node, each.options.name).value = each.overflowed;
-    return family;
-  }
 }
 
-/** For contexts without labels, which look at none. */
-const noFlow = {} as FlowView;
+function overflowFamily(families: readonly (CounterFamily | HistogramFamily)[]): MetricFamily {
+  return {
+    name: 'hubble_metrics_series_overflow_total', type: 'counter', help: 'Events counted in the series "overflow" of a metric, because it has as many series as it may have',
+    series: families.filter(family => family.overflowed > 0).map(family => ({ labels: labelText({ metric: family.options.name }), value: family.overflowed })),
+  };
+}
 
-function asFamily(family: CounterFamily | HistogramFamily): MetricFamily {
+export function asFamily(family: CounterFamily | HistogramFamily): MetricFamily {
   const { name, help } = family.options;
   return family.type === 'counter' ? { name, help, type: 'counter', series: family.series() } : { name, help, type: 'histogram', series: family.series() };
 }
