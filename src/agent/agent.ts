@@ -33,8 +33,10 @@ import { Netlink } from '../sys/netlink.ts';
 import { netnsCookie } from '../sys/netns.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
+import { startAgentMetrics } from './agent-metrics.ts';
 import { auditReason } from './audit.ts';
 import { startCniServer, takePendingDeletes } from './cni-server.ts';
+import { AgentCounters } from './counters.ts';
 import { Enforcement } from './enforcement.ts';
 import { EngineChanges } from './engine-changes.ts';
 import { externalAddressFeature, masqueradeFeature } from './features.ts';
@@ -49,7 +51,7 @@ import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
-import { agentRoutes, policyReports } from './routes.ts';
+import { agentRoutes, policyReports, type AgentParts } from './routes.ts';
 import { startRedirectExemptions, startServiceInputs } from './service-inputs.ts';
 import { startLocalApi } from './server.ts';
 import { createTrouble } from './trouble.ts';
@@ -77,7 +79,9 @@ export interface AgentOptions {
  */
 export async function startAgent(options: AgentOptions, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
   const { record, node, paths } = options;
-  const { log, signal } = dependencies;
+  const { signal } = dependencies;
+  const counters = new AgentCounters();
+  const log = counters.counting(dependencies.log);
   keepMemorySmall({ signal });
   const startedAt = new Date().toISOString();
   const nodePaths = paths.node(node.name);
@@ -97,6 +101,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   // The API: everything that this node reads from it.
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: `cirri-agent/${node.name}` });
+  client.onCall = call => counters.call(call);
   const inputs = startInputs({ client, signal, log, nodeName: node.name });
   const isSynced = () => reflectors(inputs).every(input => input.table.synced);
   const synced = Promise.all(reflectors(inputs).map(input => input.synced));
@@ -154,8 +159,10 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     hostSubject: () => hostSubject(inputs.nodes.table.get(node.name)),
     takeAddresses: () => addresses.take(),
     synced: isSynced,
+    onLoaded: (outcome, seconds) => counters.loaded(outcome, seconds),
     onPass: () => {
       enforcement.passed(policies.revision);
+      if (isSynced() && regenerator.failures.size === 0) counters.policyInForce(policies.revision);
       if (policies.settling && regenerator.failures.size === 0) oneMorePass();
       policyStatus.mark();
     },
@@ -226,7 +233,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     rule: id => engine.ruleInfo(id),
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: () => undefined, devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
-  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups }, { log, signal });
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, metrics: { client, pods: inputs.ciliumEndpoints.table } }, { log, signal });
   const { flows } = observability;
 
   // Loops: each marks and does its work in its own time.
@@ -267,14 +274,16 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const conntrackSweep = new ConntrackSweep({ maps: opened.maps, program: name => programs.program(name), log });
   conntrackSweep.start(signal);
 
-  const routes = agentRoutes({
+  const parts: AgentParts = {
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade, acceleration,
     features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), ...observability.features],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
-  });
+  };
+  startAgentMetrics(parts, counters, { log, signal });
+  const routes = agentRoutes(parts);
   const api = await startLocalApi({ socketPath: nodePaths.agentSocket, routes }, { log });
   await takePendingDeletes(nodePaths.cniSocket, manager);
   const cni = await startCniServer({ socketPath: nodePaths.cniSocket }, { manager, log });

@@ -5,6 +5,7 @@ import { createFlowPipeline, type FlowPipeline } from '../flows/pipeline.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
+import { startMetrics, type MetricsParts } from './metrics.ts';
 
 export interface Observability {
   readonly flows: FlowPipeline;
@@ -17,7 +18,7 @@ export interface Observability {
  *     rings ─► pipeline ─► Hubble's API, metrics, service map, history, exporters
  */
 export async function startObservability(
-  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps; readonly lookups: FlowLookups },
+  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps; readonly lookups: FlowLookups; readonly metrics: MetricsParts },
   dependencies: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<Observability> {
   const { node, maps, lookups } = options;
@@ -28,6 +29,7 @@ export async function startObservability(
     lost: () => ({ flows: sumPerCpu(maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(maps.lostEvents.lookupPerCpu(1)), names: sumPerCpu(maps.lostEvents.lookupPerCpu(2)) }),
   });
   const features: (() => FeatureStatus)[] = [];
+  features.push(...startMetrics(options, { ...dependencies, flows }));
   flows.start(signal);
   return { flows, features };
 }

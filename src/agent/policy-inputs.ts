@@ -76,6 +76,8 @@ export class PolicyInputs {
   #serviceUsers = 0;
   #prefixRevision = -1;
   readonly #renamed = new Set<number>();
+  /** Changes of policies since the agent started, the first list included. */
+  readonly changes = { updated: 0, refused: 0, deleted: 0 };
 
   constructor(dependencies: PolicyInputsDependencies) {
     this.#deps = dependencies;
@@ -183,6 +185,7 @@ export class PolicyInputs {
     }
     this.#contents.set(address, content);
     const { policy, errors } = parsePolicy(object, { clusterName: this.#deps.clusterName, nodeLabels: true });
+    this.changes[policy ? 'updated' : 'refused']++;
     if (policy) {
       this.#entries.set(address, { seen, version: { policy, revision: this.#revision + 1 }, errors: [] });
       this.#replace(address, before?.version?.policy, policy);
@@ -191,6 +194,7 @@ export class PolicyInputs {
   }
 
   #forget(address: string): boolean {
+    this.changes.deleted++;
     this.#contents.delete(address);
     this.#replace(address, this.#entries.get(address)?.version?.policy, undefined);
     return this.#entries.delete(address);

@@ -37,6 +37,8 @@ export interface RegenerateDependencies {
   readonly policyIdentity?: (endpoint: Endpoint, address: string) => number | undefined;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
   readonly onTrouble?: (about: { readonly endpoint?: Endpoint; readonly address?: string }, message: string) => void;
+  /** After the sets of one subject were loaded, or could not be. */
+  readonly onLoaded?: (outcome: 'success' | 'failure', seconds: number) => void;
   /** After each pass: what the sets in the kernel and the endpoints were brought to. */
   readonly onPass?: () => void;
   /** False until every reflector has delivered its first list: until then nothing is taken away and no set is replaced. */
@@ -197,10 +199,14 @@ export class Regenerator {
   }
 
   #attempt(key: string, endpoint: Endpoint | undefined, load: () => void): void {
+    const startedAt = performance.now();
+    const tell = (outcome: 'success' | 'failure') => this.#deps.onLoaded?.(outcome, (performance.now() - startedAt) / 1000);
     try {
       load();
       this.failures.delete(key);
+      tell('success');
     } catch (error) {
+      tell('failure');
       const message = errorText(error);
       const before = this.failures.get(key);
       if (before?.message !== message) {

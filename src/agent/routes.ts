@@ -62,7 +62,7 @@ export interface AgentParts {
   readonly rule: (id: number) => RuleInfo | undefined;
   readonly identityLabels: (identity: number) => readonly string[] | undefined;
   readonly policyAudit: { readonly status: PolicyAuditStatus };
-  readonly conntrackSweep: { readonly last: SweepRound };
+  readonly conntrackSweep: { readonly last: SweepRound; readonly rounds: number };
 }
 
 interface Reconciled {
@@ -124,7 +124,7 @@ function notEnforced(parts: AgentParts): { readonly address: string; readonly er
   return policyReports(parts).filter(report => !report.enforced && !report.pending && report.errors.length === 0).slice(0, 20).map(({ address, error }) => ({ address, error: error ?? '' }));
 }
 
-function reconciledTables({ regenerator, services, masquerade }: AgentParts): Reconciled[] {
+export function reconciledTables({ regenerator, services, masquerade }: AgentParts): Reconciled[] {
   return [
     { table: regenerator.addresses as unknown as Table<never>, reconciler: regenerator.addressReconciler },
     { table: regenerator.endpointRows as unknown as Table<never>, reconciler: regenerator.endpointReconciler },
@@ -186,7 +186,7 @@ function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentPart
 }
 
 /** Tries are not counted by the kernel, and before Linux 6.6 nothing is: then by what the agent has put in, and the last sweep. */
-function mapUse({ opened, programs, regenerator, conntrackSweep, services }: AgentParts): AgentStatus['maps'] {
+export function mapUse({ opened, programs, regenerator, conntrackSweep, services }: AgentParts): AgentStatus['maps'] {
   return mapOccupancy({
     maps: opened.maps, count: programs.program('occupancy_count'),
     known: {

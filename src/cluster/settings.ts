@@ -1,3 +1,4 @@
+import { parseMetricList } from '../metrics/options.ts';
 import { defaultSettings, localPorts, masqueradePorts, type Settings } from '../model/settings.ts';
 import { CirriError } from '../std/errors.ts';
 import { isAddr, parsePrefix } from '../std/ip.ts';
@@ -49,7 +50,7 @@ const knobs: Readonly<Record<string, Knob>> = {
   'hubble.enabled': { read: boolean },
   'hubble.relay.enabled': { read: boolean },
   'hubble.ui.enabled': { read: boolean },
-  'hubble.metrics.enabled': { read: words },
+  'hubble.metrics.enabled': { read: metricList },
   'hubble.metrics.serviceMonitor.enabled': { read: boolean },
   'hubble.eventBufferCapacity': { read: numberFrom(1024, 1 << 20) },
   'hubble.tls.enabled': { read: boolean },
@@ -243,6 +244,18 @@ function numberFrom(min: number, max: number): Knob['read'] {
 function words(value: unknown): readonly string[] {
   if (value === null) return [];
   return Array.isArray(value) ? value.map(String) : String(value).split(/[,\s]+/).filter(part => part !== '');
+}
+
+/** Kept as it was written: each agent reads it again. */
+function metricList(value: unknown): readonly string[] {
+  const list = words(value);
+  try {
+    parseMetricList(list);
+  } catch (error) {
+    const { message, mend } = error as CirriError;
+    throw new Error(`cannot be used: ${message}; ${mend ?? ''}`, { cause: error });
+  }
+  return list;
 }
 
 /** A list of texts that may hold commas themselves; one alone is a list of one. */

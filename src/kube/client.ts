@@ -10,6 +10,15 @@ export type KubeClientOptions =
   | { readonly socketPath: string; readonly userAgent?: string }
   | { readonly server: string; readonly token?: string; readonly ca?: string; readonly cert?: string; readonly key?: string; readonly userAgent?: string };
 
+/** One call that the API answered, or did not: then `status` is 0. */
+export interface KubeCall {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Until the head of the answer. */
+  readonly seconds: number;
+}
+
 export interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
@@ -58,6 +67,8 @@ export class KubeClient {
   readonly #calls: http.Agent;
   readonly #streams: http.Agent;
   readonly #headers: Readonly<Record<string, string>>;
+  /** Told of every call. */
+  onCall: (call: KubeCall) => void = () => {};
 
   constructor(options: KubeClientOptions) {
     const secure = 'server' in options && options.server.startsWith('https:');
@@ -196,9 +207,14 @@ export class KubeClient {
   async #open(method: string, path: string, body: unknown, options: OpenOptions): Promise<http.IncomingMessage> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     for (let attempt = 0; ; attempt++) {
+      const startedAt = performance.now();
+      const tell = (status: number) => this.onCall({ method, path, status, seconds: (performance.now() - startedAt) / 1000 });
       try {
-        return await this.#request(method, path, payload, options);
+        const response = await this.#request(method, path, payload, options);
+        tell(response.statusCode ?? 0);
+        return response;
       } catch (error) {
+        tell(0);
         if (options.signal?.aborted) throw error;
         const { code, reused } = error as { code?: string; reused?: boolean };
         const closedMeanwhile = reused === true && (code === 'ECONNRESET' || code === 'EPIPE');

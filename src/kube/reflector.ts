@@ -43,6 +43,8 @@ export interface ReflectorState {
   /** Milliseconds since the epoch of the last answer or event. */
   readonly lastContact: number | undefined;
   readonly error: string | undefined;
+  /** Changes that a watch has told of; `known` are those that this process's own write had answered before. */
+  readonly received: Readonly<Record<'create' | 'update' | 'delete' | 'known', number>>;
 }
 
 /** `namespace/name`, or `name` for what has no namespace. */
@@ -77,8 +79,7 @@ export function reflect<T extends KubeObject>(options: ReflectOptions): Reflecto
 const watchSeconds = { least: 300, most: 600 };
 
 class Reflection<T extends KubeObject> {
-  readonly state: { connected: boolean; lastContact: number | undefined; error: string | undefined } =
-    { connected: false, lastContact: undefined, error: undefined };
+  readonly state = { connected: false, lastContact: undefined as number | undefined, error: undefined as string | undefined, received: { create: 0, update: 0, delete: 0, known: 0 } };
   readonly #options: ReflectOptions;
   readonly #table: Table<T>;
   readonly #firstList: { synced(): void };
@@ -161,9 +162,12 @@ class Reflection<T extends KubeObject> {
       if (object.metadata.resourceVersion) this.#version = object.metadata.resourceVersion;
       if (type === 'ADDED' || type === 'MODIFIED') {
         if (deletes.length > 0) flush();
+        if (this.#isStale(object) || this.#table.get(objectKey(object))?.metadata.resourceVersion === object.metadata.resourceVersion) this.state.received.known++;
+        else this.state.received[type === 'ADDED' ? 'create' : 'update']++;
         if (!this.#isStale(object)) upserts.push(this.#keep(object));
       } else if (type === 'DELETED') {
         if (upserts.length > 0) flush();
+        this.state.received.delete++;
         deletes.push(objectKey(object));
       }
     }

@@ -1,0 +1,34 @@
+import type { FlowPipeline } from '../flows/pipeline.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { reflect } from '../kube/reflector.ts';
+import { resources } from '../kube/resources.ts';
+import type { ConfigMap, KubeObject } from '../kube/types.ts';
+import { dynamicMetricsPlace } from '../metrics/dynamic.ts';
+import { startHubbleMetrics } from '../metrics/start.ts';
+import type { ClusterRecord } from '../model/cluster.ts';
+import type { FeatureStatus } from '../model/status.ts';
+import type { Logger } from '../std/log.ts';
+import type { Table } from '../table/table.ts';
+
+/** What metrics and exporters read beside flows. */
+export interface MetricsParts {
+  readonly client: KubeClient;
+  /** All pods of the cluster: their CiliumEndpoints. */
+  readonly pods: Table<KubeObject>;
+}
+
+/** Hubble's metrics, if it is on. Returns what they say of themselves. */
+export function startMetrics(
+  options: { readonly record: ClusterRecord; readonly metrics: MetricsParts },
+  dependencies: { readonly flows: Pick<FlowPipeline, 'consume'>; readonly log: Logger; readonly signal: AbortSignal },
+): (() => FeatureStatus)[] {
+  const { record, metrics: { client, pods } } = options;
+  const { flows, log, signal } = dependencies;
+  const { hubble } = record.settings;
+  if (!hubble.enabled) return [];
+  const configMap = (place: { readonly namespace: string; readonly name: string }) =>
+    reflect<ConfigMap>({ client, resource: resources.configMaps, signal, log, namespace: place.namespace, fieldSelector: `metadata.name=${place.name}` }).table;
+  return [
+    startHubbleMetrics({ enabled: hubble.metrics.enabled }, { consume: consumer => flows.consume(consumer), pods, configMaps: configMap(dynamicMetricsPlace), more: () => [], log, signal }),
+  ];
+}
