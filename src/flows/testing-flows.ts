@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Flow, FlowEndpoint, FlowL7, FlowPolicy } from '../model/flow.ts';
-import { formatTimeNs, observationPoints, policyMatches, tcpFlagsOf } from './enrich.ts';
+import { observationPoints, policyMatches, tcpFlagsOf } from './enrich.ts';
 import { socketPoints } from './flow-words.ts';
 import { dropReasonCodes, dropReasonName } from './reasons.ts';
 
@@ -50,7 +50,7 @@ export function anyFlow(word: fc.Arbitrary<string> = fc.string({ minLength: 1, m
   // Each field is there for a reason: absent where protobuf has its zero.
   return fc.tuple(
     fc.record({
-      time: fc.bigInt({ min: 0n, max: 4_102_444_800_000_000_000n }).map(formatTimeNs), nodeName: word, id: word, summary: word,
+      time: fc.tuple(fc.nat(4_102_444_799), fc.nat(999_999_999)).map(([seconds, nanos]) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(nanos).padStart(9, '0')}Z`), nodeName: word, id: word, summary: word,
       verdict: fc.constantFrom('FORWARDED', 'DROPPED', 'AUDIT', 'REDIRECTED', 'ERROR', 'TRANSLATED', 'TRACED', 'VERDICT_UNKNOWN'),
       direction: fc.constantFrom('INGRESS', 'EGRESS', 'UNKNOWN'), isReply: fc.constantFrom(true, false, undefined), ipVersion: fc.constantFrom('IPv4', 'IPv6'),
       source: endpoint, destination: endpoint,
