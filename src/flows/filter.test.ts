@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { Flow } from '../model/flow.ts';
 import { compileFilters } from './filter.ts';
 import { filtersFromFlags, type FlagUse } from './flags.ts';
-import { flowFromJson, flowToJson } from './jsonpb.ts';
+import { flowToJson } from './jsonpb.ts';
+import { flowFromJson } from './jsonpb-read.ts';
 import { parseDuration, parseTime, queryFromParams, queryToParams } from './query.ts';
 
 const flow = flowFromJson({

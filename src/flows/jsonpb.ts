@@ -1,170 +1,184 @@
-import type { Flow, FlowEndpoint, TcpFlag } from '../model/flow.ts';
+import type { Flow, FlowConnection, FlowEndpoint, FlowL7, FlowPolicy } from '../model/flow.ts';
+import { policyMatches } from './enrich.ts';
 import { eventTypeOf } from './filter.ts';
-import { observationPoints, policyMatches } from './enrich.ts';
+import { capturePoints } from './flow-words.ts';
 import { dropReasonName } from './reasons.ts';
 
-/** proto3 JSON of `observer.GetFlowsResponse` with the field names of the .proto files: what Hubble's clients and exporters read. */
+/**
+ * proto3 JSON of `observer.GetFlowsResponse` with the field names of the .proto files, in their order: what Hubble's clients and
+ * exporters read. Fields with protobuf's zero are left out, 64-bit numbers are text. `cirri` holds what Hubble has no field for.
+ */
 export interface FlowResponseJson {
   readonly flow: Readonly<Record<string, unknown>>;
   readonly node_name: string;
   readonly time: string;
 }
 
+export type Json = Readonly<Record<string, unknown>>;
+
 export function flowToJson(flow: Flow): FlowResponseJson {
   const time = trimTime(flow.time);
-  return { flow: { ...bodyOf(flow, time) }, node_name: flow.nodeName, time };
+  return { flow: bodyOf(flow, time), node_name: flow.nodeName, time };
 }
 
-function bodyOf(flow: Flow, time: string): Record<string, unknown> {
+function bodyOf(flow: Flow, time: string): Json {
   const { type, subType } = eventTypeOf(flow);
-  const point = flow.observationPoint?.toUpperCase().replaceAll('-', '_');
-  const reply = flow.isReply === true;
-  const { service } = flow;
+  const services = flow.services ?? (flow.service && { [flow.isReply === true ? 'source' : 'destination']: flow.service }) ?? {};
   return unset({
     time,
     uuid: flow.id,
-    verdict: flow.verdict,
+    verdict: flow.verdict === 'VERDICT_UNKNOWN' ? undefined : flow.verdict,
     drop_reason: flow.dropReasonCode,
-    IP: { source: flow.source.ip, destination: flow.destination.ip, ipVersion: flow.ipVersion },
-    l4: l4Of(flow),
+    auth_type: flow.authType === 'DISABLED' ? undefined : flow.authType,
+    ethernet: flow.ethernet && unset({ source: flow.ethernet.source, destination: flow.ethernet.destination }),
+    IP: ipJson(flow),
+    l4: l4Json(flow),
+    tunnel: flow.tunnel && tunnelJson(flow.tunnel),
     source: endpointJson(flow.source),
     destination: endpointJson(flow.destination),
-    Type: flow.type === 'l7' ? 'L7' : 'L3_L4',
+    Type: typeWord(flow),
     node_name: flow.nodeName,
+    node_labels: flow.nodeLabels,
     source_names: flow.source.names,
     destination_names: flow.destination.names,
-    event_type: unset({ type, sub_type: subType || undefined }),
-    source_service: service && reply ? { name: service.name, namespace: service.namespace } : undefined,
-    destination_service: service && !reply ? { name: service.name, namespace: service.namespace } : undefined,
+    l7: flow.l7 && l7Json(flow.l7),
+    event_type: type === 0 && subType === 0 ? undefined : unset({ type, sub_type: subType }),
+    source_service: services.source && unset({ name: services.source.name, namespace: services.source.namespace }),
+    destination_service: services.destination && unset({ name: services.destination.name, namespace: services.destination.namespace }),
     traffic_direction: flow.direction === 'UNKNOWN' ? undefined : flow.direction,
-    policy_match_type: flow.policyMatch === undefined ? undefined : Math.max(0, policyMatches.indexOf(flow.policyMatch)) || undefined,
-    trace_observation_point: point,
-    drop_reason_desc: flow.dropReasonCode === undefined ? undefined : dropReasonName(flow.dropReasonCode, () => flow.dropReason?.replaceAll(' ', '_')).name,
-    is_reply: flow.isReply,
-    interface: flow.interfaceName === undefined ? undefined : { name: flow.interfaceName },
+    policy_match_type: flow.policyMatch === undefined ? undefined : Math.max(0, policyMatches.indexOf(flow.policyMatch)),
+    trace_observation_point: flow.observationPoint?.toUpperCase().replaceAll('-', '_'),
+    trace_reason: flow.traceReason === 'unknown' ? undefined : flow.traceReason?.toUpperCase(),
+    file: flow.file && unset({ name: flow.file.name, line: flow.file.line }),
+    ip_trace_id: flow.ipTraceId === undefined ? undefined : unset({ trace_id: String(flow.ipTraceId), ip_option_type: flow.ipTraceOption }),
+    drop_reason_desc: reasonName(flow),
+    is_reply: flow.isReply ?? undefined,
+    debug_capture_point: flow.type === 'capture' ? capturePoints[subType] : undefined,
+    interface: flow.interfaceName === undefined && flow.interfaceIndex === undefined ? undefined : unset({ index: flow.interfaceIndex, name: flow.interfaceName }),
+    proxy_port: flow.proxyPort,
+    trace_context: flow.traceId === undefined ? undefined : { parent: { trace_id: flow.traceId } },
+    sock_xlate_point: flow.socketTranslation,
+    socket_cookie: flow.socketCookie?.toString(),
+    cgroup_id: flow.cgroupId?.toString(),
     Summary: flow.summary,
-    ...policiesOf(flow),
-    shadow: flow.shadow,
-  });
+    ...policiesJson(flow),
+    policy_log: flow.policyLog,
+    cirri: detailsJson(flow),
+  }, ['is_reply']);
 }
 
-function l4Of(flow: Flow): Record<string, unknown> | undefined {
+function typeWord(flow: Flow): string | undefined {
+  if (flow.l7 !== undefined || flow.type === 'l7') return 'L7';
+  if (flow.type === 'sock') return 'SOCK';
+  return flow.type === 'unknown' && flow.protocol === '' ? undefined : 'L3_L4';
+}
+
+/** Absent where there is no IP in it. */
+function ipJson({ source, destination, ipVersion, sourceXlated, encrypted }: Flow): Json | undefined {
+  const ip = unset({
+    source: source.ip, source_xlated: sourceXlated, destination: destination.ip, encrypted: encrypted === true ? true : undefined,
+    ipVersion: ipVersion === 'IPv4' || ipVersion === 'IPv6' ? ipVersion : undefined,
+  });
+  return Object.keys(ip).length === 0 ? undefined : ip;
+}
+
+function l4Json(flow: Flow): Json | undefined {
   const ports = { source_port: flow.sourcePort, destination_port: flow.destinationPort };
   switch (flow.protocol) {
     case 'TCP': {
-      const flags = flow.tcpFlags && flow.tcpFlags.length > 0 ? Object.fromEntries(flow.tcpFlags.map(flag => [flag, true])) : undefined;
-      return { TCP: unset({ ...ports, flags }) };
+      const flags = flow.tcpFlags ?? [];
+      return { TCP: unset({ ...ports, flags: flags.length === 0 ? undefined : Object.fromEntries(tcpFlagOrder.filter(flag => flags.includes(flag)).map(flag => [flag, true])) }) };
     }
     case 'UDP': return { UDP: unset(ports) };
-    case 'SCTP': return { SCTP: unset(ports) };
-    case 'ICMPv4': case 'ICMPv6': return { [flow.protocol]: unset({ type: flow.icmpType || undefined, code: flow.icmpCode || undefined }) };
+    case 'SCTP': return { SCTP: unset({ ...ports, chunk_type: flow.sctpChunkType === 'UNSUPPORTED' ? undefined : flow.sctpChunkType }) };
+    case 'ICMPv4': case 'ICMPv6': return { [flow.protocol]: unset({ type: flow.icmpType, code: flow.icmpCode }) };
+    case 'VRRP': case 'IGMP': return { [flow.protocol]: {} };
     default: return undefined;
   }
 }
 
-function endpointJson(end: FlowEndpoint): Record<string, unknown> {
+/** In flow.proto's order, not in that of printing. */
+const tcpFlagOrder = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR', 'NS'] as const;
+
+function tunnelJson({ protocol, source, destination, vni }: NonNullable<Flow['tunnel']>): Json {
+  const ip = unset({ source, destination, ipVersion: source === '' ? undefined : source.includes(':') ? 'IPv6' : 'IPv4' });
+  return unset({ protocol: protocol === 'UNKNOWN' ? undefined : protocol, IP: Object.keys(ip).length === 0 ? undefined : ip, vni });
+}
+
+function endpointJson(end: FlowEndpoint): Json | undefined {
+  const json = unset({
+    ID: end.id, identity: end.identity, cluster_name: end.clusterName, namespace: end.namespace, labels: end.labels, pod_name: end.podName,
+    workloads: end.workloads?.map(({ name, kind }) => unset({ name, kind })),
+  });
+  return Object.keys(json).length === 0 ? undefined : json;
+}
+
+function l7Json({ type, latencyNs, dns, http, kafka }: FlowL7): Json {
   return unset({
-    ID: end.id || undefined,
-    identity: end.identity || undefined,
-    namespace: end.namespace,
-    labels: end.labels.length > 0 ? end.labels : undefined,
-    pod_name: end.podName,
+    type: type === 'UNKNOWN_L7_TYPE' ? undefined : type,
+    latency_ns: latencyNs === undefined || latencyNs === 0 ? undefined : String(latencyNs),
+    dns: dns && unset({
+      query: dns.query, ips: dns.ips, ttl: dns.ttl, cnames: dns.cnames, observation_source: dns.observationSource, rcode: dns.rcode, qtypes: dns.qtypes, rrtypes: dns.rrtypes,
+    }),
+    http: http && unset({ code: http.code, method: http.method, url: http.url, protocol: http.protocol, headers: http.headers?.map(({ key, value }) => unset({ key, value })) }),
+    kafka: kafka && unset({ error_code: kafka.errorCode, api_version: kafka.apiVersion, api_key: kafka.apiKey, correlation_id: kafka.correlationId, topic: kafka.topic }),
   });
 }
 
-/** `ingress_denied_by` and its three sisters; the default denial names the policies that turned it on. */
-function policiesOf(flow: Flow): Record<string, unknown> {
-  const { rule } = flow;
-  if (!rule || flow.direction === 'UNKNOWN' || rule.effect === 'default-allow') return {};
-  if (flow.shadow !== undefined) return { shadow_by: [policyOf(rule)] };
-  const word = flow.verdict === 'DROPPED' || rule.effect === 'deny' || rule.effect === 'default-deny' ? 'denied' : 'allowed';
-  return { [`${flow.direction.toLowerCase()}_${word}_by`]: [policyOf(rule)] };
+function reasonName(flow: Flow): string | undefined {
+  const { dropReasonCode, dropReason } = flow;
+  if (dropReasonCode !== undefined && dropReasonCode !== 0) return dropReasonName(dropReasonCode).name;
+  return dropReason?.toUpperCase().replace(/[^A-Z0-9]+/g, '_');
 }
 
-function policyOf(rule: NonNullable<Flow['rule']>): Record<string, unknown> {
-  return unset({ name: rule.name, namespace: rule.namespace, kind: rule.kind === 'default' ? undefined : rule.kind });
+/** `ingress_denied_by` and its three sisters. Where only the rule is known it is named; a default denial names who turned it on. */
+function policiesJson(flow: Flow): Json {
+  const { egressAllowedBy, ingressAllowedBy, egressDeniedBy, ingressDeniedBy } = flow;
+  const lists = { egress_allowed_by: egressAllowedBy, ingress_allowed_by: ingressAllowedBy, egress_denied_by: egressDeniedBy, ingress_denied_by: ingressDeniedBy };
+  if (Object.values(lists).some(list => list !== undefined)) return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, list?.map(policyJson)]));
+  const { rule } = flow;
+  if (!rule || flow.direction === 'UNKNOWN' || rule.effect === 'default-allow' || flow.shadow !== undefined || rule.kind === 'default') return {};
+  const word = flow.verdict === 'DROPPED' || rule.effect === 'deny' || rule.effect === 'default-deny' ? 'denied' : 'allowed';
+  return { [`${flow.direction.toLowerCase()}_${word}_by`]: [policyJson(rule)] };
+}
+
+function policyJson({ name, namespace, labels, revision, kind }: FlowPolicy): Json {
+  return unset({ name, namespace, labels, revision: revision === undefined || revision === 0 ? undefined : String(revision), kind });
+}
+
+function detailsJson({ rule, shadow, connection, connectLatencyNs, service }: Flow): Json | undefined {
+  const json = unset({
+    rule: rule && unset({ id: rule.id, kind: rule.kind, namespace: rule.namespace, name: rule.name, path: rule.path, effect: rule.effect, because: rule.because }),
+    shadow: shadow === undefined ? undefined : `SHADOW_${shadow.toUpperCase()}`,
+    connection: connection && connectionJson(connection),
+    connect_latency_ns: connectLatencyNs === undefined || connectLatencyNs === 0 ? undefined : String(connectLatencyNs),
+    packetless: connection?.end === 'idle' || connection?.end === 'revoked' ? true : undefined,
+    service_ip: service?.ip,
+    service_port: service?.port,
+  });
+  return Object.keys(json).length === 0 ? undefined : json;
+}
+
+function connectionJson(connection: FlowConnection): Json {
+  const text = (count: number) => (count === 0 ? undefined : String(count));
+  return unset({
+    packets_out: text(connection.packetsOut), bytes_out: text(connection.bytesOut), packets_back: text(connection.packetsBack), bytes_back: text(connection.bytesBack),
+    duration_ns: text(connection.durationNs), end: `CONNECTION_END_${connection.end.toUpperCase()}`,
+  });
 }
 
 /** protobuf's JSON form of a timestamp: 0, 3, 6 or 9 digits. */
-function trimTime(time: string): string {
+export function trimTime(time: string): string {
   return time.replace(/\.(\d{3})(\d{3})(\d{3})Z$/, (_, a: string, b: string, c: string) =>
     c !== '000' ? `.${a}${b}${c}Z` : b !== '000' ? `.${a}${b}Z` : a !== '000' ? `.${a}Z` : 'Z');
 }
 
-function unset(value: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined));
-}
-
-/**
- * The inverse, for files of flows and for filters tried on other people's data. What is missing gets the value that protobuf
- * gives it. Accepts a response with its `flow` or the flow alone.
- */
-export function flowFromJson(json: unknown): Flow {
-  const outer = record(json);
-  const body = 'flow' in outer ? record(outer['flow']) : outer;
-  const ip = record(body['IP']);
-  const event = record(body['event_type']);
-  const l4 = record(body['l4']);
-  const [protocol, layer4] = (Object.entries(l4)[0] ?? ['', {}]) as [string, unknown];
-  const ports = record(layer4);
-  const isIcmp = protocol.startsWith('ICMP');
-  const type = eventWords.get(number(event['type'])) ?? (body['Type'] === 'L7' ? 'l7' : 'trace');
-  const subType = number(event['sub_type']);
-  const flags = record(ports['flags']);
-  const service = record(body['destination_service'] ?? body['source_service']);
-  const isReply = body['is_reply'] ?? undefined;
-  const reason = body['drop_reason'] ?? (type === 'drop' ? subType : undefined);
-  const flow: Flow = {
-    time: text(body['time']) ?? '1970-01-01T00:00:00.000000000Z',
-    nodeName: text(body['node_name']) ?? '',
-    verdict: (text(body['verdict']) ?? 'VERDICT_UNKNOWN') as Flow['verdict'],
-    type,
-    direction: (text(body['traffic_direction']) ?? 'UNKNOWN') as Flow['direction'],
-    isReply: typeof isReply === 'boolean' ? isReply : undefined,
-    ipVersion: (text(ip['ipVersion']) ?? 'IP_NOT_USED') as Flow['ipVersion'],
-    protocol,
-    source: endpointFrom(text(ip['source']), body['source'], body['source_names']),
-    destination: endpointFrom(text(ip['destination']), body['destination'], body['destination_names']),
-    summary: text(body['Summary']) ?? '',
-    id: text(body['uuid']) ?? '',
-    ...(typeof body['drop_reason_desc'] === 'string' && { dropReason: body['drop_reason_desc'] }),
-    ...(reason !== undefined && { dropReasonCode: number(reason), dropReason: dropReasonName(number(reason)).text }),
-    ...(type === 'trace' && { observationPoint: text(body['trace_observation_point'])?.toLowerCase().replaceAll('_', '-') ?? observationPoints[subType] ?? '' }),
-    ...(!isIcmp && ports['source_port'] !== undefined && { sourcePort: number(ports['source_port']) }),
-    ...(!isIcmp && ports['destination_port'] !== undefined && { destinationPort: number(ports['destination_port']) }),
-    ...(isIcmp && { icmpType: number(ports['type']), icmpCode: number(ports['code']) }),
-    ...(protocol === 'TCP' && { tcpFlags: Object.keys(flags).filter(flag => flags[flag] === true) as TcpFlag[] }),
-    ...(Object.keys(service).length > 0 && { service: { namespace: text(service['namespace']) ?? '', name: text(service['name']) ?? '', ip: '', port: 0 } }),
-    ...(body['policy_match_type'] !== undefined && { policyMatch: policyMatches[number(body['policy_match_type'])] ?? 'none' }),
-    ...((body['shadow'] === 'allow' || body['shadow'] === 'deny') && { shadow: body['shadow'] }),
-    ...(body['interface'] !== undefined && { interfaceName: text(record(body['interface'])['name']) ?? '' }),
-  };
-  return flow;
-}
-
-const eventWords: ReadonlyMap<number, Flow['type']> = new Map([[1, 'drop'], [4, 'trace'], [5, 'policy-verdict'], [129, 'l7']]);
-
-function endpointFrom(ip: string | undefined, value: unknown, names: unknown): FlowEndpoint {
-  const end = record(value);
-  return {
-    ip: ip ?? '',
-    identity: number(end['identity']),
-    id: number(end['ID']),
-    labels: (end['labels'] ?? []) as string[],
-    ...(end['namespace'] !== undefined && { namespace: String(end['namespace']) }),
-    ...(end['pod_name'] !== undefined && { podName: String(end['pod_name']) }),
-    ...(Array.isArray(names) && { names: names as string[] }),
-  };
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
-}
-
-function number(value: unknown): number {
-  return typeof value === 'number' ? value : typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : 0;
+/** Without what has protobuf's zero, which is not written. */
+function unset(value: Json, kept: readonly string[] = []): Json {
+  const json: Record<string, unknown> = {};
+  for (const [name, entry] of Object.entries(value)) {
+    if (entry === undefined || (!kept.includes(name) && (entry === '' || entry === 0 || entry === false || (Array.isArray(entry) && entry.length === 0)))) continue;
+    json[name] = entry;
+  }
+  return json;
 }

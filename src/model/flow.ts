@@ -42,8 +42,11 @@ export interface Flow {
   readonly l7?: FlowL7;
   readonly traceId?: string;
   readonly ipTraceId?: number;
+  /** The IP option that carried it. */
+  readonly ipTraceOption?: number;
   readonly proxyPort?: number;
   readonly file?: { readonly name: string; readonly line: number };
+  /** flow.proto's word: SOCK_XLATE_POINT_PRE_DIRECTION_FWD and so on. */
   readonly socketTranslation?: string;
   readonly socketCookie?: bigint;
   readonly cgroupId?: bigint;
@@ -60,6 +63,8 @@ export interface Flow {
   readonly connectLatencyNs?: number;
   /** Address the client asked for, when a service was translated. */
   readonly service?: { readonly namespace: string; readonly name: string; readonly ip: string; readonly port: number };
+  /** Services whose addresses the ends have, where other systems name more than `service` would. */
+  readonly services?: { readonly source?: FlowService; readonly destination?: FlowService };
   /** none, L3-Only, L3-L4, L4-Only, all, L3-Proto, Proto-Only. */
   readonly policyMatch?: string;
   /** The rule that decided; for a default denial, the policies that turned it on. */
@@ -75,6 +80,11 @@ export interface Flow {
   readonly interfaceIndex?: number;
   /** Paste into `cirri policy explain`. */
   readonly id: string;
+}
+
+export interface FlowService {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 export interface FlowEndpoint {
@@ -150,4 +160,4 @@ export interface FlowRule {
   readonly because: string;
 }
 
-export type TcpFlag = 'FIN' | 'SYN' | 'RST' | 'PSH' | 'ACK' | 'URG' | 'ECE' | 'CWR';
+export type TcpFlag = 'FIN' | 'SYN' | 'RST' | 'PSH' | 'ACK' | 'URG' | 'ECE' | 'CWR' | 'NS';

@@ -122,8 +122,8 @@ describe('connections and policies that change under them', () => {
     try {
       await talk.hears('answer', 2);
       await cluster.expectAll([fresh('allowed')]);
-      const told = await follow.next(flow => flow.verdict === 'TRACED' && flow.destination.pod_name === 'server', 20_000) as unknown as { readonly shadow: string; readonly shadow_by: { name: string }[] };
-      assert.deepEqual([told.shadow, told.shadow_by[0]!.name], ['deny', 'cut']);
+      const told = await follow.next(flow => flow.verdict === 'TRACED' && flow.destination.pod_name === 'server', 20_000) as unknown as { readonly cirri: { readonly shadow: string; readonly rule: { readonly name: string } } };
+      assert.deepEqual([told.cirri.shadow, told.cirri.rule.name], ['SHADOW_DENY', 'cut']);
     } finally {
       follow.stop();
     }

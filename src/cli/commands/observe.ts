@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { compileQuery, parseTime, type FlowQuery } from '../../flows/query.ts';
 import { filterFlags, filterSwitches, filtersFromFlags, shortFilterFlags, type FlagUse } from '../../flows/flags.ts';
-import { flowFromJson } from '../../flows/jsonpb.ts';
+import { flowFromJson } from '../../flows/jsonpb-read.ts';
 import { wantsColour } from '../../flows/print/paint.ts';
 import { createPrinter, printFormats, type FlowPrinter, type PrintFormat } from '../../flows/print/printer.ts';
 import type { Flow } from '../../model/flow.ts';
@@ -173,7 +173,7 @@ async function followAll(context: Context, query: FlowQuery, printer: FlowPrinte
             lastSeen = flows.at(-1)!.time;
             onFlows(flows);
           },
-          onLost: (count, time) => printer.lost(node.name, count, time),
+          onLost: (count, time) => printer.lost({ source: 'HUBBLE_RING_BUFFER', count, nodeName: node.name, time }),
         }, signal);
         await stream.opened;
         if (complained) process.stderr.write(`cirri: ${node.name} is heard again\n`);

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { flowFromJson } from '../../flows/jsonpb.ts';
+import { flowFromJson } from '../../flows/jsonpb-read.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import type { Flow } from '../../model/flow.ts';

@@ -1,10 +1,15 @@
 import { filterFlags, filterSwitches, filtersFromFlags, type FlagUse } from '../../flows/flags.ts';
 import { outcome, type ConformanceCase, type Outcome } from '../../policy/conformance/case.ts';
 import type { Runners } from '../../policy/conformance/run.ts';
+import { runFlowType, runHostNames, runPolicyNames, runPrint } from './print-runners.ts';
 
 /** Kinds about flows: flags, layouts. */
 export const flowRunners: Runners = {
   'hubble-observe-flags': runObserveFlags,
+  'hubble-print': runPrint,
+  'test-getflowtype': runFlowType,
+  'test-gethostnames': runHostNames,
+  testformatpolicynames: runPolicyNames,
 };
 
 interface FlagsCase {

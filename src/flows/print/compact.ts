@@ -1,20 +1,23 @@
 import type { Flow } from '../../model/flow.ts';
-import { hostText, idText, identityText, ruleText, safe, showsId, typeText, verdictText, type FieldOptions } from './fields.ts';
+import { hostTexts, idText, identityText, ruleText, showsId, summaryText, typeText, verdictText, type FieldOptions } from './fields.ts';
+import { safe } from './safe.ts';
 
-/** `<time>[ [<node>]]: <src> <srcid> <arrow> <dst> <dstid> <type> <verdict> (<summary>)[ [rule <rule>]][ [flow <id>]]` */
-export function compactLine(flow: Flow, options: FieldOptions & { readonly nodeNames: boolean }): string {
+/** `<time>[ [<node>]]: <src> <srcid> <arrow> <dst> <dstid> <type> <verdict> (<summary>)`, and ours `[ [rule <rule>]][ [flow <id>]]`. */
+export function compactLine(flow: Flow, options: FieldOptions): string {
   const { paint } = options;
-  const node = options.nodeNames ? ` [${paint.strong(safe(flow.nodeName))}]` : '';
+  const hosts = hostTexts(flow, options);
+  const source = `${hosts[0]} ${identityText(flow.source, paint)}`;
+  const destination = `${hosts[1]} ${identityText(flow.destination, paint)}`;
   // A reply is printed with its ends swapped, so that the client always stands on the left.
-  const [left, right, arrow] =
-    flow.isReply === undefined ? [flow.source, flow.destination, '<>']
-    : flow.isReply ? [flow.destination, flow.source, '<-']
-    : [flow.source, flow.destination, '->'];
-  const rule = options.policyNames ? paint.faint(ruleText(flow)) : '';
+  const ends =
+    flow.isReply === undefined ? `${source} <> ${destination}`
+    : flow.isReply ? `${destination} <- ${source}`
+    : `${source} -> ${destination}`;
+  const rule = options.ours && options.policyNames ? ruleText(flow) : '';
   return (
-    `${options.formatTime(flow.time)}${node}: ${hostText(flow, left, options)}${identityText(left, paint)} ${arrow} ` +
-    `${hostText(flow, right, options)}${identityText(right, paint)} ${typeText(flow)} ${verdictText(flow, options)} (${safe(flow.summary)})` +
-    (ruleText(flow) === '' ? '' : rule) +
+    `${options.formatTime(flow.time)}${options.nodeNames ? ` [${safe(flow.nodeName)}]` : ''}: ${ends} ` +
+    `${typeText(flow, options)} ${verdictText(flow, options)} (${summaryText(flow, paint)})` +
+    (rule === '' ? '' : paint.faint(rule)) +
     (showsId(flow, options.ids) ? paint.faint(idText(flow)) : '')
   );
 }

@@ -1,6 +1,12 @@
-import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import type { Flow, FlowEndpoint, FlowPolicy, FlowService } from '../../model/flow.ts';
 import { reservedName } from '../../model/identity.ts';
+import { observationPoints } from '../enrich.ts';
+import { capturePoints, socketPoints } from '../flow-words.ts';
+import { dropReasonName } from '../reasons.ts';
 import type { Paint } from './paint.ts';
+import { safe } from './safe.ts';
+
+export { safe } from './safe.ts';
 
 /** The parts that Hubble's line formats share, in its own words. */
 export interface FieldOptions {
@@ -9,67 +15,86 @@ export interface FieldOptions {
   readonly names: boolean;
   /** Names of policies and rules, where known. */
   readonly policyNames: boolean;
+  /** ` [node]`, or a column. */
+  readonly nodeNames: boolean;
   readonly formatTime: (time: string) => string;
   /** Which flows show the id that `cirri policy explain` takes. */
   readonly ids: ShownIds;
+  /** What we add to Hubble's lines: rules of drops, shadow verdicts in words. */
+  readonly ours: boolean;
 }
 
 export type ShownIds = 'none' | 'denied' | 'all';
 
-/** `Jan  1 00:20:34.567` in UTC (Go's time.StampMilli on a protobuf timestamp). */
-export function stampMilli(time: string): string {
-  const month = months[Number(time.slice(5, 7)) - 1] ?? '???';
-  const day = String(Number(time.slice(8, 10))).padStart(2);
-  return `${month} ${day} ${time.slice(11, 19)}.${(time.slice(20, 23).replace(/\D/g, '') || '000').padEnd(3, '0')}`;
-}
-
-const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-
-/** `ns/pod:port`, DNS names or the address; ICMP has no port; IPv6 in brackets. */
-export function hostText(flow: Flow, end: FlowEndpoint, options: FieldOptions): string {
-  const port = flow.protocol.startsWith('ICMP') ? undefined : end === flow.source ? flow.sourcePort : flow.destinationPort;
+/** Both ends: `ns/pod:port`, a service, DNS names or the address; MAC addresses where there is no IP. */
+export function hostTexts(flow: Flow, options: FieldOptions): readonly [source: string, destination: string] {
   const { paint } = options;
-  const host = options.names ? nameOf(flow, end) : undefined;
-  if (port === undefined) return paint.host(host ?? safe(end.ip));
-  const bare = host ?? (end.ip.includes(':') ? `[${safe(end.ip)}]` : safe(end.ip));
-  return `${paint.host(bare)}:${paint.port(String(port))}`;
+  if (flow.source.ip === '' && flow.destination.ip === '') {
+    const { ethernet } = flow;
+    return ethernet ? [paint.host(safe(ethernet.source)), paint.host(safe(ethernet.destination))] : ['', ''];
+  }
+  const ports = flow.protocol.startsWith('ICMP') ? [] : [flow.sourcePort, flow.destinationPort];
+  return [paint.host(hostText(flow.source, ports[0], sourceService(flow), options)), paint.host(hostText(flow.destination, ports[1], destinationService(flow), options))];
 }
 
-function nameOf(flow: Flow, end: FlowEndpoint): string | undefined {
-  if (end.podName !== undefined) return safe(`${end.namespace}/${end.podName}`);
-  if (flow.service && flow.service.ip === end.ip) return safe(`${flow.service.namespace}/${flow.service.name}`);
-  if (end.names && end.names.length > 0) return safe(end.names.map(name => name.replace(/\.$/, '')).join(','));
-  return undefined;
+/** An address with a port stands in brackets when it has colons. */
+function hostText(end: FlowEndpoint, port: number | undefined, service: FlowService | undefined, { names, paint }: FieldOptions): string {
+  const host = safe((names ? nameOf(end, service) : undefined) ?? end.ip);
+  if (port === undefined || port === 0) return host;
+  return `${/[:%]/.test(host) ? `[${host}]` : host}:${paint.port(String(port))}`;
 }
 
-/** ` (world)` or ` (ID:12345)`; empty when there is none. */
+function nameOf(end: FlowEndpoint, service: FlowService | undefined): string | undefined {
+  const joined = (namespace: string | undefined, name: string) => (namespace === undefined || namespace === '' ? name : `${namespace}/${name}`);
+  if (end.podName !== undefined) return joined(end.namespace, end.podName);
+  if (service) return joined(service.namespace, service.name);
+  return end.names && end.names.length > 0 ? end.names.map(name => name.replace(/\.$/, '')).join(',') : undefined;
+}
+
+/** The service whose address or backend the source is: of replies. */
+function sourceService({ services, service, isReply }: Flow): FlowService | undefined {
+  return services ? services.source : isReply === true ? service : undefined;
+}
+
+function destinationService({ services, service, isReply }: Flow): FlowService | undefined {
+  return services ? services.destination : isReply === true ? undefined : service;
+}
+
+/** `(world)` or `(ID:12345)`. */
 export function identityText(end: FlowEndpoint, paint: Paint): string {
-  if (end.identity === 0) return '';
-  return ` ${paint.identity(`(${reservedName(end.identity) ?? `ID:${end.identity}`})`)}`;
+  return paint.identity(`(${end.identity === 0 ? 'unknown' : reservedName(end.identity) ?? `ID:${end.identity}`})`);
 }
 
-/** What kind of event: observation point, reason of a drop, `policy-verdict:L3-L4 INGRESS`. */
-export function typeText(flow: Flow): string {
+/** What kind of event: observation point, reason of a drop, `policy-verdict:L3-L4 INGRESS`, `http-request`. */
+export function typeText(flow: Flow, options: { readonly ours: boolean }): string {
+  const { l7, subType } = flow;
+  if (l7) {
+    const kind = l7.type.toLowerCase();
+    return safe(l7.http ? `http-${kind}` : l7.dns ? `dns-${kind} ${l7.dns.observationSource}` : l7.kafka ? `kafka-${kind}` : `l7-${kind}`);
+  }
   switch (flow.type) {
-    case 'drop': return safe(flow.dropReason ?? 'Unknown reason');
-    case 'trace': return safe(flow.observationPoint ?? 'trace');
-    case 'policy-verdict': return `policy-verdict:${flow.shadow === undefined ? flow.policyMatch ?? 'none' : 'shadow'} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
-    default: return flow.type;
+    case 'drop': return safe(subType === undefined ? flow.dropReason ?? dropReasonName(flow.dropReasonCode ?? 0).text : dropReasonName(subType).text);
+    case 'trace': return safe(flow.observationPoint ?? observationPoints[subType ?? 0] ?? String(subType));
+    case 'policy-verdict': return `policy-verdict:${flow.shadow !== undefined && options.ours ? 'shadow' : safe(flow.policyMatch ?? 'none')} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
+    case 'capture': return capturePoints[subType ?? 0] ?? 'DBG_CAPTURE_POINT_UNKNOWN';
+    case 'sock': return safe(socketPoints.find(([word]) => word === flow.socketTranslation)?.[1] ?? flow.socketTranslation ?? socketPoints[0]![0]);
+    default: return 'UNKNOWN';
   }
 }
 
 /** Enum name of the verdict; policy verdicts say ALLOWED, DENIED, AUDITED and by whom. */
 export function verdictText(flow: Flow, options: FieldOptions): string {
   const { paint } = options;
-  if (flow.type !== 'policy-verdict') {
-    const colour = flow.verdict === 'DROPPED' || flow.verdict === 'ERROR' ? paint.bad : flow.verdict === 'AUDIT' ? paint.careful : paint.good;
-    return colour(flow.verdict);
+  const judged = flow.type === 'policy-verdict';
+  if (judged && flow.shadow !== undefined && options.ours) return paint.careful(`${flow.shadow === 'deny' ? 'DENIED' : 'ALLOWED'} by shadow policy ${shadowPolicy(flow)}`);
+  const by = (list: 'allowed' | 'denied') => (options.policyNames ? policyNames(decidedBy(flow, list)) : '');
+  switch (flow.verdict) {
+    case 'FORWARDED': case 'REDIRECTED': return paint.good(judged ? `ALLOWED${by('allowed')}` : flow.verdict);
+    case 'DROPPED': case 'ERROR': return paint.bad(judged ? `DENIED${by('denied')}` : flow.verdict);
+    case 'AUDIT': return paint.careful(judged ? `AUDITED${options.ours ? by('denied') : ''}` : 'AUDIT');
+    case 'TRACED': case 'TRANSLATED': return paint.careful(flow.verdict);
+    default: return 'VERDICT_UNKNOWN';
   }
-  if (flow.shadow !== undefined) return paint.careful(`${flow.shadow === 'deny' ? 'DENIED' : 'ALLOWED'} by shadow policy ${shadowPolicy(flow)}`);
-  const by = options.policyNames ? policyBy(flow) : '';
-  if (flow.verdict === 'DROPPED') return paint.bad('DENIED') + by;
-  if (flow.verdict === 'AUDIT') return paint.careful('AUDITED') + by;
-  return paint.good('ALLOWED') + by;
 }
 
 /** A difference without its policy's name would be of no use, so it is there without `--print-policy-names` too. */
@@ -78,10 +103,25 @@ function shadowPolicy({ rule }: Flow): string {
   return safe(rule.namespace === undefined ? rule.name : `${rule.namespace}/${rule.name}`);
 }
 
-function policyBy(flow: Flow): string {
-  const { rule } = flow;
-  if (!rule || rule.effect === 'default-allow') return '';
-  return ` BY ${safe(rule.name)}${rule.kind === 'default' ? '' : ` (${safe(rule.kind)})`}`;
+/** The flow's own lists of its direction; where only the rule is known, that. */
+function decidedBy(flow: Flow, word: 'allowed' | 'denied'): readonly FlowPolicy[] {
+  const [egress, ingress] = word === 'allowed' ? [flow.egressAllowedBy, flow.ingressAllowedBy] : [flow.egressDeniedBy, flow.ingressDeniedBy];
+  const list = flow.direction === 'EGRESS' ? egress : flow.direction === 'INGRESS' ? ingress : undefined;
+  if (list !== undefined && list.length > 0) return list;
+  return flow.rule && flow.rule.effect !== 'default-allow' ? [flow.rule] : [];
+}
+
+/** ` BY a (Kind), b (Kind)`; what has no name or no kind is not named. */
+export function policyNames(policies: readonly FlowPolicy[]): string {
+  const named = policies.filter(({ name, kind }) => name !== '' && kind !== undefined && kind !== '').map(({ name, kind }) => (kind === 'default' ? name : `${name} (${kind})`));
+  return named.length === 0 ? '' : safe(` BY ${named.join(', ')}`);
+}
+
+/** The flow's one line, with what Hubble puts around it. */
+export function summaryText({ ipTraceId, summary, authType }: Flow, paint: Paint): string {
+  const trace = ipTraceId === undefined || ipTraceId === 0 ? '' : `IP Trace ID: ${ipTraceId}; `;
+  const auth = authType === undefined || authType === 'DISABLED' ? '' : `; Auth: ${authType === 'TEST_ALWAYS_FAIL' ? paint.bad(authType) : paint.good(safe(authType))}`;
+  return trace + safe(summary) + auth;
 }
 
 /** Our own addition to a drop's line: ` [rule payments/payment-service-ingress: default deny]`. */
@@ -101,10 +141,4 @@ export function idText(flow: Flow): string {
 export function showsId(flow: Flow, ids: ShownIds): boolean {
   const denied = flow.type === 'drop' || flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT';
   return flow.id !== '' && (ids === 'all' || (ids === 'denied' && denied));
-}
-
-/** Text from the network or from objects never reaches the terminal with control characters in it. */
-export function safe(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '�');
 }

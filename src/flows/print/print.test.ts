@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '../../model/flow.ts';
-import { flowFromJson } from '../jsonpb.ts';
+import { flowFromJson } from '../jsonpb-read.ts';
 import { createPrinter, type PrinterOptions } from './printer.ts';
 
 const base: Flow = {
@@ -121,7 +121,9 @@ test('a shadow verdict says so, and by which policy, in lines and in JSON', () =
   assert.equal(print([flow], { format: 'compact' }), line);
   assert.equal(print([{ ...flow, shadow: 'allow' }], { format: 'compact' }), line.replace('DENIED', 'ALLOWED'));
   const json = JSON.parse(print([flow], { format: 'jsonpb' })) as { flow: Record<string, unknown> };
-  assert.deepEqual([json.flow['verdict'], json.flow['shadow'], json.flow['shadow_by'], json.flow['ingress_denied_by']], ['TRACED', 'deny', [{ name: 'strict', namespace: 'shop', kind: 'CiliumNetworkPolicy' }], undefined]);
+  const details = json.flow['cirri'] as { readonly shadow: string; readonly rule: { readonly name: string } };
+  assert.deepEqual([json.flow['verdict'], details.shadow, details.rule.name, json.flow['ingress_denied_by']], ['TRACED', 'SHADOW_DENY', 'strict', undefined]);
+  assert.match(print([flow], { format: 'compact', ours: false }), /policy-verdict:none INGRESS TRACED \(/, "under Hubble's name the words are Hubble's");
   assert.equal(flowFromJson(json).shadow, 'deny');
 });
 
@@ -130,6 +132,6 @@ test('names come before addresses; IPv6 is bracketed; ICMP has no port; no contr
   const pod: Flow = { ...base, source: { ...base.source, namespace: 'shop', podName: 'web\x1b[31m' }, destination: { ...base.destination, ip: 'fd00::1' } };
   const line = print([pod], { format: 'compact' });
   assert.ok(!line.includes('\x1b'));
-  assert.match(line, /shop\/web.\[31m:31793 \(health\) -> \[fd00::1\]:8080/);
+  assert.match(line, /shop\/web\^\[\[31m:31793 \(health\) -> \[fd00::1\]:8080/);
   assert.match(print([{ ...portless, protocol: 'ICMPv4', summary: 'ICMPv4 EchoRequest' }], { format: 'compact' }), /1\.1\.1\.1 \(health\) -> 2\.2\.2\.2 \(ID/);
 });

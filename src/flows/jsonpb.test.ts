@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Flow } from '../model/flow.ts';
+import { flowToJson } from './jsonpb.ts';
+import { flowFromJson } from './jsonpb-read.ts';
+import { anyFlow } from './testing-flows.ts';
+
+test('flow → JSON → text → flow is the flow', () => {
+  fc.assert(fc.property(anyFlow(), flow => {
+    assert.deepEqual(flowFromJson(JSON.parse(JSON.stringify(flowToJson(flow)))), flow);
+  }), { numRuns: 500 });
+});
+
+test("JSON → flow → JSON is the JSON", () => {
+  fc.assert(fc.property(anyFlow(), flow => {
+    const json = flowToJson(flow);
+    assert.deepEqual(flowToJson(flowFromJson(json)), json);
+  }), { numRuns: 200 });
+});
+
+test('a rule and a shadow verdict survive, and the rule is named among the policies', () => {
+  const flow = {
+    ...fc.sample(anyFlow(), { seed: 1, numRuns: 1 })[0]!, type: 'policy-verdict', direction: 'INGRESS', verdict: 'DROPPED',
+    egressAllowedBy: undefined, ingressAllowedBy: undefined, egressDeniedBy: undefined, ingressDeniedBy: undefined,
+    rule: { id: 7, kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'strict', path: 'spec.ingress[0]', effect: 'default-deny', because: 'x' },
+  } as unknown as Flow;
+  const json = flowToJson(flow);
+  assert.deepEqual(json.flow['ingress_denied_by'], [{ name: 'strict', namespace: 'shop', kind: 'CiliumNetworkPolicy' }]);
+  assert.deepEqual(flowFromJson(json).rule, flow.rule);
+  const shadow = flowToJson({ ...flow, verdict: 'TRACED', shadow: 'deny' });
+  assert.equal(shadow.flow['ingress_denied_by'], undefined);
+  assert.equal(flowFromJson(shadow).shadow, 'deny');
+});
+
+test('times lose no digit and gain none', () => {
+  const at = (time: string) => flowToJson(flowFromJson({ time })).time;
+  for (const time of ['2026-01-01T00:00:00Z', '2026-01-01T00:00:00.120Z', '2026-01-01T00:00:00.000001Z', '2026-01-01T00:00:00.000000001Z']) assert.equal(at(time), time);
+  assert.equal(at('2026-01-01T02:00:00.5+02:00'), '2026-01-01T00:00:00.500Z');
+});
