@@ -44,6 +44,7 @@ struct catalogue {
 	enum event_flag event_flag;
 	enum observation_point observation_point;
 	enum connection_end connection_end;
+	enum monitor_aggregation monitor_aggregation;
 	enum direction direction;
 	enum lost_ring lost_ring;
 };

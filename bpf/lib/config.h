@@ -4,6 +4,15 @@
 
 #include "addr.h"
 
+/* How much is told of connections that pass; drops are told always. Hubble's words. */
+enum monitor_aggregation {
+	AGGREGATION_NONE = 0,	/* every packet, where it arrives and where it is handed on */
+	AGGREGATION_LOW = 1,	/* every packet, where it is handed on */
+	AGGREGATION_MEDIUM = 2,	/* a connection's first packet, first answer, each direction's FIN or RST, and end */
+	AGGREGATION_MAX = 3,	/* a connection's first packet, first answer and end */
+	AGGREGATION_SILENT = 4,	/* nothing: what telling costs is measured against it */
+};
+
 struct config {
 	struct addr node_ip4;		/* the node's address on the underlay; source of masqueraded IPv4; zero = none */
 	struct addr node_ip6;		/* the same for IPv6 */
@@ -24,7 +33,8 @@ struct config {
 	__u8 audit;			/* 1 = denials are reported as audit and pass */
 	__u8 socket_host_only;		/* 1 = sockets outside of the node's own namespace are left alone: services packet by packet */
 	__u8 no_backend_drop;		/* 1 = a service without a backend is silence, 0 = ICMP unreachable or RST */
-	__u8 pad0[5];
+	__u8 monitor_aggregation;	/* enum monitor_aggregation */
+	__u8 pad0[4];
 	__u64 host_cookie;		/* of the node's own network namespace */
 	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
 	__u16 node_port_min;
@@ -37,6 +47,7 @@ const volatile struct config config = {
 	.nat_port_max = 65535,
 	.node_port_min = 30000,
 	.node_port_max = 32767,
+	.monitor_aggregation = AGGREGATION_MEDIUM,
 };
 
 /* Read member by member: through a pointer without "volatile" clang folds in the zeros that are there before loading. */

@@ -10,6 +10,7 @@
 #include "policy.h"
 #include "runtime.h"
 #include "service_step.h"
+#include "tell.h"
 
 /* Nothing goes to a pod whose policy is not in place. */
 static __always_inline int endpoint_ready(const struct endpoint *endpoint)
@@ -85,7 +86,7 @@ static __noinline int shadow_tell(struct __sk_buff *skb, struct packet *packet, 
 	if (known && known->flags & told)
 		return 0;
 	shadow_count(&key, skb->len, !(packet->flags & PACKET_UNRELATED));
-	return event_shadow(skb, packet);
+	return event_shadow(skb, &packet->headers, endpoint_id(packet->from), endpoint_id(packet->to));
 }
 
 /*
@@ -132,13 +133,12 @@ static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, co
 		rule_count(packet->rule, 1, skb->len, 0);
 	else if (packet->rule != before)
 		rule_count(packet->rule, 0, 0, 1);
-	if (verdict != CONTINUE)
-		return verdict;
-	if (packet->verdict == VERDICT_AUDIT)
+	/* A denial is told here and with its drop, as Hubble has it; the drop's record has its rule too. */
+	if (!known && (verdict == CONTINUE || verdict == -DROP_POLICY_DENIED))
+		event_verdict(skb, &packet->headers, endpoint_id(packet->from), endpoint_id(packet->to));
+	if (verdict == CONTINUE && packet->verdict == VERDICT_AUDIT)
 		packet->ct_flags |= CONNTRACK_AUDITED;
-	if (!known)
-		event_verdict(skb, packet);
-	return CONTINUE;
+	return verdict;
 }
 
 /* Pods' own policy, and that of the node where it has one: not towards its own pods, and not towards API servers (see host.h). */
@@ -178,7 +178,7 @@ static __noinline int judge(struct __sk_buff *skb, struct packet *packet, const 
 		packet->ct_flags |= CONNTRACK_HOST;
 		packet->verdict = VERDICT_ALLOW;
 		if (!known && endpoint_is_pod(packet->to))
-			event_verdict(skb, packet);
+			event_verdict(skb, &packet->headers, endpoint_id(packet->from), endpoint_id(packet->to));
 	}
 	packet->direction = direction;
 	return CONTINUE;
@@ -200,41 +200,28 @@ static __always_inline bool needs_masquerade(const struct packet *packet)
 	return !(flags & IPCACHE_CLUSTER) && !masquerade_is_excluded(&packet->destination);
 }
 
-/* `key` is the packet's, and whether its sender is the low end; they come from the caller because the stack is small. */
-static __noinline int connection_new(struct __sk_buff *skb, struct packet *packet, const struct conntrack_key *key, bool source_is_low)
+/* Does a pod here ask for names, or tell them? */
+static __always_inline bool names_pass(const struct packet *packet)
 {
-	struct conntrack_entry entry = {};
+	const __be16 port = bpf_htons(DNS_PORT);
+	const struct service_address *address;
+
+	if (likely(packet->protocol != IPPROTO_UDP) || config.monitor_aggregation == AGGREGATION_SILENT)
+		return false;
+	if (!endpoint_is_pod(packet->from) && !endpoint_is_pod(packet->to))
+		return false;
+	if (packet->destination_port == port || packet->source_port == port)
+		return true;
+	address = packet->service ? service_address_find(packet->service) : NULL;
+	return address && address->port == port;
+}
+
+/* The entry of a connection that has been allowed, as it was under that generation of policy. `source_is_low`: the sender is the key's low end. */
+static __noinline int connection_keep(struct __sk_buff *skb, struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u32 generation)
+{
+	struct conntrack_entry entry = { .generation = generation };
 	int verdict;
 
-	if (unlikely(packet_opens_nothing(&packet->headers)))
-		return -DROP_CONNTRACK_INVALID;
-	packet->ct_state = STATE_NEW;
-	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
-			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0) | (packet->flags & PACKET_OTHER_FAMILY ? CONNTRACK_OTHER_FAMILY : 0);
-	/* An answer to a connection that is no more must not open one from outside. */
-	if (packet->flags & PACKET_UNMASQUERADED)
-		return -DROP_NO_MAPPING_FOR_NAT;
-	if (packet->flags & PACKET_ICMP_ERROR) {
-		packet_make_unrelated(&packet->headers);
-		packet->from = endpoint_find(&packet->source);
-	}
-	/* Before the verdict: a commit that comes between makes the entry stale, and it is judged again. */
-	entry.generation = policy_generation();
-	if (packet->flags & PACKET_HAIRPIN) {
-		packet->ct_flags |= CONNTRACK_HAIRPIN;
-		packet->source_identity = packet->destination_identity = packet->to ? packet->to->identity : 0;
-	} else {
-		verdict = identify(packet);
-		if (verdict == CONTINUE)
-			verdict = judge(skb, packet, NULL);
-		if (verdict != CONTINUE)
-			return verdict;
-	}
-	if (packet->flags & PACKET_UNRELATED)
-		return CONTINUE;
-
-	if (endpoint_is_pod(packet->from) && needs_masquerade(packet))
-		packet->ct_flags |= CONNTRACK_MASQUERADED;
 	entry.flags = conntrack_flags_after(&packet->headers, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
 	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
 	entry.forward_packets = 1;
@@ -250,11 +237,61 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	entry.ingress_rule = packet->ingress_rule;
 	entry.credited_packets = 1;
 	entry.credited_bytes = skb->len;
-	return conntrack_insert(key, &entry);
+	entry.started_ns = tell_new(skb, &packet->headers, entry.flags, entry.source_endpoint, entry.destination_endpoint);
+	if (unlikely((entry.flags & CONNTRACK_CLOSING) == CONNTRACK_CLOSING))
+		entry.flags |= CONNTRACK_ENDED;
+	verdict = conntrack_insert(key, &entry);
+	if (verdict != CONTINUE)
+		return verdict;
+	connection_count(END_NONE);
+	if (unlikely(entry.flags & CONNTRACK_ENDED))
+		connection_count(END_RESET);
+	return CONTINUE;
+}
+
+/* `key` is the packet's, and whether its sender is the low end; they come from the caller because the stack is small. */
+static __noinline int connection_new(struct __sk_buff *skb, struct packet *packet, const struct conntrack_key *key, bool source_is_low)
+{
+	__u32 generation;
+	int verdict;
+
+	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
+	packet->ct_state = STATE_NEW;
+	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
+			   (packet->flags & PACKET_DSR ? CONNTRACK_DSR : 0) | (packet->flags & PACKET_OTHER_FAMILY ? CONNTRACK_OTHER_FAMILY : 0);
+	/* An answer to a connection that is no more must not open one from outside. */
+	if (packet->flags & PACKET_UNMASQUERADED)
+		return -DROP_NO_MAPPING_FOR_NAT;
+	if (packet->flags & PACKET_ICMP_ERROR) {
+		packet_make_unrelated(&packet->headers);
+		packet->from = endpoint_find(&packet->source);
+	}
+	/* Before the verdict: a commit that comes between makes the entry stale, and it is judged again. */
+	generation = policy_generation();
+	if (packet->flags & PACKET_HAIRPIN) {
+		packet->ct_flags |= CONNTRACK_HAIRPIN;
+		packet->source_identity = packet->destination_identity = packet->to ? packet->to->identity : 0;
+	} else {
+		verdict = identify(packet);
+		if (verdict == CONTINUE)
+			verdict = judge(skb, packet, NULL);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
+	if (packet->flags & PACKET_UNRELATED) {
+		tell_new(skb, &packet->headers, 0, endpoint_id(packet->from), endpoint_id(packet->to));
+		return CONTINUE;
+	}
+	if (endpoint_is_pod(packet->from) && needs_masquerade(packet))
+		packet->ct_flags |= CONNTRACK_MASQUERADED;
+	if (names_pass(packet))
+		packet->ct_flags |= CONNTRACK_NAMES;
+	return connection_keep(skb, packet, key, source_is_low, generation);
 }
 
 /* Denied: dead in both directions. It lives, so that answers do not open it again, as long as either end goes on sending. */
-static __always_inline void connection_revoke(const struct packet *packet, struct conntrack_entry *entry)
+static __always_inline void connection_revoke(const struct packet *packet, struct conntrack_key *key, struct conntrack_entry *entry)
 {
 	entry->egress_rule = packet->egress_rule;
 	entry->ingress_rule = packet->ingress_rule;
@@ -263,6 +300,7 @@ static __always_inline void connection_revoke(const struct packet *packet, struc
 	entry->expires_ns = conntrack_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
 	__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_JUDGED);
 	__sync_fetch_and_or(&entry->flags, CONNTRACK_REVOKED);
+	tell_end(key, entry, END_REVOKED);
 }
 
 /* An answer in a connection that is no longer allowed: nobody is asked about answers, the rule that revoked it is still known. */
@@ -280,7 +318,7 @@ static __noinline int connection_revoked(struct __sk_buff *skb, struct packet *p
 }
 
 /* Policy, identities or addresses have changed since the connection was allowed: what was allowed then is asked again now. */
-static __noinline int connection_judge_again(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry)
+static __noinline int connection_judge_again(struct __sk_buff *skb, struct packet *packet, struct conntrack_key *key, struct conntrack_entry *entry)
 {
 	__u32 generation = policy_generation();
 	int verdict;
@@ -293,9 +331,12 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	if (verdict == CONTINUE || verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
 		conntrack_credit(entry);
 	if (verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
-		connection_revoke(packet, entry);
+		connection_revoke(packet, key, entry);
 	if (verdict != CONTINUE)
 		return verdict;
+	/* It goes on, and will end again. */
+	if (unlikely(entry->flags & CONNTRACK_REVOKED) && (entry->flags & CONNTRACK_CLOSING) != CONNTRACK_CLOSING)
+		__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_ENDED);
 	entry->source_identity = packet->source_identity;
 	entry->destination_identity = packet->destination_identity;
 	entry->egress_rule = packet->egress_rule;
@@ -369,8 +410,9 @@ static __noinline int way_learn(const struct packet *packet, struct conntrack_en
 	return 0;
 }
 
-static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_entry *entry, bool reply, __u64 now)
+static __always_inline int connection_known(struct __sk_buff *skb, struct packet *packet, struct conntrack_key *key, struct conntrack_entry *entry, bool reply, __u64 now)
 {
+	__u32 fresh;
 	int verdict;
 
 	packet->ct_state = packet->flags & PACKET_ICMP_ERROR ? STATE_RELATED : reply ? STATE_REPLY : STATE_ESTABLISHED;
@@ -382,14 +424,16 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	if (!reply && packet->flags & PACKET_ICMP_ERROR)
 		packet->source_identity = entry->source_identity;
 	if (!reply && unlikely(connection_is_stale(packet, entry))) {
-		verdict = connection_judge_again(skb, packet, entry);
+		verdict = connection_judge_again(skb, packet, key, entry);
 		if (verdict != CONTINUE)
 			return verdict;
 	} else {
 		packet->source_identity = reply ? entry->destination_identity : entry->source_identity;
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
-	conntrack_touch(entry, &packet->headers, reply, skb->len, now);
+	fresh = conntrack_touch(entry, &packet->headers, reply, skb->len, now);
+	if (packet_tells(fresh) || unlikely(packet->ct_flags & CONNTRACK_NAMES))
+		tell_known(skb, &packet->headers, entry, fresh);
 	if (unlikely(entry->way_generation != policy_generation()))
 		way_learn(packet, entry, reply);
 	if (likely(!reply || (!packet->service && !(packet->ct_flags & CONNTRACK_DSR))))
@@ -402,6 +446,18 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 			return verdict;
 	}
 	return service_reverse(skb, packet);
+}
+
+/* The living entry of this packet's connection. A dead one is about to be replaced: it tells its end, and its rules get what is theirs. */
+static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, struct conntrack_key *key, bool source_is_low, __u64 now)
+{
+	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
+
+	if (!entry || likely(conntrack_lives(packet, entry, source_is_low, now)))
+		return entry;
+	conntrack_credit(entry);
+	tell_end(key, entry, END_IDLE);
+	return NULL;
 }
 
 /* A reply in this sense is any packet against the direction in which the connection was opened. */
@@ -446,7 +502,7 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	else if (unlikely(!(entry->flags & CONNTRACK_OTHER_FAMILY) != !(packet->flags & PACKET_OTHER_FAMILY)))
 		/* A pod's sockets of both families use one port towards one backend: nobody could tell the answers apart. */
 		return -DROP_NAT_CONTENDED;
-	return connection_known(skb, packet, entry, reply, now);
+	return connection_known(skb, packet, &key, entry, reply, now);
 }
 
 /*

@@ -28,6 +28,8 @@ enum conntrack_flag {
 	CONNTRACK_TRANSIT = 16384,	/* from outside to a backend on another node, by way of this one */
 	CONNTRACK_DSR = 32768,		/* came by way of another node, which keeps out of the answers: nat has the service's address */
 	CONNTRACK_OTHER_FAMILY = 65536,	/* its client talks the other family: nat64.h */
+	CONNTRACK_ENDED = 131072,	/* its end has been told */
+	CONNTRACK_NAMES = 262144,	/* DNS messages of a pod, which are told: the long way */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */
@@ -80,8 +82,11 @@ struct conntrack_entry {
 	struct conntrack_end destination_end;
 	__u32 way_generation;		/* of policy, identities and addresses when the two ends were learned */
 	__u32 pad;
+	__u64 started_ns;		/* CLOCK_MONOTONIC: the first packet */
 };
-_Static_assert(sizeof(struct conntrack_entry) == 120, "conntrack_entry");
+_Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
+
+#define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
 
 /* What judging an established connection again decides anew. */
 #define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS)
@@ -200,7 +205,7 @@ static __noinline int conntrack_credit(struct conntrack_entry *entry)
  */
 static __always_inline bool conntrack_lives(const struct packet *packet, const struct conntrack_entry *entry, bool source_is_low, __u64 now)
 {
-	const __u32 ended = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_REVOKED | CONNTRACK_KEPT;
+	const __u32 ended = CONNTRACK_CLOSING | CONNTRACK_REVOKED | CONNTRACK_KEPT;
 	bool reply = conntrack_is_reply(entry, source_is_low);
 
 	if (entry->expires_ns < now)
@@ -209,17 +214,6 @@ static __always_inline bool conntrack_lives(const struct packet *packet, const s
 	    entry->destination_endpoint != endpoint_id(reply ? packet->from : packet->to))
 		return false;
 	return likely(!packet_opens_tcp(&packet->headers) || !(entry->flags & ended));
-}
-
-/* The living entry of this packet's connection. A dead one is about to be replaced: its rules get what is theirs. */
-static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, const struct conntrack_key *key, bool source_is_low, __u64 now)
-{
-	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
-
-	if (!entry || likely(conntrack_lives(packet, entry, source_is_low, now)))
-		return entry;
-	conntrack_credit(entry);
-	return NULL;
 }
 
 static __always_inline __u32 conntrack_flags_after(const struct headers *packet, __u32 flags, bool reply)
@@ -239,11 +233,10 @@ static __always_inline __u32 conntrack_flags_after(const struct headers *packet,
 
 static __always_inline __u64 conntrack_expiry(__u8 protocol, __u32 flags, __u64 now)
 {
-	const __u32 closing = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING;
 	__u64 seconds = LIFETIME_OTHER;
 
 	if (protocol == IPPROTO_TCP)
-		seconds = (flags & closing) == closing ? LIFETIME_TCP_CLOSING :
+		seconds = (flags & CONNTRACK_CLOSING) == CONNTRACK_CLOSING ? LIFETIME_TCP_CLOSING :
 			  flags & CONNTRACK_SEEN_NON_SYN ? LIFETIME_TCP_ESTABLISHED : LIFETIME_TCP_SYN;
 	return now + seconds * NANOSECONDS;
 }
@@ -261,16 +254,18 @@ static __always_inline void conntrack_credit_step(struct conntrack_entry *entry,
 	__u32 credited = entry->credited_packets;
 	__u32 open = (__u32)(entry->forward_packets + entry->reply_packets) - credited;
 
-	if (unlikely(open >= CREDIT_MAX || open >= credited || flags & (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)))
+	if (unlikely(open >= CREDIT_MAX || open >= credited || flags & CONNTRACK_CLOSING))
 		conntrack_credit(entry);
 }
 
-/* Notes a packet: `flags` are the entry's after it. */
-static __always_inline void conntrack_count(struct conntrack_entry *entry, __u8 protocol, __u32 flags, bool reply, __u32 bytes, __u64 now)
+/* Notes a packet: `flags` are the entry's after it. Returns those of them that are new by it: of two processors one has each. */
+static __always_inline __u32 conntrack_count(struct conntrack_entry *entry, __u8 protocol, __u32 flags, bool reply, __u32 bytes, __u64 now)
 {
+	__u32 fresh = flags & ~entry->flags;
+
 	/* Flags are only added here, and not as a whole: another processor may add one at the same time. */
-	if (flags & ~entry->flags)
-		__sync_fetch_and_or(&entry->flags, flags & ~entry->flags);
+	if (unlikely(fresh))
+		fresh &= ~__sync_fetch_and_or(&entry->flags, fresh);
 	entry->expires_ns = conntrack_expiry(protocol, flags, now);
 	if (reply) {
 		entry->reply_packets++;
@@ -280,12 +275,13 @@ static __always_inline void conntrack_count(struct conntrack_entry *entry, __u8 
 		entry->forward_bytes += bytes;
 	}
 	conntrack_credit_step(entry, flags);
+	return fresh;
 }
 
-static __always_inline void conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
+static __always_inline __u32 conntrack_touch(struct conntrack_entry *entry, const struct headers *packet, bool reply, __u32 bytes, __u64 now)
 {
 	/* What somebody reports about a connection does not keep it alive. */
 	if (packet->flags & PACKET_ICMP_ERROR)
-		return;
-	conntrack_count(entry, packet->protocol, conntrack_flags_after(packet, entry->flags, reply), reply, bytes, now);
+		return 0;
+	return conntrack_count(entry, packet->protocol, conntrack_flags_after(packet, entry->flags, reply), reply, bytes, now);
 }

@@ -198,6 +198,7 @@ static __noinline int refuse_size(struct __sk_buff *skb, struct packet *packet)
 		return -DROP_PACKET_TOO_BIG;
 	metrics_count(DROP_PACKET_TOO_BIG, packet->direction, length);
 	event_drop(skb, packet, DROP_PACKET_TOO_BIG);
+	packet->tell = 0;
 	return CONTINUE;
 }
 

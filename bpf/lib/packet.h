@@ -46,6 +46,13 @@ enum packet_flag {
 	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
 };
 
+/* What is told of a packet when it is handed on (tell.h). */
+enum packet_tell {
+	TELL_ROOM = 1,		/* its record has been put together */
+	TELL_TRACE = 2,
+	TELL_NAMES = 4,		/* a DNS message */
+};
+
 /*
  * An ICMP error travels with the connection that it is about: an error about A → B belongs to the direction B → A. So its ends here
  * are the quoted ones turned round, and every step (conntrack, services, masquerade) treats it like a packet of that connection.
@@ -90,7 +97,8 @@ struct headers {
 	__u8 ct_state;
 	__u8 shadow_verdict;			/* 0 = the same */
 	__u8 verdict_flags;			/* enum policy_verdict_flag */
-	__u16 pad;
+	__u8 tell;				/* enum packet_tell */
+	__u8 pad;
 	__u32 ct_flags;				/* of the connection's entry, or to be set in it */
 };
 

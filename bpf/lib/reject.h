@@ -30,5 +30,6 @@ static __noinline int reject(struct __sk_buff *skb, struct packet *packet)
 		return -DROP_NO_SERVICE_BACKEND;
 	metrics_count(DROP_NO_SERVICE_BACKEND, packet->direction, length);
 	event_drop(skb, packet, DROP_NO_SERVICE_BACKEND);
+	packet->tell = 0;
 	return CONTINUE;
 }

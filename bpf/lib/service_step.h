@@ -7,16 +7,6 @@
 #include "service_choice.h"
 #include "translate.h"
 
-static __always_inline void event_service(struct flow_event *event, __u32 service)
-{
-	const struct service_address *address = service_address_find(service);
-
-	if (address) {
-		event->service = address->addr;
-		event->service_port = address->port;
-	}
-}
-
 /* The backend that this client's connection has, or 0. A connection attempt does not stick to a backend that takes no new ones. */
 static __always_inline __u32 service_remembered(const struct packet *packet, const struct service *service, struct conntrack_entry *entry)
 {

@@ -6,24 +6,16 @@
  *     headers ─► entry ─► sender is who it was? ─► (service's address) ─► receiver
  *          └─── anything else: CONTINUE, nothing has been changed, and the walk begins from the start
  *
- * Nothing is dropped here, and nothing told. What is checked of a sender is what the long way checks.
+ * Nothing is dropped here. What is checked of a sender is what the long way checks, and what is told is what the long way tells.
  */
 #pragma once
 
 #include "forward.h"
 #include "rewrite.h"
 
-/* Which hook a packet is at decides what its sender must be. */
-enum way_hook {
-	WAY_FROM_POD,
-	WAY_FROM_NETWORK,
-	WAY_FROM_OVERLAY,
-};
-
 /* Connections of which more is to be known than where the ends are. */
 #define CONNTRACK_LONG_WAY (CONNTRACK_MASQUERADED | CONNTRACK_HOST | CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | \
-			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY)
-#define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
+			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY | CONNTRACK_NAMES)
 
 /* What of a packet the short way needs. Offsets are constant: there are no options. */
 struct plain {
@@ -34,7 +26,7 @@ struct plain {
 	__u32 ports;			/* as in the packet */
 	__u8 protocol;
 	bool source_is_low;
-	bool closes;			/* a FIN */
+	__u8 tcp_flags;			/* 0: not TCP */
 };
 
 static __always_inline bool port_order(__u32 ports)
@@ -74,7 +66,7 @@ static __always_inline bool transport_is_plain(const void *l4, const void *end, 
 {
 	__u8 protocol = plain->protocol;
 
-	plain->closes = false;
+	plain->tcp_flags = 0;
 	if (likely(protocol == IPPROTO_TCP)) {
 		const struct tcphdr *tcp = l4;
 		__u8 flags;
@@ -82,7 +74,7 @@ static __always_inline bool transport_is_plain(const void *l4, const void *end, 
 		if ((void *)(tcp + 1) > end)
 			return false;
 		flags = ((__u8 *)tcp)[13];
-		plain->closes = flags & TCP_FIN;
+		plain->tcp_flags = flags;
 		return tcp->doff >= 5 && tcp->doff * 4 <= length && (flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK;
 	}
 	if (protocol == IPPROTO_UDP) {
@@ -151,13 +143,13 @@ static __always_inline bool mac_is(const void *at, const __u8 *mac)
 	return *(__u32 *)at == *(__u32 *)mac && *(__u16 *)(at + 4) == *(__u16 *)(mac + 4);
 }
 
-static __always_inline bool sender_is_same(struct __sk_buff *skb, const struct conntrack_entry *entry, const struct conntrack_end *sender, bool reply, const enum way_hook hook)
+static __always_inline bool sender_is_same(struct __sk_buff *skb, const struct conntrack_entry *entry, const struct conntrack_end *sender, bool reply, const enum hook hook)
 {
 	void *data = (void *)(long)skb->data;
 
-	if (hook == WAY_FROM_NETWORK)
+	if (hook == HOOK_FROM_NETWORK)
 		return sender->kind == END_UPLINK;
-	if (hook == WAY_FROM_OVERLAY)
+	if (hook == HOOK_FROM_OVERLAY)
 		return sender->kind == END_TUNNEL && tunnel_is_same(skb, entry, sender, reply);
 	return sender->kind == END_POD && sender->target == skb->ifindex && !skb->vlan_present &&
 	       data + ETH_HLEN <= (void *)(long)skb->data_end && mac_is(data + ETH_ALEN, sender->mac);
@@ -234,11 +226,11 @@ static __always_inline bool way_enter_tunnel(struct __sk_buff *skb, const struct
 }
 
 /* A pod's way leads to all ends; what comes from outside is for pods. */
-static __always_inline bool receiver_is_reachable(const struct conntrack_end *receiver, const enum way_hook hook)
+static __always_inline bool receiver_is_reachable(const struct conntrack_end *receiver, const enum hook hook)
 {
 	if (receiver->kind == END_POD)
 		return true;
-	if (hook != WAY_FROM_POD)
+	if (hook != HOOK_FROM_POD)
 		return false;
 	return receiver->kind == END_UPLINK || (receiver->kind == END_TUNNEL && config.overlay_ifindex);
 }
@@ -256,7 +248,7 @@ struct way {
 	__u64 now;
 	__u8 protocol;
 	bool reply;
-	bool closes;
+	__u8 tcp_flags;
 	__be16 backend_port;
 	struct addr backend;	/* to be written in place of a service's address ... */
 	struct conntrack_entry *service;	/* ... by the service's own entry of the connection; else NULL */
@@ -280,23 +272,40 @@ static __always_inline void way_count_service(const struct way *way)
 	entry->forward_packets++;
 }
 
-static __always_inline int way_take(struct __sk_buff *skb, const struct way *way, struct conntrack_entry *entry, const enum way_hook hook, const bool v6)
+/* As tell_known() and tell() do it together; `where` is the hook, and where the packet is handed on to. */
+__noinline int way_tell(struct __sk_buff *skb, struct plain *plain, struct conntrack_entry *entry, __u32 fresh, __u32 where)
+{
+	struct connection_event *room = event_room();
+
+	if (!room || !plain || !entry)
+		return 0;
+	event_of_entry(&room->event, &plain->key, entry, conntrack_is_reply(entry, plain->source_is_low));
+	room->event.tcp_flags = plain->tcp_flags;
+	room->event.ifindex = skb->ifindex;
+	room->event.length = skb->len;
+	if (progress_note(room, entry, fresh))
+		trace_write(room, where & 0xff, where >> 8);
+	return 0;
+}
+
+static __always_inline int way_take(struct __sk_buff *skb, struct plain *plain, const struct way *way, struct conntrack_entry *entry, const enum hook hook, const bool v6)
 {
 	const struct conntrack_end *sender = way->reply ? &entry->destination_end : &entry->source_end;
 	const struct conntrack_end *receiver = way->reply ? &entry->source_end : &entry->destination_end;
 	__u32 flags = entry->flags | (way->reply ? CONNTRACK_SEEN_REPLY : 0);
 	struct mac_words mac = mac_words_of_host();
 	bool local = receiver->kind == END_POD;
+	__u32 point = local ? POINT_TO_ENDPOINT : receiver->kind == END_UPLINK ? POINT_TO_NETWORK : POINT_TO_OVERLAY, fresh;
 
 	if (!entry_is_current(entry, way->reply, way->now) || !sender_is_same(skb, entry, sender, way->reply, hook) || !receiver_is_reachable(receiver, hook))
 		return CONTINUE;
-	if (unlikely(way->closes))
+	if (unlikely(way->tcp_flags & TCP_FIN))
 		flags |= way->reply ? CONNTRACK_REPLY_CLOSING : CONNTRACK_FORWARD_CLOSING;
 	if (way->protocol == IPPROTO_TCP)
 		flags |= CONNTRACK_SEEN_NON_SYN;
-	if (hook == WAY_FROM_OVERLAY && bpf_skb_change_type(skb, PACKET_TYPE_HOST))
+	if (hook == HOOK_FROM_OVERLAY && bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return CONTINUE;
-	if (hook == WAY_FROM_POD && receiver->kind == END_TUNNEL && !way_enter_tunnel(skb, entry, receiver, way->reply))
+	if (hook == HOOK_FROM_POD && receiver->kind == END_TUNNEL && !way_enter_tunnel(skb, entry, receiver, way->reply))
 		return CONTINUE;
 	if (!way_translate(skb, way, entry, v6))
 		return CONTINUE;
@@ -307,8 +316,10 @@ static __always_inline int way_take(struct __sk_buff *skb, const struct way *way
 	if (!plain_hop(skb, mac, v6))
 		return CONTINUE;
 	way_count_service(way);
-	conntrack_count(entry, way->protocol, flags, way->reply, skb->len, way->now);
-	metrics_count(0, hook == WAY_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS, skb->len);
+	fresh = conntrack_count(entry, way->protocol, flags, way->reply, skb->len, way->now);
+	if (packet_tells(fresh))
+		way_tell(skb, plain, entry, fresh, hook | point << 8);
+	metrics_count(0, hook == HOOK_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS, skb->len);
 	if (likely(local))
 		return bpf_redirect_peer(receiver->target, 0);
 	return receiver->kind == END_UPLINK ? leave(skb) : bpf_redirect(config.overlay_ifindex, 0);
@@ -326,7 +337,7 @@ static __always_inline struct conntrack_entry *way_of_service(struct plain *plai
 	__u64 source[2], to[2];
 
 	/* The service's own entry notes an end too. */
-	if (plain->closes)
+	if (plain->tcp_flags & TCP_FIN)
 		return NULL;
 	service = service_find_for(destination, plain->ports >> 16, plain->protocol, true);
 	if (!service || service->flags & (SERVICE_REDIRECT_EXEMPT | SERVICE_NAT46X64))
@@ -365,7 +376,7 @@ static __always_inline bool is_to_service_range(const struct plain *plain, const
 	       !((to[1] >> 32 ^ config.service_net6.words[3]) & config.service_mask6.words[3]) && config.service_mask6.words[0];
 }
 
-static __always_inline int way_find(struct __sk_buff *skb, const enum way_hook hook, const bool v6)
+static __always_inline int way_find(struct __sk_buff *skb, const enum hook hook, const bool v6)
 {
 	struct conntrack_entry *entry = NULL;
 	struct plain plain;
@@ -375,25 +386,25 @@ static __always_inline int way_find(struct __sk_buff *skb, const enum way_hook h
 		return CONTINUE;
 	way.now = bpf_ktime_get_coarse_ns();
 	way.protocol = plain.protocol;
-	way.closes = plain.closes;
-	if (hook != WAY_FROM_POD || !is_to_service_range(&plain, v6)) {
+	way.tcp_flags = plain.tcp_flags;
+	if (hook != HOOK_FROM_POD || !is_to_service_range(&plain, v6)) {
 		entry = bpf_map_lookup_elem(&conntrack, &plain.key);
 		if (entry)
 			way.reply = conntrack_is_reply(entry, plain.source_is_low);
 		/* A pod's connection that nobody has answered may be older than the service that has its address now. */
-		if (hook == WAY_FROM_POD && entry && !way.reply && !(entry->flags & CONNTRACK_SEEN_REPLY))
+		if (hook == HOOK_FROM_POD && entry && !way.reply && !(entry->flags & CONNTRACK_SEEN_REPLY))
 			return CONTINUE;
 	}
-	if (hook == WAY_FROM_POD && !entry)
+	if (hook == HOOK_FROM_POD && !entry)
 		entry = way_of_service(&plain, &way);
-	return entry ? way_take(skb, &way, entry, hook, v6) : CONTINUE;
+	return entry ? way_take(skb, &plain, &way, entry, hook, v6) : CONTINUE;
 }
 
 /* An action, or CONTINUE. Each family is walked by the verifier on its own. */
-static __always_inline int way_step(struct __sk_buff *skb, const enum way_hook hook)
+static __always_inline int way_step(struct __sk_buff *skb, const enum hook hook)
 {
 	/* With an overlay no pod is on the bare network. */
-	if (hook == WAY_FROM_NETWORK && config.overlay_ifindex)
+	if (hook == HOOK_FROM_NETWORK && config.overlay_ifindex)
 		return CONTINUE;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return way_find(skb, hook, false);

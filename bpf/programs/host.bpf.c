@@ -75,14 +75,14 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 /* Neither way is inline: the stack is small. */
 static __noinline int way_from_network(struct __sk_buff *skb)
 {
-	return way_step(skb, WAY_FROM_NETWORK);
+	return way_step(skb, HOOK_FROM_NETWORK);
 }
 
 static __noinline int long_way_from_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
-	return finish(skb, &packet, walk_from_network(skb, &packet));
+	return finish(skb, &packet, walk_from_network(skb, &packet), HOOK_FROM_NETWORK);
 }
 
 /* Native routing, answers to masqueraded connections, clients of services, traffic of the node. */
@@ -121,5 +121,5 @@ int to_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
-	return finish(skb, &packet, walk_to_network(skb, &packet));
+	return finish(skb, &packet, walk_to_network(skb, &packet), HOOK_TO_NETWORK);
 }

@@ -118,14 +118,14 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 /* Neither way is inline: the stack is small. */
 static __noinline int way_from_overlay(struct __sk_buff *skb)
 {
-	return way_step(skb, WAY_FROM_OVERLAY);
+	return way_step(skb, HOOK_FROM_OVERLAY);
 }
 
 static __noinline int long_way_from_overlay(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_INGRESS };
 
-	return finish(skb, &packet, walk_from_overlay(skb, &packet));
+	return finish(skb, &packet, walk_from_overlay(skb, &packet), HOOK_FROM_OVERLAY);
 }
 
 /* What other nodes send through the tunnel. */
@@ -186,5 +186,5 @@ int to_overlay(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_EGRESS };
 
-	return finish(skb, &packet, walk_to_overlay(skb, &packet));
+	return finish(skb, &packet, walk_to_overlay(skb, &packet), HOOK_TO_OVERLAY);
 }

@@ -110,14 +110,14 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 /* Neither way is inline: the stack is small. */
 static __noinline int way_from_pod(struct __sk_buff *skb)
 {
-	return way_step(skb, WAY_FROM_POD);
+	return way_step(skb, HOOK_FROM_POD);
 }
 
 static __noinline int long_way_from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_EGRESS };
 
-	return finish(skb, &packet, walk_from_pod(skb, &packet));
+	return finish(skb, &packet, walk_from_pod(skb, &packet), HOOK_FROM_POD);
 }
 
 /* All that a pod sends. */
@@ -175,5 +175,5 @@ int to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_INGRESS };
 
-	return finish(skb, &packet, walk_to_pod(skb, &packet));
+	return finish(skb, &packet, walk_to_pod(skb, &packet), HOOK_TO_POD);
 }

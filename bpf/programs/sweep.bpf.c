@@ -6,13 +6,14 @@
  * in between loses an entry that was over, and with its next packet makes another.
  */
 #include "sweep.h"
+#include "tell.h"
 
 struct sweep_state {
 	__u64 now;
 	__u32 removed;
 };
 
-/* The rules get what the connection has not credited yet: a connection that ends by age loses nothing. */
+/* A connection that ends by age says so, and its rules get what it has not credited yet: nothing is lost. */
 static long sweep_connection(__u32 index, struct sweep_state *state)
 {
 	struct conntrack_key *key = bpf_map_lookup_elem(&sweep_connections, &index);
@@ -20,8 +21,10 @@ static long sweep_connection(__u32 index, struct sweep_state *state)
 
 	if (!key || !entry || entry->expires_ns >= state->now)
 		return 0;
-	if (key->kind == CONNTRACK_FLOW)
+	if (key->kind == CONNTRACK_FLOW) {
 		conntrack_credit(entry);
+		tell_end(key, entry, END_IDLE);
+	}
 	if (!bpf_map_delete_elem(&conntrack, key))
 		state->removed++;
 	return 0;

@@ -1,7 +1,8 @@
+import { MonitorAggregation } from '../datapath/generated/enums.ts';
 import type { NodeDevices } from '../datapath/node-devices.ts';
 import type { ProgramUses } from '../datapath/programs.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
-import { masqueradePorts } from '../model/settings.ts';
+import { masqueradePorts, type Settings } from '../model/settings.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
 import { netnsCookie } from '../sys/netns.ts';
 
@@ -31,6 +32,7 @@ export function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: N
     noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
+    monitorAggregation: aggregations[settings.bpf.monitorAggregation],
     nodePortMin: settings.nodePort.range[0],
     nodePortMax: settings.nodePort.range[1],
   };
@@ -39,6 +41,10 @@ export function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: N
 export function programUses({ settings }: ClusterRecord, devices: NodeDevices): ProgramUses {
   return { overlay: devices.overlayIndex !== 0, xdp: settings.loadBalancer.acceleration !== 'disabled', sockmap: settings.sockmap.enabled };
 }
+
+const aggregations: Readonly<Record<Settings['bpf']['monitorAggregation'], MonitorAggregation>> = {
+  none: MonitorAggregation.None, low: MonitorAggregation.Low, medium: MonitorAggregation.Medium, max: MonitorAggregation.Max,
+};
 
 /** A prefix's bits of all 128, in network order. */
 function maskOf(bits: number): Uint8Array {

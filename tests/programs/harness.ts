@@ -8,8 +8,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { flowEventCodec, type FlowEvent, type RuleStat, type ShadowKey } from '../../src/datapath/generated/structs.ts';
-import { EndpointFlag, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
+import { connectionEventCodec, flowEventCodec, nameEventCodec, type ConnectionEvent, type FlowEvent, type NameEvent, type RuleStat, type ShadowKey } from '../../src/datapath/generated/structs.ts';
+import { EndpointFlag, EventFlag, EventType, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import type { MapSizes } from '../../src/datapath/sizes.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
@@ -80,9 +80,22 @@ export interface Outcome {
   /** skb->mark afterwards. */
   readonly mark: number;
   readonly packet: Decoded;
-  /** New connections told, and drops told. */
+  /** Verdicts on new connections, and drops told. */
   readonly flows: readonly FlowEvent[];
   readonly drops: readonly FlowEvent[];
+  readonly traces: readonly Trace[];
+  readonly names: readonly Name[];
+}
+
+/** A packet that was handed on, or the end of a connection: then it has totals. */
+export type Trace = FlowEvent & { readonly totals?: Omit<ConnectionEvent, 'event'> };
+export type Name = NameEvent & { readonly payload: Uint8Array };
+
+export interface Told {
+  readonly flows: readonly FlowEvent[];
+  readonly drops: readonly FlowEvent[];
+  readonly traces: readonly Trace[];
+  readonly names: readonly Name[];
 }
 
 export type ProgramName = 'from_pod' | 'to_pod' | 'from_network' | 'to_network' | 'from_overlay' | 'to_overlay';
@@ -92,6 +105,7 @@ export class Datapath {
   readonly #object: BpfObject;
   readonly #flows: RingBuffer;
   readonly #drops: RingBuffer;
+  readonly #names: RingBuffer;
 
   constructor(config: Record<string, unknown> = {}, sizes: MapSizes = {}) {
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create({ ...spec, maxEntries: sizes[spec.name] ?? spec.maxEntries } as MapSpec<unknown, unknown>)])) as unknown as Maps;
@@ -108,6 +122,7 @@ export class Datapath {
     });
     this.#flows = RingBuffer.open({ fd: this.maps.flowEvents.fd, maxEntries: specs.flowEvents.maxEntries });
     this.#drops = RingBuffer.open({ fd: this.maps.dropEvents.fd, maxEntries: specs.dropEvents.maxEntries });
+    this.#names = RingBuffer.open({ fd: this.maps.nameEvents.fd, maxEntries: specs.nameEvents.maxEntries });
     this.reset();
   }
 
@@ -120,7 +135,7 @@ export class Datapath {
     runtime.update(0, { policyGeneration: 1, flags: 0 });
     for (const family of families) this.#fillIn(family);
     for (const number of Object.values(set)) this.allowAll(number);
-    this.#drain();
+    this.told();
   }
 
   #fillIn(family: Family): void {
@@ -212,19 +227,19 @@ export class Datapath {
     const before = this.dropCounts();
     const data = packet instanceof Uint8Array ? packet : buildFrame(packet);
     const result = this.#object.program(program).testRun({ data, context: contextWith(o.mark ?? 0) });
-    const { flows, drops } = this.#drain();
+    const told = this.told();
     const reason = result.returnValue === 2 ? this.#newDrop(before) : undefined;
     const action = ({ 0: 'pass', 2: 'drop', 7: 'redirect' } as const)[result.returnValue];
     if (!action) throw new Error(`${program} returned ${result.returnValue}`);
     const frame = Uint8Array.from(result.data);
     const mark = markOf(result.context!);
-    return { action, ...(reason && { reason }), frame, mark, flows, drops, get packet() { return decodeFrame(frame); } };
+    return { action, ...(reason && { reason }), frame, mark, ...told, get packet() { return decodeFrame(frame); } };
   }
 
   /** One run without the bookkeeping of `send`, for very many of them. */
-  run(program: ProgramName, data: Uint8Array): { readonly returnValue: number; readonly flows: readonly FlowEvent[]; readonly drops: readonly FlowEvent[] } {
+  run(program: ProgramName, data: Uint8Array): Told & { readonly returnValue: number } {
     const { returnValue } = this.#object.program(program).testRun({ data });
-    return { returnValue, ...this.#drain() };
+    return { returnValue, ...this.told() };
   }
 
   nanoseconds(program: ProgramName, data: Uint8Array, repeat: number): number {
@@ -257,21 +272,40 @@ export class Datapath {
     return reasonNames.get(risen[0]!) ?? String(risen[0]);
   }
 
-  #drain(): { flows: FlowEvent[]; drops: FlowEvent[] } {
-    const read = (ring: RingBuffer): FlowEvent[] => {
-      const events: FlowEvent[] = [];
-      ring.drain((bytes, offset, length) => events.push(flowEventCodec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice())));
-      return events;
-    };
-    return { flows: read(this.#flows), drops: read(this.#drops) };
+  /** What the rings hold. */
+  told(): Told {
+    return readTold({ flows: this.#flows, drops: this.#drops, names: this.#names });
   }
 
   close(): void {
     this.#flows.close();
     this.#drops.close();
+    this.#names.close();
     this.#object.close();
     for (const map of Object.values(this.maps)) map.close();
   }
+}
+
+/** Takes what three rings hold. */
+export function readTold(rings: { readonly flows: RingBuffer; readonly drops: RingBuffer; readonly names: RingBuffer }): Told {
+  const read = <T>(ring: RingBuffer, decode: (record: Uint8Array) => T): T[] => {
+    const records: T[] = [];
+    ring.drain((bytes, offset, length) => records.push(decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice())));
+    return records;
+  };
+  const written = read(rings.flows, traceOf);
+  return {
+    flows: written.filter(event => event.type === EventType.PolicyVerdict), traces: written.filter(event => event.type === EventType.Trace),
+    drops: read(rings.drops, record => flowEventCodec.decode(record)),
+    names: read(rings.names, record => ({ ...nameEventCodec.decode(record), payload: record.subarray(nameEventCodec.size) })),
+  };
+}
+
+function traceOf(record: Uint8Array): Trace {
+  const event = flowEventCodec.decode(record);
+  if ((event.flags & EventFlag.End) === 0) return event;
+  const { event: _, ...totals } = connectionEventCodec.decode(record);
+  return { ...event, totals };
 }
 
 /** struct __sk_buff up to the mark, which is its third word. */

@@ -93,7 +93,7 @@ for (const family of families) {
       datapath.hostPolicy(both);
       const outcome = datapath.send('from_pod', fromPod);
       assert.equal(outcome.reason, 'POLICY_DENIED');
-      assert.deepEqual([outcome.flows.map(flow => flow.direction), outcome.drops.map(drop => [drop.direction, drop.sourceIdentity])], [[2], [[1, identity.a]]]);
+      assert.deepEqual([outcome.flows.map(flow => flow.direction), outcome.drops.map(drop => [drop.direction, drop.sourceIdentity])], [[2, 1], [[1, identity.a]]]);
       datapath.maps.policyClasses.update({ set: set.hostIngress, identity: identity.a }, { class: 3 });
       datapath.verdict({ set: set.hostIngress, class: 3, verdict: 1, rule: 6, match: 1 });
       assert.deepEqual(datapath.send('from_pod', fromPod).flows.map(flow => [flow.direction, flow.rule]), [[2, rule.allow], [1, 6]]);

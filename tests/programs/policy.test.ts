@@ -27,12 +27,13 @@ for (const family of families) {
       assert.deepEqual(outcome.drops.map(drop => [drop.type, drop.reasonOrPoint, drop.direction, drop.rule]), [[1, 133, 2, rule.deny]]);
     });
 
-    test('denied on the way in: the way out is told as allowed', () => {
+    test('denied on the way in: the way out is told as allowed, the way in as denied, and the drop has all that the denial has', () => {
       datapath.denyAll(set.bIngress);
       const outcome = datapath.send('from_pod', hello);
       assert.equal(outcome.reason, 'POLICY_DENIED');
-      assert.deepEqual(outcome.flows.map(flow => flow.direction), [2]);
-      assert.deepEqual(outcome.drops.map(drop => [drop.direction, drop.rule, drop.destinationEndpoint]), [[1, rule.deny, id.b]]);
+      assert.deepEqual(outcome.flows.map(flow => [flow.direction, flow.verdict, flow.rule]), [[2, 1, rule.allow], [1, 2, rule.deny]]);
+      assert.deepEqual(outcome.drops.map(drop => [drop.direction, drop.verdict, drop.rule, drop.destinationEndpoint, drop.sourceIdentity, drop.destinationIdentity]), [[1, 2, rule.deny, id.b, identity.a, identity.b]]);
+      assert.equal(outcome.traces.length, 0);
     });
 
     test('a set without rows is not ready, and so is set 0', () => {

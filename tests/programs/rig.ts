@@ -10,7 +10,6 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
-import { flowEventCodec, type FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
@@ -19,7 +18,7 @@ import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
 import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { openNetns, withNetns } from '../../src/sys/netns.ts';
-import { type Maps, objectPath } from './harness.ts';
+import { type Maps, objectPath, readTold, type Told } from './harness.ts';
 import { macBytes } from './packet.ts';
 
 export const run = (command: string): string => execFileSync('sh', ['-ec', command], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -264,15 +263,12 @@ export class RigNode {
   }
 
   /** What was told since the last time. */
-  told(): { flows: FlowEvent[]; drops: FlowEvent[] } {
-    const read = (map: BpfMap<unknown, unknown>): FlowEvent[] => {
-      const events: FlowEvent[] = [];
-      const ring = RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
-      ring.drain((bytes, offset, length) => events.push(flowEventCodec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice())));
-      ring.close();
-      return events;
-    };
-    return { flows: read(this.maps.flowEvents as BpfMap<unknown, unknown>), drops: read(this.maps.dropEvents as BpfMap<unknown, unknown>) };
+  told(): Told {
+    const open = (map: BpfMap<never, never>): RingBuffer => RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
+    const rings = { flows: open(this.maps.flowEvents as never), drops: open(this.maps.dropEvents as never), names: open(this.maps.nameEvents as never) };
+    const told = readTold(rings);
+    for (const ring of Object.values(rings)) ring.close();
+    return told;
   }
 
   drops(): string {

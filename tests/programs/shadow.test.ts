@@ -36,7 +36,7 @@ for (const family of families) {
       const outcome = datapath.send('from_pod', hello);
       assert.equal(outcome.reason, 'POLICY_DENIED');
       assert.deepEqual(outcome.drops.map(drop => [drop.rule, drop.verdict, drop.flags & EventFlag.Shadow]), [[rule.deny, 2, 0]]);
-      assert.deepEqual(outcome.flows.map(flow => [flow.direction, flow.verdict, flow.rule, flow.flags & EventFlag.Shadow]), [[2, 1, shadowRule, EventFlag.Shadow]]);
+      assert.deepEqual(outcome.flows.map(flow => [flow.direction, flow.verdict, flow.rule, flow.flags & EventFlag.Shadow]), [[2, 1, shadowRule, EventFlag.Shadow], [2, 2, rule.deny, 0]]);
       assert.deepEqual(datapath.shadows().map(({ key }) => [key.endpoint, key.identity, key.direction, key.verdict]), [[id.a, identity.b, 2, 1]]);
       datapath.send('from_pod', hello);
       assert.deepEqual(datapath.shadows().map(row => [row.packets, row.connections]), [[2n, 2n]]);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConntrackFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
 import type { FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { formatAddr, parseAddr } from '../../src/std/ip.ts';
+import type { Told } from './harness.ts';
 import { buildFrame, buildIp } from './packet.ts';
 import { addressesOf, BACKEND_PORT, pods, Rig, SERVICE_PORT, services, world } from './rig.ts';
 
@@ -14,7 +15,7 @@ const ask: Rig['ask'] = (...o) => rig.ask(...o);
 const ping: Rig['ping'] = (...o) => rig.ping(...o);
 
 /** A VXLAN packet of our own making, from a namespace's own address to node 1. */
-async function tunnelFrame(from: string, vni: number, frame: Uint8Array): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
+async function tunnelFrame(from: string, vni: number, frame: Uint8Array): Promise<Pick<Told, 'flows' | 'drops'>> {
   const packet = Buffer.concat([Uint8Array.of(8, 0, 0, 0, vni >>> 16, vni >>> 8 & 255, vni & 255, 0), frame]).toString('hex');
   nodes[0]!.told();
   rig.inside(from, `python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes.fromhex('${packet}'), ('172.30.0.11', 8472))"`);
@@ -27,7 +28,7 @@ async function tunnelFrame(from: string, vni: number, frame: Uint8Array): Promis
 }
 
 /** What node 1 told about a datagram in the tunnel. */
-async function tunnel(from: string, vni: number, inner: { source: string; destination: string; sourcePort: number }): Promise<{ flows: FlowEvent[]; drops: FlowEvent[] }> {
+async function tunnel(from: string, vni: number, inner: { source: string; destination: string; sourcePort: number }): Promise<Pick<Told, 'flows' | 'drops'>> {
   const { flows, drops } = await tunnelFrame(from, vni, buildFrame({ ...inner, protocol: 'udp', destinationPort: 9999 }));
   const mine = (event: FlowEvent): boolean => event.sourcePort === inner.sourcePort;
   return { flows: flows.filter(mine), drops: drops.filter(mine) };

@@ -80,7 +80,7 @@ function someChange(random: Random, family: Family): Change {
 
 /** What is left of an entry when the way and what counts time or generations are taken away. */
 function entryText(key: ConntrackKey, entry: ConntrackEntry): string {
-  const { expiresNs, generation, sourceEnd, destinationEnd, wayGeneration, ...kept } = entry;
+  const { expiresNs, startedNs, generation, sourceEnd, destinationEnd, wayGeneration, ...kept } = entry;
   return JSON.stringify({ low: [...key.low], high: [...key.high], ports: [key.lowPort, key.highPort], kind: key.kind, protocol: key.protocol, ...kept }, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 }
 
@@ -92,8 +92,9 @@ function forgetWays(world: Datapath): void {
 const entriesOf = (world: Datapath): string[] => [...world.maps.conntrack.entries()].map(([key, entry]) => entryText(key, entry)).sort();
 
 function outcomeText(outcome: Outcome): string {
-  const { action, reason, frame, flows, drops } = outcome;
-  const events = [...flows, ...drops].map(({ timeNs, ...event }) => event);
+  const { action, reason, frame, flows, drops, traces, names } = outcome;
+  const events = [...flows, ...drops, ...traces.map(({ totals, ...event }) => ({ ...event, ...totals })), ...names.map(({ event, ...name }) => ({ ...name, ...event }))]
+    .map(({ timeNs, latencyUs, ...event }) => ({ ...event, durationNs: undefined }));
   return JSON.stringify({ action, reason, frame: Buffer.from(frame).toString('hex'), events }, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 }
 

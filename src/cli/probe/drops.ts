@@ -33,7 +33,7 @@ export class DropWatch {
       const loop = async () => {
         let since: string | undefined;
         for (let complained = false; !signal.aborted; ) {
-          const query = { whitelist: [{ verdict: ['DROPPED'] }], follow: true, ...(since !== undefined && { since }) };
+          const query = { whitelist: [{ event_type: [{ type: 1 }] }], follow: true, ...(since !== undefined && { since }) };
           const stream = openFlowStream(socket, query, { onFlows: flows => flows.forEach(flow => this.#take(flow)) }, signal);
           try {
             await stream.opened;

@@ -22,6 +22,7 @@ export interface Config {
   readonly audit: number;
   readonly socketHostOnly: number;
   readonly noBackendDrop: number;
+  readonly monitorAggregation: number;
   readonly hostCookie: bigint;
   readonly maglevSeed: number;
   readonly nodePortMin: number;
@@ -50,7 +51,8 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     view.setUint8(at + 152, value.audit);
     view.setUint8(at + 153, value.socketHostOnly);
     view.setUint8(at + 154, value.noBackendDrop);
-    zero(view, at + 155, 5);
+    view.setUint8(at + 155, value.monitorAggregation);
+    zero(view, at + 156, 4);
     view.setBigUint64(at + 160, value.hostCookie, true);
     view.setUint32(at + 168, value.maglevSeed, true);
     view.setUint16(at + 172, value.nodePortMin, true);
@@ -76,6 +78,7 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     audit: view.getUint8(at + 152),
     socketHostOnly: view.getUint8(at + 153),
     noBackendDrop: view.getUint8(at + 154),
+    monitorAggregation: view.getUint8(at + 155),
     hostCookie: view.getBigUint64(at + 160, true),
     maglevSeed: view.getUint32(at + 168, true),
     nodePortMin: view.getUint16(at + 172, true),

@@ -77,6 +77,8 @@ export const ConntrackFlag = {
   Transit: 16384,
   Dsr: 32768,
   OtherFamily: 65536,
+  Ended: 131072,
+  Names: 262144,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -97,6 +99,8 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   16384: 'TRANSIT',
   32768: 'DSR',
   65536: 'OTHER_FAMILY',
+  131072: 'ENDED',
+  262144: 'NAMES',
 };
 
 /** enum conntrack_kind */
@@ -284,6 +288,23 @@ export const lostRingName: Readonly<Record<number, string>> = {
   0: 'FLOW_EVENTS',
   1: 'DROP_EVENTS',
   2: 'NAME_EVENTS',
+};
+
+/** enum monitor_aggregation */
+export const MonitorAggregation = {
+  None: 0,
+  Low: 1,
+  Medium: 2,
+  Max: 3,
+  Silent: 4,
+} as const;
+export type MonitorAggregation = (typeof MonitorAggregation)[keyof typeof MonitorAggregation];
+export const monitorAggregationName: Readonly<Record<number, string>> = {
+  0: 'NONE',
+  1: 'LOW',
+  2: 'MEDIUM',
+  3: 'MAX',
+  4: 'SILENT',
 };
 
 /** enum nat_direction */

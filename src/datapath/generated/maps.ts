@@ -6,6 +6,7 @@ import {
   type AffinityKey, affinityKeyCodec,
   type Backend, backendCodec,
   type BackendKey, backendKeyCodec,
+  type ConnectionEvent, connectionEventCodec,
   type ConntrackEntry, conntrackEntryCodec,
   type ConntrackKey, conntrackKeyCodec,
   type Endpoint, endpointCodec,
@@ -19,6 +20,7 @@ import {
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
+  type NameRoom, nameRoomCodec,
   type NamespaceEndpoint, namespaceEndpointCodec,
   type NatEntry, natEntryCodec,
   type NatKey, natKeyCodec,
@@ -55,19 +57,29 @@ const backends: MapSpec<BackendKey, Backend> = {
   key: backendKeyCodec, value: backendCodec, perCpu: false, layoutHash: 'd031d1e0',
 };
 
+const connectionCounts: MapSpec<number, bigint> = {
+  name: 'connection_counts', type: 6, maxEntries: 5, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '3c56490d',
+};
+
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: 'a6d6322b',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: '8e2e8f67',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
-  name: 'drop_events', type: 27, maxEntries: 2097152, flags: 0,
-  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: 'd1f3b5c0',
+  name: 'drop_events', type: 27, maxEntries: 8388608, flags: 0,
+  key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '5ca1c08b',
 };
 
 const endpoints: MapSpec<EndpointKey, Endpoint> = {
   name: 'endpoints', type: 1, maxEntries: 65536, flags: 0,
   key: endpointKeyCodec, value: endpointCodec, perCpu: false, layoutHash: '5222b031',
+};
+
+const eventRooms: MapSpec<number, ConnectionEvent> = {
+  name: 'event_rooms', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: connectionEventCodec, perCpu: true, layoutHash: '3789ce35',
 };
 
 const flowEvents: MapSpec<undefined, undefined> = {
@@ -129,6 +141,11 @@ const metrics: MapSpec<MetricKey, Metric> = {
 const nameEvents: MapSpec<undefined, undefined> = {
   name: 'name_events', type: 27, maxEntries: 1048576, flags: 0,
   key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '8ecf136d',
+};
+
+const nameRooms: MapSpec<number, NameRoom> = {
+  name: 'name_rooms', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: nameRoomCodec, perCpu: true, layoutHash: '4e754200',
 };
 
 const namespaceEndpoints: MapSpec<NamespaceEndpoint, number> = {
@@ -234,9 +251,11 @@ const xdpPackets: MapSpec<number, bigint> = {
 export const maps = {
   affinities,
   backends,
+  connectionCounts,
   conntrack,
   dropEvents,
   endpoints,
+  eventRooms,
   flowEvents,
   fragments,
   goneBackends,
@@ -249,6 +268,7 @@ export const maps = {
   messagePrograms,
   metrics,
   nameEvents,
+  nameRooms,
   namespaceEndpoints,
   nat,
   policyClasses,

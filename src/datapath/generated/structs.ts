@@ -132,7 +132,7 @@ export const conntrackEndCodec: Codec<ConntrackEnd> = defineCodec<ConntrackEnd>(
   }),
 );
 
-/** struct conntrack_entry, 120 bytes */
+/** struct conntrack_entry, 128 bytes */
 export interface ConntrackEntry {
   readonly expiresNs: bigint;
   readonly forwardPackets: bigint;
@@ -154,10 +154,11 @@ export interface ConntrackEntry {
   readonly sourceEnd: ConntrackEnd;
   readonly destinationEnd: ConntrackEnd;
   readonly wayGeneration: number;
+  readonly startedNs: bigint;
 }
 
 export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackEntry>(
-  120,
+  128,
   (view, at, value) => {
     view.setBigUint64(at, value.expiresNs, true);
     view.setBigUint64(at + 8, value.forwardPackets, true);
@@ -180,6 +181,7 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     conntrackEndCodec.write(view, at + 100, value.destinationEnd);
     view.setUint32(at + 112, value.wayGeneration, true);
     zero(view, at + 116, 4);
+    view.setBigUint64(at + 120, value.startedNs, true);
   },
   (view, at) => ({
     expiresNs: view.getBigUint64(at, true),
@@ -202,6 +204,7 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     sourceEnd: conntrackEndCodec.read(view, at + 88),
     destinationEnd: conntrackEndCodec.read(view, at + 100),
     wayGeneration: view.getUint32(at + 112, true),
+    startedNs: view.getBigUint64(at + 120, true),
   }),
 );
 
@@ -614,6 +617,24 @@ export const nameEventCodec: Codec<NameEvent> = defineCodec<NameEvent>(
     event: flowEventCodec.read(view, at),
     length: view.getUint16(at + 112, true),
     captured: view.getUint16(at + 114, true),
+  }),
+);
+
+/** struct name_room, 1592 bytes */
+export interface NameRoom {
+  readonly name: NameEvent;
+  readonly payload: Uint8Array;
+}
+
+export const nameRoomCodec: Codec<NameRoom> = defineCodec<NameRoom>(
+  1592,
+  (view, at, value) => {
+    nameEventCodec.write(view, at, value.name);
+    writeBytes(view, at + 120, value.payload, 1472);
+  },
+  (view, at) => ({
+    name: nameEventCodec.read(view, at),
+    payload: readBytes(view, at + 120, 1472),
   }),
 );
 
