@@ -3,7 +3,9 @@ import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, sta
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { instanceFromEnv, parseRecord, type StatePaths } from '../model/cluster.ts';
+import { ensureHubbleCertificates } from '../hubble/certificates.ts';
+import { instanceFromEnv, parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
+import { errorText } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
 import { childSpecs, commandOf, type ChildSpec } from './children.ts';
@@ -28,6 +30,7 @@ const watchEveryMs = 100;
 const logLimitBytes = 16 << 20;
 const logCheckMs = 5_000;
 const stopPatienceMs = 3_000;
+const certificateCheckMs = 12 * 3_600_000;
 
 /**
  * Keeps one process running. Children outlive the supervisor (own session, logs written by themselves): a new supervisor takes
@@ -155,6 +158,16 @@ function boundLog(path: string): void {
   }
 }
 
+/** Certificates of Hubble's API do not expire under a cluster that runs for long: its servers take new ones by themselves. */
+function renewCertificates(record: ClusterRecord, paths: StatePaths, log: Logger): void {
+  try {
+    const made = ensureHubbleCertificates(paths.hubbleDir, record, new Date());
+    if (made.length > 0) log.info('certificates made again', { made });
+  } catch (error) {
+    log.error('certificates could not be made again', { error: errorText(error) });
+  }
+}
+
 function serve(children: readonly Child[], paths: StatePaths, stop: () => Promise<void>): Server {
   const socket = join(paths.run, 'supervisor.sock');
   rmSync(socket, { force: true });
@@ -200,6 +213,7 @@ export function runSupervisor(): void {
   setInterval(() => children.forEach(child => child.look()), watchEveryMs);
   const logs = [join(paths.logs, 'supervisor.log'), ...children.map(child => child.logFile)];
   setInterval(() => logs.forEach(boundLog), logCheckMs);
+  setInterval(() => renewCertificates(record, paths, log), certificateCheckMs);
   const stop = async () => {
     await Promise.all(children.map(child => child.stop()));
     removePidFile(pidFile);

@@ -40,13 +40,14 @@ export class FlowEncoder {
   }
 
   /** GetFlowsResponse with the flow, `node_name` and `time`. */
-  response(flow: FlowView): Uint8Array {
+  response(flow: Flow & Partial<FlowView>): Uint8Array {
     const w = this.#writer;
     w.reset();
-    writeTime(w, 1001, flow.seconds, flow.nanos);
+    const { seconds = secondsOf(flow.time), nanos = nanosOf(flow.time) } = flow;
+    writeTime(w, 1001, seconds, nanos);
     this.#outerName.write(w, flow.nodeName);
     const mark = w.length;
-    this.#flow(flow, flow.seconds, flow.nanos);
+    this.#flow(flow, seconds, nanos);
     if (this.#mask?.isDeep) {
       const pruned = pruneMessage(w.copyFrom(mark), this.#mask.fields);
       w.rewind(mark);
@@ -60,7 +61,7 @@ export class FlowEncoder {
   flow(flow: Flow): Uint8Array {
     const w = this.#writer;
     w.reset();
-    this.#flow(flow, Math.floor(Date.parse(`${flow.time.slice(0, 19)}Z`) / 1000), nanosOf(flow.time));
+    this.#flow(flow, secondsOf(flow.time), nanosOf(flow.time));
     return this.#mask?.isDeep ? pruneMessage(w.finish(), this.#mask.fields) : w.finish();
   }
 
@@ -297,6 +298,10 @@ function writeTime(w: BackwardWriter, field: number, seconds: number, nanos: num
   w.number(varintTag(2), nanos);
   w.number(varintTag(1), seconds);
   w.close(bytesTag(field), mark);
+}
+
+function secondsOf(time: string): number {
+  return Math.floor(Date.parse(`${time.slice(0, 19)}Z`) / 1000);
 }
 
 function nanosOf(time: string): number {
