@@ -14,12 +14,17 @@ export function encodeDetails(w: BackwardWriter, tag: number, flow: Flow & Parti
     w.number(varintTag(7), service.port);
     w.string(bytesTag(6), service.ip);
   }
-  w.flag(varintTag(5), flow.packetless);
+  w.flag(varintTag(5), flow.packetless ?? isPacketless(flow));
   w.number(varintTag(4), flow.connectLatencyNs);
   if (connection !== undefined) encodeConnection(w, connection);
   if (shadow !== undefined) w.number(varintTag(2), shadow === 'deny' ? 2 : 1);
   if (rule !== undefined) w.raw(encodedRule(rule));
   if (w.length > mark) w.close(tag, mark);
+}
+
+/** The end of a connection by age or revocation: no packet was seen. */
+export function isPacketless({ connection }: Flow): boolean {
+  return connection?.end === 'idle' || connection?.end === 'revoked';
 }
 
 function encodeConnection(w: BackwardWriter, connection: FlowConnection): void {

@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { FlowView } from '../flows/consumer.ts';
 import { policyMatches } from '../flows/enrich.ts';
 import { eventTypeOf } from '../flows/filter.ts';
-import type { Flow, FlowEndpoint, FlowPolicy } from '../model/flow.ts';
+import type { Flow, FlowEndpoint, FlowPolicy, FlowService } from '../model/flow.ts';
 import { encodeDetails } from './details-codec.ts';
 import type { FlowMask } from './field-mask.ts';
 import { authNumbers, chunkWords, flagFields, layer4Fields, pointNumbers, socketPointWords, traceReasonNumbers, tunnelNumbers, verdictNumbers } from './flow-words.ts';
@@ -91,14 +91,10 @@ export class FlowEncoder {
     if (flow.observationPoint !== undefined && this.#has(F.point)) w.number(varintTag(F.point), pointNumbers[flow.observationPoint]);
     if (flow.policyMatch !== undefined && this.#has(F.policyMatch)) w.number(varintTag(F.policyMatch), Math.max(0, policyMatches.indexOf(flow.policyMatch)));
     if (this.#has(F.direction)) w.number(varintTag(F.direction), flow.direction === 'INGRESS' ? 1 : flow.direction === 'EGRESS' ? 2 : 0);
-    if (service !== undefined) {
-      const field = isReply === true ? F.sourceService : F.destinationService;
-      if (this.#has(field)) {
-        const mark = w.length;
-        w.string(bytesTag(2), service.namespace);
-        w.string(bytesTag(1), service.name);
-        w.close(bytesTag(field), mark);
-      }
+    if (service !== undefined) this.#service(isReply === true ? F.sourceService : F.destinationService, service);
+    else if (flow.services !== undefined) {
+      this.#service(F.destinationService, flow.services.destination);
+      this.#service(F.sourceService, flow.services.source);
     }
     if (this.#has(F.eventType)) {
       const mark = w.length;
@@ -129,6 +125,15 @@ export class FlowEncoder {
     if (this.#has(F.time)) writeTime(w, F.time, seconds, nanos);
   }
 
+  #service(field: number, service: FlowService | undefined): void {
+    if (service === undefined || !this.#has(field)) return;
+    const w = this.#writer;
+    const mark = w.length;
+    w.string(bytesTag(2), service.namespace);
+    w.string(bytesTag(1), service.name);
+    w.close(bytesTag(field), mark);
+  }
+
   #policies(flow: Flow): void {
     this.#policyList(F.ingressDenied, flow.ingressDeniedBy);
     this.#policyList(F.egressDenied, flow.egressDeniedBy);
@@ -157,6 +162,7 @@ export class FlowEncoder {
     const { ipTraceId, tunnel, file } = flow;
     if (ipTraceId !== undefined && this.#has(F.ipTrace)) {
       const mark = w.length;
+      w.number(varintTag(2), flow.ipTraceOption);
       w.number(varintTag(1), ipTraceId);
       w.close(bytesTag(F.ipTrace), mark);
     }

@@ -4,14 +4,13 @@ import { dropReasonName } from '../flows/reasons.ts';
 import type { Flow, FlowEndpoint, FlowL7, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
 import { authNumbers, chunkWords, connectionEndNumbers, flagFields, l7Numbers, pointNumbers, socketPointWords, traceReasonNumbers, tunnelNumbers, verdictNumbers, wordOf } from './flow-words.ts';
 import type { Connection, FlowDetails, Rule } from './generated/cirri_pb.js';
-import type { Endpoint, Flow as FlowMessage, Layer7, Policy, TCPFlags, Tunnel } from './generated/flow_pb.js';
+import type { Endpoint, Flow as FlowMessage, Layer7, Policy, Service, TCPFlags, Tunnel } from './generated/flow_pb.js';
 
 /** The inverse of the encoder, for clients and the relay: flow.Flow as protobuf-es has it → the model. What is missing gets protobuf's zero. */
 export function flowFromProto(message: FlowMessage): Flow {
   const { source, destination, IP: ip, l4, cirri: details } = message;
   const type = typeOf(message);
   const isReply = message.isReply;
-  const service = isReply === true ? message.sourceService : message.destinationService;
   return defined<Flow>({
     time: timeText(message.time),
     nodeName: message.nodeName,
@@ -34,6 +33,7 @@ export function flowFromProto(message: FlowMessage): Flow {
     l7: message.l7 && l7Of(message.l7),
     traceId: message.traceContext?.parent?.traceId || undefined,
     ipTraceId: message.ipTraceId && Number(message.ipTraceId.traceId),
+    ipTraceOption: message.ipTraceId?.ipOptionType || undefined,
     proxyPort: message.proxyPort || undefined,
     file: message.file && { name: message.file.name, line: message.file.line },
     socketTranslation: message.sockXlatePoint === 0 ? undefined : socketPointWords[message.sockXlatePoint],
@@ -44,7 +44,7 @@ export function flowFromProto(message: FlowMessage): Flow {
     egressDeniedBy: policiesOf(message.egressDeniedBy),
     ingressDeniedBy: policiesOf(message.ingressDeniedBy),
     policyLog: some(message.policyLog),
-    service: service && { namespace: service.namespace, name: service.name, ip: details?.serviceIp ?? '', port: details?.servicePort ?? 0 },
+    ...servicesOf(message),
     policyMatch: matchOf(message, type),
     ...(details && detailsOf(details)),
     summary: message.Summary,
@@ -95,7 +95,7 @@ function layer4Of({ l4 }: FlowMessage): Partial<Flow> {
 }
 
 /** In the order in which they are printed. */
-const printedFlags: readonly TcpFlag[] = ['SYN', 'ACK', 'RST', 'FIN', 'PSH', 'URG', 'ECE', 'CWR'];
+const printedFlags: readonly TcpFlag[] = ['SYN', 'ACK', 'RST', 'FIN', 'PSH', 'URG', 'ECE', 'CWR', 'NS'];
 
 function flagsOf(flags: TCPFlags | undefined): readonly TcpFlag[] {
   return flags ? printedFlags.filter(flag => flag in flagFields && flags[flag]) : [];
@@ -130,6 +130,16 @@ function matchOf(message: FlowMessage, type: Flow['type']): string | undefined {
   const match = message.policyMatchType;
   if (match !== 0) return policyMatches[match] ?? String(match);
   return type === 'policy-verdict' && !message.cirri?.shadow ? policyMatches[0] : undefined;
+}
+
+/** `service` where the side alone is named that ours would name; else `services`. */
+function servicesOf({ sourceService, destinationService, isReply, cirri }: FlowMessage): Partial<Flow> {
+  const named = (service: Service | undefined) => service && { namespace: service.namespace, name: service.name };
+  const [source, destination] = [named(sourceService), named(destinationService)];
+  if (!source && !destination) return {};
+  const ours = isReply === true ? source : destination;
+  if (!ours || (source && destination)) return { services: defined({ source, destination }) };
+  return { service: { ...ours, ip: cirri?.serviceIp ?? '', port: cirri?.servicePort ?? 0 } };
 }
 
 function detailsOf(details: FlowDetails): Partial<Flow> {

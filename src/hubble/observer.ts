@@ -7,6 +7,7 @@ import type { Flow } from '../model/flow.ts';
 import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError } from '../std/errors.ts';
 import type { AgentEvents } from './agent-events.ts';
+import { isPacketless } from './details-codec.ts';
 import { compileFieldMask } from './field-mask.ts';
 import { FlowEncoder } from './flow-codec.ts';
 import { timeText } from './flow-from-proto.ts';
@@ -104,11 +105,6 @@ async function getFlows(request: GetFlowsRequest, call: Call, { nodeName }: Obse
 
 /** Flows of a moment have come in after so long. */
 const settleMs = 100;
-
-/** The end of a connection by age or revocation: no packet was seen. */
-function isPacketless(flow: Flow): boolean {
-  return flow.connection?.end === 'idle' || flow.connection?.end === 'revoked';
-}
 
 /** flow.FlowFilter in its JSON names, as the filters here are written. */
 export function filterFromProto(message: FlowFilterMessage): FlowFilter {
