@@ -3,7 +3,8 @@ import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, sta
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { instanceFromEnv, parseRecord, type StatePaths } from '../model/cluster.ts';
+import { ensureHubbleCertificates } from '../hubble/certificates.ts';
+import { instanceFromEnv, parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
 import { errorText } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
@@ -29,6 +30,7 @@ const watchEveryMs = 100;
 const logLimitBytes = 16 << 20;
 const logCheckMs = 5_000;
 const stopPatienceMs = 3_000;
+const certificateCheckMs = 12 * 3_600_000;
 
 /**
  * Keeps one process running. Children outlive the supervisor (own session, logs written by themselves): a new supervisor takes
@@ -156,6 +158,16 @@ function boundLog(path: string): void {
   }
 }
 
+/** Certificates of Hubble's API do not expire under a cluster that runs for long: its servers take new ones by themselves. */
+function renewCertificates(record: ClusterRecord, paths: StatePaths, log: Logger): void {
+  try {
+    const made = ensureHubbleCertificates(paths.hubbleDir, record, new Date());
+    if (made.length > 0) log.info('certificates made again', { made });
+  } catch (error) {
+    log.error('certificates could not be made again', { error: errorText(error) });
+  }
+}
+
 function serve(children: readonly Child[], paths: StatePaths, stop: () => Promise<void>, reload: () => Promise<void>): Server {
   const socket = join(paths.run, 'supervisor.sock');
   rmSync(socket, { force: true });
@@ -182,6 +194,10 @@ function serve(children: readonly Child[], paths: StatePaths, stop: () => Promis
   return server;
 }
 
+function readRecord(paths: StatePaths): ClusterRecord {
+  return parseRecord(readFileSync(paths.clusterJson, 'utf8'));
+}
+
 export function runSupervisor(): void {
   const { instance, paths } = instanceFromEnv(process.env);
   const log = createLogger({ component: 'supervisor', instance });
@@ -200,7 +216,7 @@ export function runSupervisor(): void {
   const children: Child[] = [];
   /** Those that the record asks for; settings decide about some. */
   const reload = async () => {
-    const specs = childSpecs(parseRecord(readFileSync(paths.clusterJson, 'utf8')), paths, root, cgroupRoot());
+    const specs = childSpecs(readRecord(paths), paths, root, cgroupRoot());
     const unwanted = children.filter(child => !specs.some(spec => spec.name === child.spec.name));
     await Promise.all(unwanted.map(child => child.stop()));
     for (const child of unwanted) children.splice(children.indexOf(child), 1);
@@ -214,6 +230,7 @@ export function runSupervisor(): void {
 
   setInterval(() => children.forEach(child => child.look()), watchEveryMs);
   setInterval(() => [join(paths.logs, 'supervisor.log'), ...children.map(child => child.logFile)].forEach(boundLog), logCheckMs);
+  setInterval(() => renewCertificates(readRecord(paths), paths, log), certificateCheckMs);
   const stop = async () => {
     await Promise.all(children.map(child => child.stop()));
     removePidFile(pidFile);
