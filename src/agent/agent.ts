@@ -46,6 +46,7 @@ import { policySources, reflectors, startInputs } from './inputs.ts';
 import { kernelConfig, programUses } from './kernel-config.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
+import { feedAgentEvents } from './agent-events.ts';
 import { startObservability } from './observability.ts';
 import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -233,7 +234,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     rule: id => engine.ruleInfo(id),
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: () => undefined, devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
-  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, metrics: { client, pods: inputs.ciliumEndpoints.table } }, { log, signal });
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table }, { log, signal });
+  void feedAgentEvents({ endpoints, endpointRows: regenerator.endpointRows, addresses: regenerator.addresses, policies: policySources(inputs), policyRevision: () => policies.revision }, observability.agentEvents, { log, signal });
   const { flows } = observability;
 
   // Loops: each marks and does its work in its own time.

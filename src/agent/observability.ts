@@ -2,14 +2,20 @@ import type { NodeMaps } from '../datapath/maps.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
 import type { FlowLookups } from '../flows/enrich.ts';
 import { createFlowPipeline, type FlowPipeline } from '../flows/pipeline.ts';
+import { AgentEvents } from '../hubble/agent-events.ts';
+import type { Node } from '../kube/types.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
+import type { Table } from '../table/table.ts';
+import { startHubble, wallNs } from './hubble.ts';
 import { startMetrics, type MetricsParts } from './metrics.ts';
 
 export interface Observability {
   readonly flows: FlowPipeline;
   readonly features: readonly (() => FeatureStatus)[];
+  /** What the agent did, for those who ask Hubble. */
+  readonly agentEvents: AgentEvents;
 }
 
 /**
@@ -18,7 +24,7 @@ export interface Observability {
  *     rings ─► pipeline ─► Hubble's API, metrics, service map, history, exporters
  */
 export async function startObservability(
-  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps; readonly lookups: FlowLookups; readonly metrics: MetricsParts },
+  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps; readonly lookups: FlowLookups; readonly metrics: MetricsParts; readonly nodes: Table<Node> },
   dependencies: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<Observability> {
   const { node, maps, lookups } = options;
@@ -30,8 +36,10 @@ export async function startObservability(
   });
   const features: (() => FeatureStatus)[] = [];
   features.push(...startMetrics(options, { ...dependencies, flows }));
+  const agentEvents = new AgentEvents(wallNs);
+  features.push(await startHubble(options, { ...dependencies, flows, nodes: options.nodes, agentEvents, methods: [] }));
   flows.start(signal);
-  return { flows, features };
+  return { flows, features, agentEvents };
 }
 
 function openRing(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {

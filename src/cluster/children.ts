@@ -18,6 +18,7 @@ export function childSpecs(record: ClusterRecord, paths: StatePaths, root: strin
   const source = (path: string) => join(root, 'src', path);
   return [
     { name: 'apiserver', main: source('apiserver/main.ts'), args: [] },
+    ...(record.settings.hubble.enabled && record.settings.hubble.relay.enabled ? [{ name: 'relay', main: source('relay/main.ts'), args: [] }] : []),
     ...record.nodes.flatMap(node => {
       // A small young generation: a node's daemons hold little and must stay small, a burst may cost a few more collections.
       const place = { nodeArgs: ['--max-semi-space-size=2', '--expose-gc'], netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };

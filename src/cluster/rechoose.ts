@@ -39,7 +39,7 @@ export function writeRecord(record: ClusterRecord, paths: StatePaths): void {
 /** Processes that started before the record was last written: they go by an older one. Whoever is interrupted between the two finds them again. */
 export function outdated(record: ClusterRecord, paths: StatePaths): string[] {
   const writtenMs = statSync(paths.clusterJson).mtimeMs;
-  return ['apiserver', ...record.nodes.map(node => `agent-${node.name}`)].filter(name => {
+  return ['apiserver', ...record.nodes.map(node => `agent-${node.name}`), 'relay'].filter(name => {
     const file = join(paths.run, `${name}.pid`);
     return readPidFile(file) !== undefined && statSync(file).mtimeMs < writtenMs;
   });
@@ -48,6 +48,10 @@ export function outdated(record: ClusterRecord, paths: StatePaths): string[] {
 /** One after the other, each ready before the next: what they put into the kernel goes on meanwhile. */
 export async function restartOutdated(options: { readonly record: ClusterRecord; readonly paths: StatePaths; readonly timeoutMs: number }, progress: Progress): Promise<void> {
   const { record, paths, timeoutMs } = options;
+  const names = outdated(record, paths);
+  if (names.length === 0) return;
+  // Settings decide about some processes too: those that are not to run any more go first. A supervisor of an older version keeps its own.
+  await callLocal(`${paths.run}/supervisor.sock`, '/v1/reload', { method: 'POST', timeoutMs }).catch(() => undefined);
   for (const name of outdated(record, paths)) {
     await progress.step(`${name} reads the settings`, async () => {
       const answer = await callLocal(`${paths.run}/supervisor.sock`, `/v1/restart/${name}`, { method: 'POST', timeoutMs });

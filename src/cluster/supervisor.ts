@@ -3,7 +3,9 @@ import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, sta
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { instanceFromEnv, parseRecord, type StatePaths } from '../model/cluster.ts';
+import { ensureHubbleCertificates } from '../hubble/certificates.ts';
+import { instanceFromEnv, parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
+import { errorText } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { cgroupRoot } from '../sys/cgroup.ts';
 import { childSpecs, commandOf, type ChildSpec } from './children.ts';
@@ -28,6 +30,7 @@ const watchEveryMs = 100;
 const logLimitBytes = 16 << 20;
 const logCheckMs = 5_000;
 const stopPatienceMs = 3_000;
+const certificateCheckMs = 12 * 3_600_000;
 
 /**
  * Keeps one process running. Children outlive the supervisor (own session, logs written by themselves): a new supervisor takes
@@ -155,7 +158,17 @@ function boundLog(path: string): void {
   }
 }
 
-function serve(children: readonly Child[], paths: StatePaths, stop: () => Promise<void>): Server {
+/** Certificates of Hubble's API do not expire under a cluster that runs for long: its servers take new ones by themselves. */
+function renewCertificates(record: ClusterRecord, paths: StatePaths, log: Logger): void {
+  try {
+    const made = ensureHubbleCertificates(paths.hubbleDir, record, new Date());
+    if (made.length > 0) log.info('certificates made again', { made });
+  } catch (error) {
+    log.error('certificates could not be made again', { error: errorText(error) });
+  }
+}
+
+function serve(children: readonly Child[], paths: StatePaths, stop: () => Promise<void>, reload: () => Promise<void>): Server {
   const socket = join(paths.run, 'supervisor.sock');
   rmSync(socket, { force: true });
   const answer = (response: ServerResponse, status: number, body: unknown) => {
@@ -169,13 +182,20 @@ function serve(children: readonly Child[], paths: StatePaths, stop: () => Promis
     if (request.method === 'POST' && request.url === '/v1/stop') {
       return void stop().then(() => answer(response, 200, {})).finally(() => response.on('close', () => process.exit(0)));
     }
+    if (request.method === 'POST' && request.url === '/v1/reload') {
+      return void reload().then(() => answer(response, 200, {}), (error: unknown) => answer(response, 500, { error: errorText(error) }));
+    }
     const restarting = request.method === 'POST' ? children.find(child => request.url === `/v1/restart/${child.spec.name}`) : undefined;
     if (restarting) return void restarting.restart().then(() => answer(response, 200, {}));
-    answer(response, 404, { error: 'GET /v1/status, POST /v1/restart/NAME, POST /v1/stop' });
+    answer(response, 404, { error: 'GET /v1/status, POST /v1/reload, POST /v1/restart/NAME, POST /v1/stop' });
   });
   const mask = process.umask(0o177);
   server.listen(socket, () => process.umask(mask));
   return server;
+}
+
+function readRecord(paths: StatePaths): ClusterRecord {
+  return parseRecord(readFileSync(paths.clusterJson, 'utf8'));
 }
 
 export function runSupervisor(): void {
@@ -191,23 +211,34 @@ export function runSupervisor(): void {
   }
   writePidFile(pidFile, processRef(process.pid)!);
 
-  const record = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const env = { ...toolEnv(), CIRRI_INSTANCE: instance, CIRRI_STATE: paths.state };
-  const children = childSpecs(record, paths, root, cgroupRoot()).map(spec => new Child(spec, paths, env, log));
-  for (const child of children) child.start();
+  const children: Child[] = [];
+  /** Those that the record asks for; settings decide about some. */
+  const reload = async () => {
+    const specs = childSpecs(readRecord(paths), paths, root, cgroupRoot());
+    const unwanted = children.filter(child => !specs.some(spec => spec.name === child.spec.name));
+    await Promise.all(unwanted.map(child => child.stop()));
+    for (const child of unwanted) children.splice(children.indexOf(child), 1);
+    for (const spec of specs) {
+      if (children.some(child => child.spec.name === spec.name)) continue;
+      const child = new Child(spec, paths, env, log);
+      children.push(child);
+      child.start();
+    }
+  };
 
   setInterval(() => children.forEach(child => child.look()), watchEveryMs);
-  const logs = [join(paths.logs, 'supervisor.log'), ...children.map(child => child.logFile)];
-  setInterval(() => logs.forEach(boundLog), logCheckMs);
+  setInterval(() => [join(paths.logs, 'supervisor.log'), ...children.map(child => child.logFile)].forEach(boundLog), logCheckMs);
+  setInterval(() => renewCertificates(readRecord(paths), paths, log), certificateCheckMs);
   const stop = async () => {
     await Promise.all(children.map(child => child.stop()));
     removePidFile(pidFile);
   };
-  serve(children, paths, stop);
+  serve(children, paths, stop, reload);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop().then(() => process.exit(0)));
   process.on('SIGHUP', () => {});
-  log.info('running', { children: children.length, pid: process.pid });
+  void reload().then(() => log.info('running', { children: children.length, pid: process.pid }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) runSupervisor();

@@ -3,6 +3,7 @@ import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync,
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ensureHubbleCertificates } from '../hubble/certificates.ts';
 import { CirriError } from '../std/errors.ts';
 import { waitFor } from '../std/async.ts';
 import { parseRecord, type ClusterRecord, type StatePaths } from '../model/cluster.ts';
@@ -139,6 +140,7 @@ function ensureGround(record: ClusterRecord, paths: StatePaths): string[] {
     for (const folder of [`${paths.run}/${node.name}`, paths.node(node.name).pods, paths.node(node.name).runcRoot]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
   installCni(paths);
+  made.push(...ensureHubbleCertificates(paths.hubbleDir, record, new Date()));
   if (hasDefaultRoute(4)) made.push(...ensureOutside(record));
   return made;
 }

@@ -5,10 +5,10 @@ import type { Timed } from './sort-buffer.ts';
 
 const never = new AbortController().signal;
 
-async function* numbers(list: readonly number[], turn: () => Promise<void> = () => Promise.resolve()): AsyncGenerator<Timed<number>, void, undefined> {
+async function* numbers(list: readonly number[], turn: () => Promise<void> = () => Promise.resolve()): AsyncGenerator<Timed<number>[], void, undefined> {
   for (const n of list) {
     await turn();
-    yield { seconds: n, nanos: 0, item: n };
+    yield [{ seconds: n, nanos: 0, item: n }];
   }
 }
 
@@ -48,7 +48,7 @@ test('a reader waits while nobody takes what it has read', async () => {
   const source = (async function* () {
     for (const n of Array.from({ length: 1000 }, (_, i) => i)) {
       read++;
-      yield { seconds: n, nanos: 0, item: n };
+      yield [{ seconds: n, nanos: 0, item: n }];
     }
   })();
   void merge.add('a', source, never);
@@ -61,7 +61,7 @@ test('it ends when the signal aborts although streams are open, and their reader
   const merge = new Merge<number>({ follow: true });
   const leaving = new AbortController();
   const endless = (async function* () {
-    for (let n = 0; ; n++) yield { seconds: n, nanos: 0, item: n };
+    for (let n = 0; ; n++) yield [{ seconds: n, nanos: 0, item: n }];
   })();
   const reading = merge.add('a', endless, leaving.signal);
   const out: number[] = [];

@@ -33,15 +33,16 @@ export class Merge<T> {
   }
 
   /** Reads a stream to its end. Rejects as it does; what it had told before is given out in its place. */
-  async add(name: string, stream: AsyncIterable<Timed<T>>, signal: AbortSignal): Promise<void> {
+  async add(name: string, stream: AsyncIterable<readonly Timed<T>[]>, signal: AbortSignal): Promise<void> {
     this.#buffer.open(name, performance.now());
     this.#open++;
     const leave = () => this.#wakeReaders();
     signal.addEventListener('abort', leave, { once: true });
     try {
-      for await (const item of stream) {
+      for await (const batch of stream) {
         if (signal.aborted) return;
-        this.#buffer.push(name, item, performance.now());
+        const now = performance.now();
+        for (const item of batch) this.#buffer.push(name, item, now);
         this.#wake.mark();
         while (this.#buffer.isFull(name) && !signal.aborted) await new Promise<void>(resolve => this.#room.push(resolve));
       }

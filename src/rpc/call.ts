@@ -62,9 +62,13 @@ export class ServerCall implements Call {
   }
 
   write(...messages: readonly Uint8Array[]): Promise<void> {
-    if (this.#status || this.#stream.destroyed || messages.length === 0) return room;
+    return messages.length === 0 ? room : this.writeFramed(frameMessages(messages));
+  }
+
+  writeFramed(messages: Uint8Array): Promise<void> {
+    if (this.#status || this.#stream.destroyed) return room;
     this.#sendHeaders();
-    if (this.#stream.write(frameMessages(messages))) return room;
+    if (this.#stream.write(messages)) return room;
     this.#waitingForRoom ??= Promise.withResolvers<void>();
     return this.#waitingForRoom.promise;
   }

@@ -207,8 +207,9 @@ class Answer {
     const failure = this.#failure();
     if (failure) return new RpcError(RpcStatus.unavailable, failure.message);
     if (this.#httpStatus !== undefined && this.#httpStatus !== 200) return new RpcError(httpCodes.get(this.#httpStatus) ?? RpcStatus.unknown, `${path}: HTTP status ${this.#httpStatus}`);
-    const reset = this.#stream.rstCode;
-    const code = resetCodes.get(reset ?? 0) ?? (this.#httpStatus === undefined ? RpcStatus.unavailable : RpcStatus.internal);
+    // Where the connection itself ended, the stream's code says nothing.
+    const reset = this.#stream.session === undefined || this.#stream.session.destroyed ? 0 : this.#stream.rstCode ?? 0;
+    const code = resetCodes.get(reset) ?? (this.#httpStatus === undefined ? RpcStatus.unavailable : RpcStatus.internal);
     return new RpcError(code, `${path}: ${this.#cause ? errorText(this.#cause) : 'the stream ended without a status'}`);
   }
 }

@@ -22,6 +22,46 @@ export function frameMessages(messages: readonly Uint8Array[]): Buffer {
   return buffer;
 }
 
+/** Messages gathered for one write, each copied in once and framed at once. */
+export class MessageBatch {
+  #buffer = Buffer.allocUnsafeSlow(4096);
+  #length = 0;
+
+  /** Bytes gathered, with the frames' own. */
+  get length(): number {
+    return this.#length;
+  }
+
+  append(message: Uint8Array): void {
+    const { length } = message;
+    let at = this.#length;
+    const end = at + prefixBytes + length;
+    if (end > this.#buffer.length) this.#grow(end);
+    const buffer = this.#buffer;
+    buffer[at++] = 0;
+    buffer[at++] = length >>> 24;
+    buffer[at++] = length >>> 16;
+    buffer[at++] = length >>> 8;
+    buffer[at++] = length;
+    buffer.set(message, at);
+    this.#length = end;
+  }
+
+  /** What was gathered, for good; the batch begins anew. */
+  take(): Uint8Array {
+    const taken = this.#buffer.subarray(0, this.#length);
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(4096, Math.min(64 * 1024, this.#length)));
+    this.#length = 0;
+    return taken;
+  }
+
+  #grow(size: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(size, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}
+
 /**
  * Messages out of the chunks of a stream, however they are cut. A message that announces more than `maxBytes` is an error
  * before any of it is kept; so is a compressed one, since `identity` is all that is offered here.

@@ -18,6 +18,8 @@ export interface Call {
   read(): Promise<Uint8Array | undefined>;
   /** Queues messages for one write. Resolves when there is room for more: whoever does not wait must bound what it queues. */
   write(...messages: readonly Uint8Array[]): Promise<void>;
+  /** The same for messages that are framed already (MessageBatch): the bytes are the server's from then on. */
+  writeFramed(messages: Uint8Array): Promise<void>;
   /** Bytes queued and not yet taken by the client. */
   readonly pendingBytes: number;
 }

@@ -19,10 +19,19 @@ Examples:
   ./cirri completion fish > ~/.config/fish/completions/cirri.fish`)
     .action(async (shell: string) => {
       if (shell === 'policies' || shell === 'shadows') return printPolicies(shell === 'shadows');
-      const script = { bash, zsh, fish }[shell];
-      if (!script) throw new CirriError('ERR_FLAG', `no completion for "${shell}": known are bash, zsh and fish`);
-      line(script(await wordsOf()));
+      line(scriptOf(shell, await wordsOf(), 'cirri'));
     });
+}
+
+/** Completion for a command with a name of its own: `hubble` for `cirri hubble`. */
+export function completionScript(shell: string, command: Command, name: string): string {
+  return scriptOf(shell, command.commands.map(sub => wordsOfCommand(sub, sub.name(), sub.summary())), name);
+}
+
+function scriptOf(shell: string, words: readonly Words[], name: string): string {
+  const script = { bash, zsh, fish }[shell];
+  if (!script) throw new CirriError('ERR_FLAG', `no completion for "${shell}": known are bash, zsh and fish`);
+  return script(words, name);
 }
 
 // ---- names ----
@@ -78,10 +87,10 @@ function deepestFirst(words: readonly Words[]): Words[] {
   return words.flatMap(word => [...deepestFirst(word.subcommands), word]);
 }
 
-function bash(words: readonly Words[]): string {
+function bash(words: readonly Words[], name: string): string {
   const cases = deepestFirst(words).map(({ name, flags, subcommands }) =>
     `    "${name} "*) words="${[...subcommands.map(lastWord), ...flags].join(' ')}"${namesFor[name] ? ` names=${namesFor[name]}` : ''} ;;`).join('\n');
-  return `_cirri() {
+  return `_${name}() {
   local words names current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[*]:1:COMP_CWORD-1}"
   case "$before " in
     " ") words="${words.map(word => word.name).join(' ')}" ;;
@@ -91,15 +100,15 @@ ${cases}
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
-complete -o filenames -F _cirri cirri ./cirri`;
+complete -o filenames -F _${name} ${name} ./${name}`;
 }
 
-function zsh(words: readonly Words[]): string {
+function zsh(words: readonly Words[], name: string): string {
   const quote = (text: string) => text.replaceAll("'", '’').replaceAll(':', '\\:');
   const offer = ({ name, flags, subcommands }: Words) => `compadd -- ${[...subcommands.map(lastWord), ...flags].join(' ')}${namesFor[name] ? ` \${(f)"$($words[1] completion ${namesFor[name]} 2>/dev/null)"}` : ''}; _files`;
   const cases = deepestFirst(words).map(word => `    '${word.name} '*) ${offer(word)} ;;`).join('\n');
-  return `#compdef cirri
-_cirri() {
+  return `#compdef ${name}
+_${name}() {
   if (( CURRENT == 2 )); then
     local -a commands=(${words.map(({ name, summary }) => `'${name}:${quote(summary)}'`).join(' ')})
     _describe command commands
@@ -109,22 +118,22 @@ _cirri() {
 ${cases}
   esac
 }
-compdef _cirri cirri`;
+compdef _${name} ${name}`;
 }
 
-function fish(words: readonly Words[]): string {
+function fish(words: readonly Words[], name: string): string {
   const quote = (text: string) => text.replaceAll("'", '’');
   const seen = ({ name }: Words) => name.split(' ').map(word => `__fish_seen_subcommand_from ${word}`).join('; and ');
   const below = (word: Words): string[] => {
     const { subcommands } = word;
-    const choice = subcommands.map(sub => `complete -c cirri -n '${seen(word)}; and not __fish_seen_subcommand_from ${subcommands.map(lastWord).join(' ')}' -a ${lastWord(sub)} -d '${quote(sub.summary)}'`);
-    const flags = subcommands.length > 0 ? [] : word.flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c cirri -n '${seen(word)}' -l ${flag.slice(2)}`);
-    const names = namesFor[word.name] ? [`complete -c cirri -n '${seen(word)}' -a '(cirri completion ${namesFor[word.name]} 2>/dev/null)'`] : [];
+    const choice = subcommands.map(sub => `complete -c ${name} -n '${seen(word)}; and not __fish_seen_subcommand_from ${subcommands.map(lastWord).join(' ')}' -a ${lastWord(sub)} -d '${quote(sub.summary)}'`);
+    const flags = subcommands.length > 0 ? [] : word.flags.filter(flag => flag.startsWith('--')).map(flag => `complete -c ${name} -n '${seen(word)}' -l ${flag.slice(2)}`);
+    const names = namesFor[word.name] ? [`complete -c ${name} -n '${seen(word)}' -a '(${name} completion ${namesFor[word.name]} 2>/dev/null)'`] : [];
     return [...choice, ...flags, ...names, ...subcommands.flatMap(below)];
   };
   return [
-    'complete -c cirri -f',
-    ...words.map(({ name, summary }) => `complete -c cirri -n __fish_use_subcommand -a ${name} -d '${quote(summary)}'`),
+    `complete -c ${name} -f`,
+    ...words.map(({ name: word, summary }) => `complete -c ${name} -n __fish_use_subcommand -a ${word} -d '${quote(summary)}'`),
     ...words.flatMap(below),
   ].join('\n');
 }

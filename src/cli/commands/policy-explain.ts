@@ -4,22 +4,20 @@ import { flowFromJson } from '../../flows/jsonpb-read.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import type { Flow } from '../../model/flow.ts';
-import { connect, stepAt, type Connection, type Step } from '../../policy/connection.ts';
+import { connect, type Connection } from '../../policy/connection.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
-import { changeYaml, explainLeg, type Explained } from '../../policy/explained.ts';
+import { explainLeg, type Explained } from '../../policy/explained.ts';
 import { flowConnection } from '../../policy/flow-question.ts';
 import { policyText } from '../../policy/policy.ts';
-import type { Change, Suggestion } from '../../policy/suggest.ts';
 import type { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
 import { openFlowStream } from '../flow-stream.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { addConnectionOptions, endHelp, type ConnectionFlags } from './policy-evaluate.ts';
-import { legJson, printLeg, stepJson } from './policy-print.ts';
+import { printExplained } from './policy-explained-text.ts';
+import { legJson, stepJson } from './policy-print.ts';
 import { loadWorld } from './policy-world.ts';
-
-const shownEffects = 12;
 
 export function register(policy: Command): void {
   addConnectionOptions(policy.command('explain'))
@@ -95,51 +93,6 @@ function printFlow(flow: Flow, connection: Connection, paint: Paint): void {
   line(`${flow.time} ${safe(flow.verdict)}${flow.dropReason ? ` (${safe(flow.dropReason)})` : ''} on ${safe(flow.nodeName)}${flow.rule ? `: ${safe(flow.rule.because)}` : ''}`);
   const allowed = flow.verdict === 'FORWARDED';
   if ((connection.verdict === 'allow') !== allowed) line(paint.careful(`the policies of now decide otherwise: ${connection.verdict}`));
-}
-
-// ---- text ----
-
-function printExplained(world: World, { leg, misses, closing, suggestion }: Explained, paint: Paint): void {
-  printLeg(world, leg, paint);
-  for (const [step, near] of misses) {
-    const isDefault = closing.has(step);
-    for (const { policy, field, place } of closing.get(step) ?? []) line(`  ${step.direction} of ${safe(nameAt(step))} is closed by ${safe(policyText(policy))}: ${field}${place ? ` (${safe(place)})` : ''}`);
-    if (near.length === 0 && isDefault) line(`  no rule at ${step.direction} of ${safe(nameAt(step))} comes near`);
-    for (const [i, miss] of near.entries()) {
-      line(`  ${i === 0 ? `nearest rule${isDefault ? '' : ' that is asked before'}` : 'next nearest'}: ${safe(policyText(miss.policy))}, misses by the ${miss.missed}`);
-      line(`      ${safe(miss.field)}${miss.place ? ` (${safe(miss.place)})` : ''}: ${safe(miss.text)}`);
-    }
-  }
-  if (leg.verdict !== 'deny') return;
-  if (!suggestion) {
-    const pending = leg.steps.find(step => step.rule.notEnforced !== undefined);
-    line(`  ${paint.careful('no small change of a policy would allow it')}${pending ? `: ${safe(pending.rule.notEnforced ?? '')}` : ''}`);
-    return;
-  }
-  for (const [i, change] of suggestion.changes.entries()) printChange(change, i, suggestion.changes.length, paint);
-  printEffects(suggestion, paint);
-}
-
-/** `web`, `node n1`. */
-function nameAt(step: Step): string {
-  return step.pod?.name ?? stepAt(step);
-}
-
-function printChange(change: Change, index: number, count: number, paint: Paint): void {
-  const which = count > 1 ? `change ${index + 1} of ${count}` : 'the smallest change that allows it (tried)';
-  line(`  ${paint.strong(which)}: ${safe(change.text)}${change.place ? ` (${safe(change.place)})` : ''}`);
-  line();
-  for (const row of changeYaml(change).trimEnd().split('\n')) line(`    ${safe(row)}`);
-  line();
-}
-
-function printEffects({ sideEffects }: Suggestion, paint: Paint): void {
-  if (sideEffects.length === 0) return line(`  ${paint.good('it changes nothing else')}`);
-  line(`  ${paint.careful('it also changes')}:`);
-  for (const { from, to, gained, lost, audited } of sideEffects.slice(0, shownEffects)) {
-    line(`      ${safe(from)} → ${safe(to)}${gained.length > 0 ? `: allows ${gained.join(', ')}` : ''}${lost.length > 0 ? `: denies ${lost.join(', ')}` : ''}${audited.length > 0 ? `: puts into audit ${audited.join(', ')}` : ''}`);
-  }
-  if (sideEffects.length > shownEffects) line(`      and ${sideEffects.length - shownEffects} more (-o json shows all)`);
 }
 
 function explainedJson(world: World, { leg, misses, closing, suggestion }: Explained): object {

@@ -16,16 +16,16 @@ export function verdictWord(verdict: string, paint: Paint): string {
 }
 
 /** The verdict, and for each end what decided and where that is written. */
-export function printLeg(world: World, leg: Leg, paint: Paint): void {
-  line(`${legTitle(leg)}: ${verdictWord(leg.verdict, paint)}`);
-  if (leg.steps.length === 0) line('  no end is a pod: no policy is asked');
-  for (const step of leg.steps) printStep(world, step, paint);
+export function printLeg(world: World, leg: Leg, paint: Paint, write: (text: string) => void = line): void {
+  write(`${legTitle(leg)}: ${verdictWord(leg.verdict, paint)}`);
+  if (leg.steps.length === 0) write('  no end is a pod: no policy is asked');
+  for (const step of leg.steps) printStep(world, step, paint, write);
 }
 
-export function printStep(world: World, step: Step, paint: Paint): void {
-  line(`  ${step.direction} of ${safe(stepAt(step))}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
-  if (step.place !== undefined) line(`      ${paint.faint(`at ${safe(step.place)}`)}`);
-  for (const reason of reasonsOf(world, step)) line(`      ${safe(readable(reason))}`);
+export function printStep(world: World, step: Step, paint: Paint, write: (text: string) => void = line): void {
+  write(`  ${step.direction} of ${safe(stepAt(step))}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
+  if (step.place !== undefined) write(`      ${paint.faint(`at ${safe(step.place)}`)}`);
+  for (const reason of reasonsOf(world, step)) write(`      ${safe(readable(reason))}`);
 }
 
 /** What scope adds to every selector, in fewer words: the cluster is left out, the namespace is `in demo`. */

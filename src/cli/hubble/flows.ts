@@ -121,7 +121,7 @@ async function followNode(node: string, query: FlowQuery & { readonly follow?: b
 
 async function* agentStream(
   socketPath: string, node: string, query: FlowQuery & { readonly follow?: boolean }, onOpen: () => void, seen: (time: string) => void, signal: AbortSignal,
-): AsyncGenerator<Timed<FlowItem>, void, undefined> {
+): AsyncGenerator<Timed<FlowItem>[], void, undefined> {
   const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
     request({ socketPath, path: `/v1/flows?${queryToParams(query)}`, agent: false, signal }, resolve).on('error', reject).end();
   });
@@ -137,10 +137,10 @@ async function* agentStream(
       const item = JSON.parse(text) as Flow | LostLine;
       if ('lost' in item) {
         const { count, source, time } = item.lost;
-        yield { ...timeOf(time), item: { lost: { source, count, nodeName: node, time } } };
+        yield [{ ...timeOf(time), item: { lost: { source, count, nodeName: node, time } } }];
       } else {
         seen(item.time);
-        yield { ...timeOf(item.time), item: { flow: item } };
+        yield [{ ...timeOf(item.time), item: { flow: item } }];
       }
     }
   }

@@ -1,0 +1,122 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
+import { startRpcServer, type RpcServer } from '../rpc/server.ts';
+import { RpcError, RpcStatus, type Call, type Method, type RpcTls } from '../rpc/types.ts';
+import { CirriError, errorText } from '../std/errors.ts';
+import type { Logger } from '../std/log.ts';
+import { AccessTokens, bearerToken, rootAccess, type Access } from './access.ts';
+import { Nodes } from './nodes.ts';
+import { observerMethods } from './observer.ts';
+import { watchPeers } from './peers.ts';
+
+/** `relay.json` in the Hubble folder: where the relay and the web UI of this instance listen. */
+export interface RelayRecord {
+  readonly grpc?: { readonly host: string; readonly port: number };
+  readonly web?: { readonly host: string; readonly port: number };
+}
+
+/** Upstream's port, and the host that only this machine's users reach. */
+const loopback = '127.0.0.1';
+const firstPort = 4245;
+const ports = 100;
+
+export interface Relay {
+  readonly nodes: Nodes;
+  readonly address: { readonly host: string; readonly port: number };
+  close(): Promise<void>;
+}
+
+/**
+ * Hubble Relay of an instance: one Observer over all nodes.
+ *
+ *     hubble.sock of a node ─ Peer.Notify ─► nodes ─ 4244, mTLS ─► relay.sock, 127.0.0.1:4245
+ */
+export async function startRelay(options: { readonly record: ClusterRecord; readonly paths: StatePaths }, dependencies: { readonly log: Logger }): Promise<Relay> {
+  const { record, paths } = options;
+  const { log } = dependencies;
+  const leaving = new AbortController();
+  const nodes = new Nodes({ log });
+  const tokens = new AccessTokens(paths.hubbleDir);
+  const methods = (access: (call: Call) => Access): Method[] => relayMethods(observerMethods({ nodes, access, version: record.version, nodeName: hostname() }));
+  const headers = { 'hubble-relay-version': record.version };
+  const servers: RpcServer[] = [];
+  try {
+    servers.push(await startRpcServer({ listen: { socketPath: paths.relaySocket }, methods: methods(() => rootAccess), headers }, { log }));
+    const tcp = await listenOnLoopback(readRelayRecord(paths.hubbleDir).grpc?.port, port => startRpcServer({ listen: { host: loopback, port }, methods: methods(() => rootAccess), headers }, { log }));
+    servers.push(tcp);
+    const address = tcp.address as { host: string; port: number };
+    writeRelayRecord(paths.hubbleDir, { grpc: { host: address.host, port: address.port } });
+    await listenOnUnderlay(record.underlay.host4, methods(call => tokenAccess(call, tokens)), headers, log).then(server => server && servers.push(server));
+    const services = record.nodes.map(node => ({ socketPath: paths.node(node.name).hubbleSocket }));
+    void watchPeers({ services, tls: () => clientTls(paths.hubbleDir) }, { nodes, log }, leaving.signal);
+    return { nodes, address, close: () => close() };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function close(): Promise<void> {
+    leaving.abort();
+    await Promise.all(servers.map(server => server.close()));
+    nodes.close();
+  }
+}
+
+function relayMethods(observer: Method[]): Method[] {
+  return observer;
+}
+
+/** The port of the last time where it is free still, else the first free one from 4245 on: instances run beside each other. */
+async function listenOnLoopback(last: number | undefined, listen: (port: number) => Promise<RpcServer>): Promise<RpcServer> {
+  const wanted = [...(last === undefined ? [] : [last]), ...Array.from({ length: ports }, (_, i) => firstPort + i)];
+  for (const port of wanted) {
+    try {
+      return await listen(port);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
+  throw new CirriError('ERR_LISTEN', `no port from ${firstPort} to ${firstPort + ports - 1} is free on ${loopback}`, { mend: 'see who uses them: ss -ltnp' });
+}
+
+/** Where pods reach it, through the service `hubble-relay`: only with a token. Without the underlay's address it is not served there. */
+async function listenOnUnderlay(host: string, methods: Method[], headers: Readonly<Record<string, string>>, log: Logger): Promise<RpcServer | undefined> {
+  try {
+    return await startRpcServer({ listen: { host, port: firstPort }, methods, headers }, { log });
+  } catch (error) {
+    log.warn('the relay is not served on the underlay', { host, error: errorText(error) });
+    return undefined;
+  }
+}
+
+/** What the bearer of the call's token may see. Throws RpcError UNAUTHENTICATED. */
+export function tokenAccess(call: Pick<Call, 'metadata'>, tokens: AccessTokens): Access {
+  const access = tokens.check(bearerToken(call.metadata.get('authorization')));
+  if (!access) throw new RpcError(RpcStatus.unauthenticated, 'a token is needed here: metadata "authorization: Bearer TOKEN", made by cirri hubble token create');
+  return access;
+}
+
+/** The relay's own certificate, and whom it believes. */
+function clientTls(hubbleDir: string): RpcTls {
+  const read = (name: string) => readFileSync(join(hubbleDir, name), 'utf8');
+  return { ca: read('ca.crt'), cert: read('relay-client.crt'), key: read('relay-client.key') };
+}
+
+/** Empty when nothing is recorded. */
+export function readRelayRecord(hubbleDir: string): RelayRecord {
+  try {
+    return JSON.parse(readFileSync(join(hubbleDir, 'relay.json'), 'utf8')) as RelayRecord;
+  } catch {
+    return {};
+  }
+}
+
+/** Writes these fields; others stay. */
+export function writeRelayRecord(hubbleDir: string, part: RelayRecord): void {
+  mkdirSync(hubbleDir, { recursive: true, mode: 0o700 });
+  const path = join(hubbleDir, 'relay.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify({ ...readRelayRecord(hubbleDir), ...part })}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
