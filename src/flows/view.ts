@@ -107,7 +107,9 @@ export class ColumnView implements FlowView {
 
   /** Of drops nobody says, as upstream. */
   get isReply(): boolean | undefined {
-    return this.verdict === 'DROPPED' && this.#byte(layout.type) !== EventType.l7 ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
+    const l7 = this.columns.l7[this.slot];
+    if (l7 !== undefined) return l7.type === 'RESPONSE';
+    return this.verdict === 'DROPPED' ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
   }
 
   get ipVersion(): Flow['ipVersion'] {
