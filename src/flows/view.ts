@@ -46,13 +46,18 @@ export class ColumnView implements FlowView {
     return this.columns.nanos[this.slot]!;
   }
 
+  /** Counts the flows of this life. */
+  get sequence(): number {
+    return this.columns.sequences[this.slot]!;
+  }
+
   get time(): string {
     const { seconds, nanos } = this;
     return `${secondText(seconds)}.${String(nanos).padStart(9, '0')}Z`;
   }
 
   get id(): string {
-    return flowId(this.nodeName, this.seconds, this.nanos, this.columns.sequences[this.slot]!);
+    return flowId(this.nodeName, this.seconds, this.nanos, this.sequence);
   }
 
   get nodeLabels(): readonly string[] | undefined {
