@@ -1,8 +1,9 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
 import type { FlowConsumer, LostFlows } from './consumer.ts';
-import { isDropRecord, isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
+import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
 import type { FlowLookups } from './enrich.ts';
+import { EventType } from './event.ts';
 import { FlowFollower } from './follower.ts';
 import { FlowHistory } from './history.ts';
 import { L7Encoder, l7Extra, type L7Record } from './l7-record.ts';
@@ -104,7 +105,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       unknown++;
       return;
     }
-    const isDrop = isDropRecord(bytes, at);
+    // Of a denial there is a verdict too, in the other ring: counted as a flow, and kept with the flows.
+    const isDrop = bytes.getUint8(at + layout.type) === EventType.drop;
     if (isDrop) drops++;
     else if (isShadowRecord(bytes, at)) shadows++;
     history.push(bytes, at, length, isDrop);
