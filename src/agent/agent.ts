@@ -20,6 +20,7 @@ import { IdentityAllocator, identityFromObject, type Identity } from '../feature
 import { startMasquerade } from '../features/masquerade/start.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
+import { NameCache } from '../flows/name-cache.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
@@ -227,16 +228,17 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
+  const names = new NameCache();
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
     prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
     serviceByAddr: services.byAddress,
     rule: id => engine.ruleInfo(id),
-    pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: () => undefined, devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
+    pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: (ip, viewer) => names.namesOf(ip, viewer), devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
-  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table }, { log, signal });
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, names, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table }, { log, signal });
   void feedAgentEvents({ endpoints, endpointRows: regenerator.endpointRows, addresses: regenerator.addresses, policies: policySources(inputs), policyRevision: () => policies.revision }, observability.agentEvents, { log, signal });
-  const { flows } = observability;
+  const { flows, map } = observability;
 
   // Loops: each marks and does its work in its own time.
   const loops = [
@@ -277,7 +279,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   conntrackSweep.start(signal);
 
   const parts: AgentParts = {
-    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, pool, isSynced, policyAudit, conntrackSweep,
+    record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, map, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade, acceleration,
     features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), ...observability.features],

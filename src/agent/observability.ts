@@ -1,18 +1,22 @@
 import type { NodeMaps } from '../datapath/maps.ts';
-import { RingBuffer } from '../ebpf/ring.ts';
 import type { FlowLookups } from '../flows/enrich.ts';
-import { createFlowPipeline, type FlowPipeline } from '../flows/pipeline.ts';
+import type { NameCache } from '../flows/name-cache.ts';
+import type { FlowPipeline } from '../flows/pipeline.ts';
+import type { ServiceMap } from '../flows/watch-map.ts';
 import { AgentEvents } from '../hubble/agent-events.ts';
+import { jsonMethod } from '../hubble/json-method.ts';
 import type { Node } from '../kube/types.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
+import { openFlowPipeline, openServiceMap } from './flow-pipeline.ts';
 import { startHubble, wallNs } from './hubble.ts';
 import { startMetrics, type MetricsParts } from './metrics.ts';
 
 export interface Observability {
   readonly flows: FlowPipeline;
+  readonly map: ServiceMap;
   readonly features: readonly (() => FeatureStatus)[];
   /** What the agent did, for those who ask Hubble. */
   readonly agentEvents: AgentEvents;
@@ -24,28 +28,20 @@ export interface Observability {
  *     rings ─► pipeline ─► Hubble's API, metrics, service map, history, exporters
  */
 export async function startObservability(
-  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps; readonly lookups: FlowLookups; readonly metrics: MetricsParts; readonly nodes: Table<Node> },
+  options: {
+    readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps;
+    readonly lookups: FlowLookups; readonly names: NameCache; readonly metrics: MetricsParts; readonly nodes: Table<Node>;
+  },
   dependencies: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<Observability> {
-  const { node, maps, lookups } = options;
+  const { record, nodes } = options;
   const { signal } = dependencies;
-  const flows = createFlowPipeline({
-    rings: { drops: openRing(maps.dropEvents), flows: openRing(maps.flowEvents) },
-    lookups, nodeName: node.name,
-    lost: () => ({ flows: sumPerCpu(maps.lostEvents.lookupPerCpu(0)), drops: sumPerCpu(maps.lostEvents.lookupPerCpu(1)), names: sumPerCpu(maps.lostEvents.lookupPerCpu(2)) }),
-  });
+  const flows = openFlowPipeline(options, dependencies);
+  const map = openServiceMap(flows, record);
   const features: (() => FeatureStatus)[] = [];
   features.push(...startMetrics(options, { ...dependencies, flows }));
   const agentEvents = new AgentEvents(wallNs);
-  features.push(await startHubble(options, { ...dependencies, flows, nodes: options.nodes, agentEvents, methods: [] }));
+  features.push(await startHubble(options, { ...dependencies, flows, nodes, agentEvents, methods: [jsonMethod('WatchMap', (_, leaving) => map.watch(leaving))] }));
   flows.start(signal);
-  return { flows, features, agentEvents };
-}
-
-function openRing(map: { readonly fd: number; readonly spec: { readonly maxEntries: number } }): RingBuffer {
-  return RingBuffer.open({ fd: map.fd, maxEntries: map.spec.maxEntries });
-}
-
-function sumPerCpu(values: readonly bigint[] | undefined): number {
-  return Number((values ?? []).reduce((sum, value) => sum + value, 0n));
+  return { flows, map, features, agentEvents };
 }

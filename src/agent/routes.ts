@@ -13,6 +13,7 @@ import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import { serveFlows } from '../flows/serve.ts';
+import type { ServiceMap } from '../flows/watch-map.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import { identityScope } from '../model/identity.ts';
@@ -20,6 +21,7 @@ import type { AgentStatus, FeatureStatus, PolicyAuditStatus, TableStatus } from 
 import type { RuleInfo } from '../policy/compile.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
+import { flowRoutes } from './flow-routes.ts';
 import { hostEndpointId } from './host-policy.ts';
 import { reflectors, type Inputs } from './inputs.ts';
 import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
@@ -53,6 +55,7 @@ export interface AgentParts {
   /** What capabilities say of themselves in the status. */
   readonly features: readonly (() => FeatureStatus)[];
   readonly flows: FlowPipeline;
+  readonly map: ServiceMap;
   readonly pool: AddressPool;
   readonly prefixes: PrefixIdentities;
   readonly nodeIdentities: NodeIdentities;
@@ -79,6 +82,7 @@ export function agentRoutes(parts: AgentParts): Routes {
       await serveFlows(flows, request, response);
       return answered;
     },
+    ...flowRoutes(parts),
     '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint), ...describeAudit(parts, endpoint) })),
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),

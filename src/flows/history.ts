@@ -65,20 +65,20 @@ export class FlowHistory {
   }
 
   *newestFirst(): Generator<number> {
-    const [common, drops, { times }] = [this.#common, this.#drops, this.columns];
+    const [common, drops, { sequences }] = [this.#common, this.#drops, this.columns];
     let [a, b] = [common.count - 1, drops.count - 1];
     const [firstA, firstB] = [common.count - common.size, drops.count - drops.size];
     while (a >= firstA || b >= firstB) {
-      const takeCommon = b < firstB || (a >= firstA && times[common.at(a)]! >= times[drops.at(b)]!);
+      const takeCommon = b < firstB || (a >= firstA && sequences[common.at(a)]! > sequences[drops.at(b)]!);
       yield takeCommon ? common.at(a--) : drops.at(b--);
     }
   }
 
   *oldestFirst(): Generator<number> {
-    const [common, drops, { times }] = [this.#common, this.#drops, this.columns];
+    const [common, drops, { sequences }] = [this.#common, this.#drops, this.columns];
     let [a, b] = [common.count - common.size, drops.count - drops.size];
     while (a < common.count || b < drops.count) {
-      const takeCommon = b >= drops.count || (a < common.count && times[common.at(a)]! < times[drops.at(b)]!);
+      const takeCommon = b >= drops.count || (a < common.count && sequences[common.at(a)]! < sequences[drops.at(b)]!);
       yield takeCommon ? common.at(a++) : drops.at(b++);
     }
   }

@@ -1,12 +1,16 @@
 import { flag, slotWords, type Columns } from './columns.ts';
 import { layout } from './decode.ts';
+import { DnsObserver } from './dns-flows.ts';
+import type { DnsMessage } from './dns.ts';
 import { EndRegistry } from './ends.ts';
 import type { FlowLookups } from './enrich.ts';
 import { EventType } from './event.ts';
 import { RuleRegistry, ServiceRegistry } from './known.ts';
+import type { NameCache } from './name-cache.ts';
 
 export interface NamerDependencies {
   readonly lookups: FlowLookups;
+  readonly names: NameCache;
   readonly clock: { readonly monotonicNs: () => bigint; readonly wallNs: () => bigint };
 }
 
@@ -17,6 +21,7 @@ const word = {
 
 /** The wall clock is steered; the offset to the monotonic one is taken again this often. */
 const clockRefreshNs = 10e9;
+const nameSweepNs = 60e9;
 const secondNs = 1e9;
 
 /** Puts to flows what is known at their moment: wall clock, ends, rule, service. */
@@ -27,15 +32,21 @@ export class Namer {
   readonly #clock: NamerDependencies['clock'];
   readonly #rules: RuleRegistry;
   readonly #services: ServiceRegistry;
+  readonly #names: NameCache;
+  readonly #dns: DnsObserver;
+  readonly #messages = new Map<number, DnsMessage>();
   #offsetSeconds = 0;
   #offsetNanos = 0;
   #clockTakenNs = -Infinity;
+  #namesSweptNs = 0;
   #sequence = 0;
 
   constructor(columns: Columns, dependencies: NamerDependencies) {
     this.#columns = columns;
     this.#lookups = dependencies.lookups;
     this.#clock = dependencies.clock;
+    this.#names = dependencies.names;
+    this.#dns = new DnsObserver(this.#names);
     this.ends = new EndRegistry(dependencies.lookups);
     this.#rules = new RuleRegistry(dependencies.lookups);
     this.#services = new ServiceRegistry(dependencies.lookups);
@@ -47,6 +58,10 @@ export class Namer {
     this.ends.refresh(nowNs);
     this.#rules.refresh(nowNs);
     this.#services.refresh(nowNs);
+    if (nowNs - this.#namesSweptNs >= nameSweepNs) {
+      this.#names.expire(nowNs);
+      this.#namesSweptNs = nowNs;
+    }
     if (nowNs - this.#clockTakenNs < clockRefreshNs) return;
     const offset = this.#clock.wallNs() - this.#clock.monotonicNs();
     this.#offsetNanos = Number(((offset % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
@@ -54,9 +69,15 @@ export class Namer {
     this.#clockTakenNs = nowNs;
   }
 
+  /** A DNS message whose turn comes with its slot's. */
+  expect(slot: number, message: DnsMessage): void {
+    this.#messages.set(slot, message);
+  }
+
   /** Slots in the order of time. */
   name(slots: readonly number[]): void {
     const nodeLabels = this.#lookups.nodeLabels?.();
+    this.ends.namesChanged(this.#names.revision);
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i]!;
       this.#columns.nodeLabels[slot] = nodeLabels;
@@ -76,6 +97,18 @@ export class Namer {
     const rule = words[at + word.rule]! >>> 0;
     columns.rules[slot] = rule === 0 ? undefined : this.#rules.rule(rule);
     columns.services[slot] = this.#serviceOf(slot, at);
+    if (this.#messages.size > 0) this.#readDns(slot);
+  }
+
+  #readDns(slot: number): void {
+    const columns = this.#columns;
+    const message = this.#messages.get(slot);
+    if (message === undefined) return;
+    this.#messages.delete(slot);
+    const client = message.isResponse ? columns.destinations[slot]! : columns.sources[slot]!;
+    const clientPort = columns.port(slot, message.isResponse ? layout.destinationPort : layout.sourcePort);
+    columns.l7[slot] = this.#dns.observe(message, { clientIp: client.ip, clientPort, endpoint: client.id, timeNs: columns.times[slot]! });
+    this.ends.namesChanged(this.#names.revision);
   }
 
   #serviceOf(slot: number, at: number) {

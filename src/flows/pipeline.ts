@@ -1,18 +1,24 @@
-import type { Flow } from '../model/flow.ts';
+import type { Flow, FlowL7 } from '../model/flow.ts';
 import type { FlowConsumer, LostFlows } from './consumer.ts';
-import { isDropRecord, isEventRecord, isShadowRecord } from './decode.ts';
+import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
+import { parseDns } from './dns.ts';
 import type { FlowLookups } from './enrich.ts';
+import { EventType } from './event.ts';
 import { FlowFollower } from './follower.ts';
 import { FlowHistory } from './history.ts';
+import { L7Encoder, l7Extra, type L7Record } from './l7-record.ts';
+import { NameCache } from './name-cache.ts';
 import { Namer } from './namer.ts';
 import { compileQuery, type FlowQuery } from './query.ts';
 import { fill, pollRings, type EventRings } from './reader.ts';
+import { redactor, type RedactSettings } from './redact.ts';
 import { ColumnView, plainFlow } from './view.ts';
 
 /**
  *   flow_events ┐                                                ┌─► consumers, in the turn
- *   drop_events ┴► read ─► columns ─► order of time ─► names ────┼─► followers, each with a bounded queue
- *                                                                └─► query: the last N, and the last drops
+ *   drop_events ┼► read ─► columns ─► order of time ─► names ────┼─► followers, each with a bounded queue
+ *   name_events ┤                                                └─► query: the last N, and the last drops
+ *   the proxy ──┘
  */
 export interface FlowPipeline {
   /** Takes what the rings hold now. Returns how many events came. */
@@ -25,6 +31,10 @@ export interface FlowPipeline {
   follow(query: FlowQuery, signal: AbortSignal): FlowFollower;
   /** Hands every flow from now on to the consumer. Returns how to stop it. */
   consume(consumer: FlowConsumer): () => void;
+  /** A request or an answer that a proxy has seen: comes out as the kernel's records do, in its place. */
+  l7(record: L7Record): void;
+  /** Names by which pods know addresses. */
+  readonly names: NameCache;
   readonly stats: FlowStats;
 }
 
@@ -39,6 +49,8 @@ export interface FlowStats {
   readonly lostNames: number;
   /** Records that were not understood: a layout mismatch. */
   readonly unknown: number;
+  /** Packets from or to a DNS port that were no DNS message. */
+  readonly notDns: number;
   readonly held: number;
   readonly capacity: number;
   readonly followers: number;
@@ -55,6 +67,9 @@ export interface FlowPipelineOptions {
   /** Reads the kernel's own count of events lost since the node's maps were made; asked once a second and for `stats`. */
   readonly lost?: () => LostCounts;
   readonly clock?: { readonly monotonicNs: () => bigint; readonly wallNs: () => bigint };
+  /** Where names are learned; the look-ups' `namesOf` reads there. */
+  readonly names?: NameCache;
+  readonly redact?: RedactSettings;
   /** A consumer threw and was taken off. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -70,15 +85,18 @@ const turnLimit = 2048;
 const lostEveryNs = 1e9;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
-  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, onFailed = () => {} } = options;
-  const history = new FlowHistory({ capacity, dropCapacity }, () => settle(Infinity));
+  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, onFailed = () => {} } = options;
+  const history = new FlowHistory({ capacity, dropCapacity }, () => void settle(Infinity));
   const view = new ColumnView(history.columns, { nodeName, interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
-  const namer = new Namer(history.columns, { lookups, clock });
+  const namer = new Namer(history.columns, { lookups, names, clock });
+  const encoder = new L7Encoder();
+  const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
   const followers = new Set<FlowFollower>();
   let consumers: readonly FlowConsumer[] = [];
   let drops = 0;
   let shadows = 0;
   let unknown = 0;
+  let notDns = 0;
   let toldLost = lost();
   let lostAskedNs = 0;
 
@@ -87,18 +105,31 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       unknown++;
       return;
     }
-    const isDrop = isDropRecord(bytes, at);
+    // Of a denial there is a verdict too, in the other ring: counted as a flow, and kept with the flows.
+    const isDrop = bytes.getUint8(at + layout.type) === EventType.drop;
     if (isDrop) drops++;
     else if (isShadowRecord(bytes, at)) shadows++;
     history.push(bytes, at, length, isDrop);
   };
 
-  const settle = (beforeNs: number): void => {
+  const keepName = (bytes: DataView, at: number, length: number): void => {
+    if (!isNameRecord(bytes, at, length)) {
+      unknown++;
+      return;
+    }
+    const captured = bytes.getUint16(at + layout.nameCaptured, true);
+    const message = parseDns(new Uint8Array(bytes.buffer, bytes.byteOffset + at + layout.namePayload, captured));
+    if (message === undefined) notDns++;
+    else namer.expect(history.push(bytes, at, minimumSize, false), message);
+  };
+
+  const settle = (beforeNs: number): number => {
     const slots = history.settle(beforeNs);
-    if (slots.length === 0) return;
+    if (slots.length === 0) return 0;
     namer.name(slots);
     if (followers.size > 0) for (const slot of slots) offer(slot);
     for (const consumer of consumers) tell(consumer, slots);
+    return slots.length;
   };
 
   const offer = (slot: number): void => {
@@ -149,15 +180,16 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const nowNs = Number(clock.monotonicNs());
     const fromDrops = rings.drops.drain(keep, turnLimit);
     const fromFlows = rings.flows.drain(keep, turnLimit);
-    const more = fromDrops >= turnLimit || fromFlows >= turnLimit;
+    const fromNames = rings.names?.drain(keepName, turnLimit) ?? 0;
+    const more = fromDrops >= turnLimit || fromFlows >= turnLimit || fromNames >= turnLimit;
     namer.refresh(nowNs);
-    settle(nowNs);
+    const told = settle(nowNs);
     tellLost(nowNs);
-    if (fromDrops + fromFlows > 0) forAll(consumer => consumer.settle?.());
-    return { taken: fromDrops + fromFlows, more };
+    if (told > 0) forAll(consumer => consumer.settle?.());
+    return { taken: fromDrops + fromFlows + fromNames, more };
   };
 
-  const pending = () => Math.max(fill(rings.drops), fill(rings.flows));
+  const pending = () => Math.max(fill(rings.drops), fill(rings.flows), rings.names ? fill(rings.names) : 0);
 
   return {
     drain: () => {
@@ -182,6 +214,15 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       consumers = [...consumers, consumer];
       return () => stop(consumer);
     },
+    l7: record => {
+      const view = encoder.encode(record);
+      const isDrop = record.verdict === 'DROPPED';
+      if (isDrop) drops++;
+      const slot = history.push(view, 0, view.byteLength, isDrop);
+      history.columns.l7[slot] = redactL7(record.l7);
+      history.columns.extras[slot] = l7Extra(record);
+    },
+    names,
     get stats(): FlowStats {
       const inKernel = lost();
       return {
@@ -192,6 +233,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
         lostDrops: inKernel.drops,
         lostNames: inKernel.names ?? 0,
         unknown,
+        notDns,
         held: history.size,
         capacity: history.capacity,
         followers: followers.size,

@@ -10,6 +10,8 @@ export interface EventRing {
 export interface EventRings {
   readonly drops: EventRing;
   readonly flows: EventRing;
+  /** DNS messages. */
+  readonly names?: EventRing;
 }
 
 export interface PollOptions {

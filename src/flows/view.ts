@@ -46,13 +46,18 @@ export class ColumnView implements FlowView {
     return this.columns.nanos[this.slot]!;
   }
 
+  /** Counts the flows of this life. */
+  get sequence(): number {
+    return this.columns.sequences[this.slot]!;
+  }
+
   get time(): string {
     const { seconds, nanos } = this;
     return `${secondText(seconds)}.${String(nanos).padStart(9, '0')}Z`;
   }
 
   get id(): string {
-    return flowId(this.nodeName, this.seconds, this.nanos, this.columns.sequences[this.slot]!);
+    return flowId(this.nodeName, this.seconds, this.nanos, this.sequence);
   }
 
   get nodeLabels(): readonly string[] | undefined {
@@ -107,7 +112,9 @@ export class ColumnView implements FlowView {
 
   /** Of drops nobody says, as upstream. */
   get isReply(): boolean | undefined {
-    return this.verdict === 'DROPPED' && this.#byte(layout.type) !== EventType.l7 ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
+    const l7 = this.columns.l7[this.slot];
+    if (l7 !== undefined) return l7.type === 'RESPONSE';
+    return this.verdict === 'DROPPED' ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
   }
 
   get ipVersion(): Flow['ipVersion'] {

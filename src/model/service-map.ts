@@ -49,9 +49,11 @@ export interface MapInterval {
   /** RFC 3339. */
   readonly since: string;
   readonly until: string;
-  /** Nodes that this interval names and no earlier one of the same stream did. */
+  /** Nodes that this interval names and no earlier one of the same stream did, or that more services have led to since. */
   readonly nodes: readonly MapNode[];
   readonly edges: readonly MapEdge[];
+  /** Flows of edges beyond those that a node counts in one interval. */
+  readonly overflow?: number;
 }
 
 /** Bucket i holds latencies in [10 µs × 2^(i/2), 10 µs × 2^((i+1)/2)); the first also what is below, the last what is above (some 40 s). */
