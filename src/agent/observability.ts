@@ -2,6 +2,7 @@ import type { NodeMaps } from '../datapath/maps.ts';
 import { RingBuffer } from '../ebpf/ring.ts';
 import type { FlowLookups } from '../flows/enrich.ts';
 import { createFlowPipeline, type FlowPipeline } from '../flows/pipeline.ts';
+import { startHistoryFeed } from './history.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
@@ -30,6 +31,7 @@ export async function startObservability(
   });
   const features: (() => FeatureStatus)[] = [];
   features.push(...startMetrics(options, { ...dependencies, flows }));
+  features.push(...startHistoryFeed(options, { ...dependencies, flows }));
   flows.start(signal);
   return { flows, features };
 }
