@@ -11,6 +11,7 @@ import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
 import { openFlowPipeline, openServiceMap } from './flow-pipeline.ts';
+import { startHistoryFeed } from './history.ts';
 import { startHubble, wallNs } from './hubble.ts';
 import { startMetrics, type MetricsParts } from './metrics.ts';
 
@@ -42,6 +43,7 @@ export async function startObservability(
   features.push(...startMetrics(options, { ...dependencies, flows }));
   const agentEvents = new AgentEvents(wallNs);
   features.push(await startHubble(options, { ...dependencies, flows, nodes, agentEvents, methods: [jsonMethod('WatchMap', (_, leaving) => map.watch(leaving))] }));
+  features.push(...startHistoryFeed(options, { ...dependencies, flows }));
   flows.start(signal);
   return { flows, map, features, agentEvents };
 }

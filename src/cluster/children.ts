@@ -24,6 +24,7 @@ export function childSpecs(record: ClusterRecord, paths: StatePaths, root: strin
       const place = { nodeArgs: ['--max-semi-space-size=2', '--expose-gc'], netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
       return [
         { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
+        ...(record.settings.hubble.enabled && record.settings.hubble.history.enabled ? [{ name: `history-${node.name}`, main: source('history/main.ts'), args: ['--node', node.name], ...place }] : []),
         { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },
       ];
     }),

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
+import { CirriError, renderError } from '../std/errors.ts';
+import { createLogger } from '../std/log.ts';
+import { keepMemorySmall } from '../sys/footprint.ts';
+import { serveHistory } from './server.ts';
+import { HistoryStore } from './store.ts';
+
+/** `node src/history/main.ts --node NAME`: the flow history of one node. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { node: { type: 'string' } } });
+  if (!values.node) throw new CirriError('ERR_USAGE', 'the history needs --node NAME');
+  const { paths } = instanceFromEnv(process.env);
+  const { settings } = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
+  const { historySocket, history } = paths.node(values.node);
+  const log = createLogger({ component: 'history', node: values.node });
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
+  keepMemorySmall({ signal: stop.signal });
+  const { days, maxMegabytes } = settings.hubble.history;
+  const store = await HistoryStore.open({ folder: history, node: values.node, days, maxMegabytes }, log);
+  const server = await serveHistory(store, historySocket, { log, signal: stop.signal });
+  log.info('recording', { folder: history, days, maxMegabytes });
+  await new Promise<void>(resolve => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
+  await server.close();
+  store.close();
+}
+
+main().then(() => process.exit(0), (error: unknown) => {
+  process.stderr.write(renderError(error) + '\n');
+  if (!(error instanceof CirriError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+});

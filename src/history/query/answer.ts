@@ -1,0 +1,76 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import type { HistoryAnswer, HistoryEnd, HistoryQuery } from '../../model/history.ts';
+import { CirriError, errorText } from '../../std/errors.ts';
+import { isDamage } from '../partition.ts';
+import type { HistoryStore } from '../store.ts';
+import { answerFlows } from './flows.ts';
+import { answerGroups } from './groups.ts';
+import { answerPairs } from './pairs.ts';
+import { openReader, type Reader } from './reader.ts';
+import { answerTimeline } from './timeline.ts';
+
+type Send = (answer: HistoryAnswer) => Promise<void>;
+
+/** Answers one question; what goes wrong is the answer's end. A damaged file is set aside, and the question asked again of the rest. */
+export async function answerQuery(store: HistoryStore, query: HistoryQuery, send: Send, signal: AbortSignal): Promise<void> {
+  const startedAt = performance.now();
+  const { node } = store.options;
+  let sent = 0;
+  const counting: Send = answer => {
+    sent++;
+    return send(answer);
+  };
+  try {
+    let end: Pick<HistoryEnd, 'gaps' | 'more'>;
+    try {
+      end = await answerOnce(store, query, counting, signal);
+    } catch (error) {
+      if (!isDamage(error) || sent > 0 || (await store.findDamage()) === 0) throw error;
+      end = await answerOnce(store, query, counting, signal);
+    }
+    await send({ kind: 'end', node, ...end, tookMs: Math.round((performance.now() - startedAt) * 10) / 10 });
+  } catch (error) {
+    if (signal.aborted) return;
+    const code = error instanceof CirriError ? error.code : 'ERR_HISTORY';
+    await send({ kind: 'error', node, code, message: errorText(error), ...(error instanceof CirriError && error.mend !== undefined && { mend: error.mend }) });
+  }
+}
+
+async function answerOnce(store: HistoryStore, query: HistoryQuery, send: Send, signal: AbortSignal): Promise<Pick<HistoryEnd, 'gaps' | 'more'>> {
+  if (query.kind === 'status') {
+    await send({ kind: 'status', status: await store.status() });
+    return { gaps: [] };
+  }
+  const connection = await store.connect();
+  const stop = () => connection.interrupt();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await answerWith(store, connection, query, send, signal);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    connection.closeSync();
+  }
+}
+
+async function answerWith(store: HistoryStore, connection: DuckDBConnection, query: HistoryQuery, send: Send, signal: AbortSignal): Promise<Pick<HistoryEnd, 'gaps' | 'more'>> {
+  if (query.kind === 'status' || query.kind === 'sql') throw new CirriError('ERR_HISTORY_QUERY', `no question of kind "${query.kind}"`);
+  const reader = await openReader(store, connection, query, signal);
+  const more = await answerKind(reader, query, send);
+  return { gaps: await store.gaps(reader.since, reader.until), ...(more && { more }) };
+}
+
+async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonly kind: 'status' | 'sql' }>, send: Send): Promise<boolean> {
+  switch (query.kind) {
+    case 'flows': return answerFlows(reader, query, send);
+    case 'groups': {
+      const { groups, more } = await answerGroups(reader, query);
+      await send({ kind: 'groups', groups });
+      return more;
+    }
+    case 'pairs': return answerPairs(reader, query, send);
+    case 'timeline':
+      await send({ kind: 'timeline', buckets: await answerTimeline(reader, query) });
+      return false;
+    default: throw new CirriError('ERR_HISTORY_QUERY', `no question of kind "${(query as { kind: string }).kind}"`);
+  }
+}

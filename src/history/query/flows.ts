@@ -1,0 +1,157 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import type { FlowsQuery, HistoryAnswer } from '../../model/history.ts';
+import { plain, rowsOf } from '../database.ts';
+import type { DecisionEntry, KindEntry } from '../dictionary.ts';
+import { flowId } from '../row.ts';
+import { timeText } from '../time.ts';
+import type { Reader, Slice } from './reader.ts';
+
+const flowsPerMessage = 256;
+/** Rows that are put in order at a time; more would be sorted on the disk. */
+const rowsPerStep = 100_000;
+/** More limited questions than this are answered in steps as well. */
+const mostAtOnce = 50_000;
+
+/** Sends the flows, oldest first. Returns whether a limit left some out. */
+export async function answerFlows(reader: Reader, query: FlowsQuery, send: (answer: HistoryAnswer) => Promise<void>): Promise<boolean> {
+  let waiting: Flow[] = [];
+  const flush = async (atLeast: number) => {
+    while (waiting.length >= atLeast && waiting.length > 0) {
+      const flows = waiting.slice(0, flowsPerMessage);
+      waiting = waiting.slice(flowsPerMessage);
+      await send({ kind: 'flows', flows });
+    }
+  };
+  if (query.last !== undefined) {
+    const { last } = query;
+    const newest: Flow[] = [];
+    for await (const flow of scan(reader, true, last + 1)) if (newest.push(flow) > last) break;
+    const more = newest.length > last;
+    waiting = newest.slice(0, last).reverse();
+    await flush(1);
+    return more;
+  }
+  let count = 0;
+  for await (const flow of scan(reader, false, query.first === undefined ? undefined : query.first + 1)) {
+    if (query.first !== undefined && count >= query.first) {
+      await flush(1);
+      return true;
+    }
+    count++;
+    waiting.push(flow);
+    await flush(flowsPerMessage);
+  }
+  await flush(1);
+  return false;
+}
+
+/** All flows of the window that pass, in the order of time or against it. */
+export async function* scan(reader: Reader, backwards: boolean, limit?: number): AsyncGenerator<Flow> {
+  const slices = backwards ? [...reader.slices].reverse() : reader.slices;
+  for (const slice of slices) {
+    const isOneStep = limit !== undefined && limit <= mostAtOnce && slice.filter.residual === undefined;
+    const steps = isOneStep ? 1 : Math.max(1, Math.ceil(slice.partition.flows / rowsPerStep));
+    const width = (slice.last - slice.first) / BigInt(steps) + 1n;
+    for (let i = 0; i < steps; i++) {
+      if (reader.signal.aborted) return;
+      const step = BigInt(backwards ? steps - 1 - i : i);
+      const from = slice.first + step * width;
+      yield* scanStep(reader, slice, `time >= ${from} AND time < ${from + width}`, backwards, isOneStep ? limit : undefined);
+    }
+  }
+}
+
+const columns = 'f.time, f.kind, f.source, f.destination, f.source_port, f.destination_port, f.decision, f.service, f.suffix, f.latency_us, f.packets_out, f.bytes_out, f.packets_back, f.bytes_back, f.duration, d.json';
+
+async function* scanStep({ connection, signal }: Reader, slice: Slice, times: string, backwards: boolean, limit: number | undefined): AsyncGenerator<Flow> {
+  const { alias, filter } = slice;
+  const order = backwards ? 'DESC' : 'ASC';
+  const result = await connection.stream(`SELECT ${columns} FROM (SELECT * FROM ${alias}.flows WHERE ${times} AND ${slice.where} ORDER BY time ${order}, rowid ${order} ${limit === undefined ? '' : `LIMIT ${limit}`}) f
+    LEFT JOIN ${alias}.details d ON f.details > 0 AND d.id = f.details ORDER BY f.time ${order}`);
+  const rebuild = new FlowRebuilder(connection, alias);
+  const rows: unknown[][] = [];
+  for await (const chunk of result) {
+    if (signal.aborted) return;
+    rows.push(...chunk.getRows());
+  }
+  for (let at = 0; at < rows.length; at += flowsPerMessage) {
+    for (const flow of await rebuild.flows(rows.slice(at, at + flowsPerMessage))) if (filter.residual === undefined || filter.residual(flow)) yield flow;
+  }
+}
+
+/** Most ends held while flows are put together. */
+const mostEnds = 20_000;
+
+/** Rows of facts → flows as they were. */
+class FlowRebuilder {
+  readonly #connection: DuckDBConnection;
+  readonly #alias: string;
+  readonly #ends = new Map<number, FlowEndpoint>();
+  readonly #kinds = new Map<number, KindEntry>();
+  readonly #decisions = new Map<number, DecisionEntry>();
+  readonly #services = new Map<number, NonNullable<Flow['service']>>();
+
+  constructor(connection: DuckDBConnection, alias: string) {
+    this.#connection = connection;
+    this.#alias = alias;
+  }
+
+  async flows(rows: readonly (readonly unknown[])[]): Promise<Flow[]> {
+    if (this.#ends.size > mostEnds) this.#ends.clear();
+    await this.#load('kinds', rows.map(row => row[1]), this.#kinds, 'json', ([json]) => JSON.parse(String(json)) as KindEntry);
+    await this.#load('decisions', rows.map(row => row[6]), this.#decisions, 'json', ([json]) => JSON.parse(String(json)) as DecisionEntry);
+    await this.#load('services', rows.map(row => row[7]), this.#services, 'namespace, name, ip, port', ([namespace, name, ip, port]) => ({ namespace: String(namespace), name: String(name), ip: String(ip), port: Number(port) }));
+    await this.#loadEnds(rows.flatMap(row => [row[2], row[3]]));
+    return rows.map(row => this.#flow(row));
+  }
+
+  async #load<T>(table: string, ids: readonly unknown[], known: Map<number, T>, select: string, make: (row: unknown[]) => T): Promise<void> {
+    const wanted = [...new Set(ids as number[])].filter(id => id > 0 && !known.has(id));
+    if (wanted.length === 0) return;
+    for (const [id, ...row] of await rowsOf(this.#connection, `SELECT id, ${select} FROM ${this.#alias}.${table} WHERE id IN (${wanted.join(', ')})`)) known.set(Number(id), make(row));
+  }
+
+  async #loadEnds(ids: readonly unknown[]): Promise<void> {
+    const wanted = [...new Set(ids as number[])].filter(id => !this.#ends.has(id));
+    if (wanted.length === 0) return;
+    const alias = this.#alias;
+    for (const row of await rowsOf(this.#connection, `SELECT e.id, ip, identity, endpoint, namespace, pod, cluster, workload_kind, workload, workloads, l.labels, n.names
+      FROM ${alias}.ends e LEFT JOIN ${alias}.label_sets l ON l.id = e.labels LEFT JOIN ${alias}.name_sets n ON n.id = e.names WHERE e.id IN (${wanted.join(', ')})`)) this.#ends.set(Number(row[0]), endOf(row.slice(1)));
+  }
+
+  #flow(row: readonly unknown[]): Flow {
+    const [time, kindId, source, destination, sourcePort, destinationPort, decision, service, suffix, latencyUs, packetsOut, bytesOut, packetsBack, bytesBack, duration, details] = row as [bigint, ...unknown[]];
+    const { end, packetless: _, ...kind } = this.#kinds.get(Number(kindId))!;
+    const more = details === null ? {} : (JSON.parse(String(details)) as Record<string, unknown>);
+    for (const field of ['socketCookie', 'cgroupId']) if (typeof more[field] === 'string') more[field] = BigInt(more[field]);
+    return {
+      time: timeText(time),
+      summary: '',
+      ...(kind as Omit<Flow, 'time' | 'id' | 'summary' | 'source' | 'destination'>),
+      isReply: kind.isReply,
+      source: this.#ends.get(Number(source))!,
+      destination: this.#ends.get(Number(destination))!,
+      ...(Number(sourcePort) >= 0 && { sourcePort: Number(sourcePort) }),
+      ...(Number(destinationPort) >= 0 && { destinationPort: Number(destinationPort) }),
+      ...(Number(service) > 0 && { service: this.#services.get(Number(service))! }),
+      ...(Number(decision) > 0 && this.#decisions.get(Number(decision))),
+      ...(Number(latencyUs) >= 0 && { connectLatencyNs: Number(latencyUs) * 1000 }),
+      ...(end && { connection: { packetsOut: Number(packetsOut), bytesOut: Number(bytesOut), packetsBack: Number(packetsBack), bytesBack: Number(bytesBack), durationNs: Number(duration), end } }),
+      id: flowId(kind.nodeName ?? '', time, Number(suffix)),
+      ...more,
+    };
+  }
+}
+
+function endOf(row: readonly unknown[]): FlowEndpoint {
+  const [ip, identity, id, namespace, podName, clusterName, kind, name, others, labels, names] = row.map(value => plain(value) ?? undefined) as [string, number, number, ...(string | undefined)[]];
+  const workloads = others !== undefined ? (JSON.parse(others) as FlowEndpoint['workloads']) : name !== undefined ? [{ name, kind: kind ?? '' }] : undefined;
+  return {
+    ip, identity, id,
+    ...(namespace !== undefined && { namespace }), ...(podName !== undefined && { podName }), ...(clusterName !== undefined && { clusterName }),
+    labels: (labels as readonly string[] | undefined) ?? [],
+    ...(names !== undefined && { names: names as unknown as readonly string[] }),
+    ...(workloads && { workloads }),
+  };
+}

@@ -1,0 +1,65 @@
+import { Tally } from './row.ts';
+
+/**
+ * A partition's tables. Facts are numbers; what they stand for is in dimension tables of the same file, so that a file is whole
+ * by itself: it can be removed, copied away or opened with DuckDB alone. A dimension may have the same thing twice (a store that
+ * was started again does not know its ends by heart): nothing counts by number.
+ *
+ * Format 1. A store does not touch files of a newer format.
+ */
+export const formatVersion = 1;
+
+export interface Column {
+  readonly name: string;
+  readonly type: 'BIGINT' | 'INTEGER';
+}
+
+/** In the order of the table; -1 where a flow has none, 0 for no row of a dimension. */
+export const flowColumns: readonly Column[] = [
+  /** Nanoseconds since 1970. */
+  { name: 'time', type: 'BIGINT' },
+  { name: 'kind', type: 'INTEGER' },
+  { name: 'source', type: 'INTEGER' },
+  { name: 'destination', type: 'INTEGER' },
+  { name: 'source_port', type: 'INTEGER' },
+  { name: 'destination_port', type: 'INTEGER' },
+  { name: 'decision', type: 'INTEGER' },
+  { name: 'service', type: 'INTEGER' },
+  /** The last part of the id; -1: `details` has the id. */
+  { name: 'suffix', type: 'INTEGER' },
+  /** Bits: see row.ts. */
+  { name: 'tally', type: 'INTEGER' },
+  { name: 'latency_us', type: 'INTEGER' },
+  { name: 'details', type: 'INTEGER' },
+  { name: 'packets_out', type: 'BIGINT' },
+  { name: 'bytes_out', type: 'BIGINT' },
+  { name: 'packets_back', type: 'BIGINT' },
+  { name: 'bytes_back', type: 'BIGINT' },
+  { name: 'duration', type: 'BIGINT' },
+];
+
+/** What a connection carried both ways, told by one of its two nodes. */
+export const bytesOfFlow = `CASE WHEN bytes_out >= 0 AND tally & ${Tally.mine} != 0 THEN bytes_out + bytes_back ELSE 0 END`;
+
+/** The same thing between the same two ends, over the whole partition: what questions about whole days are answered from. */
+export const sumColumns = ['kind', 'source', 'destination', 'destination_port', 'decision', 'service', 'tally'] as const;
+
+/** Statements that make a partition's tables in the attached database `alias`. */
+export function createTables(alias: string): readonly string[] {
+  return [
+    `CREATE TABLE ${alias}.format(version INTEGER, node VARCHAR)`,
+    `CREATE TABLE ${alias}.flows(${flowColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`,
+    `CREATE TABLE ${alias}.label_sets(id INTEGER, labels VARCHAR[])`,
+    `CREATE TABLE ${alias}.name_sets(id INTEGER, names VARCHAR[])`,
+    `CREATE TABLE ${alias}.ends(id INTEGER, ip VARCHAR, address UHUGEINT, identity BIGINT, endpoint BIGINT, namespace VARCHAR, pod VARCHAR, cluster VARCHAR, workload_kind VARCHAR, workload VARCHAR, workloads VARCHAR, labels INTEGER, names INTEGER)`,
+    `CREATE TABLE ${alias}.kinds(id INTEGER, node VARCHAR, type VARCHAR, verdict VARCHAR, reason VARCHAR, direction VARCHAR, protocol VARCHAR, is_reply BOOLEAN, connection_end VARCHAR, json VARCHAR)`,
+    `CREATE TABLE ${alias}.decisions(id INTEGER, policy VARCHAR, effect VARCHAR, path VARCHAR, json VARCHAR)`,
+    `CREATE TABLE ${alias}.services(id INTEGER, namespace VARCHAR, name VARCHAR, ip VARCHAR, port INTEGER)`,
+    `CREATE TABLE ${alias}.details(id INTEGER, json VARCHAR)`,
+    `CREATE TABLE ${alias}.feeds(session VARCHAR, sequence BIGINT, ended BOOLEAN, committed BIGINT)`,
+    `CREATE TABLE ${alias}.gaps(since BIGINT, until BIGINT, count BIGINT, class VARCHAR, reason VARCHAR)`,
+    `CREATE TABLE ${alias}.sums(${sumColumns.map(name => `${name} INTEGER`).join(', ')}, flows BIGINT, bytes BIGINT, first BIGINT, last BIGINT)`,
+    // One row when `sums` holds the whole partition.
+    `CREATE TABLE ${alias}.sealed(first BIGINT, last BIGINT, flows BIGINT)`,
+  ];
+}

@@ -1,0 +1,252 @@
+import { BIGINT, DuckDBDataChunk, INTEGER, LIST, VARCHAR, type DuckDBAppender, type DuckDBConnection } from '@duckdb/node-api';
+import duckdb from '@duckdb/node-bindings';
+import { addrToBigint, isAddr, parseAddr } from '../std/ip.ts';
+import { totalsOf, type Batch, type GapEntry, type IntegerColumn } from './batch.ts';
+import { literal, rowsOf } from './database.ts';
+import { policyOf } from './decision.ts';
+import type { DecisionEntry, DictionaryEntries, EndEntry, KindEntry, ServiceEntry } from './dictionary.ts';
+import { flowColumns } from './schema.ts';
+
+const chunkRows = 2048;
+/** Keys remembered of one dimension. What is forgotten gets a second row, which does no harm. */
+const mostRemembered = 50_000;
+const dimensionTables = ['label_sets', 'name_sets', 'ends', 'kinds', 'decisions', 'services', 'details'] as const;
+type DimensionTable = (typeof dimensionTables)[number];
+
+/** What the numbers of one connection's batches stand for, and the rows that this partition has for them. */
+export class FeedDictionary {
+  readonly labels: (readonly string[])[] = [];
+  readonly names: (readonly string[])[] = [];
+  readonly ends: EndEntry[] = [];
+  readonly kinds: KindEntry[] = [];
+  readonly decisions: DecisionEntry[] = [];
+  readonly services: ServiceEntry[] = [];
+  rows = emptyRows();
+  /** The writer whose rows `rows` are. */
+  owner: unknown;
+
+  add(entries: DictionaryEntries): void {
+    if (entries.reset) {
+      for (const list of [this.labels, this.names, this.ends, this.kinds, this.decisions, this.services]) list.length = 0;
+      this.rows = emptyRows();
+    }
+    this.labels.push(...(entries.labels ?? []));
+    this.names.push(...(entries.names ?? []));
+    this.ends.push(...(entries.ends ?? []));
+    this.kinds.push(...(entries.kinds ?? []));
+    this.decisions.push(...(entries.decisions ?? []));
+    this.services.push(...(entries.services ?? []));
+  }
+}
+
+function emptyRows() {
+  return { labels: [] as number[], names: [] as number[], ends: [] as number[], kinds: [] as number[], decisions: [] as number[], services: [] as number[] };
+}
+
+/** Puts batches into one partition. What it does between `begin` and `commit` is there as a whole or not at all. */
+export class PartitionWriter {
+  readonly #connection: DuckDBConnection;
+  readonly #alias: string;
+  readonly #chunk = DuckDBDataChunk.create(flowColumns.map(({ type }) => (type === 'BIGINT' ? BIGINT : INTEGER)), chunkRows);
+  readonly #appenders = new Map<string, DuckDBAppender>();
+  readonly #nextId = new Map<DimensionTable, number>();
+  readonly #known = new Map<DimensionTable, Map<string, number>>();
+  readonly #totals = Array.from({ length: 5 }, () => new BigInt64Array(chunkRows));
+  readonly #integers = new Int32Array(chunkRows);
+
+  private constructor(connection: DuckDBConnection, alias: string) {
+    this.#connection = connection;
+    this.#alias = alias;
+  }
+
+  static async open(connection: DuckDBConnection, alias: string): Promise<PartitionWriter> {
+    const writer = new PartitionWriter(connection, alias);
+    for (const table of dimensionTables) {
+      const [[last] = [0]] = await rowsOf(connection, `SELECT coalesce(max(id), 0) FROM ${alias}.${table}`);
+      writer.#nextId.set(table, Number(last) + 1);
+      writer.#known.set(table, new Map());
+    }
+    // Few and in every group: these are known by heart.
+    for (const table of ['kinds', 'decisions'] as const) {
+      const known = writer.#known.get(table)!;
+      for (const [id, json] of await rowsOf(connection, `SELECT id, json FROM ${alias}.${table}`)) known.set(String(json), Number(id));
+    }
+    for (const table of ['flows', ...dimensionTables]) writer.#appenders.set(table, await connection.createAppender(table, 'main', alias));
+    return writer;
+  }
+
+  begin(): Promise<unknown> {
+    return this.#connection.run('BEGIN');
+  }
+
+  async commit(): Promise<void> {
+    for (const appender of this.#appenders.values()) appender.flushSync();
+    await this.#connection.run('COMMIT');
+  }
+
+  close(): void {
+    for (const appender of this.#appenders.values()) {
+      appender.clear();
+      appender.closeSync();
+    }
+  }
+
+  write(batch: Batch, dictionary: FeedDictionary): void {
+    if (dictionary.owner !== this) {
+      dictionary.owner = this;
+      dictionary.rows = emptyRows();
+    }
+    const details = this.#details(batch);
+    const totals = [...totalsOf(batch.totals)];
+    for (let from = 0; from < batch.rows; from += chunkRows) this.#writeChunk(batch, dictionary, from, Math.min(chunkRows, batch.rows - from), details, totals);
+  }
+
+  async gap(gap: GapEntry): Promise<void> {
+    const { sinceNs, untilNs, count } = gap;
+    await this.#connection.run(`INSERT INTO ${this.#alias}.gaps VALUES (${BigInt(sinceNs)}, ${BigInt(untilNs)}, ${count === undefined ? 'NULL' : Math.trunc(count)}, ${literal(gap.class)}, ${literal(gap.reason)})`);
+  }
+
+  async feed(session: string, sequence: number, ended: boolean): Promise<void> {
+    const feeds = `${this.#alias}.feeds`;
+    const [[count] = [0]] = await rowsOf(this.#connection, `SELECT count(*) FROM ${feeds} WHERE session = ${literal(session)}`);
+    const now = BigInt(Date.now()) * 1_000_000n;
+    await this.#connection.run(Number(count) === 0
+      ? `INSERT INTO ${feeds} VALUES (${literal(session)}, ${sequence}, ${ended}, ${now})`
+      : `UPDATE ${feeds} SET sequence = ${sequence}, ended = ${ended}, committed = ${now} WHERE session = ${literal(session)}`);
+  }
+
+  #writeChunk(batch: Batch, dictionary: FeedDictionary, from: number, rows: number, details: Int32Array | undefined, totals: readonly { readonly row: number; readonly values: Float64Array }[]): void {
+    const { chunk } = this.#chunk;
+    duckdb.data_chunk_reset(chunk);
+    duckdb.data_chunk_set_size(chunk, rows);
+    let column = 0;
+    const put = (values: Uint32Array | Int32Array | BigInt64Array, start: number, width: number) => {
+      duckdb.copy_data_to_vector(duckdb.data_chunk_get_vector(chunk, column++), 0, values.buffer as ArrayBuffer, values.byteOffset + start * width, rows * width);
+    };
+    const mapped = (name: IntegerColumn, row: (number: number) => number) => {
+      const numbers = batch.columns[name];
+      for (let i = 0; i < rows; i++) this.#integers[i] = row(numbers[from + i]!);
+      put(this.#integers, 0, 4);
+    };
+    put(batch.times, from, 8);
+    mapped('kind', number => this.#kind(dictionary, number));
+    mapped('source', number => this.#end(dictionary, number));
+    mapped('destination', number => this.#end(dictionary, number));
+    put(batch.columns.sourcePort, from, 4);
+    put(batch.columns.destinationPort, from, 4);
+    mapped('decision', number => (number === 0 ? 0 : this.#decision(dictionary, number)));
+    mapped('service', number => (number === 0 ? 0 : this.#service(dictionary, number)));
+    put(batch.columns.suffix, from, 4);
+    put(batch.columns.tally, from, 4);
+    put(batch.columns.latencyUs, from, 4);
+    if (details) put(details, from, 4);
+    else put(this.#integers.fill(0), 0, 4);
+    for (const values of this.#totals) values.fill(-1n);
+    for (const { row, values } of totals) {
+      if (row >= from && row < from + rows) this.#totals.forEach((totalsColumn, i) => (totalsColumn[row - from] = BigInt(values[i]!)));
+    }
+    for (const values of this.#totals) put(values, 0, 8);
+    this.#appenders.get('flows')!.appendDataChunk(this.#chunk);
+  }
+
+  /** Row of each flow's details, 0 for none; undefined when no flow has any. */
+  #details(batch: Batch): Int32Array | undefined {
+    if (batch.details.length === 0) return undefined;
+    const ids = new Int32Array(batch.rows);
+    for (const [row, text] of batch.details) ids[row] = this.#append('details', appender => appender.appendVarchar(text));
+    return ids;
+  }
+
+  #kind(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.kinds[number] ??= this.#newKind(entryAt(dictionary.kinds, number)));
+  }
+
+  #newKind(entry: KindEntry): number {
+    const json = JSON.stringify(entry);
+    return this.#remember('kinds', json, appender => {
+      for (const text of [entry.nodeName, entry.type, entry.verdict, entry.dropReason, entry.direction, entry.protocol]) appendText(appender, text);
+      if (entry.isReply === undefined) appender.appendNull();
+      else appender.appendBoolean(entry.isReply);
+      appendText(appender, entry.end);
+      appender.appendVarchar(json);
+    });
+  }
+
+  #end(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.ends[number] ??= this.#newEnd(dictionary, entryAt(dictionary.ends, number)));
+  }
+
+  #newEnd(dictionary: FeedDictionary, entry: EndEntry): number {
+    const labels = entry.labels === 0 ? 0 : (dictionary.rows.labels[entry.labels] ??= this.#list('label_sets', entryAt(dictionary.labels, entry.labels)));
+    const names = entry.names === 0 ? 0 : (dictionary.rows.names[entry.names] ??= this.#list('name_sets', entryAt(dictionary.names, entry.names)));
+    const [workload, ...others] = entry.workloads ?? [];
+    return this.#remember('ends', JSON.stringify([entry, labels, names]), appender => {
+      appender.appendVarchar(entry.ip);
+      if (isAddr(entry.ip)) appender.appendUHugeInt(addrToBigint(parseAddr(entry.ip)));
+      else appender.appendNull();
+      appender.appendBigInt(BigInt(entry.identity));
+      appender.appendBigInt(BigInt(entry.id));
+      for (const text of [entry.namespace, entry.podName, entry.clusterName, workload?.kind, workload?.name]) appendText(appender, text);
+      appendText(appender, others.length > 0 ? JSON.stringify(entry.workloads) : undefined);
+      appender.appendInteger(labels);
+      appender.appendInteger(names);
+    });
+  }
+
+  #list(table: 'label_sets' | 'name_sets', values: readonly string[]): number {
+    return this.#remember(table, values.join('\n'), appender => appender.appendList([...values], LIST(VARCHAR)));
+  }
+
+  #decision(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.decisions[number] ??= this.#newDecision(entryAt(dictionary.decisions, number)));
+  }
+
+  #newDecision(entry: DecisionEntry): number {
+    const json = JSON.stringify(entry);
+    return this.#remember('decisions', json, appender => {
+      for (const text of [policyOf(entry), entry.rule?.effect, entry.rule?.path, json]) appendText(appender, text);
+    });
+  }
+
+  #service(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.services[number] ??= this.#newService(entryAt(dictionary.services, number)));
+  }
+
+  #newService(entry: ServiceEntry): number {
+    return this.#remember('services', JSON.stringify(entry), appender => {
+      for (const text of [entry.namespace, entry.name, entry.ip]) appender.appendVarchar(text);
+      appender.appendInteger(entry.port);
+    });
+  }
+
+  #remember(table: DimensionTable, key: string, append: (appender: DuckDBAppender) => void): number {
+    const known = this.#known.get(table)!;
+    let id = known.get(key);
+    if (id === undefined) {
+      if (known.size >= mostRemembered) known.clear();
+      known.set(key, (id = this.#append(table, append)));
+    }
+    return id;
+  }
+
+  #append(table: DimensionTable, append: (appender: DuckDBAppender) => void): number {
+    const id = this.#nextId.get(table)!;
+    this.#nextId.set(table, id + 1);
+    const appender = this.#appenders.get(table)!;
+    appender.appendInteger(id);
+    append(appender);
+    appender.endRow();
+    return id;
+  }
+}
+
+function entryAt<T>(entries: readonly T[], number: number): T {
+  const entry = entries[number - 1];
+  if (entry === undefined) throw new Error(`the feed's dictionary has no entry ${number}`);
+  return entry;
+}
+
+function appendText(appender: DuckDBAppender, text: string | undefined): void {
+  if (text === undefined) appender.appendNull();
+  else appender.appendVarchar(text);
+}
