@@ -12,6 +12,7 @@ import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint
 import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
+import { serveSample } from '../flows/sample.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { AddressPool } from '../ipam/pool.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
@@ -77,6 +78,10 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/status': () => agentStatus(parts, tables),
     '/v1/flows': async ({ request, response }) => {
       await serveFlows(flows, request, response);
+      return answered;
+    },
+    '/v1/flows/sample': ({ request, response }) => {
+      serveSample(flows, request, response);
       return answered;
     },
     '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint), ...describeAudit(parts, endpoint) })),
