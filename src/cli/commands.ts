@@ -24,6 +24,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['probe', { summary: 'try one real connection from a pod, and say why it fails', load: () => import('./commands/probe.ts') }],
   ['observe', { summary: 'see flows: what was allowed and denied, and by which rule', load: () => import('./commands/observe.ts') }],
   ['monitor', { summary: 'observe -f', load: () => import('./commands/monitor.ts') }],
+  ['ui', { summary: 'the web UI: live service map, flows, policies, the past', load: () => import('./commands/ui.ts') }],
   ['endpoint', { summary: 'pods as the datapath knows them', load: () => import('./commands/endpoint.ts') }],
   ['service', { summary: 'services as the datapath knows them', load: () => import('./commands/service.ts') }],
   ['lb', { summary: 'how services choose their backends: maglev', load: () => import('./commands/lb.ts') }],

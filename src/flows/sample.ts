@@ -4,6 +4,7 @@ import { errorText } from '../std/errors.ts';
 import type { FlowView } from './consumer.ts';
 import type { FlowPipeline } from './pipeline.ts';
 import { compileQuery, queryFromParams } from './query.ts';
+import { plainFlow } from './view.ts';
 
 /** A line of `GET /v1/flows/sample`: flows, and how many more matched or were lost before anybody could look. */
 export interface SampleLine {
@@ -66,7 +67,7 @@ export class Sample {
     this.#perLine = Math.max(1, Math.ceil(perSecond / (1000 / lineEveryMs)));
   }
 
-  offer(flow: FlowView | Flow, nowMs: number): void {
+  offer(flow: FlowView, nowMs: number): void {
     const slice = Math.floor(nowMs / lineEveryMs);
     if (slice !== this.#slice) {
       this.#slice = slice;
@@ -77,7 +78,7 @@ export class Sample {
       return;
     }
     this.#inSlice++;
-    this.#texts.push(JSON.stringify(flow));
+    this.#texts.push(JSON.stringify(plainFlow(flow)));
   }
 
   /** A line with what has come; undefined when nothing has. */

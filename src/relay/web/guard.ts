@@ -20,9 +20,9 @@ export const securityHeaders: Readonly<Record<string, string>> = {
  * Why a request is not one of our own page, undefined when it is: its Host is none of ours (DNS rebinding makes a foreign page
  * the "same origin" with an address of ours, but cannot change the name it was loaded by), or a foreign page sent it.
  */
-export function foreignRequest(request: IncomingMessage, hosts: ReadonlySet<string>): string | undefined {
+export function foreignRequest(request: IncomingMessage, names: ReadonlySet<string>): string | undefined {
   const host = request.headers.host ?? '';
-  if (!hosts.has(host.toLowerCase())) return `this server is not ${JSON.stringify(host)}`;
+  if (!names.has(nameOf(host))) return `this server is not ${JSON.stringify(host)}`;
   const origin = request.headers.origin;
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) return 'requests of other origins are not answered';
   const site = request.headers['sec-fetch-site'];
@@ -31,10 +31,14 @@ export function foreignRequest(request: IncomingMessage, hosts: ReadonlySet<stri
   return undefined;
 }
 
-/** Names under which a listener on this address and port is reached. */
-export function ownHosts(address: string, port: number, more: readonly string[] = []): ReadonlySet<string> {
-  const names = ['127.0.0.1', 'localhost', '[::1]', address.includes(':') ? `[${address}]` : address, ...more];
-  return new Set(names.flatMap(name => [`${name}:${port}`, ...(port === 80 || more.includes(name) ? [name] : [])]).map(name => name.toLowerCase()));
+/** Of any port: a forwarded one (ssh -L) has another number here than there, and it is the name that rebinding cannot choose. */
+function nameOf(host: string): string {
+  return host.toLowerCase().replace(/:\d+$/, '');
+}
+
+/** Names under which a listener on this address is reached. */
+export function ownNames(address: string, more: readonly string[] = []): ReadonlySet<string> {
+  return new Set(['127.0.0.1', 'localhost', '[::1]', address.includes(':') ? `[${address}]` : address, ...more].map(name => name.toLowerCase()));
 }
 
 export function cookieOf(request: IncomingMessage, name: string): string | undefined {

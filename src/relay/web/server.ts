@@ -8,7 +8,7 @@ import { CirriError, errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 import { answerApi, type ApiContext } from './api.ts';
 import { bundleUi, type StaticFiles } from './bundle.ts';
-import { cookieOf, foreignRequest, ownHosts, securityHeaders, setCookie } from './guard.ts';
+import { cookieOf, foreignRequest, ownNames, securityHeaders, setCookie } from './guard.ts';
 import { MapHub } from './map-hub.ts';
 import { WebSessions, type TokenCheck, type WebRole } from './sessions.ts';
 import type { WebSources } from './sources.ts';
@@ -23,6 +23,16 @@ export interface WebOptions {
   readonly socketPath: string;
   /** Further names under which the server is reached, of a proxy before it. */
   readonly hosts?: readonly string[];
+}
+
+export interface WebAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What `POST /api/tickets` answers, on the unix socket alone. */
+export interface WebTicket extends WebAddress {
+  readonly ticket: string;
 }
 
 export interface WebServer {
@@ -49,16 +59,16 @@ export async function startWebServer(options: WebOptions, dependencies: Dependen
   const sessions = new WebSessions(dependencies.tokens && { tokens: dependencies.tokens });
   const closing = new AbortController();
   const hub = new MapHub(sources, { log });
-  const context = { sources, sessions, hub, log, files, signal: closing.signal, cookie: `cirri_${options.instance}` };
-  let hosts: ReadonlySet<string> = new Set();
+  const context = { sources, sessions, hub, log, files, signal: closing.signal, address: { host: options.host, port: 0 }, cookie: `cirri_${options.instance}` };
+  const names = ownNames(options.host, options.hosts);
   const tcp = listener(context, request => {
-    const foreign = foreignRequest(request, hosts);
+    const foreign = foreignRequest(request, names);
     return foreign === undefined ? { role: sessions.role(cookieOf(request, context.cookie)) ?? bearer(request, dependencies.tokens), isRoot: false } : { foreign };
   });
   const unix = listener(context, () => ({ role: {}, isRoot: true }));
   await listenTcp(tcp, options);
   const { port } = tcp.address() as AddressInfo;
-  hosts = ownHosts(options.host, port, options.hosts);
+  context.address = { host: options.host, port };
   await listenUnix(unix, options.socketPath);
   log.info('the web UI is served', { host: options.host, port });
   return {
@@ -80,6 +90,7 @@ interface Context extends Omit<ApiContext, 'role'> {
   readonly sessions: WebSessions;
   readonly files: StaticFiles;
   readonly cookie: string;
+  readonly address: WebAddress;
 }
 
 type Caller = { readonly role: WebRole | undefined; readonly isRoot: boolean } | { readonly foreign: string };
@@ -112,7 +123,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, contex
   answerJson(response, 200, answer);
 }
 
-async function post(request: IncomingMessage, response: ServerResponse, path: string, { sessions, cookie }: Context, isRoot: boolean): Promise<void> {
+async function post(request: IncomingMessage, response: ServerResponse, path: string, { sessions, cookie, address }: Context, isRoot: boolean): Promise<void> {
   // A form of a foreign page cannot send this type.
   if (request.headers['content-type'] !== 'application/json') return answerError(response, 415, 'application/json is wanted');
   const body = await readJson(request);
@@ -129,7 +140,7 @@ async function post(request: IncomingMessage, response: ServerResponse, path: st
   }
   if (path === '/api/tickets' && isRoot) {
     const namespaces = body['namespaces'];
-    return answerJson(response, 200, { ticket: sessions.ticket(Array.isArray(namespaces) ? { namespaces: namespaces.map(String) } : {}) });
+    return answerJson(response, 200, { ticket: sessions.ticket(Array.isArray(namespaces) ? { namespaces: namespaces.map(String) } : {}), ...address } satisfies WebTicket);
   }
   answerError(response, 404, 'there is no such thing');
 }
