@@ -12,6 +12,7 @@ import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint
 import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
+import { serveSample } from '../flows/sample.ts';
 import { serveFlows } from '../flows/serve.ts';
 import type { ServiceMap } from '../flows/watch-map.ts';
 import type { AddressPool } from '../ipam/pool.ts';
@@ -83,6 +84,10 @@ export function agentRoutes(parts: AgentParts): Routes {
       return answered;
     },
     ...flowRoutes(parts),
+    '/v1/flows/sample': ({ request, response }) => {
+      serveSample(flows, request, response);
+      return answered;
+    },
     '/v1/endpoints': () => [...endpoints.rows()].map(endpoint => ({ ...endpoint, sets: describeSets(regenerator, endpoint), ...describeAudit(parts, endpoint) })),
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),

@@ -26,6 +26,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['monitor', { summary: "the datapath's events as they happen, in the layout of cilium monitor", load: () => import('./commands/monitor.ts') }],
   ['hubble', { summary: "Hubble's command line, with its output: observe, status, list, watch, config", load: () => import('./commands/hubble.ts') }],
   ['cilium', { summary: "Cilium's command names, on these: monitor, status, service list, endpoint get, bpf", load: () => import('./commands/cilium.ts') }],
+  ['ui', { summary: 'the web UI: live service map, flows, policies, the past', load: () => import('./commands/ui.ts') }],
   ['endpoint', { summary: 'pods as the datapath knows them', load: () => import('./commands/endpoint.ts') }],
   ['service', { summary: 'services as the datapath knows them', load: () => import('./commands/service.ts') }],
   ['lb', { summary: 'how services choose their backends: maglev', load: () => import('./commands/lb.ts') }],

@@ -38,6 +38,7 @@ export async function runTests(options: TestOptions): Promise<number> {
   await ensureDevDependencies(progress);
   if (!options.skipChecks && options.files.length === 0) {
     await progress.step('types', () => mustRun('the type check', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', root]));
+    await progress.step('types of the browser package', () => mustRun('the type check of ui/', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', join(root, 'ui')]));
     if (existsSync(join(root, 'tools/generate.ts'))) {
       await progress.step('generated pages are current', () => mustRun('the comparison of generated pages (node tools/language.ts mends it)', process.execPath, [join(root, 'tools/language.ts'), '--check']));
       await progress.step('generated code is current', () => mustRun('the comparison of generated code (node tools/generate.ts mends it)', process.execPath, [join(root, 'tools/generate.ts'), '--check']));

@@ -1,6 +1,7 @@
 import { portText } from '../../policy/ends.ts';
 import { stepAt } from '../../policy/connection.ts';
 import type { Connection, Leg, Step } from '../../policy/connection.ts';
+import { readable } from '../../policy/readable.ts';
 import { reasonsOf } from '../../policy/reasons.ts';
 import type { World } from '../../policy/world.ts';
 import { safe } from '../../flows/print/fields.ts';
@@ -26,16 +27,6 @@ export function printStep(world: World, step: Step, paint: Paint, write: (text: 
   write(`  ${step.direction} of ${safe(stepAt(step))}: ${verdictWord(step.verdict, paint)} — ${safe(readable(step.rule.because))}`);
   if (step.place !== undefined) write(`      ${paint.faint(`at ${safe(step.place)}`)}`);
   for (const reason of reasonsOf(world, step)) write(`      ${safe(readable(reason))}`);
-}
-
-/** What scope adds to every selector, in fewer words: the cluster is left out, the namespace is `in demo`. */
-export function readable(text: string): string {
-  return text
-    .replaceAll(/,? ?k8s:io\.cilium\.k8s\.policy\.cluster=[\w.-]+/g, '')
-    .replaceAll(/(?:, )?k8s:io\.cilium\.k8s\.namespace\.labels\.kubernetes\.io\/metadata\.name=([\w.-]+)(?:, k8s:io\.kubernetes\.pod\.namespace(?![\w.=]))?/g, ' in $1')
-    .replaceAll(/(?:, )?k8s:io\.kubernetes\.pod\.namespace=([\w.-]+)/g, ' in $1')
-    .replaceAll(/(?:, )?k8s:io\.kubernetes\.pod\.namespace(?![\w.=])/g, ' in any namespace')
-    .replaceAll(/ {2,}/g, ' ').replaceAll(/^, |(?<= ), /g, '').trim();
 }
 
 // ---- as JSON ----

@@ -1,0 +1,100 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Flow } from '../model/flow.ts';
+import { errorText } from '../std/errors.ts';
+import type { FlowView } from './consumer.ts';
+import type { FlowPipeline } from './pipeline.ts';
+import { compileQuery, queryFromParams } from './query.ts';
+import { plainFlow } from './view.ts';
+
+/** A line of `GET /v1/flows/sample`: flows, and how many more matched or were lost before anybody could look. */
+export interface SampleLine {
+  readonly flows: readonly Flow[];
+  readonly left: number;
+  readonly lost: number;
+}
+
+/** Waiting for one reader; beyond it everything is only counted. */
+const maxWaitingBytes = 512 << 10;
+const maxPerSecond = 10_000;
+const lineEveryMs = 100;
+
+/**
+ * `GET /v1/flows/sample?perSecond=N&whitelist=JSON&blacklist=JSON` → JSON lines of what happens from now on, at most N flows a
+ * second, for readers that show and do not keep: what is beyond that costs the agent the filter and no more, and is counted.
+ */
+export function serveSample(pipeline: Pick<FlowPipeline, 'consume'>, request: IncomingMessage, response: ServerResponse): void {
+  let matches: (flow: Flow) => boolean;
+  let perSecond: number;
+  try {
+    const params = new URL(request.url ?? '/', 'http://agent').searchParams;
+    perSecond = Math.min(maxPerSecond, Number(params.get('perSecond') ?? 100) || 100);
+    matches = compileQuery(queryFromParams(params));
+  } catch (error) {
+    response.writeHead(400, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ error: errorText(error) }));
+    return;
+  }
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
+  const sample = new Sample(perSecond);
+  const stop = pipeline.consume({
+    flow: flow => {
+      if (matches(flow)) sample.offer(flow, performance.now());
+    },
+    lost: ({ count }) => void (sample.lost += count),
+  });
+  // Ten lines a second at most, whatever the turns are.
+  const timer = setInterval(() => {
+    const line = response.writableLength > maxWaitingBytes ? sample.discard() : sample.take();
+    if (line !== undefined) response.write(line);
+  }, lineEveryMs);
+  response.on('close', () => {
+    clearInterval(timer);
+    stop();
+  });
+}
+
+/** So many flows a second as text, the first of each tenth of a second, so that what is shown is spread over time. */
+export class Sample {
+  lost = 0;
+  readonly #perLine: number;
+  #texts: string[] = [];
+  #left = 0;
+  #slice = 0;
+  #inSlice = 0;
+
+  constructor(perSecond: number) {
+    this.#perLine = Math.max(1, Math.ceil(perSecond / (1000 / lineEveryMs)));
+  }
+
+  offer(flow: FlowView, nowMs: number): void {
+    const slice = Math.floor(nowMs / lineEveryMs);
+    if (slice !== this.#slice) {
+      this.#slice = slice;
+      this.#inSlice = 0;
+    }
+    if (this.#inSlice >= this.#perLine) {
+      this.#left++;
+      return;
+    }
+    this.#inSlice++;
+    this.#texts.push(JSON.stringify(plainFlow(flow)));
+  }
+
+  /** A line with what has come; undefined when nothing has. */
+  take(): string | undefined {
+    if (this.#texts.length + this.#left + this.lost === 0) return undefined;
+    const line = `{"flows":[${this.#texts.join(',')}],"left":${this.#left},"lost":${this.lost}}\n`;
+    this.#texts = [];
+    this.#left = 0;
+    this.lost = 0;
+    return line;
+  }
+
+  /** The reader is too slow: only counts are kept. */
+  discard(): undefined {
+    this.#left += this.#texts.length;
+    this.#texts = [];
+    return undefined;
+  }
+}

@@ -1,0 +1,56 @@
+import type { Flow, FlowEndpoint, FlowPolicy } from '../../../src/model/flow.ts';
+
+/** Who an end is, in two parts: where, and the name. */
+export function endName(end: FlowEndpoint): { readonly namespace?: string; readonly name: string; readonly isAddress: boolean } {
+  const name = end.podName ?? end.workloads?.[0]?.name;
+  if (name !== undefined) return { name, isAddress: false, ...(end.namespace !== undefined && { namespace: end.namespace }) };
+  const [dns] = end.names ?? [];
+  if (dns !== undefined) return { name: dns.replace(/\.$/, ''), isAddress: false };
+  const reserved = end.labels.map(label => /^reserved:(?!world)(.+)$/.exec(label)?.[1]).find(each => each !== undefined);
+  return reserved === undefined ? { name: end.ip, isAddress: true } : { name: reserved, isAddress: false };
+}
+
+export function portOf(flow: Flow): string {
+  if (flow.l7?.dns) return `DNS ${flow.destinationPort ?? ''}`;
+  if (flow.l7?.http) return `HTTP ${flow.destinationPort ?? ''}`;
+  return flow.destinationPort === undefined ? flow.protocol : `${flow.protocol} ${flow.isReply === true ? flow.sourcePort : flow.destinationPort}`;
+}
+
+/** The policy that decided, as a short text; for drops without one, why. */
+export function decidedBy(flow: Flow): string {
+  if (flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT' || flow.verdict === 'ERROR') {
+    const by = [...flow.ingressDeniedBy ?? [], ...flow.egressDeniedBy ?? []];
+    if (by.length > 0) return by.map(policyName).join(', ');
+    if (flow.rule) return ruleText(flow);
+    return flow.dropReason ?? '';
+  }
+  const by = [...flow.ingressAllowedBy ?? [], ...flow.egressAllowedBy ?? []];
+  if (by.length > 0) return by.map(policyName).join(', ');
+  return flow.rule && flow.rule.effect !== 'default-allow' ? ruleText(flow) : '';
+}
+
+function ruleText({ rule }: Flow): string {
+  if (!rule) return '';
+  if (rule.effect === 'default-deny') return rule.namespace === undefined && rule.name === 'always' ? 'default deny' : `${rule.namespace === undefined ? '' : `${rule.namespace}/`}${rule.name}`;
+  return `${rule.namespace === undefined ? '' : `${rule.namespace}/`}${rule.name}`;
+}
+
+export function policyName({ name, namespace }: FlowPolicy): string {
+  return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
+}
+
+export const verdictWords: Readonly<Record<Flow['verdict'], string>> = {
+  FORWARDED: 'forwarded', DROPPED: 'dropped', AUDIT: 'audited', REDIRECTED: 'to proxy', ERROR: 'error', TRANSLATED: 'translated', TRACED: 'shadow', VERDICT_UNKNOWN: 'unknown',
+};
+
+/** The map node that an end is counted under: the ids of src/model/service-map.ts. */
+export function mapNodeOf(end: FlowEndpoint): string {
+  const [workload] = end.workloads ?? [];
+  if (workload && end.namespace !== undefined) return `workload:${end.namespace}/${workload.kind}/${workload.name}`;
+  if (end.podName !== undefined) return `pod:${end.namespace ?? ''}/${end.podName}`;
+  const [name] = end.names ?? [];
+  if (name !== undefined) return `name:${name.replace(/\.$/, '')}`;
+  const cidr = end.labels.map(label => /^cidr:(.+?)=?$/.exec(label)?.[1]).find(each => each !== undefined);
+  if (cidr !== undefined) return `cidr:${cidr}`;
+  return `reserved:${end.labels.map(label => /^reserved:(.+)$/.exec(label)?.[1]).find(each => each !== undefined) ?? 'world'}`;
+}
