@@ -34,7 +34,7 @@ export async function agentFamilies(parts: AgentParts, counters: AgentCounters):
 }
 
 /** Upstream's. */
-const agentMetricsPort = 9962;
+export const agentMetricsPort = 9962;
 
 /** `/metrics` of the agent, in the node's namespace. */
 export function startAgentMetrics(parts: AgentParts, counters: AgentCounters, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): void {

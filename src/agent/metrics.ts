@@ -5,10 +5,11 @@ import { resources } from '../kube/resources.ts';
 import type { ConfigMap, KubeObject } from '../kube/types.ts';
 import { dynamicMetricsPlace } from '../metrics/dynamic.ts';
 import { startHubbleMetrics } from '../metrics/start.ts';
-import type { ClusterRecord } from '../model/cluster.ts';
+import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
+import { publishMetricsObjects } from './metrics-objects.ts';
 
 /** What metrics and exporters read beside flows. */
 export interface MetricsParts {
@@ -19,12 +20,13 @@ export interface MetricsParts {
 
 /** Hubble's metrics, if it is on. Returns what they say of themselves. */
 export function startMetrics(
-  options: { readonly record: ClusterRecord; readonly metrics: MetricsParts },
+  options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly metrics: MetricsParts },
   dependencies: { readonly flows: Pick<FlowPipeline, 'consume'>; readonly log: Logger; readonly signal: AbortSignal },
 ): (() => FeatureStatus)[] {
-  const { record, metrics: { client, pods } } = options;
+  const { record, node, metrics: { client, pods } } = options;
   const { flows, log, signal } = dependencies;
   const { hubble } = record.settings;
+  void publishMetricsObjects({ node, hubble: hubble.enabled, serviceMonitor: hubble.metrics.serviceMonitor.enabled }, { client, log, signal });
   if (!hubble.enabled) return [];
   const configMap = (place: { readonly namespace: string; readonly name: string }) =>
     reflect<ConfigMap>({ client, resource: resources.configMaps, signal, log, namespace: place.namespace, fieldSelector: `metadata.name=${place.name}` }).table;

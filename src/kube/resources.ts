@@ -55,6 +55,7 @@ export const resources = {
   networkPolicies: namespaced('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy'),
   ingresses: namespaced('networking.k8s.io', 'v1', 'ingresses', 'Ingress'),
   ingressClasses: clusterWide('networking.k8s.io', 'v1', 'ingressclasses', 'IngressClass'),
+  serviceMonitors: namespaced('monitoring.coreos.com', 'v1', 'servicemonitors', 'ServiceMonitor'),
   leases: namespaced('coordination.k8s.io', 'v1', 'leases', 'Lease'),
   customResourceDefinitions: clusterWide('apiextensions.k8s.io', 'v1', 'customresourcedefinitions', 'CustomResourceDefinition'),
   // policy.networking.k8s.io

@@ -136,6 +136,29 @@ test('icmp, kafka, port-distribution, sctp, tcp and policy', () => {
   ]);
 });
 
+test('connection: from who opened it to who answered, whichever end tells', () => {
+  const client = pod('web-1');
+  const server = pod('db-0', { ip: '10.0.0.9' });
+  const totals = { packetsOut: 5, bytesOut: 500, packetsBack: 4, bytesBack: 4000, durationNs: 1, end: 'closed' } as const;
+  const flows = [
+    view({ source: server, destination: client, isReply: true, direction: 'EGRESS', connectLatencyNs: 20_000_000 }),
+    view({ source: client, destination: server, direction: 'EGRESS', connection: totals }),
+    view({ source: server, destination: client, isReply: true, direction: 'EGRESS', connection: { ...totals, end: 'reset' } }),
+    view({ source: client, destination: server, direction: 'INGRESS', packetless: true, connection: { ...totals, end: 'idle' } }),
+    view({ source: client, destination: server }),
+  ];
+  const labels = (more: string) => `{destination="shop/db-0",${more},source="shop/web-1"}`;
+  assert.deepEqual(counted('connection:sourceContext=pod;destinationContext=pod', ...flows).sort(), [
+    `hubble_connect_duration_seconds_bucket${labels('protocol="TCP",reporter="client"').replace('}', ',le="+Inf"}')} 1`,
+    `hubble_connect_duration_seconds_count${labels('protocol="TCP",reporter="client"')} 1`,
+    `hubble_connect_duration_seconds_sum${labels('protocol="TCP",reporter="client"')} 0.02`,
+    `hubble_connection_bytes_total${labels('reporter="client",sender="client"')} 1000`, `hubble_connection_bytes_total${labels('reporter="client",sender="server"')} 8000`,
+    `hubble_connection_bytes_total${labels('reporter="server",sender="client"')} 500`, `hubble_connection_bytes_total${labels('reporter="server",sender="server"')} 4000`,
+    `hubble_connections_ended_total${labels('end="closed",protocol="TCP",reporter="client"')} 1`, `hubble_connections_ended_total${labels('end="idle",protocol="TCP",reporter="server"')} 1`,
+    `hubble_connections_ended_total${labels('end="reset",protocol="TCP",reporter="client"')} 1`,
+  ]);
+});
+
 test('what would be too many series is counted together, and how much', () => {
   const metrics = new FlowMetrics(parseMetricList(['port-distribution']), { limit: 3 });
   for (let port = 1; port <= 10; port++) metrics.flow(view({ destinationPort: port }));

@@ -23,6 +23,7 @@ interface Running {
   readonly context: LabelContext;
   readonly families: readonly (CounterFamily | HistogramFamily)[];
   readonly count: FlowCounter;
+  readonly takesPacketless: boolean;
   matches: FlowPredicate | undefined;
 }
 
@@ -34,8 +35,8 @@ export const defaultSeriesLimit = 10_000;
  *
  *     flow ─► plugin ─► context labels (by ends) ─► series ─► +1          scrape ─► families()
  *
- * Ends of connections that were told by age are no packets, and shadow verdicts happened to none: both are left out, as the
- * dashboards that read these numbers know neither.
+ * Shadow verdicts happened to no packet and are left out; so are, but for the plugin that asks for them, the ends of connections
+ * that were told by age: the dashboards that read upstream's metrics know neither.
  */
 export class FlowMetrics implements FlowConsumer {
   readonly #limit: number;
@@ -77,8 +78,11 @@ export class FlowMetrics implements FlowConsumer {
   }
 
   flow(flow: FlowView): void {
-    if (flow.packetless || flow.shadow !== undefined) return;
-    for (const { count, matches } of this.#running) if (matches === undefined || matches(flow)) count(flow);
+    if (flow.shadow !== undefined) return;
+    const { packetless } = flow;
+    for (const { count, matches, takesPacketless } of this.#running) {
+      if ((!packetless || takesPacketless) && (matches === undefined || matches(flow))) count(flow);
+    }
   }
 
   lost({ source, count }: LostFlows): void {
@@ -107,12 +111,13 @@ export class FlowMetrics implements FlowConsumer {
       return family;
     };
     const options = (name: string, help: string, labels: readonly string[]) => ({ name: `hubble_${name}`, help, labels, contextNames: context.names, limit: this.#limit });
-    const count = plugins.get(config.name)!.create({
+    const plugin = plugins.get(config.name)!;
+    const count = plugin.create({
       options: config.options, context,
       counter: (name, help, labels) => add(new CounterFamily(options(name, help, labels))),
       histogram: (name, help, labels) => add(new HistogramFamily(options(name, help, labels))),
     });
-    return { config, context, families, count };
+    return { config, context, families, count, takesPacketless: plugin.takesPacketless === true };
   }
 }
 

@@ -1,3 +1,4 @@
+import { connection } from './connection.ts';
 import { dns } from './dns.ts';
 import { drop } from './drop.ts';
 import { flow } from './flow.ts';
@@ -13,5 +14,5 @@ import { tcp } from './tcp.ts';
 
 /** Every plugin that can be named in `hubble.metrics.enabled`. */
 export const plugins: ReadonlyMap<string, MetricPlugin> = new Map(
-  [dns, drop, flow, flowsToWorld, http, httpV2, icmp, kafka, policy, portDistribution, sctp, tcp].map(plugin => [plugin.name, plugin] as const),
+  [connection, dns, drop, flow, flowsToWorld, http, httpV2, icmp, kafka, policy, portDistribution, sctp, tcp].map(plugin => [plugin.name, plugin] as const),
 );

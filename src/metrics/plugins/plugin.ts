@@ -20,5 +20,7 @@ export interface MetricPlugin {
   readonly options: Readonly<Record<string, { readonly takes: 'nothing' | 'boolean'; readonly help: string }>>;
   /** A plugin with metrics of the same names. */
   readonly conflictsWith?: string;
+  /** Flows without a packet are counted too: the ends of connections that were told by age. */
+  readonly takesPacketless?: boolean;
   create(setup: PluginSetup): FlowCounter;
 }
