@@ -70,6 +70,8 @@ async function run(flags: Flags): Promise<void> {
   line(`  export KUBECONFIG=${paths.kubeconfig}; kubectl get pods -A -o wide`);
   if (flags.demo) line(`  ${prefix}./cirri probe --from demo/stranger --to demo/api --port 80`);
   line(`  ${prefix}./cirri observe --verdict DROPPED --last 5`);
+  line(`  ${prefix}./hubble observe -f`);
+  line('./hubble and ./cilium take the commands of Hubble and of Cilium by their names.');
 }
 
 function number(flag: string, text: string): number {
