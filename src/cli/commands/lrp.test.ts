@@ -22,7 +22,7 @@ test('each node says what it redirects, and why not', async () => {
     'kube-system     nodelocaldns        clusterIP                   kube-system/kube-dns',
     '                |                   [fd00:10:96::a]:53/UDP -> [fd00::7]:53, [fd00::8]:53',
     'shop            metadata            IP + port',
-    '                |                   \ufffd[31mnot allowed',
+    '                |                   ^[[31mnot allowed',
     'node2',
     'LRP namespace   LRP name            FrontendType                Matching Service',
     'kube-system     nodelocaldns        clusterIP                   kube-system/kube-dns',
