@@ -2,7 +2,7 @@ import type { MapEdge, MapInterval, MapNode } from './service-map.ts';
 
 /** What makes two edges of several intervals or nodes the same. */
 export function edgeKey(edge: MapEdge): string {
-  return `${edge.source}\n${edge.destination}\n${edge.protocol}\n${edge.port}\n${edge.l7 ?? ''}`;
+  return `${edge.source}\n${edge.destination}\n${edge.protocol}\n${edge.port}`;
 }
 
 /** Counts of both together. `b` is the later one. */
@@ -10,8 +10,9 @@ export function addEdges(a: MapEdge, b: MapEdge): MapEdge {
   const latency = a.latency && b.latency ? a.latency.map((count, i) => count + (b.latency![i] ?? 0)) : b.latency ?? a.latency;
   const dropReasons = a.dropReasons && b.dropReasons ? addCounts(a.dropReasons, b.dropReasons) : b.dropReasons ?? a.dropReasons;
   const lastDrop = b.lastDrop ?? a.lastDrop;
+  const l7 = b.l7 ?? a.l7;
   return {
-    source: a.source, destination: a.destination, protocol: a.protocol, port: a.port, ...(a.l7 && { l7: a.l7 }),
+    source: a.source, destination: a.destination, protocol: a.protocol, port: a.port, ...(l7 && { l7 }),
     forwarded: a.forwarded + b.forwarded, dropped: a.dropped + b.dropped, audited: a.audited + b.audited, errors: a.errors + b.errors, requests: a.requests + b.requests,
     bytesOut: a.bytesOut + b.bytesOut, bytesBack: a.bytesBack + b.bytesBack, packetsOut: a.packetsOut + b.packetsOut, packetsBack: a.packetsBack + b.packetsBack,
     ...(latency && { latency }), ...(dropReasons && { dropReasons }), ...(lastDrop !== undefined && { lastDrop }),

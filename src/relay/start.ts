@@ -10,6 +10,7 @@ import { AccessTokens, bearerToken, rootAccess, type Access } from './access.ts'
 import { Nodes } from './nodes.ts';
 import { observerMethods } from './observer.ts';
 import { watchPeers } from './peers.ts';
+import { startWeb } from './web/start.ts';
 
 /** `relay.json` in the Hubble folder: where the relay and the web UI of this instance listen. */
 export interface RelayRecord {
@@ -41,7 +42,7 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
   const tokens = new AccessTokens(paths.hubbleDir);
   const methods = (access: (call: Call) => Access): Method[] => relayMethods(observerMethods({ nodes, access, version: record.version, nodeName: hostname() }));
   const headers = { 'hubble-relay-version': record.version };
-  const servers: RpcServer[] = [];
+  const servers: Pick<RpcServer, 'close'>[] = [];
   try {
     servers.push(await startRpcServer({ listen: { socketPath: paths.relaySocket }, methods: methods(() => rootAccess), headers }, { log }));
     const tcp = await listenOnLoopback(readRelayRecord(paths.hubbleDir).grpc?.port, port => startRpcServer({ listen: { host: loopback, port }, methods: methods(() => rootAccess), headers }, { log }));
@@ -51,10 +52,23 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
     await listenOnUnderlay(record.underlay.host4, methods(call => tokenAccess(call, tokens)), headers, log).then(server => server && servers.push(server));
     const services = record.nodes.map(node => ({ socketPath: paths.node(node.name).hubbleSocket }));
     void watchPeers({ services, tls: () => clientTls(paths.hubbleDir) }, { nodes, log }, leaving.signal);
+    if (record.settings.hubble.ui.enabled) await serveWeb();
     return { nodes, address, close: () => close() };
   } catch (error) {
     await close();
     throw error;
+  }
+
+  /** Flows are served without it, too. */
+  async function serveWeb(): Promise<void> {
+    try {
+      const port = readRelayRecord(paths.hubbleDir).web?.port;
+      const web = await startWeb({ record, paths, ...(port !== undefined && { port }) }, { tokens, log });
+      servers.push(web);
+      writeRelayRecord(paths.hubbleDir, { web: { host: web.host, port: web.port } });
+    } catch (error) {
+      log.error('the web UI cannot be served', { error: errorText(error) });
+    }
   }
 
   async function close(): Promise<void> {

@@ -4,7 +4,7 @@ import { latencyBucket, latencyBucketCount, type MapEdge, type MapInterval, type
 import type { WebExplanation, WebMatrix, WebPolicies } from '../../src/model/web.ts';
 import { compileQuery } from '../../src/flows/query.ts';
 import type { FlowBatch, WebHistory, WebSources } from '../../src/relay/web/sources.ts';
-import { nodeId } from '../../src/relay/web/map-of-flows.ts';
+import { mapNodeOf } from '../../src/flows/map-nodes.ts';
 import { delay } from '../../src/std/async.ts';
 
 export interface SyntheticOptions {
@@ -46,7 +46,7 @@ export class SyntheticCluster implements WebSources {
     this.#perSecond = flowsPerSecond;
     this.ends = [
       ...Array.from({ length: nodes - 2 }, (_, i) => workload(`team-${String(i % namespaces).padStart(2, '0')}`, names[i] ?? `service-${i}`, i)),
-      { ip: '203.0.113.7', identity: 16_777_220, id: 0, labels: ['fqdn:api.example.com', 'reserved:world'], names: [names.at(-1) ?? 'api.example.com.'] },
+      { ip: '203.0.113.7', identity: 2, id: 0, labels: ['reserved:world'], names: [names.at(-1) ?? 'api.example.com.'] },
       { ip: '198.51.100.9', identity: 2, id: 0, labels: ['reserved:world'] },
     ];
     const pairs = new Set<string>();
@@ -72,7 +72,7 @@ export class SyntheticCluster implements WebSources {
       const latency = new Array<number>(latencyBucketCount).fill(0);
       latency[latencyBucket(2e6 * (1 + this.#random()))] = forwarded;
       return {
-        source: nodeId(this.ends[from]!), destination: nodeId(this.ends[to]!), protocol: 'TCP', port, forwarded, dropped, audited: 0, errors: i % 90 === 1 ? 1 : 0, requests: 0,
+        source: mapNode(this.ends[from]!).id, destination: mapNode(this.ends[to]!).id, protocol: 'TCP', port, forwarded, dropped, audited: 0, errors: i % 90 === 1 ? 1 : 0, requests: 0,
         bytesOut: 800 * forwarded, bytesBack: 9000 * forwarded, packetsOut: 8, packetsBack: 8, latency, ...(dropped > 0 && { lastDrop: this.recent.find(flow => flow.verdict === 'DROPPED')?.id ?? 'none', dropReasons: { 'Policy denied': dropped } }),
       };
     });
@@ -143,7 +143,7 @@ export class SyntheticCluster implements WebSources {
         return { since, until, bucketMs, buckets: Array.from({ length: buckets }, (_, i) => ({ forwarded: 500 + Math.round(400 * Math.sin(i / 9)), dropped: i % 17 === 0 ? 30 : 0, audited: 0, other: 0 })) };
       },
       map: async ({ since, until }) => this.interval(new Date(since), new Date(until), true),
-      flows: async (query, { until }) => Array.from({ length: 50 }, (_, i) => this.flow(Date.parse(until) - i * 100)).filter(compileQuery({ whitelist: query.whitelist ?? [] })).reverse(),
+      flows: async ({ until, whitelist = [] }) => Array.from({ length: 50 }, (_, i) => this.flow(Date.parse(until) - i * 100)).filter(compileQuery({ whitelist })).reverse(),
     };
   }
 }
@@ -153,8 +153,5 @@ function workload(namespace: string, name: string, i: number): FlowEndpoint {
 }
 
 function mapNode(end: FlowEndpoint): MapNode {
-  const id = nodeId(end);
-  const kind = id.slice(0, id.indexOf(':')) as MapNode['kind'];
-  const [first] = end.workloads ?? [];
-  return { id, kind, name: first?.name ?? id.slice(kind.length + 1), labels: end.labels, ...(end.namespace !== undefined && { namespace: end.namespace }), ...(first && { workloadKind: first.kind }) };
+  return mapNodeOf(end, () => undefined);
 }

@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { canonicalTime } from '../../flows/query.ts';
-import type { WebSession } from '../../model/web.ts';
+import type { WebSession, WebTimeline } from '../../model/web.ts';
 import { CirriError } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 import { flowFilters, webFilterOf } from './flow-filter.ts';
 import type { MapHub } from './map-hub.ts';
 import { flowInScope, scopedExplanation, scopedFlow, scopedInterval, scopedPolicies, type Scope } from './scope.ts';
 import type { WebRole } from './sessions.ts';
-import type { TimeWindow, WebHistory, WebSources } from './sources.ts';
+import type { PastQuery, WebHistory, WebSources } from './sources.ts';
 import { serveWatch } from './watch.ts';
 
 export interface ApiContext {
@@ -61,16 +61,25 @@ async function matrixAnswer(which: string | undefined, params: URLSearchParams, 
 
 async function historyAnswer(noun: 'timeline' | 'past-map' | 'past-flows', params: URLSearchParams, history: WebHistory, scope: Scope | undefined): Promise<object> {
   const time = (name: string) => canonicalTime(params.get(name) ?? '');
-  const filter = webFilterOf(params);
-  const window: TimeWindow = { since: time('since'), until: time('until'), ...(scope && { namespaces: [...scope] }) };
-  if (noun === 'timeline') return history.timeline({ ...window, buckets: count(params, 'buckets', 120, maxBuckets) });
-  if (noun === 'past-map') {
-    const interval = await history.map(window);
-    return scope ? scopedInterval(interval, scope, new Map(interval.nodes.map(node => [node.id, node] as const)), new Set()) : interval;
+  const whitelist = flowFilters(webFilterOf(params), scope && [...scope]);
+  const query: PastQuery = { since: time('since'), until: time('until'), whitelist: whitelist ?? [] };
+  const isNothing = whitelist === undefined;
+  switch (noun) {
+    case 'timeline': {
+      const buckets = count(params, 'buckets', 120, maxBuckets);
+      if (isNothing) return { since: query.since, until: query.until, bucketMs: (Date.parse(query.until) - Date.parse(query.since)) / buckets, buckets: Array.from({ length: buckets }, () => ({ forwarded: 0, dropped: 0, audited: 0, other: 0 })) } satisfies WebTimeline;
+      return history.timeline({ ...query, buckets });
+    }
+    case 'past-map': {
+      // Filters of the page are applied there, as they are to the live map; what may be seen is decided here.
+      const interval = scope?.size === 0 ? { ...query, nodes: [], edges: [] } : await history.map({ ...query, whitelist: flowFilters({}, scope && [...scope]) ?? [] });
+      return scope ? scopedInterval(interval, scope, new Map(interval.nodes.map(node => [node.id, node] as const)), new Set()) : interval;
+    }
+    case 'past-flows': {
+      const flows = isNothing ? [] : await history.flows({ ...query, last: count(params, 'last', 1000, maxHistoryFlows) });
+      return { flows: scope ? flows.filter(flow => flowInScope(flow, scope)).map(flow => scopedFlow(flow, scope)) : flows };
+    }
   }
-  const whitelist = flowFilters(filter, scope && [...scope]);
-  const flows = whitelist === undefined ? [] : await history.flows({ whitelist, last: count(params, 'last', 1000, maxHistoryFlows) }, window);
-  return { flows: scope ? flows.filter(flow => flowInScope(flow, scope)).map(flow => scopedFlow(flow, scope)) : flows };
 }
 
 function count(params: URLSearchParams, name: string, fallback: number, most: number): number {

@@ -8,10 +8,9 @@ import type { MapInterval } from '../../model/service-map.ts';
 import type { WebNodeState } from '../../model/web.ts';
 import { readScenario } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
-import { CirriError, errorText } from '../../std/errors.ts';
+import { errorText } from '../../std/errors.ts';
 import { askAgent, followAgent } from './agents.ts';
 import { gather, together } from './collect.ts';
-import { MapOfFlows } from './map-of-flows.ts';
 import { explainFlow, matrixView, policiesView, whyView, type AgentReports } from './policy-view.ts';
 import type { FlowBatch, WebHistory, WebSources } from './sources.ts';
 
@@ -38,7 +37,7 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
   return {
     cluster: { name: record.clusterName, version: record.version },
     async* watchMap(signal): AsyncGenerator<MapInterval, void, undefined> {
-      const sources = names.map(name => (stop: AbortSignal) => mapOf(socketOf(name), stop));
+      const sources = names.map(name => (stop: AbortSignal) => followAgent<MapInterval>(socketOf(name), '/v1/map', stop));
       for await (const intervals of gather({ sources, everyMs: mapEveryMs, retryMs, onState: tell }, signal)) yield together(intervals);
     },
     async* followFlows({ perSecond, ...query }, signal): AsyncGenerator<FlowBatch, void, undefined> {
@@ -56,24 +55,6 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
     why: async (namespace, from, to) => whyView(await world(), namespace, from, to),
     ...(options.history && { history: options.history }),
   };
-}
-
-/** Of an agent that does not count edges itself: of its flows, as far as they are told. */
-async function* mapOf(socket: string, signal: AbortSignal): AsyncGenerator<MapInterval, void, undefined> {
-  try {
-    yield* followAgent<MapInterval>(socket, '/v1/map', signal);
-  } catch (error) {
-    if (!(error instanceof CirriError)) throw error;
-  }
-  const map = new MapOfFlows();
-  let since = new Date().toISOString();
-  for await (const { flows } of followAgent<SampleLine>(socket, '/v1/flows/sample?perSecond=2000', signal)) {
-    for (const flow of flows) map.add(flow);
-    const until = new Date().toISOString();
-    if (Date.parse(until) - Date.parse(since) < 1000) continue;
-    yield map.take(since, until);
-    since = until;
-  }
 }
 
 function reasonOf(error: unknown): string {

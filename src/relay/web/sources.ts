@@ -1,3 +1,4 @@
+import type { FlowFilter } from '../../flows/filter.ts';
 import type { FlowQuery } from '../../flows/query.ts';
 import type { Flow } from '../../model/flow.ts';
 import type { MapInterval } from '../../model/service-map.ts';
@@ -28,18 +29,18 @@ export interface FlowBatch {
   readonly lost: number;
 }
 
-export interface TimeWindow {
+/** An interval of the past, and which flows of it: any of these filters, all where there are none. */
+export interface PastQuery {
   /** RFC 3339. */
   readonly since: string;
   readonly until: string;
-  /** Flows with an end in one of these only. */
-  readonly namespaces?: readonly string[];
+  readonly whitelist: readonly FlowFilter[];
 }
 
 export interface WebHistory {
-  timeline(window: TimeWindow & { readonly buckets: number }): Promise<WebTimeline>;
-  /** The whole window as one interval. */
-  map(window: TimeWindow): Promise<MapInterval>;
-  /** The newest `query.last`, oldest first. */
-  flows(query: FlowQuery, window: TimeWindow): Promise<readonly Flow[]>;
+  timeline(query: PastQuery & { readonly buckets: number }): Promise<WebTimeline>;
+  /** The whole time as one interval. */
+  map(query: PastQuery): Promise<MapInterval>;
+  /** The newest `last`, oldest first. */
+  flows(query: PastQuery & { readonly last: number }): Promise<readonly Flow[]>;
 }

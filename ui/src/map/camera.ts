@@ -10,10 +10,14 @@ export interface Camera {
 export const minScale = 0.06;
 export const maxScale = 2;
 
+/** Room for the buttons above. */
+const top = 62;
+
 export function fitted(bounds: Rect, width: number, height: number): Camera {
-  const margin = Math.min(48, width / 12);
-  const scale = Math.max(minScale, Math.min(1.15, (width - 2 * margin) / bounds.width, (height - 2 * margin) / bounds.height));
-  return { scale, x: (width - bounds.width * scale) / 2 - bounds.x * scale, y: (height - bounds.height * scale) / 2 - bounds.y * scale };
+  const margin = Math.min(36, width / 16);
+  const [wide, high] = [width - 2 * margin, Math.max(80, height - top - margin)];
+  const scale = Math.max(minScale, Math.min(1.15, wide / bounds.width, high / bounds.height));
+  return { scale, x: (width - bounds.width * scale) / 2 - bounds.x * scale, y: top + (high - bounds.height * scale) / 2 - bounds.y * scale };
 }
 
 /** The point of the map under (x, y) stays there. */

@@ -1,5 +1,5 @@
 import { fitted, showing, toMap, zoomed, type Camera } from './camera.ts';
-import { around, at, geometryOf, nextCard, type Card, type Geometry } from './geometry.ts';
+import { around, at, geometryOf, isFar, nextCard, type Card, type Geometry } from './geometry.ts';
 import type { Highlight } from './paint.ts';
 import type { Places } from './layout.ts';
 import { Renderer } from './renderer.ts';
@@ -176,7 +176,9 @@ export class MapController {
 
   #at(x: number, y: number): ReturnType<typeof at> {
     const [mapX, mapY] = toMap(this.#camera, x, y);
-    return at(this.#geometry, mapX, mapY, 7 / this.#camera.scale);
+    // From afar, a line between boxes is none that could be pointed at.
+    const { cards, curves } = this.#geometry;
+    return at(isFar(this.#geometry, this.#camera.scale) ? { cards, curves: [] } : { cards, curves }, mapX, mapY, 7 / this.#camera.scale);
   }
 
   #hoverAt(x: number, y: number): void {

@@ -18,7 +18,18 @@ export interface Geometry {
   readonly cards: ReadonlyMap<string, Card>;
   readonly boxes: readonly Box[];
   readonly curves: readonly Curve[];
+  /** Between two boxes all lines as one: what a large map shows from afar. */
+  readonly bundles: readonly Curve[];
   readonly bounds: Rect;
+}
+
+/** Fewer lines than this are never bundled. */
+const manyLines = 250;
+const farScale = 0.34;
+
+/** Whether the map is seen from so far that lines between boxes are shown together. */
+export function isFar({ curves }: Pick<Geometry, 'curves'>, scale: number): boolean {
+  return scale < farScale && curves.length > manyLines;
 }
 
 /** Of those that have a place. */
@@ -39,13 +50,30 @@ export function geometryOf(scene: Scene, places: Places): Geometry {
       cards.set(node.id, { id: node.id, x: left + boxPadding + column * columnStep, y: top + boxPadding + boxTitle + row * rowStep, width: cardWidth, height: cardHeight });
     });
   }
-  return { cards, boxes, curves: curvesOf(scene.pairs, cards), bounds: around([...boxes]) };
+  const asCards = new Map(boxes.map(({ group, ...rect }) => [group, { ...rect, id: group }] as const));
+  return { cards, boxes, curves: curvesOf(scene.pairs, cards), bundles: curvesOf(bundled(scene), asCards), bounds: around(boxes) };
 }
 
 export function around(rects: readonly Rect[]): Rect {
   if (rects.length === 0) return { x: 0, y: 0, width: 1, height: 1 };
   const [x, y] = [Math.min(...rects.map(r => r.x)), Math.min(...rects.map(r => r.y))];
   return { x, y, width: Math.max(...rects.map(r => r.x + r.width)) - x, height: Math.max(...rects.map(r => r.y + r.height)) - y };
+}
+
+/** Pairs of boxes, with the sums of what passes between their nodes. */
+function bundled({ nodes, pairs }: Scene): readonly Pair[] {
+  const sums = new Map<string, Pair>();
+  for (const pair of pairs) {
+    const [source, destination] = [groupOf(nodes.get(pair.source)!), groupOf(nodes.get(pair.destination)!)];
+    if (source === destination) continue;
+    const key = `${source}\n${destination}`;
+    const { forwarded, dropped, audited, errors, requests, bytes, rate } = sums.get(key) ?? { forwarded: 0, dropped: 0, audited: 0, errors: 0, requests: 0, bytes: 0, rate: 0 };
+    sums.set(key, {
+      key, source, destination, edges: [], forwarded: forwarded + pair.forwarded, dropped: dropped + pair.dropped, audited: audited + pair.audited, errors: errors + pair.errors,
+      requests: requests + pair.requests, bytes: bytes + pair.bytes, rate: rate + pair.rate,
+    });
+  }
+  return [...sums.values()];
 }
 
 interface Port { readonly card: Card; readonly side: 'left' | 'right'; readonly other: Card; offset: number }
@@ -61,7 +89,8 @@ function curvesOf(pairs: readonly Pair[], cards: ReadonlyMap<string, Card>): Cur
   const bySide = Map.groupBy(ends.flatMap(({ start, end }) => [start, end]), port => `${port.card.id}\n${port.side}`);
   for (const ports of bySide.values()) {
     ports.sort((a, b) => a.other.y - b.other.y || a.other.x - b.other.x);
-    const step = Math.min(9, (cardHeight - 16) / Math.max(1, ports.length - 1));
+    const { height } = ports[0]!.card;
+    const step = Math.min(Math.max(9, height / 14), (height - 16) / Math.max(1, ports.length - 1));
     ports.forEach((port, i) => (port.offset = (i - (ports.length - 1) / 2) * step));
   }
   return ends.map(({ pair, start, end }) => curve(pair, start, end));
@@ -95,7 +124,7 @@ export function onCurve([x0, y0, x1, y1, x2, y2, x3, y3]: Curve['points'], t: nu
 }
 
 /** The card at a point, or else the line within `reach` of it. */
-export function at({ cards, curves }: Geometry, x: number, y: number, reach: number): { readonly card?: Card; readonly curve?: Curve } {
+export function at({ cards, curves }: Pick<Geometry, 'cards' | 'curves'>, x: number, y: number, reach: number): { readonly card?: Card; readonly curve?: Curve } {
   for (const card of cards.values()) if (x >= card.x && x <= card.x + card.width && y >= card.y && y <= card.y + card.height) return { card };
   let [best, nearest] = [undefined as Curve | undefined, reach];
   for (const each of curves) {

@@ -22,11 +22,11 @@ export interface Places {
 
 export const cardWidth = 184;
 export const cardHeight = 50;
-export const columnStep = cardWidth + 88;
+export const columnStep = cardWidth + 72;
 export const rowStep = cardHeight + 20;
 export const boxPadding = 22;
 export const boxTitle = 30;
-const boxGap = 64;
+const boxGap = 56;
 const ticks = 240;
 
 export function layout(nodes: readonly LayoutNode[], links: readonly LayoutLink[], known: Places): Places {

@@ -1,7 +1,7 @@
 import type { MapNode } from '../../../src/model/service-map.ts';
 import { rate as rateText } from '../parts/format.ts';
 import type { Camera } from './camera.ts';
-import { onCurve, type Card, type Curve, type Geometry } from './geometry.ts';
+import { isFar, onCurve, type Card, type Curve, type Geometry } from './geometry.ts';
 import { groupTitle, type Pair, type Scene } from './scene.ts';
 import type { Theme } from './theme.ts';
 
@@ -27,11 +27,22 @@ export function paint(canvas: CanvasRenderingContext2D, geometry: Geometry, scen
   canvas.save();
   canvas.translate(camera.x, camera.y);
   canvas.scale(camera.scale, camera.scale);
+  const curves = isFar(geometry, camera.scale) ? linesFromAfar(geometry, isOn) : geometry.curves;
   paintBoxes(canvas, geometry, camera, theme);
-  paintLines(canvas, geometry.curves, camera, theme, isOn);
+  paintLines(canvas, curves, camera, theme, isOn);
   paintCards(canvas, geometry, scene, camera, theme, highlight, isOn);
-  paintDrops(canvas, geometry.curves, camera, theme, isOn);
+  paintTitles(canvas, geometry, camera, theme);
+  paintDrops(canvas, curves, camera, theme, isOn);
   canvas.restore();
+}
+
+/** Those of one box, bundles, and whatever is chosen. */
+function linesFromAfar({ curves, bundles, boxes, cards }: Geometry, isOn: ReturnType<typeof emphasis>): readonly Curve[] {
+  const boxOf = new Map<string, string>();
+  for (const card of cards.values()) boxOf.set(card.id, boxes.find(box => card.x >= box.x && card.x <= box.x + box.width && card.y >= box.y && card.y <= box.y + box.height)?.group ?? '');
+  const chosen = curves.filter(({ pair }) => isOn.strong(pair));
+  if (chosen.length > 0) return chosen;
+  return [...curves.filter(({ pair }) => boxOf.get(pair.source) === boxOf.get(pair.destination)), ...bundles];
 }
 
 /** Whether a node or line stands out; everything does where nothing is chosen. */
@@ -58,7 +69,10 @@ function paintBoxes(canvas: CanvasRenderingContext2D, { boxes }: Geometry, { sca
     canvas.strokeStyle = theme.boxLine;
     canvas.stroke();
   }
-  // Titles keep a size that can be read, as far as their box has room.
+}
+
+/** Over the lines; they keep a size that can be read, as far as their box has room. */
+function paintTitles(canvas: CanvasRenderingContext2D, { boxes }: Geometry, { scale }: Camera, theme: Theme): void {
   canvas.textBaseline = 'alphabetic';
   for (const { group, x, y, width } of boxes) {
     const title = groupTitle(group);
@@ -82,8 +96,10 @@ function paintLines(canvas: CanvasRenderingContext2D, curves: readonly Curve[], 
     }
   }
   canvas.lineCap = 'round';
+  // Many lines are each fainter: together they say where much is.
+  const plainAlpha = 0.62 * Math.min(1, Math.max(0.45, (160 / curves.length) ** 0.35));
   for (const { path, width, style, level } of [...paths.values()].sort((a, b) => a.level - b.level || order[a.style] - order[b.style])) {
-    canvas.globalAlpha = level === 0 ? 0.1 : level === 2 ? 1 : style === 'plain' ? 0.62 : 0.9;
+    canvas.globalAlpha = level === 0 ? 0.1 : level === 2 ? 1 : style === 'plain' ? plainAlpha : 0.9;
     canvas.strokeStyle = style === 'dropped' ? theme.dropped : style === 'audited' ? theme.audited : level === 2 ? theme.accent : theme.line;
     canvas.lineWidth = Math.max(width, 0.7 / scale) + (level === 2 ? 0.6 : 0);
     canvas.setLineDash(style === 'dropped' ? [7, 5] : []);

@@ -7,7 +7,7 @@ export interface EdgeTotal {
   readonly destination: string;
   readonly protocol: string;
   readonly port: number;
-  readonly l7: MapEdge['l7'];
+  l7: MapEdge['l7'];
   forwarded: number;
   dropped: number;
   audited: number;
@@ -113,6 +113,7 @@ function emptyTotal({ source, destination, protocol, port, l7 }: MapEdge): EdgeT
 
 function addTo(total: EdgeTotal, edge: MapEdge, sign: 1 | -1): void {
   for (const field of ['forwarded', 'dropped', 'audited', 'errors', 'requests', 'bytesOut', 'bytesBack'] as const) total[field] += sign * edge[field];
+  if (edge.l7) total.l7 = edge.l7;
   if (edge.latency) {
     const latency = total.latency ??= new Array<number>(edge.latency.length).fill(0);
     for (let i = 0; i < edge.latency.length; i++) latency[i] = (latency[i] ?? 0) + sign * edge.latency[i]!;
