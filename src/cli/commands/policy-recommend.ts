@@ -4,7 +4,7 @@ import { safe } from '../../flows/print/fields.ts';
 import { createPaint, wantsColour } from '../../flows/print/paint.ts';
 import { recommend, type Recommendation, type RecommendOptions } from '../../policy/recommend.ts';
 import { replay } from '../../policy/replay.ts';
-import { readPolicy, withPolicies, type Scenario, type ScenarioObject } from '../../policy/scenario.ts';
+import { readPolicy, readScenario, withPolicies, type Scenario, type ScenarioObject } from '../../policy/scenario.ts';
 import { CirriError } from '../../std/errors.ts';
 import { counted, line } from '../output.ts';
 import { addObservedOptions, observedPairs, type ObservedFlags } from './policy-observed.ts';
@@ -45,7 +45,7 @@ Examples:
 
 async function run(namespace: string, flags: Flags): Promise<void> {
   if (flags.offline && flags.flows === undefined) throw new CirriError('ERR_FLAG', '--offline needs recorded flows', { mend: '--offline --flows FILE' });
-  const scenario = await loadScenario({ ...flags, live: flags.offline !== true, ...(flags.offline && { filename: flags.filename ?? [] }) }, true);
+  const scenario = flags.offline && !flags.filename?.length ? readScenario([]) : await loadScenario({ ...flags, live: flags.offline !== true }, true);
   const observed = await observedPairs(flags, '7d', namespace);
   const found = recommend(scenario, observed.pairs, optionsOf(namespace, flags));
   if (found.proposals.length === 0) {
