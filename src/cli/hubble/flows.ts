@@ -121,12 +121,12 @@ function nodeStatusOf({ stateChange, nodeNames, message }: NodeStatusEvent) {
   return { state: (NodeState[stateChange] ?? 'UNKNOWN_NODE_STATE') as NodeStatus['state'], nodes: nodeNames, ...(message !== '' && { message }) };
 }
 
-function timestampOf({ seconds, nanos }: Resume): Timestamp {
+export function timestampOf({ seconds, nanos }: Resume): Timestamp {
   return { $typeName: 'google.protobuf.Timestamp', seconds: BigInt(seconds), nanos };
 }
 
 /** RFC 3339 with up to nine digits. */
-function timeOf(text: string): Resume {
+export function timeOf(text: string): Resume {
   const fraction = /\.(\d{1,9})/.exec(text)?.[1] ?? '';
   return { seconds: Math.floor(Date.parse(text) / 1000), nanos: Number(fraction.padEnd(9, '0')) };
 }
