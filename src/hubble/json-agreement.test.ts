@@ -19,7 +19,8 @@ function comparable(json: Json): Json {
   const { reply: _, drop_reason_desc: reason, source, destination, debug_capture_point: __, cirri, ...rest } = json;
   const filled = (name: string, value: unknown) => (value !== undefined && Object.keys(value as Json).length > 0 ? { [name]: value } : {});
   const { packetless: ___, ...details } = (cirri ?? {}) as Json;
-  const known = reason !== undefined && (rest['drop_reason'] as number ?? 0) < 220;
+  // 206 is of the monitor alone: the enum has no name for it either.
+  const known = reason !== undefined && (rest['drop_reason'] as number ?? 0) < 220 && rest['drop_reason'] !== 206;
   return { ...rest, ...(known && { drop_reason_desc: reason }), ...filled('source', source), ...filled('destination', destination), ...filled('cirri', details) };
 }
 
