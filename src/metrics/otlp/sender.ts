@@ -81,6 +81,7 @@ export class OtlpSender implements FlowConsumer {
     }
     while (this.#waiting.length > 0) if (!(await this.#sendBatch(this.#take(), undefined))) break;
     this.#lost += this.#waiting.length;
+    this.#waiting = [];
     this.#agent.destroy();
   }
 
