@@ -13,10 +13,11 @@ import { deleteObject, parseDeleteOptions } from './delete.ts';
 import { proxyLog } from './log.ts';
 import type { KubeletSockets } from './log.ts';
 import { forwardPorts } from './port-forward.ts';
+import type { ProcessAddress } from '../processes.ts';
 import { answerScale } from './scale.ts';
 import { updateObject } from './write.ts';
 
-export interface SubresourceDependencies { readonly context: ApiContext; readonly tokens: TokenIssuer; readonly kubelets: KubeletSockets }
+export interface SubresourceDependencies { readonly context: ApiContext; readonly tokens: TokenIssuer; readonly kubelets: KubeletSockets; readonly processes: ProcessAddress }
 
 /** Everything below an object that is not its status. */
 export function createSubresources(dependencies: SubresourceDependencies): (type: ResourceType, call: Call, route: ResourceRoute) => Promise<void> | void {
@@ -27,7 +28,7 @@ export function createSubresources(dependencies: SubresourceDependencies): (type
       case 'pods/binding': return bindPod(context, type, call, route);
       case 'pods/eviction': return evictPod(context, type, call, route);
       case 'pods/log': return proxyLog(currentObject(context, type, route), call, dependencies.kubelets);
-      case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies.kubelets);
+      case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies);
       case 'pods/exec': case 'pods/attach':
         throw new ApiError(501, 'NotImplemented', `pods/${route.subresource} is not served here; use: cirri exec`);
       case 'namespaces/finalize': return finalizeNamespace(context, type, call, route);
