@@ -35,6 +35,8 @@ export function feedAgentEvents(sources: AgentEventSources, events: AgentEvents,
       events.addressUpserted({ cidr: now.prefix, identity: now.identity, hostIp: now.tunnel ?? '' }, old && { identity: old.identity, hostIp: old.tunnel ?? '' });
     }),
     ...policies.map(({ resource, table }) => follow(table, (old, now) => {
+      // A status that was written changes the object, and not what it says.
+      if (old && now && old.metadata.generation !== undefined && old.metadata.generation === now.metadata.generation) return;
       const labels = policyLabels(resource.kind, (now ?? old)!);
       if (now) events.policyUpdated(labels, sources.policyRevision(), ruleCount(now));
       else events.policyDeleted(labels, sources.policyRevision());

@@ -3,8 +3,9 @@ import type { FlowLookups } from '../flows/enrich.ts';
 import type { NameCache } from '../flows/name-cache.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import type { ServiceMap } from '../flows/watch-map.ts';
+import { queryBytes } from '../history/client.ts';
 import { AgentEvents } from '../hubble/agent-events.ts';
-import { jsonMethod } from '../hubble/json-method.ts';
+import { jsonBytesMethod, jsonMethod } from '../hubble/json-method.ts';
 import type { Node } from '../kube/types.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
@@ -35,14 +36,18 @@ export async function startObservability(
   },
   dependencies: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<Observability> {
-  const { record, nodes } = options;
+  const { record, node, paths, nodes } = options;
   const { signal } = dependencies;
   const flows = openFlowPipeline(options, dependencies);
   const map = openServiceMap(flows, record);
   const features: (() => FeatureStatus)[] = [];
   features.push(...startMetrics(options, { ...dependencies, flows }));
   const agentEvents = new AgentEvents(wallNs);
-  features.push(await startHubble(options, { ...dependencies, flows, nodes, agentEvents, methods: [jsonMethod('WatchMap', (_, leaving) => map.watch(leaving))] }));
+  const ofHistory = paths.node(node.name).historySocket;
+  features.push(await startHubble(options, {
+    ...dependencies, flows, nodes, agentEvents,
+    methods: [jsonMethod('WatchMap', (_, leaving) => map.watch(leaving)), jsonBytesMethod('QueryHistory', (query, leaving) => queryBytes(ofHistory, query, leaving))],
+  }));
   features.push(...startHistoryFeed(options, { ...dependencies, flows }));
   flows.start(signal);
   return { flows, map, features, agentEvents };

@@ -55,7 +55,7 @@ export class FlowStream implements FlowConsumer {
     if (flow.packetless && !wantsPacketless) return;
     const { seconds, nanos } = flow;
     if (!inWindow(window, seconds, nanos) || !matches(flow)) return;
-    if (this.#lost > 0 && !this.#tellLost()) return this.#count(seconds * 1e9 + nanos);
+    if (!this.#outbox.hasRoom || (this.#lost > 0 && !this.#tellLost())) return this.#count(seconds * 1e9 + nanos);
     if (!this.#push(encoder.response(flow))) this.#count(seconds * 1e9 + nanos);
   }
 

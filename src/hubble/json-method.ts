@@ -20,6 +20,16 @@ export function jsonMethod(name: JsonMethodName, answer: (request: unknown, sign
   });
 }
 
+/** The same with JSON that is passed on unread: its bytes in, bytes out. */
+export function jsonBytesMethod(name: JsonMethodName, answer: (request: Uint8Array, signal: AbortSignal) => AsyncIterable<Uint8Array>): Method {
+  return streamMethod(`/cirri.Flows/${name}`, JsonMessageSchema, async (request, call) => {
+    for await (const json of answer(request.json, call.signal)) {
+      if (call.signal.aborted) return;
+      await call.write(toBinary(JsonMessageSchema, create(JsonMessageSchema, { json })));
+    }
+  });
+}
+
 /** A cirri.JsonMessage. */
 export function encodeJson(value: unknown): Uint8Array {
   return toBinary(JsonMessageSchema, create(JsonMessageSchema, { json: Buffer.from(JSON.stringify(value)) }));

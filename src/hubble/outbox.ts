@@ -5,8 +5,13 @@ import type { Call } from '../rpc/types.ts';
 const totalLimitBytes = 32 * 1024 * 1024;
 let totalBytes = 0;
 
+/** What all streams of this process hold now. */
+export const heldBytes = (): number => totalBytes;
+
 /** A batch is closed at this size: it goes out as one write. */
 const batchBytes = 64 * 1024;
+/** What flows take at least, most of them. */
+const smallBytes = 1024;
 
 /**
  * Messages on their way to one client, in order and bounded: `push` copies a message and never waits; the client takes them at
@@ -31,6 +36,11 @@ export class Outbox {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** False when not even a small message would fit: asked before one is made. */
+  get hasRoom(): boolean {
+    return this.#bytes + smallBytes <= this.#limitBytes && totalBytes + smallBytes <= totalLimitBytes;
   }
 
   /** False when there is no room. */

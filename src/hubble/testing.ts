@@ -44,12 +44,12 @@ export class TestPeers implements PeerSource {
   }
 }
 
-/** What a server of a node needs, with rings to fill and a clock that is the wall's. */
-export function testParts(lookups: Partial<FlowLookups> = {}): HubbleServerDependencies & { readonly drops: TestRing; readonly flows: TestRing; readonly peers: TestPeers; readonly pipeline: FlowPipeline; lost: { flows: number; drops: number }; /** Moves the clock. */ skewNs: bigint } {
+/** What a server of a node needs, with rings to fill and a clock that is the wall's, or stands still. */
+export function testParts(lookups: Partial<FlowLookups> = {}, fixed?: { readonly monotonicNs: bigint; readonly wallNs: bigint }): HubbleServerDependencies & { readonly drops: TestRing; readonly flows: TestRing; readonly peers: TestPeers; readonly pipeline: FlowPipeline; lost: { flows: number; drops: number }; /** Moves the clock. */ skewNs: bigint } {
   const [drops, flows] = [new TestRing(), new TestRing()];
-  const now = () => (performance.timeOrigin + performance.now()) * 1e6;
+  const now = () => (fixed ? Number(fixed.wallNs) : (performance.timeOrigin + performance.now()) * 1e6);
   const parts = { lost: { flows: 0, drops: 0 }, skewNs: 0n };
-  const clock = { monotonicNs: () => process.hrtime.bigint() + parts.skewNs, wallNs: () => BigInt(Date.now()) * 1_000_000n + parts.skewNs };
+  const clock = { monotonicNs: () => (fixed?.monotonicNs ?? process.hrtime.bigint()) + parts.skewNs, wallNs: () => (fixed?.wallNs ?? BigInt(Date.now()) * 1_000_000n) + parts.skewNs };
   const pipeline = createFlowPipeline({ rings: { drops, flows }, lookups: { ...emptyLookups, ...lookups }, nodeName: 'n1', capacity: 4096, lost: () => parts.lost, clock });
   return {
     pipeline, drops, flows, now, agentEvents: new AgentEvents(now), rate: new FlowRate(() => pipeline.stats.flows, now), log: silentLogger, peers: new TestPeers(),

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as http2Connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { eventRecord } from '../flows/testing.ts';
+import { RpcClient } from '../rpc/client.ts';
+import { MessageParser } from '../rpc/frames.ts';
+import { RpcError, RpcStatus } from '../rpc/types.ts';
+import { waitFor } from '../std/async.ts';
+import { GetFlowsResponseSchema } from './generated/observer_pb.js';
+import { heldBytes } from './outbox.ts';
+import { startHubbleServer } from './server.ts';
+import { testParts } from './testing.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'cirri-overload-'));
+const socketPath = join(folder, 'hubble.sock');
+const parts = testParts();
+const server = await startHubbleServer({ nodeName: 'n1', clusterName: 'default', version: '1', startedAtMs: Date.now(), socketPath, tcp: { host: '127.0.0.1', port: 0 }, certificates: undefined }, parts);
+const sessions: ClientHttp2Session[] = [];
+after(async () => {
+  sessions.forEach(session => session.destroy());
+  await server.close();
+  rmSync(folder, { recursive: true });
+});
+
+const follow = Buffer.from([0, 0, 0, 0, 2, 0x18, 1]);
+
+/** A client that follows and does not read, until it is told to. */
+async function deafClient(): Promise<ClientHttp2Stream> {
+  const session = http2Connect('http://localhost', { createConnection: () => connect(socketPath) });
+  session.on('error', () => {});
+  sessions.push(session);
+  const stream = session.request({ ':method': 'POST', ':path': '/observer.Observer/GetFlows', 'content-type': 'application/grpc', te: 'trailers' });
+  stream.on('error', () => {});
+  stream.end(follow);
+  await new Promise(resolve => stream.once('response', resolve));
+  stream.pause();
+  return stream;
+}
+
+let pushed = 0;
+
+async function pushFlows(count: number): Promise<void> {
+  for (let done = 0; done < count; done += 1000) {
+    const timeNs = process.hrtime.bigint();
+    parts.flows.push(...Array.from({ length: 1000 }, (_, i) => eventRecord({ type: 4, timeNs, sourcePort: i + 1 })));
+    parts.pipeline.drain();
+    pushed += 1000;
+    await new Promise(resolve => setImmediate(resolve));
+  }
+}
+
+test('a client that does not read costs a bounded queue; what it lost is told to a flow when it reads again', async () => {
+  const stream = await deafClient();
+  pushed = 0;
+  await pushFlows(60_000);
+  assert.ok(heldBytes() > 1_000_000 && heldBytes() <= 2 * 1024 * 1024, `${heldBytes()} bytes are held`);
+  const parser = new MessageParser(1 << 20, undefined);
+  const seen = { flows: 0, lost: 0, tells: 0 };
+  let last = '';
+  stream.on('data', (chunk: Buffer) => {
+    for (const message of parser.push(chunk)) {
+      const { responseTypes } = fromBinary(GetFlowsResponseSchema, message);
+      if (responseTypes.case === 'flow') seen.flows++;
+      if (responseTypes.case === 'lostEvents') {
+        seen.lost += Number(responseTypes.value.numEventsLost);
+        seen.tells++;
+        assert.ok(responseTypes.value.first && responseTypes.value.last && responseTypes.value.source === 3);
+      }
+      last = responseTypes.case ?? '';
+    }
+  });
+  stream.resume();
+  await waitFor('every flow to be told or counted', () => seen.flows + seen.lost === pushed);
+  assert.ok(seen.lost > 10_000 && seen.tells === 1, JSON.stringify(seen));
+  await pushFlows(1000);
+  await waitFor('new flows to come again', () => seen.flows + seen.lost === pushed);
+  assert.equal(last, 'flow');
+  assert.equal(heldBytes(), 0);
+  stream.close();
+});
+
+test('as many of them as there may be hold no more than the process allows; the next is refused', async () => {
+  const streams = await Promise.all(Array.from({ length: 64 }, () => deafClient()));
+  const client = new RpcClient({ socketPath });
+  try {
+    const next = client.stream('/observer.Observer/GetFlows', follow.subarray(5));
+    await assert.rejects(next.next(), error => error instanceof RpcError && error.code === RpcStatus.resourceExhausted && /64 clients follow/.test(error.message));
+    await pushFlows(8_000);
+    assert.ok(heldBytes() > 16 * 1024 * 1024 && heldBytes() <= 32 * 1024 * 1024, `${heldBytes()} bytes are held`);
+    assert.equal((await client.unary('/observer.Observer/ServerStatus', new Uint8Array(0))).length > 5, true, 'others are served');
+    for (const stream of streams) stream.close();
+    for (const session of sessions) session.destroy();
+    await waitFor('what was held to be free again', () => heldBytes() === 0);
+  } finally {
+    client.close();
+  }
+});
+
+test('a message that announces four gigabytes is refused before any of it is kept', async () => {
+  const session = http2Connect('http://localhost', { createConnection: () => connect(socketPath) });
+  sessions.push(session);
+  session.on('error', () => {});
+  const stream = session.request({ ':method': 'POST', ':path': '/observer.Observer/GetFlows', 'content-type': 'application/grpc' });
+  stream.on('error', () => {});
+  stream.resume();
+  const status = new Promise<string>(resolve => {
+    stream.on('response', headers => headers['grpc-status'] !== undefined && resolve(String(headers['grpc-status'])));
+    stream.on('trailers', headers => resolve(String(headers['grpc-status'])));
+  });
+  const before = process.memoryUsage().arrayBuffers;
+  stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
+  assert.equal(await status, String(RpcStatus.resourceExhausted));
+  assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * 1024);
+});
