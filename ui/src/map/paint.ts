@@ -79,7 +79,7 @@ function paintTitles(canvas: CanvasRenderingContext2D, { boxes }: Geometry, { sc
     const size = Math.max(13, Math.min(11.5 / scale, 40, (width - 28) / (title.length * 0.6)));
     canvas.font = `600 ${size}px ${theme.font}`;
     canvas.fillStyle = theme.dim;
-    canvas.fillText(shorten(canvas, title, width - 20), x + 20, y + (size > 16 ? Math.min(size, 34) : 25));
+    canvas.fillText(shorten(canvas, title, width - 20), x + 20, y + size * 0.75 + 16);
   }
 }
 
