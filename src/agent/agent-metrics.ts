@@ -3,7 +3,7 @@ import { Direction, dropReasonName as ownReason } from '../datapath/generated/en
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
 import type { LoadedSet } from '../features/policy/sets.ts';
 import { dropReasonName } from '../flows/reasons.ts';
-import { labelText, type MetricFamily } from '../metrics/exposition.ts';
+import { counter, gauge, type MetricFamily } from '../metrics/exposition.ts';
 import { asFamily } from '../metrics/flow-metrics.ts';
 import { processFamilies } from '../metrics/process.ts';
 import { keepServing } from '../metrics/serving.ts';
@@ -15,10 +15,6 @@ import { policySources, reflectors } from './inputs.ts';
 import { mapUse, reconciledTables, type AgentParts } from './routes.ts';
 
 type Labels = Readonly<Record<string, string>>;
-type Samples = readonly (readonly [labels: Labels, value: number])[];
-
-const gauge = (name: string, help: string, samples: Samples): MetricFamily => ({ name, help, type: 'gauge', series: samples.map(([labels, value]) => ({ labels: labelText(labels), value })) });
-const counter = (name: string, help: string, samples: Samples): MetricFamily => ({ name, help, type: 'counter', series: samples.map(([labels, value]) => ({ labels: labelText(labels), value })) });
 
 /**
  * The agent's metrics of port 9962 by upstream's names: read from tables and maps when somebody asks. What has no true value here

@@ -1,9 +1,12 @@
+import type { FlowConsumer } from '../flows/consumer.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { reflect } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import type { ConfigMap, KubeObject } from '../kube/types.ts';
 import { dynamicMetricsPlace } from '../metrics/dynamic.ts';
+import { flowLogPlace } from '../metrics/export/config.ts';
+import { startFlowExport } from '../metrics/export/start.ts';
 import { startHubbleMetrics } from '../metrics/start.ts';
 import type { ClusterRecord, NodeRecord } from '../model/cluster.ts';
 import type { FeatureStatus } from '../model/status.ts';
@@ -18,7 +21,7 @@ export interface MetricsParts {
   readonly pods: Table<KubeObject>;
 }
 
-/** Hubble's metrics, if it is on. Returns what they say of themselves. */
+/** Hubble's metrics and the exporters of flows, if it is on. Returns what they say of themselves. */
 export function startMetrics(
   options: { readonly record: ClusterRecord; readonly node: NodeRecord; readonly metrics: MetricsParts },
   dependencies: { readonly flows: Pick<FlowPipeline, 'consume'>; readonly log: Logger; readonly signal: AbortSignal },
@@ -30,7 +33,13 @@ export function startMetrics(
   if (!hubble.enabled) return [];
   const configMap = (place: { readonly namespace: string; readonly name: string }) =>
     reflect<ConfigMap>({ client, resource: resources.configMaps, signal, log, namespace: place.namespace, fieldSelector: `metadata.name=${place.name}` }).table;
+  const consume = (consumer: FlowConsumer) => flows.consume(consumer);
+  const exported = startFlowExport(
+    { settings: hubble.export, nodeName: node.name, clusterName: record.clusterName, version: record.version, sharesFiles: record.nodes.length > 1 },
+    { consume, configMaps: configMap(flowLogPlace), log, signal },
+  );
   return [
-    startHubbleMetrics({ enabled: hubble.metrics.enabled }, { consume: consumer => flows.consume(consumer), pods, configMaps: configMap(dynamicMetricsPlace), more: () => [], log, signal }),
+    startHubbleMetrics({ enabled: hubble.metrics.enabled }, { consume, pods, configMaps: configMap(dynamicMetricsPlace), more: exported.families, log, signal }),
+    ...exported.features,
   ];
 }

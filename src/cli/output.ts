@@ -37,7 +37,7 @@ export function bytes(count: number): string {
   return count < 1 << 20 ? `${Math.round(count / 1024)} KiB` : `${Math.round(count / (1 << 20))} MiB`;
 }
 
-/** `1 pod`, `2 pods`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** `1 pod`, `2 pods`, `2 policies`. */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
 }

@@ -27,6 +27,11 @@ export class FlowHistory {
     return this.#common.count + this.#drops.count;
   }
 
+  /** Flows that have not settled. */
+  get waiting(): number {
+    return this.#turn.length;
+  }
+
   get size(): number {
     return this.#common.size + this.#drops.size;
   }

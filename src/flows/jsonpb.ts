@@ -58,10 +58,13 @@ function bodyOf(flow: Flow, time: string): Json {
     proxy_port: flow.proxyPort,
     trace_context: flow.traceId === undefined ? undefined : { parent: { trace_id: flow.traceId } },
     sock_xlate_point: flow.socketTranslation,
-    socket_cookie: flow.socketCookie?.toString(),
-    cgroup_id: flow.cgroupId?.toString(),
+    socket_cookie: flow.socketCookie ? String(flow.socketCookie) : undefined,
+    cgroup_id: flow.cgroupId ? String(flow.cgroupId) : undefined,
     Summary: flow.summary,
-    ...policiesJson(flow),
+    egress_allowed_by: flow.egressAllowedBy?.map(policyJson),
+    ingress_allowed_by: flow.ingressAllowedBy?.map(policyJson),
+    egress_denied_by: flow.egressDeniedBy?.map(policyJson),
+    ingress_denied_by: flow.ingressDeniedBy?.map(policyJson),
     policy_log: flow.policyLog,
     cirri: detailsJson(flow),
   }, ['is_reply']);
@@ -129,17 +132,6 @@ function reasonName(flow: Flow): string | undefined {
   const { dropReasonCode, dropReason } = flow;
   if (dropReasonCode !== undefined && dropReasonCode !== 0) return dropReasonName(dropReasonCode).name;
   return dropReason?.toUpperCase().replace(/[^A-Z0-9]+/g, '_');
-}
-
-/** `ingress_denied_by` and its three sisters. Where only the rule is known it is named; a default denial names who turned it on. */
-function policiesJson(flow: Flow): Json {
-  const { egressAllowedBy, ingressAllowedBy, egressDeniedBy, ingressDeniedBy } = flow;
-  const lists = { egress_allowed_by: egressAllowedBy, ingress_allowed_by: ingressAllowedBy, egress_denied_by: egressDeniedBy, ingress_denied_by: ingressDeniedBy };
-  if (Object.values(lists).some(list => list !== undefined)) return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, list?.map(policyJson)]));
-  const { rule } = flow;
-  if (!rule || flow.direction === 'UNKNOWN' || rule.effect === 'default-allow' || flow.shadow !== undefined || rule.kind === 'default') return {};
-  const word = flow.verdict === 'DROPPED' || rule.effect === 'deny' || rule.effect === 'default-deny' ? 'denied' : 'allowed';
-  return { [`${flow.direction.toLowerCase()}_${word}_by`]: [policyJson(rule)] };
 }
 
 function policyJson({ name, namespace, labels, revision, kind }: FlowPolicy): Json {

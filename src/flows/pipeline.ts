@@ -10,7 +10,7 @@ import { L7Encoder, l7Extra, type L7Record } from './l7-record.ts';
 import { NameCache } from './name-cache.ts';
 import { Namer } from './namer.ts';
 import { compileQuery, type FlowQuery } from './query.ts';
-import { fill, pollRings, type EventRings } from './reader.ts';
+import { fill, isEmpty, pollRings, type EventRings } from './reader.ts';
 import { redactor, type RedactSettings } from './redact.ts';
 import { ColumnView, plainFlow } from './view.ts';
 
@@ -83,6 +83,8 @@ export interface LostCounts {
 /** Records of one ring in a turn of the event loop. */
 const turnLimit = 2048;
 const lostEveryNs = 1e9;
+const quietTurns = 10;
+const nothing = { taken: 0, more: false } as const;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, onFailed = () => {} } = options;
@@ -189,6 +191,16 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     return { taken: fromDrops + fromFlows + fromNames, more };
   };
 
+  /** Most turns of a quiet node: three loads. Now and then it looks anyway, as there are losses to tell of and names to forget. */
+  let quiet = 0;
+  const poll = (): { taken: number; more: boolean } => {
+    if (history.waiting > 0 || !isEmpty(rings) || ++quiet >= quietTurns) {
+      quiet = 0;
+      return take();
+    }
+    return nothing;
+  };
+
   const pending = () => Math.max(fill(rings.drops), fill(rings.flows), rings.names ? fill(rings.names) : 0);
 
   return {
@@ -200,7 +212,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
         if (!more) return total;
       }
     },
-    start: signal => pollRings(take, { signal, watched: () => followers.size + consumers.length > 0, pending }),
+    start: signal => pollRings(poll, { signal, watched: () => followers.size + consumers.length > 0, pending }),
     query: query => {
       take();
       return queryHistory(history, view, query);

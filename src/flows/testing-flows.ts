@@ -26,7 +26,7 @@ export function anyFlow(word: fc.Arbitrary<string> = fc.string({ minLength: 1, m
     fc.oneof(
       fc.tuple(fc.record({ query: word, observationSource: word }), some({ ips: texts, ttl: count, cnames: texts, rcode: count, qtypes: texts, rrtypes: texts })).map(([a, b]) => ({ dns: { ...a, ...b } })),
       fc.tuple(fc.record({ method: word, url: word, protocol: word }), some({ code: count, headers: fc.array(fc.record({ key: word, value: word }), { minLength: 1, maxLength: 2 }) })).map(([a, b]) => ({ http: { ...a, ...b } })),
-      fc.tuple(fc.record({ apiVersion: fc.nat(), apiKey: word, correlationId: fc.nat() }), some({ errorCode: count, topic: word })).map(([a, b]) => ({ kafka: { ...a, ...b } })),
+      fc.tuple(fc.record({ apiVersion: fc.nat(), apiKey: word, correlationId: fc.nat() }), some({ errorCode: fc.integer({ min: -100, max: 100 }).filter(code => code !== 0), topic: word })).map(([a, b]) => ({ kafka: { ...a, ...b } })),
       fc.constant({}),
     ),
   ).map(([a, b, c]) => ({ ...a, ...b, ...c }) as FlowL7);
@@ -59,7 +59,7 @@ export function anyFlow(word: fc.Arbitrary<string> = fc.string({ minLength: 1, m
     some<Partial<Flow>>({
       nodeLabels: texts, ethernet: fc.record({ source: word, destination: word }), sourceXlated: fc.ipV4(), encrypted: fc.constant(true), authType: fc.constantFrom('SPIRE', 'TEST_ALWAYS_FAIL'),
       tunnel: fc.record({ protocol: fc.constantFrom('VXLAN', 'GENEVE', 'UNKNOWN'), source: fc.ipV4(), destination: fc.ipV4(), vni: count }),
-      traceId: word, ipTraceId: count, ipTraceOption: count, proxyPort: port, file: fc.record({ name: word, line: count }), socketCookie: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), cgroupId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+      traceId: word, ipTraceId: count, ipTraceOption: count, proxyPort: port, file: fc.record({ name: word, line: count }), socketCookie: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), cgroupId: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
       egressAllowedBy: policies, ingressAllowedBy: policies, egressDeniedBy: policies, ingressDeniedBy: policies, policyLog: texts,
       connectLatencyNs: count, interfaceName: word, interfaceIndex: count,
       connection: fc.record({ packetsOut: total, bytesOut: total, packetsBack: total, bytesBack: total, durationNs: total, end: fc.constantFrom('closed', 'reset', 'idle', 'revoked') }),

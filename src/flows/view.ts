@@ -97,7 +97,7 @@ export class ColumnView implements FlowView {
   }
 
   get observationPoint(): string | undefined {
-    if (this.#byte(layout.type) !== EventType.trace) return undefined;
+    if (this.#byte(layout.type) !== EventType.trace || this.packetless) return undefined;
     const point = this.#byte(layout.reasonOrPoint);
     return observationPoints[point] ?? `point-${point}`;
   }

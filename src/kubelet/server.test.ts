@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { silentLogger } from '../std/log.ts';
 import { waitFor } from '../std/async.ts';
 import { readLog, render } from './logs.ts';
-import { frame, frameReader, serveKubelet } from './server.ts';
+import { frame, frameReader } from './frames.ts';
+import { serveKubelet } from './server.ts';
 import { TestNode } from './testing.ts';
 
 describe('kubelet.sock', () => {
@@ -62,6 +63,37 @@ describe('kubelet.sock', () => {
     socket.write(frame(0, Buffer.from('words\n')));
     await new Promise(resolve => socket.on('close', resolve));
     assert.deepEqual(seen, [[1, 'got words\n'], [3, '{"exitCode":6}']]);
+  });
+
+  test('a command with a terminal sees one, hears of its size, and is interrupted by a key', async () => {
+    const { socket, head } = await connect('/v1/exec/default/talk/idle?stdin=1&tty=1&command=/bin/sh&command=-c&command=' + encodeURIComponent('trap "stty size; exit 9" INT; stty size; echo ready; while :; do sleep 0.05; done'), 'cirri-exec');
+    let text = '';
+    let exit = '';
+    let wake = () => {};
+    const reader = frameReader((channel, payload) => {
+      if (channel === 3) exit = payload.toString();
+      else text += payload.toString();
+      wake();
+    });
+    const until = async (pattern: RegExp) => {
+      while (!pattern.test(text)) await new Promise<void>(resolve => (wake = resolve));
+    };
+    reader(head);
+    socket.on('data', reader);
+    await until(/ready/);
+    socket.write(frame(4, Buffer.from('{"Width":101,"Height":33}')));
+    socket.write(frame(0, Buffer.from([3])));
+    await new Promise(resolve => socket.on('close', resolve));
+    assert.match(text, /^0 0\r\nready\r\n\^C33 101\r\n$/);
+    assert.equal(exit, '{"exitCode":9}');
+  });
+
+  test('a client that leaves ends its command', async () => {
+    const { socket } = await connect('/v1/exec/default/talk/idle?command=sleep&command=4321', 'cirri-exec');
+    const running = async () => (await call('POST', '/v1/exec/default/talk/idle', { command: ['/bin/sh', '-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " "'] })).body.includes('sleep 4321');
+    await waitFor('the command runs', running);
+    socket.destroy();
+    await waitFor('the command is gone', async () => !(await running()));
   });
 
   test('what is not there is said', async () => {

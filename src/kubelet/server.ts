@@ -3,11 +3,11 @@
  *   GET  /v1/pods                                  what runs here, with process ids and log paths
  *   GET  /v1/logs/NS/POD/CONTAINER?follow&tail=N&previous&timestamps&sinceSeconds=N     text, as kubectl prints it
  *   POST /v1/exec/NS/POD/CONTAINER  {"command": […], "stdin"?: "text", "timeoutMs"?: N}   JSON lines {stream, data} and last {exitCode}
- *   with `Upgrade: cirri-exec` on /v1/exec (command and stdin in the query): frames both ways, for interactive use
+ *   with `Upgrade: cirri-exec` on /v1/exec (command, stdin and tty in the query): frames both ways, for interactive use
  *   with `Upgrade: cirri-tcp` on /v1/portforward/NS/POD/PORT: the bytes of a connection to the pod
  *
- * A frame is channel (1 byte: 0 stdin, 1 stdout, 2 stderr, 3 exit), length (4 bytes, big-endian), payload; stdin of length 0
- * is its end; the exit's payload is `{"exitCode": N}`.
+ * A frame is channel (1 byte: 0 stdin, 1 stdout, 2 stderr, 3 exit, 4 size of the terminal), length (4 bytes, big-endian),
+ * payload; stdin of length 0 is its end; the exit's payload is `{"exitCode": N}`, the size's `{"Width": columns, "Height": rows}`.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -20,6 +20,7 @@ import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { connectLoopback } from '../sys/loopback.ts';
 import type { Dependencies } from './context.ts';
+import { exitOf, pipeSession, talk, terminalSession } from './exec.ts';
 import type { Kubelet } from './kubelet.ts';
 import { logPath } from './launch.ts';
 import { readLog } from './logs.ts';
@@ -122,29 +123,10 @@ async function upgrade(request: http.IncomingMessage, socket: Duplex, head: Buff
   socket.on('error', () => {});
   if (what === 'portforward' && protocol === 'cirri-tcp') return forwardPort(path, socket, head, d);
   if (what !== 'exec' || protocol !== 'cirri-exec') throw new NoSuch(`no ${protocol ?? 'protocol'} on ${url.pathname}`);
-  const child = startExec(path, url.searchParams.getAll('command'), d);
+  const { file, args } = execCommand(path, url.searchParams.getAll('command'), d, url.searchParams.has('tty'));
+  const session = url.searchParams.has('tty') ? terminalSession(file, args) : pipeSession(file, args);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`);
-  child.stdout!.on('data', (data: Buffer) => socket.write(frame(1, data)));
-  child.stderr!.on('data', (data: Buffer) => socket.write(frame(2, data)));
-  child.stdin!.on('error', () => {});
-  if (!url.searchParams.has('stdin')) child.stdin!.end();
-  const reader = frameReader((channel, payload) => {
-    if (channel !== 0 || child.stdin!.writableEnded) return;
-    if (payload.length === 0) child.stdin!.end();
-    else child.stdin!.write(payload);
-  });
-  const read = (bytes: Buffer) => {
-    try {
-      reader(bytes);
-    } catch (error) {
-      socket.destroy(error as Error);
-    }
-  };
-  read(head);
-  socket.on('data', read);
-  socket.on('close', () => child.kill('SIGKILL'));
-  const exitCode = await exitOf(child);
-  socket.end(frame(3, Buffer.from(JSON.stringify({ exitCode }))));
+  await talk(session, socket, head, { stdin: url.searchParams.has('stdin') });
 }
 
 /** As with other kubelets, the connection comes from within the pod: what listens on the pod's loopback only is reached too, and no policy is asked. */
@@ -161,11 +143,16 @@ async function forwardPort(path: readonly string[], socket: Duplex, head: Buffer
 }
 
 function startExec(path: readonly string[], command: readonly string[], d: ServerDependencies): ChildProcess {
+  const { file, args } = execCommand(path, command, d);
+  return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+}
+
+function execCommand(path: readonly string[], command: readonly string[], d: ServerDependencies, tty = false): { readonly file: string; readonly args: readonly string[] } {
   const { worker, container } = find(path, d);
   const c = worker.containerRecord(container);
   if (c?.state !== 'running') throw new CirriError('ERR_NOT_RUNNING', `container ${container} of ${path[0]}/${path[1]} is not running`);
-  const { file, args } = d.parts.runtime.execCommand(c.id, command);
-  return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  if (command.length === 0) throw new CirriError('ERR_BAD_REQUEST', 'you must specify at least one command for the container');
+  return d.parts.runtime.execCommand(c.id, command, { tty });
 }
 
 function find(path: readonly string[], d: ServerDependencies): { worker: PodWorker; container: string } {
@@ -176,35 +163,6 @@ function find(path: readonly string[], d: ServerDependencies): { worker: PodWork
   const chosen = container === undefined || container === '' ? worker.pod?.spec.containers[0]?.name : container;
   if (chosen === undefined || !names.includes(chosen)) throw new NoSuch(`pod ${namespace}/${name} has no container "${container}": ${names.join(', ')}`);
   return { worker, container: chosen };
-}
-
-function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', code => resolve(code ?? 137));
-  });
-}
-
-export function frame(channel: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(5);
-  head[0] = channel;
-  head.writeUInt32BE(payload.length, 1);
-  return Buffer.concat([head, payload]);
-}
-
-/** Feeds on bytes in any portions and gives whole frames. Throws on a frame of more than 1 MiB. */
-export function frameReader(onFrame: (channel: number, payload: Buffer) => void): (bytes: Buffer) => void {
-  let held: Buffer = Buffer.alloc(0);
-  return bytes => {
-    held = held.length === 0 ? bytes : Buffer.concat([held, bytes]);
-    while (held.length >= 5) {
-      const length = held.readUInt32BE(1);
-      if (length > bodyLimit) throw new CirriError('ERR_FRAME', `a frame of ${length} bytes`);
-      if (held.length < 5 + length) return;
-      onFrame(held[0]!, held.subarray(5, 5 + length));
-      held = held.subarray(5 + length);
-    }
-  };
 }
 
 async function readBody(request: http.IncomingMessage): Promise<string> {

@@ -86,6 +86,16 @@ function escapeHelp(help: string, isOpen: boolean): string {
   return isOpen ? escaped.replace(/"/g, '\\"') : escaped;
 }
 
+export type Samples = readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[];
+
+export function gauge(name: string, help: string, samples: Samples): MetricFamily {
+  return { name, help, type: 'gauge', series: samples.map(([labels, value]) => ({ labels: labelText(labels), value })) };
+}
+
+export function counter(name: string, help: string, samples: Samples): MetricFamily {
+  return { name, help, type: 'counter', series: samples.map(([labels, value]) => ({ labels: labelText(labels), value })) };
+}
+
 /** Labels of a series that is made at the scrape: names in the order of the alphabet, values escaped. */
 export function labelText(labels: Readonly<Record<string, string>>): string {
   return Object.keys(labels).sort().map(name => `${name}="${escapeLabel(labels[name]!)}"`).join(',');

@@ -108,7 +108,7 @@ export const defaultSettings: Settings = {
     enabled: true,
     relay: { enabled: true },
     ui: { enabled: true },
-    metrics: { enabled: ['dns', 'drop', 'tcp', 'flow', 'icmp', 'http', 'policy'], serviceMonitor: { enabled: false } },
+    metrics: { enabled: ['dns', 'drop', 'tcp', 'flow', 'icmp', 'http', 'policy', 'connection'], serviceMonitor: { enabled: false } },
     eventBufferCapacity: 16_383,
     tls: { enabled: true },
     redact: { enabled: false, http: { urlQuery: false, userInfo: true, headers: { allow: [], deny: [] } } },

@@ -59,11 +59,12 @@ export function recommend(scenario: Scenario, pairs: readonly ObservedPair[], op
   const seen = podsSeen(scenario, pairs);
   const selectorOf = (end: ObservedEnd) => minimalSelector(seen.get(textOf(end.labels))!, [...seen.values()]);
   const left: Recommendation['left'][number][] = [];
+  const arrived = deniedOnArrival(pairs);
   const subjects = new Map<string, Subject>();
   for (const pair of pairs) {
     const own = pair.direction === 'EGRESS' ? pair.source : pair.destination;
     if (own.namespace !== namespace || !isWanted(own, options.workloads)) continue;
-    if (pair.verdict === 'DROPPED' && !includeDenied) left.push({ pair, reason: 'denied' });
+    if ((pair.verdict === 'DROPPED' || arrived(pair)) && !includeDenied) left.push({ pair, reason: 'denied' });
     else if (pair.count < minConnections) left.push({ pair, reason: 'rare' });
     else {
       const matchLabels = selectorOf(own);
@@ -105,7 +106,7 @@ function propose(subject: Subject, workload: string, name: string, selectorOf: S
       apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy',
       metadata: { name, namespace },
       spec: {
-        description: `Proposed by cirri policy recommend from ${connections} connections seen between ${times[0]!.slice(0, 19)}Z and ${times.at(-1)!.slice(0, 19)}Z.`,
+        description: `Proposed by cirri policy recommend from ${connections === 1 ? '1 connection' : `${connections} connections`} seen between ${times[0]!.slice(0, 19)}Z and ${times.at(-1)!.slice(0, 19)}Z.`,
         endpointSelector: { matchLabels: subject.matchLabels },
         enableDefaultDeny: { ingress: true, egress: true },
         ingress: rules('INGRESS'), egress: rules('EGRESS'),
@@ -182,6 +183,15 @@ function entityOf(end: ObservedEnd): string | undefined {
   const labels = end.labels.map(text => parseLabel(text)).filter(label => label.source === 'reserved').map(label => label.key);
   for (const entity of ['host', 'kube-apiserver', 'remote-node', 'health', 'ingress', 'init', 'unmanaged']) if (labels.includes(entity)) return entity;
   return end.ip === undefined && isWorld(LabelSet.of(end.labels)) ? 'world' : undefined;
+}
+
+/** What left one pod and was never let in at the other did not pass, whatever the first end said. */
+function deniedOnArrival(pairs: readonly ObservedPair[]): (pair: ObservedPair) => boolean {
+  const keyOf = ({ source, destination, protocol, port }: ObservedPair) => JSON.stringify([textOf(source.labels), source.ip, textOf(destination.labels), protocol, port]);
+  const ingress = pairs.filter(pair => pair.direction === 'INGRESS' && pair.destination.namespace !== undefined);
+  const admitted = new Set(ingress.filter(pair => pair.verdict !== 'DROPPED').map(keyOf));
+  const denied = new Set(ingress.filter(pair => pair.verdict === 'DROPPED').map(keyOf));
+  return pair => pair.direction === 'EGRESS' && denied.has(keyOf(pair)) && !admitted.has(keyOf(pair));
 }
 
 /** All pods that were seen or are there, one of each set of labels: what a selector has to tell apart. */

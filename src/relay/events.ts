@@ -83,6 +83,8 @@ export async function* mergeEvents(
     const reader = readers.get(node);
     if (kind === 'gone' || kind === 'replaced') reader?.stop();
     if (kind === 'replaced') return;
+    // That its streams broke was no error of its own.
+    if (kind !== 'connected') errors.forget(node.name);
     tell({ state: kind, nodes: [node.name], ...(kind === 'unavailable' && { message: node.error }) });
     if (kind !== 'connected') return;
     if (reader) reader.wake();
@@ -117,6 +119,10 @@ class ErrorWindow {
     const nodes = this.#nodes.get(message) ?? new Set();
     this.#nodes.set(message, nodes.add(node));
     this.#timer ??= setTimeout(() => this.take().forEach(this.#tell), errorWindowMs);
+  }
+
+  forget(node: string): void {
+    for (const [message, nodes] of this.#nodes) if (nodes.delete(node) && nodes.size === 0) this.#nodes.delete(message);
   }
 
   take(): NodeNews[] {

@@ -27,6 +27,11 @@ export interface NodeTimes {
 }
 
 const defaultTimes: NodeTimes = { healthMs: 5_000, retryMs: 30_000 };
+/** Why a connection failed, without the call that it failed for. */
+export function plainReason(text: string): string {
+  return /\b(connect E[A-Z]+ [^():]\S*?)(?=[\s):]*(?:$|\)|: connect))/.exec(text)?.[1] ?? text.replace(/^\/[\w.]+\/\w+: /, '');
+}
+
 const healthCheck = toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service: 'observer.Observer' }));
 
 /** The connection to one node: kept, watched, and made again with growing pauses. Streams on it end with an error when it breaks. */
@@ -89,7 +94,7 @@ export class NodeConnection {
         this.#client = undefined;
         client?.close();
         if (signal.aborted) return;
-        this.#become('unavailable', errorText(error));
+        this.#become('unavailable', plainReason(errorText(error)));
       }
       await delay(backoffMs(attempt, { baseMs: 100, maxMs: this.#times.retryMs }), signal).catch(() => {});
     }

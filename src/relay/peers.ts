@@ -12,7 +12,7 @@ export interface PeerOptions {
   /** Who knows the nodes: any node does, so the next is asked when one is away. */
   readonly services: readonly RpcTarget[];
   /** For nodes that tell a name for their certificate. */
-  readonly tls: () => RpcTls;
+  readonly tls: (serverName: string) => RpcTls;
 }
 
 /** Of a new subscription all nodes come at once; what has not been named by then is no more. */
@@ -59,12 +59,12 @@ async function followPeers(client: RpcClient, options: PeerOptions, nodes: Nodes
 }
 
 /** Undefined for an address that nobody can connect to. */
-export function peerOf({ name, address, tls }: Pick<ChangeNotification, 'name' | 'address' | 'tls'>, certificates: () => RpcTls): Peer | undefined {
+export function peerOf({ name, address, tls }: Pick<ChangeNotification, 'name' | 'address' | 'tls'>, certificates: (serverName: string) => RpcTls): Peer | undefined {
   const serverName = tls?.serverName === undefined || tls.serverName === '' ? undefined : tls.serverName;
   if (address.startsWith('unix://')) return { name, address, serverName: undefined, target: () => ({ socketPath: address.slice('unix://'.length) }) };
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
   if (!match) return undefined;
   const host = match[1] ?? match[2]!;
   const port = Number(match[3]);
-  return { name, address, serverName, target: () => ({ host, port, ...(serverName !== undefined && { tls: { ...certificates(), serverName } }) }) };
+  return { name, address, serverName, target: () => ({ host, port, ...(serverName !== undefined && { tls: certificates(serverName) }) }) };
 }

@@ -261,7 +261,7 @@ test('nodes are those that a peer service tells of; another one is asked when it
   };
   const teller = new FakeNode('teller');
   await teller.start([notify]);
-  const watching = watchPeers({ services: [{ socketPath: '/nowhere.sock' }, { socketPath: teller.socketPath }], tls: () => ({}) }, { nodes: found, log: silentLogger }, leaving.signal);
+  const watching = watchPeers({ services: [{ socketPath: '/nowhere.sock' }, { socketPath: teller.socketPath }], tls: serverName => ({ serverName }) }, { nodes: found, log: silentLogger }, leaving.signal);
   const names = () => found.all.map(node => node.name).join();
   await waitFor('two nodes', () => names() === 'n1,n2');
   told(change(ChangeNotificationType.PEER_DELETED, 'n1'), change(ChangeNotificationType.PEER_ADDED, 'n3'));

@@ -1,9 +1,12 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { clientTls } from '../hubble/certificates.ts';
+import { healthMethods } from '../hubble/health.ts';
+import { reflectionMethods } from '../hubble/reflection.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { startRpcServer, type RpcServer } from '../rpc/server.ts';
-import { RpcError, RpcStatus, type Call, type Method, type RpcTls } from '../rpc/types.ts';
+import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { AccessTokens, bearerToken, rootAccess, type Access } from './access.ts';
@@ -40,7 +43,7 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
   const leaving = new AbortController();
   const nodes = new Nodes({ log });
   const tokens = new AccessTokens(paths.hubbleDir);
-  const methods = (access: (call: Call) => Access): Method[] => relayMethods(observerMethods({ nodes, access, version: record.version, nodeName: hostname() }));
+  const methods = (access: (call: Call) => Access): Method[] => withServices(observerMethods({ nodes, access, version: record.version, nodeName: hostname() }));
   const headers = { 'hubble-relay-version': record.version };
   const servers: Pick<RpcServer, 'close'>[] = [];
   try {
@@ -51,7 +54,7 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
     writeRelayRecord(paths.hubbleDir, { grpc: { host: address.host, port: address.port } });
     await listenOnUnderlay(record.underlay.host4, methods(call => tokenAccess(call, tokens)), headers, log).then(server => server && servers.push(server));
     const services = record.nodes.map(node => ({ socketPath: paths.node(node.name).hubbleSocket }));
-    void watchPeers({ services, tls: () => clientTls(paths.hubbleDir) }, { nodes, log }, leaving.signal);
+    void watchPeers({ services, tls: serverName => clientTls(paths.hubbleDir, serverName) }, { nodes, log }, leaving.signal);
     if (record.settings.hubble.ui.enabled) await serveWeb();
     return { nodes, address, close: () => close() };
   } catch (error) {
@@ -78,8 +81,10 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
   }
 }
 
-function relayMethods(observer: Method[]): Method[] {
-  return observer;
+/** With what gRPC's own tools ask for. */
+function withServices(methods: Method[]): Method[] {
+  const all = [...methods, ...healthMethods(['observer.Observer'])];
+  return [...all, ...reflectionMethods(all)];
 }
 
 /** The port of the last time where it is free still, else the first free one from 4245 on: instances run beside each other. */
@@ -110,12 +115,6 @@ export function tokenAccess(call: Pick<Call, 'metadata'>, tokens: AccessTokens):
   const access = tokens.check(bearerToken(call.metadata.get('authorization')));
   if (!access) throw new RpcError(RpcStatus.unauthenticated, 'a token is needed here: metadata "authorization: Bearer TOKEN", made by cirri hubble token create');
   return access;
-}
-
-/** The relay's own certificate, and whom it believes. */
-function clientTls(hubbleDir: string): RpcTls {
-  const read = (name: string) => readFileSync(join(hubbleDir, name), 'utf8');
-  return { ca: read('ca.crt'), cert: read('relay-client.crt'), key: read('relay-client.key') };
 }
 
 /** Empty when nothing is recorded. */

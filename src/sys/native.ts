@@ -44,6 +44,9 @@ export const mallocTrim: (keep: number) => number = optional('malloc_trim', ['si
 export const prctl: (option: number, a: number, b: number, c: number, d: number) => number =
   libc.func('prctl', 'int', ['int', 'uint64', 'uint64', 'uint64', 'uint64']);
 
+/** With an argument that the kernel reads or writes. */
+export const ioctl: (fd: number, request: number, argument: Bytes) => number = libc.func('ioctl', 'int', ['int', 'uint64', 'void *']);
+
 export const socket: (family: number, type: number, protocol: number) => number = libc.func('socket', 'int', ['int', 'int', 'int']);
 export const setsockopt: (fd: number, level: number, option: number, value: Bytes, length: number) => number =
   libc.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32']);

@@ -67,12 +67,12 @@ export class TestCluster {
 
   /** Applies text or a file of this folder; throws when it is refused. */
   async apply(manifest: string, ...flags: string[]): Promise<void> {
-    const applied = await this.cirri('apply', '-f', this.#file(manifest), ...flags);
+    const applied = await this.cirri('apply', '-f', this.file(manifest), ...flags);
     assert.equal(applied.code, 0, applied.stderr);
   }
 
   async delete(manifest: string, ...flags: string[]): Promise<void> {
-    const deleted = await this.cirri('delete', '--ignore-not-found', '-f', this.#file(manifest), ...flags);
+    const deleted = await this.cirri('delete', '--ignore-not-found', '-f', this.file(manifest), ...flags);
     assert.equal(deleted.code, 0, deleted.stderr);
   }
 
@@ -187,7 +187,8 @@ export class TestCluster {
     return { ...env, CIRRI_INSTANCE: this.instance, NO_COLOR: '1' };
   }
 
-  #file(manifest: string): string {
+  /** Path of a file of this folder, or of a new one with this text. */
+  file(manifest: string): string {
     if (!manifest.includes('\n')) return fileURLToPath(new URL(manifest, import.meta.url));
     const file = join(this.#scratch, 'manifest.yaml');
     writeFileSync(file, manifest);

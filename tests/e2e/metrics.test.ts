@@ -37,6 +37,8 @@ spec:
   endpointSelector: { matchLabels: { app: stranger } }
   egress: [ { toEntities: [ cluster ] } ]
 `;
+/** One more, once Prometheus has seen those before. */
+const more = policy.split('---')[1]!.replace('not-to-the-world', 'once-more');
 const contexts = 'sourceContext=pod|reserved-identity;destinationContext=pod|dns|reserved-identity';
 const plugins = ['connection', 'drop', 'flow', 'tcp', 'icmp', 'policy', 'port-distribution'].map(name => `${name}:${contexts}`).concat(`dns:query;${contexts}`, `httpV2:exemplars=true;${contexts}`, `flows-to-world:port;${contexts}`);
 
@@ -72,7 +74,7 @@ describe('metrics, in a real Prometheus', () => {
   const ping: ProbeEntry = { from: 'metrics/client', to: 'metrics/server', protocol: 'ICMP', expect: 'allowed' };
   // A documentation address: the policy denies it before anything leaves.
   const world: ProbeEntry = { from: 'metrics/stranger', to: '192.0.2.1', port: 443, expect: 'denied' };
-  const resolve = (name: string) => cluster.cirri('exec', '-n', 'metrics', 'client', '--', 'getent', 'ahostsv4', name);
+  const resolve = (name: string) => cluster.cirri('exec', 'metrics/client', '--', 'getent', 'ahostsv4', name);
 
   async function talk(): Promise<void> {
     await cluster.expectAll([allowed, denied, ping, world]);
@@ -82,7 +84,9 @@ describe('metrics, in a real Prometheus', () => {
 
   test('both ports of both nodes are scraped without an error', async () => {
     await eventually('all targets are up', 15_000, async () => {
-      const wrong = (await prometheus.targets()).filter(target => target.health !== 'up');
+      const targets = await prometheus.targets();
+      if (targets.length < 4) return 'not all are known yet';
+      const wrong = targets.filter(target => target.health !== 'up');
       return wrong.length === 0 ? undefined : JSON.stringify(wrong.map(({ labels, lastError }) => [labels, lastError]));
     });
     const up = await prometheus.query('up');
@@ -93,6 +97,7 @@ describe('metrics, in a real Prometheus', () => {
     await talk();
     // Rates want counters that have moved between two scrapes.
     await eventually('the first traffic is scraped', 15_000, async () => ((await prometheus.query('hubble_drop_total')).length > 0 ? undefined : 'no drops yet'));
+    await cluster.apply(more);
     await talk();
     const boards = ['cirri-traffic', 'cirri-drops', 'cirri-dns-http'].map(uid => JSON.parse(readFileSync(join(folder, `${uid}.json`), 'utf8')) as Board);
     await eventually('panels are filled', 20_000, async () => {
@@ -121,7 +126,13 @@ describe('metrics, in a real Prometheus', () => {
     assert.ok(await value('sum(cilium_policy_decided_packets_total{policy="client-only",effect="default-deny"})') >= 2);
     assert.ok(await value('sum(cilium_drop_count_total{reason="Policy denied"})') >= await value('sum(hubble_drop_total{reason="POLICY_DENIED"})'));
     assert.equal(await value('sum(cilium_endpoint)'), await value('sum(cilium_ip_addresses{family="ipv4"})'));
-    assert.ok(await value('histogram_quantile(0.99, sum by (le) (rate(hubble_connect_duration_seconds_bucket{source="metrics/client"}[5m])))') > 0);
+    for (const reporter of ['client', 'server']) {
+      const labels = `{source="metrics/client",destination="metrics/server",protocol="TCP",reporter="${reporter}"}`;
+      assert.ok(await value(`sum(hubble_connect_duration_seconds_count${labels})`) >= 2, reporter);
+      assert.ok(await value(`sum(hubble_connections_ended_total${labels.replace('protocol', 'end="closed",protocol')})`) >= 2, reporter);
+      assert.ok(await value(`sum(hubble_connection_bytes_total${labels.replace('protocol="TCP"', 'sender="server"')})`) > 0, reporter);
+    }
+    assert.equal(await value('sum(hubble_connect_duration_seconds_count{source="metrics/server",destination="metrics/client"})'), 0, 'the source is who opened the connection');
   });
 
   test('kubectl shows the ServiceMonitors, and cirri metrics what Prometheus reads', async () => {

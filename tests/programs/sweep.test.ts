@@ -4,7 +4,7 @@ import { mapOccupancy } from '../../src/features/conntrack/occupancy.ts';
 import { ConntrackSweep } from '../../src/features/conntrack/sweep.ts';
 import { createLogger } from '../../src/std/log.ts';
 import { backendPort, Datapath, families, mac, rule, servicePort } from './harness.ts';
-import type { FrameSpec } from './packet.ts';
+import { buildFrame, type FrameSpec } from './packet.ts';
 
 const datapath = new Datapath();
 after(() => datapath.close());
@@ -59,6 +59,33 @@ for (const family of families) {
     });
   });
 }
+
+test('connections that the kernel throws out of a full table are missed in the counts', () => {
+  const small = new Datapath({}, { conntrack: 1024 });
+  try {
+    const own = new ConntrackSweep({ maps: small.maps, program: name => small.program(name), log: createLogger({ component: 'test' }) });
+    const look = (): number => {
+      const rounds = own.rounds;
+      while (own.rounds === rounds) own.step();
+      return own.last.vanished;
+    };
+    const [family] = families;
+    const open = (from: number, count: number): void => {
+      for (let i = 0; i < count; i++) small.run('from_pod', buildFrame({ sourceMac: mac.a, destinationMac: mac.host, source: family!.a, destination: family!.b, protocol: 'udp', sourcePort: from + i, destinationPort: 9 }));
+    };
+    assert.equal(look(), 0);
+    open(1000, 300);
+    assert.equal(look(), 0, 'all of them live');
+    for (const [key, entry] of [...small.maps.conntrack.entries()]) small.maps.conntrack.update(key, { ...entry, expiresNs: 1n });
+    assert.equal(look(), 0, 'and end as they should');
+    open(2000, 3000);
+    const living = small.maps.conntrack.count();
+    assert.ok(living < 3000);
+    assert.equal(look(), 3000 - living);
+  } finally {
+    small.close();
+  }
+});
 
 test('a round is many short steps', () => {
   const key = [...Array(20_000).keys()];

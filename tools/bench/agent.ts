@@ -71,6 +71,7 @@ const programs = new Programs({
   config: {
     nodeIp4: parseAddr(node.address), nodeIp6: new Uint8Array(16), routerIp4: parseAddr(node.router), routerIp6: new Uint8Array(16),
     uplinkIfindex: loopback, overlayIfindex: 0, clusterId: 0, natPortMin: 32768, natPortMax: 65535, hostMac: Uint8Array.from(hostMac.split(':'), part => Number.parseInt(part, 16)), masquerade: 1, policyMode: 0, audit: 0,
+    monitorAggregation: { none: 0, low: 1, medium: 2, max: 3, silent: 4 }[process.env['BENCH_AGGREGATION'] ?? 'medium'],
   },
 });
 

@@ -18,7 +18,7 @@ export function prepareTraffic(services: readonly number[]): void {
   mkdirSync(join(folder, 'backends'), { recursive: true });
   for (const name of readdirSync(harness)) if (name !== 'backends') link(join(harness, name), join(folder, name));
   for (const name of readdirSync(join(harness, 'backends'))) link(join(harness, 'backends', name), join(folder, 'backends', name));
-  for (const name of ['cirri', 'cirri-sockmap']) link(join(root, 'tools', 'bench', 'cirri'), join(folder, 'backends', name));
+  for (const name of ['cirri', 'cirri-sockmap', 'cirri-ev-off', 'cirri-ev-off-again', 'cirri-ev-max', 'cirri-ev-medium', 'cirri-ev-low', 'cirri-ev-none']) link(join(root, 'tools', 'bench', 'cirri'), join(folder, 'backends', name));
   // The rule sets are one target for all sizes: another size makes them anew.
   if (services.some(count => !existsSync(join(build, 'gen', `svc-${count}`)))) rmSync(join(build, 'gen'), { recursive: true, force: true });
   run('make', ['-s', '-f', join(folder, 'Makefile'), `SIZES=${services.join(' ')}`], { BENCH_BUILD: build });

@@ -1,6 +1,6 @@
 /**
  * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy, from the API
- * to the kernel with --programming. Ends with 1 when a target is missed or no
+ * to the kernel with --programming, what it costs to see with --observability. Ends with 1 when a target is missed or no
  * run was good.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
+import { measureObservability } from './observability.ts';
 import { measurePolicy } from './policy/run.ts';
 import { measureProgramming } from './programming.ts';
 import { build, folder, prepareTraffic, run } from './prepare.ts';
@@ -19,13 +20,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -74,6 +75,13 @@ function programming(): boolean {
   const measured = measureProgramming({ services: Number(values.services), most: 100_000, turns: Math.min(5, Number(values.rounds)), say });
   print(measured.text);
   save('programming', { machine: machine(), ...measured });
+  return measured.isMet;
+}
+
+function observability(): boolean {
+  const measured = measureObservability({ rounds: values.rounds, secs: values.secs, modes: values.modes.split(','), say });
+  print(measured.text);
+  save('observability', { machine: machine(), ...measured });
   return measured.isMet;
 }
 

@@ -68,6 +68,8 @@ export class WebSocket {
     };
     socket.on('data', read);
     socket.on('drain', () => handlers.onDrain?.());
+    // A client that is killed says no more than that it has ended: there is no half of a WebSocket.
+    socket.on('end', () => socket.end());
     socket.on('close', () => {
       this.#closed = true;
       handlers.onClose();

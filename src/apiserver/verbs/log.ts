@@ -31,7 +31,7 @@ export function proxyLog(pod: KubeObject, call: Call, kubelets: KubeletSockets):
 }
 
 /** The kubelet's own words, whether it sent a Status, an error object or a sentence. */
-function refusal(code: number, text: string): ApiError {
+export function refusal(code: number, text: string, otherwise = 'the kubelet could not give the log'): ApiError {
   let message = text.trim();
   try {
     const body = JSON.parse(text) as { message?: string; error?: string | { message?: string } };
@@ -39,10 +39,10 @@ function refusal(code: number, text: string): ApiError {
   } catch {
     // a sentence
   }
-  return new ApiError(code, code === 404 ? 'NotFound' : code === 400 ? 'BadRequest' : 'InternalError', message || 'the kubelet could not give the log');
+  return new ApiError(code, code === 404 ? 'NotFound' : code === 400 ? 'BadRequest' : 'InternalError', message || otherwise);
 }
 
-function chooseContainer(pod: KubeObject, asked: string | null): string {
+export function chooseContainer(pod: KubeObject, asked: string | null): string {
   const names = (list: string) => asObjects(at(pod, 'spec', list)).map(c => String(c['name']));
   const all = [...names('containers'), ...names('initContainers'), ...names('ephemeralContainers')];
   if (asked) {

@@ -10,6 +10,7 @@ import { ApiError, badRequest, conflict, invalid, invalidObject, methodNotAllowe
 import { timestamp } from './context.ts';
 import type { ApiContext } from './context.ts';
 import { deleteObject, parseDeleteOptions } from './delete.ts';
+import { execInPod } from './exec.ts';
 import { proxyLog } from './log.ts';
 import type { KubeletSockets } from './log.ts';
 import { forwardPorts } from './port-forward.ts';
@@ -28,7 +29,8 @@ export function createSubresources(dependencies: SubresourceDependencies): (type
       case 'pods/eviction': return evictPod(context, type, call, route);
       case 'pods/log': return proxyLog(currentObject(context, type, route), call, dependencies.kubelets);
       case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies.kubelets);
-      case 'pods/exec': case 'pods/attach':
+      case 'pods/exec': return execInPod(currentObject(context, type, route), call, dependencies.kubelets);
+      case 'pods/attach':
         throw new ApiError(501, 'NotImplemented', `pods/${route.subresource} is not served here; use: cirri exec`);
       case 'namespaces/finalize': return finalizeNamespace(context, type, call, route);
       case 'serviceaccounts/token': return issueToken(dependencies, type, call, route);

@@ -6,6 +6,11 @@ import type { FlagUse } from '../../flows/flags.ts';
 import { addFlowOptions, type ObserveFlags } from '../observe/options.ts';
 import { configPath, HubbleConfig, type ConfigValue } from '../observe/hubble-config.ts';
 import { runObserve } from '../observe/run.ts';
+import { registerList } from '../hubble/list.ts';
+import { registerPortForward } from '../hubble/port-forward.ts';
+import { registerStatus } from '../hubble/status.ts';
+import { registerToken } from '../hubble/token.ts';
+import { registerWatch } from '../hubble/watch.ts';
 import { line } from '../output.ts';
 import { completionScript } from './completion.ts';
 
@@ -24,6 +29,11 @@ Examples:
   ./hubble observe --to-label app=api -o jsonpb | jq .flow.verdict
   ./hubble config set server relay.example:4245`);
   registerObserve(hubble);
+  registerStatus(hubble, command => configured(command, hubble));
+  registerList(hubble, command => configured(command, hubble));
+  registerWatch(hubble, command => configured(command, hubble));
+  registerPortForward(hubble);
+  registerToken(hubble);
   registerConfig(hubble);
   hubble.command('version').summary('versions').description('The version of cirri, and that of the Hubble whose flags and layouts these are.')
     .action(() => line(`hubble ${hubbleVersion} (cirri ${version()}) on ${platform()}/${arch()}`));

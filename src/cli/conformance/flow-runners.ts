@@ -1,11 +1,13 @@
 import { filterFlags, filterSwitches, filtersFromFlags, type FlagUse } from '../../flows/flags.ts';
 import { outcome, type ConformanceCase, type Outcome } from '../../policy/conformance/case.ts';
 import type { Runners } from '../../policy/conformance/run.ts';
+import { runFilter } from './filter-runner.ts';
 import { runFlowType, runHostNames, runPolicyNames, runPrint } from './print-runners.ts';
 
 /** Kinds about flows: flags, layouts. */
 export const flowRunners: Runners = {
   'hubble-observe-flags': runObserveFlags,
+  'hubble-filter': runFilter,
   'hubble-print': runPrint,
   'test-getflowtype': runFlowType,
   'test-gethostnames': runHostNames,

@@ -1,152 +1,132 @@
-import { request } from 'node:http';
-import type { LostLine } from '../../flows/serve.ts';
-import { queryToParams, type FlowQuery } from '../../flows/query.ts';
-import { LineSplitter } from '../../kube/lines.ts';
+import { create, fromBinary, fromJson, toBinary, type JsonObject, type JsonValue } from '@bufbuild/protobuf';
+import { timestampFromDate, type Timestamp } from '@bufbuild/protobuf/wkt';
+import type { FlowFilter } from '../../flows/filter.ts';
+import type { FlowQuery } from '../../flows/query.ts';
+import { flowFromProto, timeText } from '../../hubble/flow-from-proto.ts';
+import { FlowFilterSchema, LostEventSource, type LostEvent } from '../../hubble/generated/flow_pb.js';
+import { GetFlowsRequestSchema, GetFlowsResponseSchema, type GetFlowsResponse } from '../../hubble/generated/observer_pb.js';
+import { NodeState, type NodeStatusEvent } from '../../hubble/generated/relay_pb.js';
 import type { Flow } from '../../model/flow.ts';
-import { Merge } from '../../relay/merge.ts';
-import type { Timed } from '../../relay/sort-buffer.ts';
-import { delay } from '../../std/async.ts';
-import { CirriError, errorText } from '../../std/errors.ts';
-import type { Context } from '../context.ts';
+import { mergeEvents, type EventQuery, type NodeNews, type Resume } from '../../relay/events.ts';
+import { CirriError } from '../../std/errors.ts';
+import type { LostEvents, NodeStatus } from '../../flows/print/responses.ts';
+import { openSources, type Sources, type SourceOptions } from './sources.ts';
+import { serverError } from './server.ts';
 
 /** One thing that a stream of flows tells. */
 export type FlowItem = { readonly flow: Flow } | { readonly lost: LostEvents } | { readonly nodeStatus: NodeStatus };
 
-/** Flows that nobody will see; flow.LostEvent. */
-export interface LostEvents {
-  readonly source: 'UNKNOWN_LOST_EVENT_SOURCE' | 'PERF_EVENT_RING_BUFFER' | 'OBSERVER_EVENTS_QUEUE' | 'HUBBLE_RING_BUFFER';
-  readonly count: number;
-  readonly cpu?: number;
-  /** RFC 3339: when the first and the last of them were lost. */
-  readonly first?: string;
-  readonly last?: string;
-  readonly nodeName: string;
-  readonly time: string;
-}
-
-/** relay.NodeStatusEvent: from whom the stream comes, and who is missing. */
-export interface NodeStatus {
-  readonly state: 'UNKNOWN_NODE_STATE' | 'NODE_CONNECTED' | 'NODE_UNAVAILABLE' | 'NODE_GONE' | 'NODE_ERROR';
-  readonly nodes: readonly string[];
-  /** Of an error. */
-  readonly message?: string;
-  /** Who says it: the relay's name, where there is one. */
-  readonly nodeName: string;
-  readonly time: string;
-}
-
-export interface FlowOptions {
-  readonly context: Context;
+export interface FlowOptions extends SourceOptions {
+  /** Paths of the fields that are wanted (`source.pod_name`); absent: all. */
+  readonly fieldMask?: readonly string[];
   readonly signal: AbortSignal;
 }
 
-const reconnectMs = 250;
-
 /**
  * Flows of all nodes in the order of time, oldest first: those of the past that the query asks for, then, with `follow`, every
- * new one until `signal` aborts. `last` and `first` count over all nodes. Node states come when they change, ahead of flows.
- * Throws a CirriError when nobody answers or the query is refused.
+ * new one until `signal` aborts. `last` and `first` count over all nodes. Node states come when they change. A server that goes
+ * away while one follows is asked again, from where it was. Throws a CirriError when nobody answers or the query is refused.
  */
 export async function* openFlows(query: FlowQuery & { readonly follow?: boolean }, options: FlowOptions): AsyncGenerator<FlowItem, void, undefined> {
-  const merge = new Merge<FlowItem>({ follow: query.follow === true });
-  const leaving = new AbortController();
-  const leave = () => leaving.abort();
-  options.signal.addEventListener('abort', leave, { once: true });
-  const nodes = options.context.record.nodes.map(node => node.name);
-  const failures: unknown[] = [];
-  const refused: CirriError[] = [];
-  for (const node of nodes) {
-    const letGo = merge.hold();
-    followNode(node, query, options.context, merge, leaving.signal)
-      .catch((error: unknown) => {
-        if (error instanceof CirriError) refused.push(error);
-        failures.push(error);
-        merge.tell({ nodeStatus: { state: 'NODE_UNAVAILABLE', nodes: [node], message: errorText(error), nodeName: '', time: new Date().toISOString() } });
-      })
-      .finally(letGo);
-  }
+  const sources = await openSources(options);
   try {
-    yield* counted(merge.batches(leaving.signal), query);
-    if (refused.length > 0) throw refused[0];
-    if (failures.length === nodes.length) throw new CirriError('ERR_FLOWS', 'no agent answers', { mend: 'cirri status' });
+    yield* counted(decoded(query, sources, options), query);
   } finally {
-    leaving.abort();
-    options.signal.removeEventListener('abort', leave);
+    sources.close();
   }
+}
+
+async function* decoded(query: FlowQuery & { readonly follow?: boolean }, sources: Sources, { fieldMask, signal }: FlowOptions): AsyncGenerator<FlowItem[], void, undefined> {
+  const request = flowsRequest(query, fieldMask);
+  const events: EventQuery = {
+    path: '/observer.Observer/GetFlows', follow: request.follow, history: !request.follow || request.number > 0n || request.since !== undefined, metadata: sources.metadata,
+    request: resume => toBinary(GetFlowsRequestSchema, resume ? { ...request, number: 0n, first: false, since: timestampOf(resume) } : request),
+  };
+  try {
+    let missed = false;
+    const tell = (news: NodeNews) => {
+      // A relay is no node; what is told of it is that it went, and that it is back.
+      if (sources.server && news.state === 'connected' && !missed) return undefined;
+      missed = news.state === 'unavailable';
+      return stateMessage(news);
+    };
+    for await (const batch of mergeEvents(events, sources.nodes, tell, signal)) {
+      yield batch.map(bytes => itemOf(fromBinary(GetFlowsResponseSchema, bytes))).filter(item => item !== undefined);
+    }
+  } catch (error) {
+    throw sources.server ? serverError(sources.server, error) : error;
+  }
+}
+
+function stateMessage({ state, nodes, message }: NodeNews): Uint8Array {
+  const states = { connected: NodeState.NODE_CONNECTED, unavailable: NodeState.NODE_UNAVAILABLE, gone: NodeState.NODE_GONE, error: NodeState.NODE_ERROR } as const;
+  return toBinary(GetFlowsResponseSchema, create(GetFlowsResponseSchema, {
+    time: timestampFromDate(new Date()), responseTypes: { case: 'nodeStatus', value: { stateChange: states[state], nodeNames: [...nodes], message: message ?? '' } },
+  }));
 }
 
 /** The newest or oldest n over all nodes: each node has told its own n. */
 async function* counted(batches: AsyncIterable<FlowItem[]>, { last, first, follow }: FlowQuery & { readonly follow?: boolean }): AsyncGenerator<FlowItem, void, undefined> {
-  const kept: FlowItem[] = [];
+  let kept: FlowItem[] = [];
   let told = 0;
   for await (const batch of batches) {
     for (const item of batch) {
       if (!('flow' in item)) yield item;
       else if (first !== undefined && told++ >= first) return;
-      else if (last !== undefined && !follow) {
-        kept.push(item);
-        if (kept.length > 2 * last) kept.splice(0, kept.length - last);
-      } else yield item;
+      else if (last === undefined || follow) yield item;
+      else kept.push(item);
     }
+    if (last !== undefined && kept.length > 2 * last) kept = kept.slice(-last);
   }
-  yield* last === undefined ? [] : kept.slice(kept.length - Math.min(kept.length, last));
+  yield* last === undefined ? [] : kept.slice(-last);
 }
 
-async function followNode(node: string, query: FlowQuery & { readonly follow?: boolean }, { paths }: Context, merge: Merge<FlowItem>, signal: AbortSignal): Promise<void> {
-  const { agentSocket } = paths.node(node);
-  let wanted = query;
-  let complained = false;
-  for (;;) {
-    let lastSeen: string | undefined;
-    const seen = (time: string) => (lastSeen = time);
-    const state = (name: NodeStatus['state'], message?: string) => merge.tell({ nodeStatus: { state: name, nodes: [node], ...(message !== undefined && { message }), nodeName: '', time: new Date().toISOString() } });
-    try {
-      await merge.add(node, agentStream(agentSocket, node, wanted, () => {
-        if (complained) state('NODE_CONNECTED');
-        complained = false;
-      }, seen, signal), signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!query.follow || error instanceof CirriError) throw error;
-      if (!complained) state('NODE_UNAVAILABLE', errorText(error));
-      complained = true;
-    }
-    if (!query.follow || signal.aborted) return;
-    const { last, first, ...rest } = query;
-    wanted = lastSeen === undefined ? rest : { ...rest, since: lastSeen };
-    await delay(reconnectMs, signal).catch(() => {});
-    if (signal.aborted) return;
-  }
-}
-
-async function* agentStream(
-  socketPath: string, node: string, query: FlowQuery & { readonly follow?: boolean }, onOpen: () => void, seen: (time: string) => void, signal: AbortSignal,
-): AsyncGenerator<Timed<FlowItem>[], void, undefined> {
-  const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
-    request({ socketPath, path: `/v1/flows?${queryToParams(query)}`, agent: false, signal }, resolve).on('error', reject).end();
+/** The request that asks for what the query asks for. Throws ERR_FLOW_QUERY for filters that flow.proto does not have. */
+export function flowsRequest({ whitelist, blacklist, since, until, last, first, follow }: FlowQuery & { readonly follow?: boolean }, fieldMask?: readonly string[]) {
+  return create(GetFlowsRequestSchema, {
+    whitelist: (whitelist ?? []).map(filterToProto), blacklist: (blacklist ?? []).map(filterToProto),
+    number: BigInt(first ?? last ?? 0), first: first !== undefined, follow: follow === true,
+    ...(since !== undefined && { since: timestampOf(timeOf(since)) }), ...(until !== undefined && { until: timestampOf(timeOf(until)) }),
+    ...(fieldMask && fieldMask.length > 0 && { fieldMask: { paths: [...fieldMask] } }),
   });
-  const splitter = new LineSplitter();
-  if (response.statusCode !== 200) {
-    const text: Buffer[] = [];
-    for await (const chunk of response as AsyncIterable<Buffer>) text.push(chunk);
-    throw new CirriError('ERR_FLOWS', `the agent refused: ${Buffer.concat(text).toString('utf8').slice(0, 300)}`);
-  }
-  onOpen();
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    for (const text of splitter.push(chunk)) {
-      const item = JSON.parse(text) as Flow | LostLine;
-      if ('lost' in item) {
-        const { count, source, time } = item.lost;
-        yield [{ ...timeOf(time), item: { lost: { source, count, nodeName: node, time } } }];
-      } else {
-        seen(item.time);
-        yield [{ ...timeOf(item.time), item: { flow: item } }];
-      }
-    }
+}
+
+/** Our filters have flow.proto's names and values: they are its JSON. */
+function filterToProto(filter: FlowFilter) {
+  try {
+    return fromJson(FlowFilterSchema, JSON.parse(JSON.stringify(filter)) as JsonObject as JsonValue);
+  } catch (cause) {
+    throw new CirriError('ERR_FLOW_QUERY', 'a filter that cannot be asked for', { cause });
   }
 }
 
-function timeOf(time: string): { seconds: number; nanos: number } {
-  const fraction = /\.(\d{1,9})/.exec(time)?.[1] ?? '';
-  return { seconds: Math.floor(Date.parse(time) / 1000), nanos: Number(fraction.padEnd(9, '0')) };
+function itemOf({ responseTypes, nodeName, time }: GetFlowsResponse): FlowItem | undefined {
+  const teller = { nodeName, time: timeText(time) };
+  switch (responseTypes.case) {
+    case 'flow': return { flow: flowFromProto(responseTypes.value) };
+    case 'lostEvents': return { lost: { ...lostOf(responseTypes.value), ...teller } };
+    case 'nodeStatus': return { nodeStatus: { ...nodeStatusOf(responseTypes.value), ...teller } };
+    default: return undefined;
+  }
+}
+
+function lostOf({ source, numEventsLost, cpu, first, last }: LostEvent) {
+  return {
+    source: LostEventSource[source] ?? 'UNKNOWN_LOST_EVENT_SOURCE', count: Number(numEventsLost),
+    ...(cpu !== undefined && { cpu }), ...(first && { first: timeText(first) }), ...(last && { last: timeText(last) }),
+  };
+}
+
+function nodeStatusOf({ stateChange, nodeNames, message }: NodeStatusEvent) {
+  return { state: (NodeState[stateChange] ?? 'UNKNOWN_NODE_STATE') as NodeStatus['state'], nodes: nodeNames, ...(message !== '' && { message }) };
+}
+
+export function timestampOf({ seconds, nanos }: Resume): Timestamp {
+  return { $typeName: 'google.protobuf.Timestamp', seconds: BigInt(seconds), nanos };
+}
+
+/** RFC 3339 with up to nine digits. */
+export function timeOf(text: string): Resume {
+  const fraction = /\.(\d{1,9})/.exec(text)?.[1] ?? '';
+  return { seconds: Math.floor(Date.parse(text) / 1000), nanos: Number(fraction.padEnd(9, '0')) };
 }

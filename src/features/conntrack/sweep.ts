@@ -1,3 +1,4 @@
+import { ConntrackFlag, ConntrackKind } from '../../datapath/generated/enums.ts';
 import type { NatKey, ConntrackKey } from '../../datapath/generated/structs.ts';
 import { sweepCodec } from '../../datapath/generated/structs.ts';
 import type { NodeMaps } from '../../datapath/maps.ts';
@@ -8,7 +9,7 @@ import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 
 export interface ConntrackSweepDependencies {
-  readonly maps: Pick<NodeMaps, 'conntrack' | 'nat' | 'sweepConnections' | 'sweepMappings'>;
+  readonly maps: Pick<NodeMaps, 'conntrack' | 'nat' | 'connectionCounts' | 'sweepConnections' | 'sweepMappings'>;
   readonly program: (name: 'sweep_conntrack' | 'sweep_nat') => BpfProgram;
   readonly log: Logger;
   /** CLOCK_MONOTONIC in nanoseconds. */
@@ -20,8 +21,20 @@ export interface SweepRound {
   readonly connections: number;
   readonly mappings: number;
   readonly removed: number;
+  /**
+   * Connections that the kernel threw out of a full table since the first round, which nothing could tell the end of: at least so many,
+   * as those made during a round may count as living.
+   */
+  readonly vanished: number;
   readonly busyMs: number;
 }
+
+/** Of a connection's end, `enum connection_end`: made and not yet ended is 0 and the four others. */
+const ends = [1, 2, 3, 4] as const;
+
+/** Offsets in `struct conntrack_key` and `struct conntrack_entry` (bpf/lib/conntrack.h). */
+const kindAt = 37;
+const flagsAt = 40;
 
 /** Rests are so long that a round's work is at most this much of a processor; ten times as much when a table is nearly full. */
 const share = 1 / 250;
@@ -42,7 +55,11 @@ export class ConntrackSweep {
   readonly #deps: ConntrackSweepDependencies;
   readonly #now: () => number;
   #work: Generator<void, SweepRound, undefined> | undefined;
-  #last: SweepRound = { connections: 0, mappings: 0, removed: 0, busyMs: 0 };
+  #last: SweepRound = { connections: 0, mappings: 0, removed: 0, vanished: 0, busyMs: 0 };
+  /** Connections of this round whose end is still to be told. */
+  #open = 0;
+  /** What the counts did not agree about in the first round: the table may be younger than they. */
+  #unexplained: number | undefined;
   #rounds = 0;
   #failure: string | undefined;
 
@@ -112,13 +129,22 @@ export class ConntrackSweep {
         yield;
       }
     };
+    const made = this.#counted(0);
+    this.#open = 0;
     const connections = yield* sweepAll(conntrack as never, chunk => this.#remove('sweep_conntrack', sweepConnections, this.#expired(chunk)));
+    const missing = made - ends.reduce((sum, end) => sum + this.#counted(end), 0) - this.#open;
+    this.#unexplained ??= missing;
+    const vanished = Math.max(this.#last.vanished, missing - this.#unexplained);
     // After the connections: a mapping whose connection is gone is what is looked for.
     const mappings = yield* sweepAll(nat as never, chunk => this.#remove('sweep_nat', sweepMappings, keysOf(chunk, nat)));
-    return { connections: connections.seen - connections.removed, mappings: mappings.seen - mappings.removed, removed: connections.removed + mappings.removed, busyMs };
+    return { connections: connections.seen - connections.removed, mappings: mappings.seen - mappings.removed, removed: connections.removed + mappings.removed, vanished, busyMs };
   }
 
-  /** Half a million entries a round: only the time is read of those that live. It is the entry's first member. */
+  #counted(row: number): number {
+    return Number((this.#deps.maps.connectionCounts.lookupPerCpu(row) ?? []).reduce((sum, count) => sum + count, 0n));
+  }
+
+  /** Half a million entries a round: only a few words are read of those that live. The time is the entry's first member. */
   #expired({ count, keys, values }: Chunk): ConntrackKey[] {
     const { conntrack } = this.#deps.maps;
     const now = this.#now();
@@ -126,6 +152,7 @@ export class ConntrackSweep {
     for (let i = 0; i < count; i++) {
       const at = i * conntrack.valueSize;
       const expires = values.getUint32(at, true) + values.getUint32(at + 4, true) * 2 ** 32;
+      if (keys.getUint8(i * conntrack.spec.key.size + kindAt) === ConntrackKind.Flow && !(values.getUint32(at + flagsAt, true) & ConntrackFlag.Ended) && expires >= now) this.#open++;
       if (expires < now) found.push(conntrack.spec.key.read(keys, i * conntrack.spec.key.size));
     }
     return found;

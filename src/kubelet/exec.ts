@@ -1,0 +1,114 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { ReadStream } from 'node:tty';
+import { openPty, setWindowSize } from '../sys/pty.ts';
+import { frame, frameReader } from './frames.ts';
+
+/** A command that runs in a container for somebody who talks with it. */
+export interface ExecSession {
+  readonly child: ChildProcess;
+  readonly input: Writable;
+  /** Standard output, and standard error where it is apart. */
+  readonly outputs: readonly (readonly [channel: number, stream: Readable])[];
+  resize(columns: number, rows: number): void;
+  /** When it has ended and all that it said has been read. */
+  readonly ended: Promise<number>;
+}
+
+const endOfTransmission = Buffer.from([4]);
+/** From a request to end until it is not asked any more. */
+const graceMs = 3_000;
+
+export function pipeSession(file: string, args: readonly string[]): ExecSession {
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => {});
+  return { child, input: child.stdin, outputs: [[1, child.stdout], [2, child.stderr]], resize: () => {}, ended: exitOf(child) };
+}
+
+/** runc gets a terminal of ours as the one that controls it, makes the container's own, and passes on what happens to it. */
+export function terminalSession(file: string, args: readonly string[]): ExecSession {
+  const { master, slave } = openPty();
+  let child: ChildProcess;
+  try {
+    child = spawn('setsid', ['--ctty', file, ...args], { stdio: [slave, slave, slave] });
+  } catch (error) {
+    closeSync(master);
+    throw error;
+  } finally {
+    closeSync(slave);
+  }
+  const terminal = new ReadStream(master);
+  // When nobody has the other end any more, reading fails with EIO: that is its end.
+  terminal.on('error', () => terminal.destroy());
+  const silent = new Promise<void>(resolve => terminal.once('close', () => resolve()));
+  return {
+    child, input: terminal, outputs: [[1, terminal]],
+    resize: (columns, rows) => {
+      if (!terminal.destroyed) setWindowSize(master, { rows, columns });
+    },
+    ended: exitOf(child).then(async code => {
+      await silent;
+      return code;
+    }),
+  };
+}
+
+/** Passes frames both ways until the command has ended or the client has gone, which ends the command. Whoever is slow is waited for. */
+export async function talk(session: ExecSession, socket: Duplex, head: Buffer, options: { readonly stdin: boolean }): Promise<void> {
+  const { child, input, outputs } = session;
+  for (const [channel, stream] of outputs) {
+    stream.on('data', (data: Buffer) => {
+      if (!socket.write(frame(channel, data))) stream.pause();
+    });
+  }
+  socket.on('drain', () => outputs.forEach(([, stream]) => stream.resume()));
+  const isTerminal = outputs.length === 1;
+  const endInput = () => {
+    if (isTerminal) input.write(endOfTransmission);
+    else input.end();
+  };
+  if (!options.stdin && !isTerminal) input.end();
+  input.on('drain', () => socket.resume());
+  input.on('close', () => socket.resume());
+  const reader = frameReader((channel, payload) => {
+    if (channel === 4) return resize(session, payload);
+    if (channel !== 0 || input.writableEnded || input.destroyed) return;
+    if (payload.length === 0) endInput();
+    else if (!input.write(payload)) socket.pause();
+  });
+  const read = (bytes: Buffer) => {
+    try {
+      reader(bytes);
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  };
+  read(head);
+  socket.on('data', read);
+  // Standard input ends with a frame: whoever ends the connection has gone.
+  socket.on('end', () => socket.destroy());
+  socket.on('close', () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    // runc passes it on to the command, which may clean up.
+    child.kill('SIGTERM');
+    const insist = setTimeout(() => child.kill('SIGKILL'), graceMs);
+    child.once('exit', () => clearTimeout(insist));
+    if (isTerminal) input.destroy();
+    outputs.forEach(([, stream]) => stream.resume());
+  });
+  const exitCode = await session.ended;
+  socket.end(frame(3, Buffer.from(JSON.stringify({ exitCode }))));
+}
+
+function resize(session: ExecSession, payload: Buffer): void {
+  const { Width: columns, Height: rows } = JSON.parse(payload.toString('utf8')) as { readonly Width?: unknown; readonly Height?: unknown };
+  if (Number.isInteger(columns) && Number.isInteger(rows)) session.resize(Math.min(Number(columns), 0xffff), Math.min(Number(rows), 0xffff));
+}
+
+export function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', code => resolve(code ?? 137));
+  });
+}
