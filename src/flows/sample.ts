@@ -54,30 +54,28 @@ export function serveSample(pipeline: Pick<FlowPipeline, 'consume'>, request: In
   });
 }
 
-/** So many flows a second as text, the first of each tenth of a second, so that what is shown is spread over time. */
+/** So many flows a second as text, and a second's worth at once. */
 export class Sample {
   lost = 0;
-  readonly #perLine: number;
+  readonly #perSecond: number;
   #texts: string[] = [];
   #left = 0;
-  #slice = 0;
-  #inSlice = 0;
+  #may: number;
+  #at: number | undefined;
 
   constructor(perSecond: number) {
-    this.#perLine = Math.max(1, Math.ceil(perSecond / (1000 / lineEveryMs)));
+    this.#perSecond = perSecond;
+    this.#may = perSecond;
   }
 
   offer(flow: FlowView, nowMs: number): void {
-    const slice = Math.floor(nowMs / lineEveryMs);
-    if (slice !== this.#slice) {
-      this.#slice = slice;
-      this.#inSlice = 0;
-    }
-    if (this.#inSlice >= this.#perLine) {
+    this.#may = Math.min(this.#perSecond, this.#may + (nowMs - (this.#at ?? nowMs)) / 1000 * this.#perSecond);
+    this.#at = nowMs;
+    if (this.#may < 1) {
       this.#left++;
       return;
     }
-    this.#inSlice++;
+    this.#may--;
     this.#texts.push(JSON.stringify(plainFlow(flow)));
   }
 

@@ -32,6 +32,10 @@ export interface WebFilter {
   readonly protocol?: string;
   /** The beginning of a pod's or workload's name, an address, a prefix, a port, or a part of a DNS name. */
   readonly text?: string;
+  /** Lookups of names too, which every connection brings along; those that were denied or failed are always shown. */
+  readonly dns?: true;
+  /** Every event, also of packets within a connection: without it, one flow for each connection, denial and request. */
+  readonly events?: 'all';
 }
 
 export const webVerdicts = ['FORWARDED', 'DROPPED', 'AUDIT', 'REDIRECTED', 'ERROR', 'TRACED'] as const;

@@ -82,7 +82,13 @@ const findLine = `([from, to]) => {
   if (!curve) return undefined;
   const [x0, y0, x1, y1, x2, y2, x3, y3] = curve.points;
   const { left, top } = canvas.getBoundingClientRect();
-  return { x: left + map.camera.x + (x0 + 3 * x1 + 3 * x2 + x3) / 8 * map.camera.scale, y: top + map.camera.y + (y0 + 3 * y1 + 3 * y2 + y3) / 8 * map.camera.scale };
+  const cards = [...map.geometry.cards.values()];
+  for (const t of [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.12, 0.88]) {
+    const [a, b, c, d] = [(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t * t, t ** 3];
+    const [x, y] = [a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3];
+    if (cards.some(card => x > card.x - 4 && x < card.x + card.width + 4 && y > card.y - 4 && y < card.y + card.height + 4)) continue;
+    return { x: left + map.camera.x + x * map.camera.scale, y: top + map.camera.y + y * map.camera.scale };
+  }
 }`;
 
 /** Where a node's card is on the page, as the map itself has it. */
@@ -90,7 +96,7 @@ export function cardAt(page: Page, name: string): Promise<Place> {
   return until(`the map shows ${name}`, () => page.evaluate<Place | undefined>(`(${findCard})(${JSON.stringify(name)})`));
 }
 
-/** The middle of the line between two nodes, on the page. */
+/** A place on the line between two nodes, near its middle, where no card lies over it. */
 export function lineAt(page: Page, from: string, to: string): Promise<Place> {
   return until(`the map shows a line from ${from} to ${to}`, () => page.evaluate<Place | undefined>(`(${findLine})(${JSON.stringify([from, to])})`));
 }

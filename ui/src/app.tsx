@@ -45,7 +45,7 @@ function Opened({ session: mine }: { readonly session: WebSession }) {
       <main class={`page page-${here.page}`}>
         {here.page === 'map' && <div class="split"><MapView cluster={mine.cluster} /><Dock /></div>}
         {here.page === 'flows' && <FlowTable />}
-        {here.page === 'policies' && <PoliciesView />}
+        {here.page === 'policies' && <PoliciesView isScoped={mine.namespaces !== undefined} />}
         {here.page !== 'policies' && (here.flow !== undefined ? <FlowPanel key={here.flow} id={here.flow} /> : <MapPanel />)}
       </main>
       {mine.history && here.page !== 'policies' && <Scrubber />}

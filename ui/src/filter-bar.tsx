@@ -38,6 +38,13 @@ export function FilterBar({ namespaces: allowed }: { readonly namespaces: readon
           </label>
         </>
       )}
+      {page !== 'policies' && (
+        <div class="segments" role="group" aria-label="Also">
+          <button type="button" aria-pressed={filter.dns === true} title="Lookups of names too; denied ones are always shown" onClick={() => setFilter({ dns: filter.dns ? undefined : true })}>DNS</button>
+          {page === 'flows' && <button type="button" aria-pressed={filter.events === 'all'} title="Every event of a connection, not one for each" onClick={() => setFilter({ events: filter.events ? undefined : 'all' })}>All events</button>}
+        </div>
+      )}
+      <span class="grow" />
       {Object.keys(filter).length > 0 && <button type="button" class="link" onClick={() => go({ filter: {} })}>Clear</button>}
     </div>
   );

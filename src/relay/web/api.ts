@@ -3,7 +3,7 @@ import { canonicalTime } from '../../flows/query.ts';
 import type { WebSession, WebTimeline } from '../../model/web.ts';
 import { CirriError } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
-import { flowFilters, webFilterOf } from './flow-filter.ts';
+import { flowFilters, webFilterOf, withoutFilters } from './flow-filter.ts';
 import type { MapHub } from './map-hub.ts';
 import { flowInScope, scopedExplanation, scopedFlow, scopedInterval, scopedPolicies, type Scope } from './scope.ts';
 import type { WebRole } from './sessions.ts';
@@ -61,8 +61,9 @@ async function matrixAnswer(which: string | undefined, params: URLSearchParams, 
 
 async function historyAnswer(noun: 'timeline' | 'past-map' | 'past-flows', params: URLSearchParams, history: WebHistory, scope: Scope | undefined): Promise<object> {
   const time = (name: string) => canonicalTime(params.get(name) ?? '');
-  const whitelist = flowFilters(webFilterOf(params), scope && [...scope]);
-  const query: PastQuery = { since: time('since'), until: time('until'), whitelist: whitelist ?? [] };
+  const filter = webFilterOf(params);
+  const whitelist = flowFilters(filter, scope && [...scope]);
+  const query: PastQuery = { since: time('since'), until: time('until'), whitelist: whitelist ?? [], blacklist: withoutFilters(filter) };
   const isNothing = whitelist === undefined;
   switch (noun) {
     case 'timeline': {
@@ -72,7 +73,7 @@ async function historyAnswer(noun: 'timeline' | 'past-map' | 'past-flows', param
     }
     case 'past-map': {
       // Filters of the page are applied there, as they are to the live map; what may be seen is decided here.
-      const interval = scope?.size === 0 ? { ...query, nodes: [], edges: [] } : await history.map({ ...query, whitelist: flowFilters({}, scope && [...scope]) ?? [] });
+      const interval = scope?.size === 0 ? { ...query, nodes: [], edges: [] } : await history.map({ since: query.since, until: query.until, whitelist: flowFilters({ events: 'all' }, scope && [...scope]) ?? [] });
       return scope ? scopedInterval(interval, scope, new Map(interval.nodes.map(node => [node.id, node] as const)), new Set()) : interval;
     }
     case 'past-flows': {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { compileFilters } from '../../flows/filter.ts';
 import type { Flow, FlowEndpoint } from '../../model/flow.ts';
 import type { WebFilter } from '../../model/web.ts';
-import { flowFilters } from './flow-filter.ts';
+import { flowFilters, withoutFilters } from './flow-filter.ts';
 
 const end = (namespace: string, podName: string, ip: string): FlowEndpoint => ({ ip, identity: 1, id: 0, namespace, podName, labels: [`k8s:app=${podName}`, `k8s:team=${namespace}`] });
 const ends = ['a', 'b', 'c'].flatMap(namespace => ['web', 'web-2', 'db'].map((name, i) => end(namespace, name, `10.0.${namespace.charCodeAt(0)}.${i}`)));
@@ -31,9 +31,27 @@ test('what the nodes are asked for is what the filters say', () => {
   }, { requiredKeys: [] });
   const defined = (filter: object) => Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)) as WebFilter;
   fc.assert(fc.property(filters, fc.option(fc.constantFrom<readonly string[]>(['a'], ['b', 'c'], []), { nil: undefined }), (given, scope) => {
-    const filter = defined(given);
+    const filter = { ...defined(given), events: 'all' as const };
     const whitelist = flowFilters(filter, scope);
     const matches = whitelist === undefined ? () => false : compileFilters(whitelist, []);
     assert.deepEqual(flows.filter(matches).length, flows.filter(flow => naive(flow, filter, scope)).length, JSON.stringify([filter, scope, whitelist]));
   }), { numRuns: 400 });
+});
+
+test('of a connection one flow is shown, and of a denial one; lookups of names are left out unless they were denied', () => {
+  const [web, db] = [ends[0]!, ends[2]!];
+  const world: FlowEndpoint = { ip: '192.0.2.1', identity: 2, id: 0, labels: ['reserved:world'] };
+  const made = (id: string, change: Partial<Flow>): Flow => ({ ...flows[0]!, source: { ...web, labels: ['k8s:io.kubernetes.pod.namespace=a'] }, destination: { ...db, labels: ['k8s:io.kubernetes.pod.namespace=a'] }, destinationPort: 5432, verdict: 'FORWARDED', id, ...change });
+  const lookup = { protocol: 'UDP', destinationPort: 53 } as const;
+  const told = [
+    made('leaves', { type: 'policy-verdict', direction: 'EGRESS' }), made('arrives', { type: 'policy-verdict' }), made('syn', { type: 'trace' }), made('answer', { type: 'trace', isReply: true }),
+    made('to the world', { type: 'policy-verdict', direction: 'EGRESS', destination: world }), made('audited', { type: 'policy-verdict', direction: 'EGRESS', verdict: 'AUDIT' }),
+    made('drop', { type: 'drop', verdict: 'DROPPED' }), made('its verdict', { type: 'policy-verdict', verdict: 'DROPPED' }),
+    made('lookup', { type: 'policy-verdict', ...lookup }), made('denied lookup', { type: 'drop', verdict: 'DROPPED', ...lookup }),
+  ];
+  const shown = (filter: WebFilter) => told.filter(compileFilters(flowFilters(filter)!, withoutFilters(filter))).map(flow => flow.id);
+  assert.deepEqual(shown({}), ['arrives', 'to the world', 'audited', 'drop', 'denied lookup']);
+  assert.deepEqual(shown({ dns: true }), ['arrives', 'to the world', 'audited', 'drop', 'lookup', 'denied lookup']);
+  assert.deepEqual(shown({ verdict: 'DROPPED' }), ['drop', 'denied lookup']);
+  assert.deepEqual(shown({ events: 'all', dns: true }), told.map(flow => flow.id));
 });

@@ -1,3 +1,4 @@
+import { EventType } from '../../flows/event.ts';
 import type { FlowFilter } from '../../flows/filter.ts';
 import type { WebFilter, WebVerdict } from '../../model/web.ts';
 import { webProtocols, webVerdicts } from '../../model/web.ts';
@@ -10,7 +11,8 @@ export function webFilterOf(params: URLSearchParams): WebFilter {
   if (verdict !== undefined && !(webVerdicts as readonly string[]).includes(verdict)) throw new CirriError('ERR_FILTER', `no verdict is called ${verdict}`, { mend: `one of ${webVerdicts.join(', ')}` });
   const protocol = text('protocol');
   if (protocol !== undefined && !(webProtocols as readonly string[]).includes(protocol)) throw new CirriError('ERR_FILTER', `no protocol is called ${protocol}`, { mend: `one of ${webProtocols.join(', ')}` });
-  const fields = { namespace: text('namespace'), label: text('label'), verdict: verdict as WebVerdict | undefined, protocol, text: text('text') };
+  const shown = { dns: params.get('dns') === 'true' ? true : undefined, events: params.get('events') === 'all' ? 'all' : undefined };
+  const fields = { ...shown, namespace: text('namespace'), label: text('label'), verdict: verdict as WebVerdict | undefined, protocol, text: text('text') };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
@@ -21,7 +23,7 @@ export function webFilterOf(params: URLSearchParams): WebFilter {
 export function flowFilters(filter: WebFilter, scope?: readonly string[]): readonly FlowFilter[] | undefined {
   const plain: FlowFilter = { ...(filter.verdict !== undefined && { verdict: [filter.verdict] }), ...(filter.protocol !== undefined && { protocol: [filter.protocol] }) };
   if (scope?.length === 0) return undefined;
-  const choices: (readonly FlowFilter[])[] = [];
+  const choices: (readonly FlowFilter[])[] = filter.events === 'all' ? [] : [connectionEvents];
   if (filter.namespace !== undefined) choices.push(ends('pod', [`${filter.namespace}/`]));
   // An own end must be there too where the namespace that is asked for is another's.
   if (scope !== undefined && !(filter.namespace !== undefined && scope.includes(filter.namespace))) choices.push(ends('pod', scope.map(name => `${name}/`)));
@@ -30,6 +32,26 @@ export function flowFilters(filter: WebFilter, scope?: readonly string[]): reado
   const product = choices.reduce<readonly FlowFilter[]>((sofar, choice) => sofar.flatMap(a => choice.flatMap(b => both(a, b))), [plain]);
   if (product.length === 0) return undefined;
   return product.some(each => Object.keys(each).length === 0) ? [] : product;
+}
+
+const eventType = (...types: readonly number[]) => types.map(type => ({ type }));
+const decided = ['FORWARDED', 'AUDIT', 'REDIRECTED', 'ERROR', 'TRANSLATED', 'TRACED'];
+
+/**
+ * One flow a connection: the verdict at the end that decided last, which is the destination's where that is a pod; what the source's
+ * end denied or audited; drops, whose verdict is told besides, once; requests.
+ */
+const connectionEvents: readonly FlowFilter[] = [
+  { event_type: eventType(EventType.drop, EventType.l7) },
+  { event_type: eventType(EventType.policyVerdict), traffic_direction: ['INGRESS'], verdict: decided },
+  { event_type: eventType(EventType.policyVerdict), traffic_direction: ['EGRESS'], verdict: decided, destination_label: ['!io.kubernetes.pod.namespace'] },
+  { event_type: eventType(EventType.policyVerdict), traffic_direction: ['EGRESS'], verdict: ['AUDIT'], destination_label: ['io.kubernetes.pod.namespace'] },
+];
+
+/** What is left out whatever else matches: lookups of names that went well. */
+export function withoutFilters(filter: WebFilter): readonly FlowFilter[] {
+  if (filter.dns || filter.protocol === 'DNS' || filter.text === '53') return [];
+  return ['TCP', 'UDP', 'DNS'].flatMap(protocol => [{ protocol: [protocol], destination_port: ['53'], verdict: ['FORWARDED', 'TRANSLATED', 'REDIRECTED'] }, { protocol: [protocol], source_port: ['53'], verdict: ['FORWARDED', 'TRANSLATED', 'REDIRECTED'] }]);
 }
 
 function ends(field: 'pod' | 'label' | 'ip' | 'fqdn' | 'port' | 'service', values: readonly string[]): readonly FlowFilter[] {
@@ -48,6 +70,7 @@ function textChoices(text: string): readonly FlowFilter[] {
 function both(a: FlowFilter, b: FlowFilter): readonly FlowFilter[] {
   const shared = Object.keys(b).filter(key => key in a) as (keyof FlowFilter)[];
   if (shared.length === 0) return [{ ...a, ...b }];
+  if (shared.includes('event_type')) return [];
   const merged: Record<string, unknown> = { ...a, ...b };
   for (const key of shared) {
     const values = (a[key] as readonly string[]).flatMap(x => (b[key] as readonly string[]).flatMap(y => narrower(key, x, y) ?? []));

@@ -1,7 +1,7 @@
 import { queryHistory } from '../../history/client.ts';
 import { mergeIntervals } from '../../model/map-merge.ts';
 import type { Flow } from '../../model/flow.ts';
-import type { HistoryAnswer, HistoryQuery, HistoryWindow } from '../../model/history.ts';
+import type { HistoryAnswer, HistoryFilter, HistoryQuery, HistoryWindow } from '../../model/history.ts';
 import type { MapInterval } from '../../model/service-map.ts';
 import type { WebTimeline } from '../../model/web.ts';
 import { errorText } from '../../std/errors.ts';
@@ -43,6 +43,6 @@ export function pastOf(sockets: readonly string[], dependencies: { readonly log:
   };
 }
 
-function windowOf({ since, until, whitelist }: PastQuery): HistoryWindow & { readonly since: string; readonly until: string } {
-  return { since, until, ...(whitelist.length > 0 && { whitelist: whitelist as readonly Readonly<Record<string, unknown>>[] }) };
+function windowOf({ since, until, whitelist, blacklist = [] }: PastQuery): HistoryWindow & { readonly since: string; readonly until: string } {
+  return { since, until, ...(whitelist.length > 0 && { whitelist: whitelist as readonly HistoryFilter[] }), ...(blacklist.length > 0 && { blacklist: blacklist as readonly HistoryFilter[] }) };
 }

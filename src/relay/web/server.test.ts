@@ -115,11 +115,11 @@ const hasMapAndFlows = (messages: readonly WebMessage[]) => messages.some(m => m
 
 test('one stream tells the map, then flows; filters are applied at the nodes, and a filter that is none is refused', async () => {
   const cookie = await signedIn(server.sessions.ticket({}));
-  const messages = await watch('/api/watch?flows=1&namespace=team-02&verdict=FORWARDED', cookie, hasMapAndFlows);
+  const messages = await watch('/api/watch?flows=1&namespace=team-02&verdict=FORWARDED&events=all', cookie, hasMapAndFlows);
   assert.equal(messages[0]!.type, 'hello');
   const flows = messages.flatMap(m => (m.type === 'flows' ? m.flows : []));
   assert.ok(flows.every(flow => flow.verdict === 'FORWARDED' && [flow.source.namespace, flow.destination.namespace].includes('team-02')));
-  assert.deepEqual(JSON.parse(sources.queries.at(-1)!), { whitelist: [{ verdict: ['FORWARDED'], source_pod: ['team-02/'] }, { verdict: ['FORWARDED'], destination_pod: ['team-02/'] }] });
+  assert.deepEqual(JSON.parse(sources.queries.at(-1)!).whitelist, [{ verdict: ['FORWARDED'], source_pod: ['team-02/'] }, { verdict: ['FORWARDED'], destination_pod: ['team-02/'] }]);
   const refused = await ask('/api/watch?verdict=NONSENSE', { headers: cookie });
   assert.deepEqual([refused.status, JSON.parse(refused.text).error], [400, 'no verdict is called NONSENSE']);
 });

@@ -35,6 +35,7 @@ export interface PastQuery {
   readonly since: string;
   readonly until: string;
   readonly whitelist: readonly FlowFilter[];
+  readonly blacklist?: readonly FlowFilter[];
 }
 
 export interface WebHistory {

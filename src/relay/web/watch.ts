@@ -6,7 +6,7 @@ import type { WebFilter, WebMessage } from '../../model/web.ts';
 import { delay } from '../../std/async.ts';
 import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
-import { flowFilters } from './flow-filter.ts';
+import { flowFilters, withoutFilters } from './flow-filter.ts';
 import type { MapHub } from './map-hub.ts';
 import { flowInScope, scopedFlow, scopedInterval, type Scope } from './scope.ts';
 import type { WebSources } from './sources.ts';
@@ -91,7 +91,7 @@ async function tellCluster(sources: WebSources, line: Line, signal: AbortSignal)
 async function tellFlows({ filter, scope }: WatchRequest, line: Line, { sources, log, signal }: { readonly sources: WebSources; readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
   const whitelist = flowFilters(filter, scope && [...scope]);
   if (whitelist === undefined) return;
-  const query: FlowQuery = { whitelist };
+  const query: FlowQuery = { whitelist, blacklist: withoutFilters(filter) };
   // What happened between the two is not shown twice: the newest that was told marks the place.
   let newest = '';
   const show = (flows: readonly Flow[]) => {

@@ -20,30 +20,31 @@ export function Explanation({ flow }: { readonly flow: Flow }) {
       {problem !== undefined && <p class="notice"><Icon name="alert" />{problem}</p>}
       {isPolicy && flow.verdict === 'DROPPED' && (verdict === 'allow' || verdict === 'audit') && <p class="notice"><Icon name="alert" />The policies of now decide otherwise: it would pass.</p>}
       {notes.map(note => <p key={note} class="dim">{note}</p>)}
-      {isPolicy && legs.map((leg, i) => <LegView key={i} leg={leg} isOnly={legs.length === 1} />)}
+      {isPolicy && legs.map((leg, i) => <LegView key={i} leg={leg} isOnly={legs.length === 1} said={flow.rule?.because} />)}
     </div>
   );
 }
 
-export function LegView({ leg, isOnly }: { readonly leg: WebLeg; readonly isOnly: boolean }) {
+/** `said` stands above already. */
+export function LegView({ leg, isOnly, said }: { readonly leg: WebLeg; readonly isOnly: boolean; readonly said?: string | undefined }) {
   return (
     <>
       {!isOnly && <h4>{leg.from} → {leg.to} <span class="dim">{leg.port}</span></h4>}
-      <ol class="steps">{leg.steps.map(step => <StepView key={step.direction} step={step} />)}</ol>
+      <ol class="steps">{leg.steps.map(step => <StepView key={step.direction} step={step} said={said} />)}</ol>
       {leg.suggestion && <SuggestionView suggestion={leg.suggestion} />}
       {leg.verdict === 'deny' && !leg.suggestion && leg.steps.length > 0 && <p class="dim">No small change of a policy would allow it.</p>}
     </>
   );
 }
 
-function StepView({ step }: { readonly step: WebStep }) {
+function StepView({ step, said }: { readonly step: WebStep; readonly said: string | undefined }) {
   const passes = step.verdict === 'allow' || step.verdict === 'redirect';
   return (
     <li class={passes ? 'step passes' : step.verdict === 'audit' ? 'step audits' : 'step denies'}>
       <span class="step-mark"><Icon name={passes ? 'check' : 'cross'} /></span>
       <div>
         <div class="step-title"><strong>{step.direction === 'egress' ? 'Leaving' : 'Reaching'} {step.who}</strong> <span class="dim">{passes ? 'allowed' : step.verdict === 'audit' ? 'denied, passes in audit' : 'denied'}</span></div>
-        <p>{step.because}</p>
+        {step.because !== said && <p>{step.because}</p>}
         {step.policy && <p><button type="button" class="link" onClick={() => go({ page: 'policies', policy: addressOf(step), flow: undefined })}>{step.policy.namespace === undefined ? '' : `${step.policy.namespace}/`}{step.policy.name}</button> <code class="dim">{step.path}</code></p>}
         {step.reasons.map(reason => <p key={reason} class="dim">{reason}</p>)}
         {step.closedBy.map(({ policy, field }) => <p key={`${policy}${field}`} class="dim">Closed by {policy}: <code>{field}</code></p>)}

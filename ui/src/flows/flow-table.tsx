@@ -118,7 +118,7 @@ function NoFlows() {
   const { filter, past } = useStore(place);
   if (live.state === 'connecting' || (live.state === 'past' && live.loading)) return <Empty title="Asking the nodes …" />;
   if (past) return <Empty title="No flows in this interval" />;
-  if (Object.keys(filter).length > 0) return <Empty title="No flows match"><button type="button" class="button" onClick={() => go({ filter: {}, node: undefined, pair: undefined })}>Clear filters</button></Empty>;
+  if (Object.keys(filter).some(name => name !== 'dns' && name !== 'events')) return <Empty title="No flows match"><button type="button" class="button" onClick={() => go({ filter: {}, node: undefined, pair: undefined })}>Clear filters</button></Empty>;
   return <Empty title="Waiting for the first flow" />;
 }
 

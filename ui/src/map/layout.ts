@@ -123,7 +123,7 @@ function inColumns(ids: readonly string[], links: readonly LayoutLink[], ranks: 
   const isAlone = (id: string) => neighbours.get(id)!.length === 0;
   // A long chain is folded: a box is about as high as it is wide.
   const longest = Math.max(0, ...ranks.values()) + 1;
-  const most = Math.max(3, Math.ceil(Math.sqrt(ids.length) * 0.9));
+  const most = Math.max(4, Math.ceil(Math.sqrt(ids.length)));
   const byRank = Map.groupBy(ids.filter(id => !isAlone(id)), id => Math.floor((ranks.get(id) ?? 0) * Math.min(1, most / longest)));
   const columns = [...byRank].sort(([a], [b]) => a - b).map(([, members]) => members);
   const alone = ids.filter(isAlone);

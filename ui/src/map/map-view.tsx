@@ -113,6 +113,6 @@ function MapState({ scene }: { readonly scene: Scene }) {
   if (scene.nodes.size > 0) return null;
   if (live.state === 'connecting' || (live.state === 'past' && live.loading)) return <Empty title="Asking the nodes …" />;
   if (live.state === 'lost') return null;
-  if (Object.keys(filter).length > 0) return <Empty title="Nothing matches these filters"><button type="button" class="button" onClick={() => go({ filter: {} })}>Clear filters</button></Empty>;
+  if (Object.keys(filter).some(name => name !== 'dns' && name !== 'events')) return <Empty title="Nothing matches these filters"><button type="button" class="button" onClick={() => go({ filter: {} })}>Clear filters</button></Empty>;
   return <Empty title="No connections yet">As soon as pods talk to each other, to names or to the world, they appear here.</Empty>;
 }

@@ -32,7 +32,7 @@ export function paint(canvas: CanvasRenderingContext2D, geometry: Geometry, scen
   paintLines(canvas, curves, camera, theme, isOn);
   paintCards(canvas, geometry, scene, camera, theme, highlight, isOn);
   paintTitles(canvas, geometry, camera, theme);
-  paintDrops(canvas, curves, camera, theme, isOn);
+  paintLabels(canvas, curves, geometry, camera, theme, isOn);
   canvas.restore();
 }
 
@@ -79,7 +79,7 @@ function paintTitles(canvas: CanvasRenderingContext2D, { boxes }: Geometry, { sc
     const size = Math.max(13, Math.min(11.5 / scale, 40, (width - 28) / (title.length * 0.6)));
     canvas.font = `600 ${size}px ${theme.font}`;
     canvas.fillStyle = theme.dim;
-    canvas.fillText(shorten(canvas, title, width - 20), x + 20, y + (size > 16 ? Math.min(size, 34) : 25));
+    canvas.fillText(shorten(canvas, title, width - 20), x + 20, y + size * 0.75 + 16);
   }
 }
 
@@ -222,7 +222,7 @@ function paintGlyph(canvas: CanvasRenderingContext2D, node: MapNode, x: number, 
 }
 
 /** How many were dropped, on the line itself: the one thing that is looked for. */
-function paintDrops(canvas: CanvasRenderingContext2D, curves: readonly Curve[], { scale }: Camera, theme: Theme, isOn: ReturnType<typeof emphasis>): void {
+function paintLabels(canvas: CanvasRenderingContext2D, curves: readonly Curve[], { cards }: Geometry, { scale }: Camera, theme: Theme, isOn: ReturnType<typeof emphasis>): void {
   const size = Math.min(26, Math.max(11.5, 10.5 / scale));
   canvas.font = `600 ${size}px ${theme.font}`;
   canvas.textBaseline = 'middle';
@@ -233,8 +233,8 @@ function paintDrops(canvas: CanvasRenderingContext2D, curves: readonly Curve[], 
     if (!isOn.pair(pair)) continue;
     const text = pair.dropped > 0 ? `${pair.dropped.toLocaleString('en')} dropped` : scale >= detailScale ? `${portsText(pair)} · ${rateText(pair.rate)}` : '';
     if (text === '') continue;
-    const [x, y] = onCurve(points, 0.5);
     const width = canvas.measureText(text).width + size * 1.3;
+    const [x, y] = freePlace(points, cards, width, size * 1.7);
     canvas.beginPath();
     canvas.roundRect(x - width / 2, y - size * 0.85, width, size * 1.7, size);
     canvas.fillStyle = pair.dropped > 0 ? theme.dropped : theme.card;
@@ -248,6 +248,16 @@ function paintDrops(canvas: CanvasRenderingContext2D, curves: readonly Curve[], 
     canvas.fillText(text, x, y + size * 0.06);
   }
   canvas.textAlign = 'start';
+}
+
+/** On the line, near its middle, where it hides no card as far as there is such a place. */
+function freePlace(points: Curve['points'], cards: Geometry['cards'], width: number, height: number): readonly [number, number] {
+  for (const t of [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74]) {
+    const [x, y] = onCurve(points, t);
+    const isFree = [...cards.values()].every(card => x + width / 2 < card.x || x - width / 2 > card.x + card.width || y + height / 2 < card.y || y - height / 2 > card.y + card.height);
+    if (isFree) return [x, y];
+  }
+  return onCurve(points, 0.5);
 }
 
 export function portsText({ edges }: Pair): string {

@@ -68,6 +68,8 @@ function pairOf(key: string, source: string, destination: string, edges: EdgeTot
 }
 
 function edgeMatches(edge: EdgeTotal, filter: WebFilter): boolean {
+  // Everybody asks for names: lookups would hide what they were for.
+  if (!filter.dns && filter.protocol !== 'DNS' && filter.text !== '53' && edge.port === 53 && edge.dropped === 0) return false;
   if (filter.protocol !== undefined) {
     const isProtocol = edge.protocol === filter.protocol || edge.l7 === filter.protocol || (filter.protocol === 'ICMP' && edge.protocol.startsWith('ICMP'));
     if (!isProtocol) return false;

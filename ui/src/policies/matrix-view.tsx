@@ -58,7 +58,7 @@ function Cell({ from, to, access, isChosen }: { readonly from: string; readonly 
   return (
     <td>
       <button type="button" class={`cell ${kind}`} aria-pressed={isChosen} title={`${from} → ${to}: ${text}`} aria-label={`${from} to ${to}: ${text}`} onClick={() => go({ cell: [from, to] })}>
-        {kind === 'some' ? shortPorts(access) : ''}
+        {kind === 'some' ? shortPorts(access) : kind === 'none' ? '–' : ''}
       </button>
     </td>
   );

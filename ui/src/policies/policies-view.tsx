@@ -11,7 +11,7 @@ import { PolicyDetail } from './policy-detail.tsx';
 const everyMs = 5000;
 
 /** Policies with what their rules did; and who may talk to whom. */
-export function PoliciesView() {
+export function PoliciesView({ isScoped }: { readonly isScoped: boolean }) {
   const here = useStore(place);
   const answer = useAnswer<WebPolicies>('/api/policies', everyMs);
   const policies = answer.value?.policies;
@@ -32,6 +32,7 @@ export function PoliciesView() {
       <div class="policy-main">
         {here.matrix !== undefined ? <MatrixView namespace={here.matrix} namespaces={namespaces} />
           : chosen ? <PolicyDetail key={chosen.address} policy={chosen} />
+          : isScoped ? <Empty title="No policies in your namespaces">Policies of the cluster may hold there all the same; your session does not see them.</Empty>
           : <Empty title="No policies yet">Without one, everything may talk to everything. Choose a namespace's flows, then let <code>cirri policy recommend</code> propose the first.</Empty>}
       </div>
     </section>

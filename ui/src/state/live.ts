@@ -127,17 +127,15 @@ async function showPast([since, until]: readonly [string, string], signal: Abort
   params.set('since', since);
   params.set('until', until);
   params.set('last', String(pastFlows));
-  try {
-    const [interval, { flows: then }] = await Promise.all([getJson<MapInterval>(`/api/past-map?${params}`, signal), getJson<{ flows: readonly Flow[] }>(`/api/past-flows?${params}`, signal)]);
-    if (signal.aborted) return;
-    map.show(interval);
-    flows.clear();
-    flows.add(then);
-    liveState.set({ state: 'past', loading: false });
-  } catch (error) {
-    if (signal.aborted) return;
-    liveState.set({ state: 'past', loading: false, problem: (error as Error).message });
-  }
+  const [then, told] = await Promise.allSettled([getJson<MapInterval>(`/api/past-map?${params}`, signal), getJson<{ flows: readonly Flow[] }>(`/api/past-flows?${params}`, signal)]);
+  if (signal.aborted) return;
+  // What is not known of then is not shown as it is now.
+  if (then.status === 'fulfilled') map.show(then.value);
+  else map.clear();
+  flows.clear();
+  if (told.status === 'fulfilled') flows.add(told.value.flows);
+  const problem = [then, told].find(answer => answer.status === 'rejected');
+  liveState.set({ state: 'past', loading: false, ...(problem && { problem: (problem.reason as Error).message }) });
   mapChanged.set(mapChanged.value + 1);
   flowsChanged.set(flowsChanged.value + 1);
 }

@@ -37,7 +37,7 @@ export function parsePlace(url: URL): Place {
   };
   const page = pages.find(name => url.pathname.startsWith(`/${name}`)) ?? 'map';
   const verdict = webVerdicts.find(each => each === text('verdict'));
-  const filter = defined<WebFilter>({ namespace: text('namespace'), label: text('label'), verdict: verdict as WebVerdict | undefined, protocol: text('protocol'), text: text('q') });
+  const filter = defined<WebFilter>({ namespace: text('namespace'), label: text('label'), verdict: verdict as WebVerdict | undefined, protocol: text('protocol'), text: text('q'), dns: text('dns') === 'true' ? true : undefined, events: text('events') === 'all' ? 'all' : undefined });
   const window = windows.find(seconds => String(seconds) === text('window')) ?? windows[0];
   return defined<Place>({
     page, filter, window, node: text('node'), pair: pair('edge'), flow: text('flow'), policy: text('policy'), matrix: text('matrix'), cell: pair('cell'), past: pair('past'),
@@ -56,6 +56,8 @@ export function addressOf(place: Place): string {
   put('verdict', filter.verdict);
   put('protocol', filter.protocol);
   put('q', filter.text);
+  put('dns', filter.dns && 'true');
+  put('events', filter.events);
   if (place.window !== windows[0]) put('window', String(place.window));
   put('node', place.node);
   for (const [name, pair] of [['edge', place.pair], ['cell', place.cell], ['past', place.past]] as const) {
