@@ -1,7 +1,8 @@
 /**
  * What reading flows costs an agent: `node26 tools/flows-speed.ts [SECONDS]`. A second process has the kernel write records into
- * real rings at a steady rate, of connections between a thousand pods or of drops; this one reads them as an agent does, with the
- * service map and one more consumer. CPU is user and system time of this process alone.
+ * real rings at a steady rate, of connections between a thousand pods or of drops; this one reads them as an agent does, first with
+ * one consumer, then with the service map, Hubble's default metrics and the feed of the history beside it (which packs its batches,
+ * and finds no store to send them to). CPU is user and system time of this process alone.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,11 @@ import { RingBuffer } from '../src/ebpf/ring.ts';
 import { EdgeCounter } from '../src/flows/edges.ts';
 import { emptyLookups, type FlowLookups, type FlowPod } from '../src/flows/enrich.ts';
 import { createFlowPipeline } from '../src/flows/pipeline.ts';
+import { HistoryFeed } from '../src/history/feed.ts';
+import { FlowMetrics } from '../src/metrics/flow-metrics.ts';
+import { parseMetricList } from '../src/metrics/options.ts';
+import { defaultSettings } from '../src/model/settings.ts';
+import { createLogger } from '../src/std/log.ts';
 
 const [flowRing, dropRing] = [4 << 20, 8 << 20];
 const source = `
@@ -78,7 +84,6 @@ async function measure(seconds: number): Promise<void> {
   const map = new EdgeCounter();
   let seen = 0;
   let ports = 0;
-  pipeline.consume(map);
   pipeline.consume({
     flow: flow => {
       seen++;
@@ -89,6 +94,12 @@ async function measure(seconds: number): Promise<void> {
   pipeline.start(stopping.signal);
   await run('20,000 connections/s, first seconds', 'connection', 20_000, 2);
   await run('20,000 connections/s', 'connection', 20_000, seconds);
+  pipeline.consume(map);
+  await run('20,000 connections/s, with the map', 'connection', 20_000, seconds);
+  pipeline.consume(new FlowMetrics(parseMetricList(defaultSettings.hubble.metrics.enabled)));
+  await run('20,000 connections/s, with the map and metrics', 'connection', 20_000, seconds);
+  pipeline.consume(new HistoryFeed({ socketPath: '/nonexistent', nodeName: 'node1', backlog: 128 }, createLogger({ component: 'speed' })));
+  await run('20,000 connections/s, with the map, metrics and history', 'connection', 20_000, seconds);
   await run('200,000 drops/s', 'drop', 200_000, seconds);
   await run('nothing, after that', undefined, 0, 3);
   await run('nothing', undefined, 0, 2 * seconds);

@@ -91,7 +91,7 @@ export class EndRegistry {
     const pod = lookups.podByAddr(ip, identity, id);
     const names = pod ? undefined : lookups.namesOf(ip, viewer);
     const isCluster = pod !== undefined || !isOutside(identity);
-    return Object.freeze({
+    return {
       ip,
       identity,
       id,
@@ -100,7 +100,7 @@ export class EndRegistry {
       labels: lookups.identityLabels(identity) ?? noLabels,
       ...(names && names.length > 0 && { names }),
       ...(pod?.workloads && pod.workloads.length > 0 && { workloads: pod.workloads }),
-    });
+    };
   }
 }
 

@@ -89,19 +89,3 @@ test('the history keeps the last ones; last and first pick from either end', () 
   assert.deepEqual(times(pipeline.query({ first: 2 })), ['03Z', '04Z']);
   assert.deepEqual(times(pipeline.query({ since: '1970-01-01T00:20:34.567800004Z' })), ['04Z', '05Z']);
 });
-
-test('a follower gets what matches, loses the oldest when it is slow, and is told how many', async () => {
-  const { pipeline, flows } = pipelineOf();
-  const leaving = new AbortController();
-  const follower = pipeline.follow({ whitelist: [{ verdict: ['FORWARDED'] }] }, leaving.signal);
-  for (let i = 0; i < 9000; i++) flows.queued.push(record({ type: 5, timeNs: BigInt(i) }));
-  pipeline.drain();
-  assert.equal(follower.takeLost(), 9000 - 8192);
-  const { value } = await follower.next();
-  assert.equal((value as Flow).time, '1970-01-01T00:20:34.567800808Z');
-  leaving.abort();
-  let rest = 0;
-  for await (const _ of follower) rest++;
-  assert.equal(rest, 8191);
-  assert.equal(pipeline.stats.followers, 0);
-});

@@ -1,15 +1,25 @@
 import type { Flow } from '../model/flow.ts';
+import type { LostFlows } from './consumer.ts';
 import type { FlowPredicate } from './filter.ts';
 
-/** One reader of new flows, with a queue of its own. A reader that is too slow loses the oldest ones and is told how many. */
-export class FlowFollower implements AsyncIterableIterator<Flow> {
+/** What a follower gets: flows, and between them what was lost there. */
+export type Followed = { readonly flow: Flow } | { readonly lost: LostFlows };
+
+/**
+ * One reader of new flows, with a queue of its own. A reader that is too slow loses the oldest ones and is told how many of
+ * which class, where they would have been.
+ */
+export class FlowFollower {
   readonly matches: FlowPredicate;
   readonly #queueLimit: number;
   readonly #leave: () => void;
   readonly #signal: AbortSignal;
-  #queue: Flow[] = [];
+  #queue: Followed[] = [];
   #head = 0;
-  #lost = 0;
+  /** Flows in the queue; losses of the kernel's stand between them, at most one of a class in a row. */
+  #flows = 0;
+  #lostDrops = 0;
+  #lostFlows = 0;
   #waiting: (() => void) | undefined;
   #done = false;
 
@@ -24,54 +34,57 @@ export class FlowFollower implements AsyncIterableIterator<Flow> {
 
   /** A flow that matches. */
   offer(flow: Flow): void {
-    if (this.#queue.length - this.#head >= this.#queueLimit) {
-      this.#head++;
-      this.#lost++;
-      if (this.#head > this.#queueLimit) this.#compact();
-    }
-    this.#queue.push(flow);
+    while (this.#flows >= this.#queueLimit) this.#lose();
+    this.#queue.push({ flow });
+    this.#flows++;
     this.#wake();
   }
 
-  /** How many flows this reader has lost since it last asked: all of them before what is queued now. */
-  takeLost(): number {
-    const lost = this.#lost;
-    this.#lost = 0;
-    return lost;
+  /** Something was lost on the way here. */
+  lost(lost: LostFlows): void {
+    for (let at = this.#queue.length - 1; at >= this.#head; at--) {
+      const entry = this.#queue[at]!;
+      if ('flow' in entry) break;
+      if (entry.lost.class !== lost.class) continue;
+      this.#queue[at] = { lost: { ...lost, count: entry.lost.count + lost.count } };
+      return;
+    }
+    this.#queue.push({ lost });
+    this.#wake();
   }
 
-  /** Everything queued now; waits for one flow when there is none. Empty only at the end. */
-  async nextBatch(): Promise<Flow[]> {
+  /** Everything queued now, in order; waits while there is nothing. Empty only at the end. */
+  async next(): Promise<Followed[]> {
     if (this.#head === this.#queue.length && !this.#done) {
       await new Promise<void>(resolve => {
         this.#waiting = resolve;
       });
     }
-    const batch = this.#head === 0 ? this.#queue : this.#queue.slice(this.#head);
+    const batch = [...this.#takeLost(), ...this.#queue.slice(this.#head)];
     this.#queue = [];
-    this.#head = 0;
+    this.#head = this.#flows = 0;
     return batch;
   }
 
-  async next(): Promise<IteratorResult<Flow>> {
-    while (this.#head === this.#queue.length) {
-      if (this.#done) return { done: true, value: undefined };
-      await new Promise<void>(resolve => {
-        this.#waiting = resolve;
-      });
-    }
-    const value = this.#queue[this.#head++]!;
-    if (this.#head === this.#queue.length) this.#compact();
-    return { done: false, value };
+  #takeLost(): Followed[] {
+    const lost = ([['drops', this.#lostDrops], ['flows', this.#lostFlows]] as const).filter(([, count]) => count > 0);
+    this.#lostDrops = this.#lostFlows = 0;
+    return lost.map(([name, count]) => ({ lost: { source: 'HUBBLE_RING_BUFFER', class: name, count } }));
   }
 
-  async return(): Promise<IteratorResult<Flow>> {
-    this.#end();
-    return { done: true, value: undefined };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
+  /** The oldest entry goes; a loss that was told there goes with it, as one more. */
+  #lose(): void {
+    const entry = this.#queue[this.#head]!;
+    if ('flow' in entry) {
+      this.#flows--;
+      if (entry.flow.verdict === 'DROPPED') this.#lostDrops++;
+      else this.#lostFlows++;
+    } else if (entry.lost.class === 'drops') this.#lostDrops += entry.lost.count;
+    else this.#lostFlows += entry.lost.count;
+    this.#head++;
+    if (this.#head <= this.#queueLimit) return;
+    this.#queue = this.#queue.slice(this.#head);
+    this.#head = 0;
   }
 
   readonly #end = (): void => {
@@ -80,11 +93,6 @@ export class FlowFollower implements AsyncIterableIterator<Flow> {
     this.#signal.removeEventListener('abort', this.#end);
     this.#wake();
   };
-
-  #compact(): void {
-    this.#queue = this.#queue.slice(this.#head);
-    this.#head = 0;
-  }
 
   #wake(): void {
     const waiting = this.#waiting;

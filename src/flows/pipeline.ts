@@ -172,6 +172,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       const count = (now[name] ?? 0) - (toldLost[name] ?? 0);
       if (count <= 0) continue;
       const event: LostFlows = { source: 'PERF_EVENT_RING_BUFFER', class: name, count };
+      for (const follower of followers) follower.lost(event);
       forAll(consumer => consumer.lost?.(event));
     }
     toldLost = now;

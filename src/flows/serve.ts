@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { Flow } from '../model/flow.ts';
 import { errorText } from '../std/errors.ts';
+import type { LostFlows } from './consumer.ts';
 import type { FlowPipeline } from './pipeline.ts';
 import { queryFromParams } from './query.ts';
 
-/** A line of `GET /v1/flows` that is not a flow: so many were lost because this reader was too slow. */
+/** A line of `GET /v1/flows` that is not a flow: so many were lost there, because this reader or the agent was too slow. */
 export interface LostLine {
-  readonly lost: { readonly count: number; readonly source: 'HUBBLE_RING_BUFFER'; readonly time: string };
+  readonly lost: LostFlows & { readonly time: string };
 }
 
 /**
@@ -36,10 +37,9 @@ export async function serveFlows(pipeline: FlowPipeline, request: IncomingMessag
   response.flushHeaders();
   await writeLines(response, history, leaving.signal);
   while (follower && !leaving.signal.aborted) {
-    const flows = await follower.nextBatch();
-    const count = follower.takeLost();
-    const lost: LostLine[] = count > 0 ? [{ lost: { count, source: 'HUBBLE_RING_BUFFER', time: new Date().toISOString() } }] : [];
-    await writeLines(response, [...lost, ...flows], leaving.signal);
+    const batch = await follower.next();
+    const time = new Date().toISOString();
+    await writeLines(response, batch.map(one => ('flow' in one ? one.flow : { lost: { ...one.lost, time } })), leaving.signal);
   }
   response.end();
 }
