@@ -3,14 +3,16 @@
  * first packet, each first answer and each end once, with exact totals, whichever way the packets took.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { ConnectionEnd, ConntrackFlag, ConntrackKind, EventFlag, MonitorAggregation, ObservationPoint } from '../../src/datapath/generated/enums.ts';
 import { ConntrackSweep } from '../../src/features/conntrack/sweep.ts';
 import { createLogger } from '../../src/std/log.ts';
 import { Random } from '../differential/random.ts';
 import { address, backendPort, Datapath, families, id, identity, mac, rule, servicePort, set, type Family, type Outcome, type ProgramName, type Trace } from './harness.ts';
-import type { FrameSpec } from './packet.ts';
-import { buildFrame } from './packet.ts';
+import { buildFrame, type FrameSpec } from './packet.ts';
+import type { SenderOrder } from './sender-thread.ts';
 
 const seed = Number(process.env.CIRRI_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const rounds = process.env.CIRRI_LONG ? 300 : 20;
@@ -256,6 +258,33 @@ describe('levels', () => {
         world.close();
       }
     });
+  }
+});
+
+test('two processors that close one connection at the same moment tell one end, and of two answers one is the first', async () => {
+  const world = new Datapath();
+  try {
+    const [family] = families;
+    const to = (sourcePort: number, flags: string): FrameSpec => ({ sourceMac: mac.a, destinationMac: mac.host, source: family!.a, destination: family!.b, protocol: 'tcp', sourcePort, destinationPort: backendPort, flags });
+    const back = (port: number, flags: string): FrameSpec => ({ sourceMac: mac.b, destinationMac: mac.host, source: family!.b, destination: family!.a, protocol: 'tcp', sourcePort: backendPort, destinationPort: port, flags });
+    const ports = Array.from({ length: 1500 }, (_, i) => 10_000 + i);
+    for (const port of ports) world.run('from_pod', buildFrame(to(port, 'S')));
+    const together = async (frames: readonly (readonly FrameSpec[])[]): Promise<readonly Trace[]> => {
+      const gate = new SharedArrayBuffer(4);
+      const order = (own: readonly FrameSpec[]): SenderOrder => ({ fd: world.programFd('from_pod'), frames: own.map(buildFrame), gate, threads: frames.length });
+      const threads = frames.map(own => new Worker(new URL('./sender-thread.ts', import.meta.url), { workerData: order(own) }));
+      await Promise.all(threads.map(thread => once(thread, 'message')));
+      await Promise.all(threads.map(thread => thread.terminate()));
+      return world.told().traces;
+    };
+    const port = (t: Trace): number => (t.sourcePort === backendPort ? t.destinationPort : t.sourcePort);
+    const answers = await together([0, 1].map(() => ports.map(p => back(p, 'SA'))));
+    assert.deepEqual(answers.filter(t => t.ctState === 2).map(port).sort(), ports);
+    const closing = await together([ports.map(p => to(p, 'FA')), ports.map(p => back(p, 'FA'))]);
+    assert.deepEqual(closing.filter(t => t.totals).map(port).sort(), ports, 'each ends once');
+    assert.equal(closing.length, 2 * ports.length, 'and tells its other FIN');
+  } finally {
+    world.close();
   }
 });
 

@@ -309,6 +309,7 @@ def talk(c, peer):
         total += len(data)
         if data.startswith(b'give '): c.sendall(b'y' * int(data[5:]))
         elif data.endswith(b'\\n'): c.sendall(peer[0].replace('::ffff:', '').encode() + b' ' + str(total).encode() + b'\\n'); total = 0
+    c.close()
 while True:
     c, peer = t.accept(); threading.Thread(target=talk, args=(c, peer), daemon=True).start()
 `;
