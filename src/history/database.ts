@@ -10,7 +10,7 @@ export interface DatabaseOptions {
   readonly threads?: number;
 }
 
-export const defaultMemoryMegabytes = 96;
+export const defaultMemoryMegabytes = 80;
 
 /**
  * One DuckDB in memory to which the partitions' files are attached. It can reach no file outside its folder, no network and no

@@ -4,8 +4,7 @@ import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
 import { keepMemorySmall } from '../sys/footprint.ts';
-import { serveHistory } from './server.ts';
-import { HistoryStore } from './store.ts';
+import { allocatorOptions } from './allocator.ts';
 
 /** `node src/history/main.ts --node NAME`: the flow history of one node. */
 async function main(): Promise<void> {
@@ -18,6 +17,8 @@ async function main(): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
   keepMemorySmall({ signal: stop.signal });
+  process.env['DUCKDB_JE_MALLOC_CONF'] = allocatorOptions;
+  const [{ HistoryStore }, { serveHistory }] = await Promise.all([import('./store.ts'), import('./server.ts')]);
   const { days, maxMegabytes } = settings.hubble.history;
   const store = await HistoryStore.open({ folder: history, node: values.node, days, maxMegabytes }, log);
   const server = await serveHistory(store, historySocket, { log, signal: stop.signal });

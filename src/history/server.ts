@@ -12,6 +12,8 @@ import type { HistoryStore } from './store.ts';
 /** Questions answered at the same time; DuckDB's memory is one for all. */
 const mostQueries = 4;
 const tidyEveryMs = 10_000;
+/** Between two steps, so that inserts and questions come in between. */
+const tidySoonMs = 500;
 
 export interface HistoryServer {
   close(): Promise<void>;
@@ -80,17 +82,17 @@ export async function serveHistory(store: HistoryStore, socketPath: string, { lo
   mkdirSync(dirname(socketPath), { recursive: true, mode: 0o700 });
   rmSync(socketPath, { force: true });
   await listen(server, socketPath);
-  const tidying = setInterval(() => void tidy(), tidyEveryMs);
-  let isTidying = false;
+  let tidying = setTimeout(() => void tidy(), tidyEveryMs);
   async function tidy(): Promise<void> {
-    if (isTidying || signal.aborted) return;
-    isTidying = true;
-    await store.tidy(signal).catch((error: unknown) => log.warn('housekeeping failed; it is tried again', { error: errorText(error) }));
-    isTidying = false;
+    const more = await store.tidy(signal).catch((error: unknown) => {
+      log.warn('housekeeping failed; it is tried again', { error: errorText(error) });
+      return false;
+    });
+    if (!signal.aborted) tidying = setTimeout(() => void tidy(), more ? tidySoonMs : tidyEveryMs);
   }
   return {
     close: async () => {
-      clearInterval(tidying);
+      clearTimeout(tidying);
       await ingest.stop();
       server.close();
       for (const socket of sockets) socket.destroy();

@@ -284,9 +284,10 @@ export class HistoryStore {
     return found;
   }
 
-  /** Small steps of housekeeping: sums up one partition that is over, removes what is too old or too much. */
-  async tidy(signal: AbortSignal): Promise<void> {
-    const over = this.#partitions.find(partition => !partition.sealed && partition !== this.#active && partition.flows > 0);
+  /** Housekeeping in small steps: sums up one partition that is over, removes what is too old or too much. True when there is more to do. */
+  async tidy(signal: AbortSignal): Promise<boolean> {
+    const isOver = (partition: Partition) => !partition.sealed && partition !== this.#active && partition.flows > 0;
+    const over = this.#partitions.find(isOver);
     if (over) {
       const connection = await this.connect();
       try {
@@ -309,6 +310,7 @@ export class HistoryStore {
       await removePartition(this.#connection, partition);
       this.#log.info('a part of the history was removed', { file: partition.name, flows: partition.flows, why: old.includes(partition) ? `older than ${this.options.days} days` : `more than ${this.options.maxMegabytes} MB` });
     }
+    return this.#partitions.some(isOver);
   }
 
   /** Gaps that touch the time between, oldest first. */

@@ -82,8 +82,9 @@ export class TestWorld {
   flow(timeNsOf: bigint): Flow {
     const random = this.#random;
     const pick = (count: number) => Math.floor(random() * count);
-    const source = this.#pods[Math.floor(random() * random() * this.#pods.length)]!;
-    const calls = this.#calls[this.#workloadOf[this.#pods.indexOf(source)] ?? 0]!;
+    const caller = Math.floor(random() * random() * this.#pods.length);
+    const source = this.#pods[caller]!;
+    const calls = this.#calls[this.#workloadOf[caller]!]!;
     const outwards = random() < 0.15;
     const { workload, port } = calls[Math.floor(random() * random() * calls.length)]!;
     const members = this.#members[workload]!;

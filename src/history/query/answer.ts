@@ -3,10 +3,12 @@ import type { HistoryAnswer, HistoryEnd, HistoryQuery } from '../../model/histor
 import { CirriError, errorText } from '../../std/errors.ts';
 import { isDamage } from '../partition.ts';
 import type { HistoryStore } from '../store.ts';
+import { answerExport } from './export.ts';
 import { answerFlows } from './flows.ts';
 import { answerGroups } from './groups.ts';
 import { answerPairs } from './pairs.ts';
 import { openReader, type Reader } from './reader.ts';
+import { answerSql } from './sql.ts';
 import { answerTimeline } from './timeline.ts';
 
 type Send = (answer: HistoryAnswer) => Promise<void>;
@@ -53,13 +55,17 @@ async function answerOnce(store: HistoryStore, query: HistoryQuery, send: Send, 
 }
 
 async function answerWith(store: HistoryStore, connection: DuckDBConnection, query: HistoryQuery, send: Send, signal: AbortSignal): Promise<Pick<HistoryEnd, 'gaps' | 'more'>> {
-  if (query.kind === 'status' || query.kind === 'sql') throw new CirriError('ERR_HISTORY_QUERY', `no question of kind "${query.kind}"`);
+  if (query.kind === 'status') throw new CirriError('ERR_HISTORY_QUERY', 'a status has no reader');
+  if (query.kind === 'sql') {
+    const more = await answerSql(store, connection, query, send, signal);
+    return { gaps: [], ...(more && { more }) };
+  }
   const reader = await openReader(store, connection, query, signal);
-  const more = await answerKind(reader, query, send);
+  const more = await answerKind(reader, query, send, store.options.folder);
   return { gaps: await store.gaps(reader.since, reader.until), ...(more && { more }) };
 }
 
-async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonly kind: 'status' | 'sql' }>, send: Send): Promise<boolean> {
+async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonly kind: 'status' | 'sql' }>, send: Send, folder: string): Promise<boolean> {
   switch (query.kind) {
     case 'flows': return answerFlows(reader, query, send);
     case 'groups': {
@@ -70,6 +76,9 @@ async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonl
     case 'pairs': return answerPairs(reader, query, send);
     case 'timeline':
       await send({ kind: 'timeline', buckets: await answerTimeline(reader, query) });
+      return false;
+    case 'export':
+      await answerExport(reader, folder, send);
       return false;
     default: throw new CirriError('ERR_HISTORY_QUERY', `no question of kind "${(query as { kind: string }).kind}"`);
   }
