@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cluster = new TestCluster('o');
@@ -134,5 +134,35 @@ describe('flows by name', { concurrency: false }, () => {
     const gone = await shell('cilium connectivity test');
     assert.equal(gone.code, 1);
     assert.match(gone.stderr, /cirri conformance --datapath/);
+  });
+
+  test('kubectl exec: the seeds’ commands in the agent’s pod of a node', async () => {
+    await eventually('the agents’ pods run', 30_000, async () => {
+      const { stdout } = await cluster.kubectl('-n', 'kube-system', 'get', 'daemonset', 'cilium', '-o', 'jsonpath={.status.numberReady}');
+      return stdout === '2' ? undefined : `${stdout} of 2 are ready`;
+    });
+    const [status, listed, grepped] = await Promise.all([
+      shell('kubectl -n kube-system exec ds/cilium -- cilium status --verbose'),
+      shell('kubectl -n kube-system exec ds/cilium -- cilium service list'),
+      shell('kubectl -n kube-system exec ds/cilium -- cilium status | grep KubeProxyReplacement'),
+    ]);
+    assert.equal(status.code, 0, status.stderr);
+    assert.match(listed.stdout, /^ID +Frontend +Service Type +Backend\n\d+ +10\.96\.0\.1:443\/TCP/);
+    assert.match(grepped.stdout, /KubeProxyReplacement: True/);
+    // The pod is one node's: it sees what that node denies.
+    const pod = (await cluster.kubectl('-n', 'kube-system', 'get', 'pods', '-l', 'k8s-app=cilium', '--field-selector', 'spec.nodeName=node1', '-o', 'name')).stdout.trim();
+    const monitor = await shell(`kubectl -n kube-system exec ${pod} -- cilium monitor --type drop`, { until: /xx drop/, onStart: denials });
+    assert.match(monitor.stdout, /^Listening for events .*\nPress Ctrl-C to quit\nxx drop \(Policy denied\) /);
+  });
+
+  test('kubectl exec: input, output, exit code and terminal of a pod', async () => {
+    const run = await shell("echo given | kubectl -n payments exec -i rogue -- sh -c 'cat; echo err >&2; exit 3'");
+    assert.deepEqual([run.code, run.stdout], [3, 'given\n']);
+    assert.match(run.stderr, /^err\ncommand terminated with exit code 3/);
+    assert.equal((await shell('head -c 3000000 /dev/zero | kubectl -n payments exec -i rogue -- wc -c')).stdout.trim(), '3000000');
+    const terminal = await shell(`script -qec "stty rows 33 cols 101; kubectl -n payments exec -it rogue -- sh -c 'stty size; exit 5'" /dev/null`);
+    assert.match(terminal.stdout, /33 101\r\n/);
+    assert.equal(terminal.code, 5);
+    assert.match((await shell('kubectl -n payments exec rogue -c other -- true')).stderr, /container other is not valid for pod rogue/);
   });
 });
