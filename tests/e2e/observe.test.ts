@@ -124,6 +124,16 @@ describe('flows by name', { concurrency: false }, () => {
     assert.match(stdout, /^Listening for events on \d+ CPUs with \d+x4096 of shared memory\nPress Ctrl-C to quit\nxx drop \(Policy denied\) flow 0x[0-9a-f]+ to endpoint \d+, ifindex \d+, file \S+, , identity \d+->\d+: [\d.]+:\d+ -> [\d.]+:8080 tcp SYN\n/);
   });
 
+  test('hubble status, observe agent-events, reflect; a server by its address', async () => {
+    assert.match((await shell('hubble status')).stdout, /^Healthcheck \(via \S+\): Ok\nCurrent\/Max Flows: [\d,]+\/[\d,]+ \([\d.]+%\)\nFlows\/s: [\d.]+\nConnected Nodes: 2\/2\n$/);
+    assert.match((await shell('hubble observe agent-events --all')).stdout, new RegExp(`^${stamp}: ENDPOINT_CREATED \\(id: \\d+, namespace: payments, pod name: payment-service\\)$`, 'm'));
+    assert.match((await shell('hubble reflect')).stdout, /\nservice Observer \{\n {2}rpc GetFlows\(observer\.GetFlowsRequest\) returns \(stream observer\.GetFlowsResponse\);\n/);
+    const there = /available at (\S+)/.exec((await shell('cilium hubble port-forward')).stdout)?.[1];
+    assert.match((await shell(`hubble observe --server ${there} --verdict DROPPED --last 1`)).stdout, /payments\/rogue:\d+ /);
+    const away = await shell('hubble observe --server 127.0.0.1:1 --last 1');
+    assert.deepEqual([away.code, /failed to connect to '127\.0\.0\.1:1'/.test(away.stderr)], [1, true]);
+  });
+
   test('the other commands of cilium', async () => {
     const status = await shell('cilium status --verbose');
     assert.equal(status.code, 0, status.stderr);
