@@ -17,12 +17,12 @@ const ours: readonly (readonly [cilium: string, cirri: string])[] = [
   ['config', 'config'],
   ['version', 'version'],
   ['hubble ui', 'ui'],
+  ['hubble port-forward', 'hubble port-forward'],
   ['observe', 'hubble observe'],
 ];
 
 /** What there is none of, and what to use: one sentence each. */
 const instead: readonly (readonly [cilium: string, sentence: string, mend: string])[] = [
-  ['hubble port-forward', 'nothing is to be forwarded: the relay listens on this machine', 'cirri hubble status says where; other machines reach it by kubectl -n kube-system port-forward svc/hubble-relay 4245:80'],
   ['hubble enable', 'flows are on unless hubble.enabled=false', 'cirri config set hubble.enabled=true turns them on again'],
   ['hubble disable', 'flows are turned off by a setting', 'cirri config set hubble.enabled=false'],
   ['connectivity', 'there is no connectivity test of this name', 'cirri conformance --datapath tries published policies between real pods, cirri probe one connection'],

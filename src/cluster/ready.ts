@@ -5,6 +5,7 @@ import type { Condition, KubeObject } from '../kube/types.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { delay } from '../std/async.ts';
 import { CirriError, errorText } from '../std/errors.ts';
+import { agentPods } from './agent-pods.ts';
 import { Discovery } from './discovery.ts';
 import { agentTrouble } from './inspect.ts';
 import { applyManifests, parseManifest } from './manifest.ts';
@@ -38,13 +39,15 @@ export async function waitUntilReady(options: ReadyOptions, progress: Progress):
     const nodes = progress.step('nodes ready', () => until('nodes are ready', deadline, () => nodesTrouble(client, record), paths, 'kubelet-node1'));
     // Pods made while one node only is ready would all land there.
     await nodes;
-    const applied = await applyBuiltIn(client, record, demo);
+    const applied = await applyMissing(client, builtIn(record, demo));
     const dns = progress.step('DNS', () => until('DNS is ready', deadline, () => deploymentTrouble(client, 'kube-system', 'kube-dns'), paths, 'kubelet-node1'));
     const app = demo
       ? progress.step('demo application', () => until('the demo application is ready', deadline, () => demoTrouble(client), paths, 'kubelet-node1'))
       : Promise.resolve();
     await settleAll([agents, nodes, dns, app]);
-    return { applied };
+    // Last: nothing waits for these pods, and they are not to keep the others waiting.
+    const more = await applyMissing(client, [[resources.daemonSets, 'cilium', 'kube-system', () => parseManifest('node agents', JSON.stringify(agentPods(record, paths)))]]);
+    return { applied: applied + more };
   } finally {
     client.close();
   }
@@ -117,14 +120,19 @@ async function demoTrouble(client: KubeClient): Promise<string | undefined> {
   return items.length === 0 ? 'the demo has no deployments yet' : undefined;
 }
 
-/** Built-in objects are applied when they are missing; what a user has changed in them since is the user's. */
-async function applyBuiltIn(client: KubeClient, record: ClusterRecord, demo: boolean): Promise<number> {
+type BuiltIn = readonly [resource: Resource, name: string, namespace: string | undefined, documents: () => ReturnType<typeof parseManifest>];
+
+function builtIn(record: ClusterRecord, demo: boolean): readonly BuiltIn[] {
   const file = (name: string) => parseManifest(name, readFileSync(new URL(`./manifests/${name}`, import.meta.url), 'utf8'));
-  const wanted: (readonly [resource: Resource, name: string, namespace: string | undefined, documents: () => ReturnType<typeof parseManifest>])[] = [
+  return [
     [resources.ciliumLoadBalancerIpPools, 'default', undefined, () => parseManifest('default pool', JSON.stringify(defaultPool(record)))],
     [resources.deployments, 'kube-dns', 'kube-system', () => file('dns.yaml')],
     ...(demo ? ([[resources.namespaces, 'demo', undefined, () => file('demo.yaml')]] as const) : []),
   ];
+}
+
+/** Built-in objects are applied when they are missing; what a user has changed in them since is the user's. */
+async function applyMissing(client: KubeClient, wanted: readonly BuiltIn[]): Promise<number> {
   const discovery = new Discovery(client);
   let applied = 0;
   for (const [resource, name, namespace, documents] of wanted) {

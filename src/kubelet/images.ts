@@ -70,7 +70,7 @@ export function resolveImage(container: Container, sources: { readonly node: str
       : `image "${image}" is not pulled: running ${command[0]} on the node's own root`;
     return { argv: [...command, ...args], builtIn: repository.startsWith('cirri/'), needs: 'nothing', said };
   }
-  if (repository === 'cirri/client') return builtIn(args.length > 0 ? args : [echoInContainer, 'sleep'], `Container image "${image}" is built in`);
+  if (repository === 'cirri/client' || repository === 'cirri/agent') return builtIn(args.length > 0 ? args : [echoInContainer, 'sleep'], `Container image "${image}" is built in`);
   if (repository === 'cirri/echo') return builtIn([echoInContainer, ...echoArgs(container, undefined)], `Container image "${image}" is built in`);
   if (args.length > 0 && (bareImages.has(repository) || curlImages.has(repository))) {
     const argv = curlImages.has(repository) && !programs.test(args[0]!) ? ['curl', ...args] : args;

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cluster = new TestCluster('o');
@@ -124,6 +124,16 @@ describe('flows by name', { concurrency: false }, () => {
     assert.match(stdout, /^Listening for events on \d+ CPUs with \d+x4096 of shared memory\nPress Ctrl-C to quit\nxx drop \(Policy denied\) flow 0x[0-9a-f]+ to endpoint \d+, ifindex \d+, file \S+, , identity \d+->\d+: [\d.]+:\d+ -> [\d.]+:8080 tcp SYN\n/);
   });
 
+  test('hubble status, observe agent-events, reflect; a server by its address', async () => {
+    assert.match((await shell('hubble status')).stdout, /^Healthcheck \(via \S+\): Ok\nCurrent\/Max Flows: [\d,]+\/[\d,]+ \([\d.]+%\)\nFlows\/s: [\d.]+\nConnected Nodes: 2\/2\n$/);
+    assert.match((await shell('hubble observe agent-events --all')).stdout, new RegExp(`^${stamp}: ENDPOINT_CREATED \\(id: \\d+, namespace: payments, pod name: payment-service\\)$`, 'm'));
+    assert.match((await shell('hubble reflect')).stdout, /\nservice Observer \{\n {2}rpc GetFlows\(observer\.GetFlowsRequest\) returns \(stream observer\.GetFlowsResponse\);\n/);
+    const there = /available at (\S+)/.exec((await shell('cilium hubble port-forward')).stdout)?.[1];
+    assert.match((await shell(`hubble observe --server ${there} --verdict DROPPED --last 1`)).stdout, /payments\/rogue:\d+ /);
+    const away = await shell('hubble observe --server 127.0.0.1:1 --last 1');
+    assert.deepEqual([away.code, /failed to connect to '127\.0\.0\.1:1'/.test(away.stderr)], [1, true]);
+  });
+
   test('the other commands of cilium', async () => {
     const status = await shell('cilium status --verbose');
     assert.equal(status.code, 0, status.stderr);
@@ -134,5 +144,35 @@ describe('flows by name', { concurrency: false }, () => {
     const gone = await shell('cilium connectivity test');
     assert.equal(gone.code, 1);
     assert.match(gone.stderr, /cirri conformance --datapath/);
+  });
+
+  test('kubectl exec: the seeds’ commands in the agent’s pod of a node', async () => {
+    await eventually('the agents’ pods run', 30_000, async () => {
+      const { stdout } = await cluster.kubectl('-n', 'kube-system', 'get', 'daemonset', 'cilium', '-o', 'jsonpath={.status.numberReady}');
+      return stdout === '2' ? undefined : `${stdout} of 2 are ready`;
+    });
+    const [status, listed, grepped] = await Promise.all([
+      shell('kubectl -n kube-system exec ds/cilium -- cilium status --verbose'),
+      shell('kubectl -n kube-system exec ds/cilium -- cilium service list'),
+      shell('kubectl -n kube-system exec ds/cilium -- cilium status | grep KubeProxyReplacement'),
+    ]);
+    assert.equal(status.code, 0, status.stderr);
+    assert.match(listed.stdout, /^ID +Frontend +Service Type +Backend\n\d+ +10\.96\.0\.1:443\/TCP/);
+    assert.match(grepped.stdout, /KubeProxyReplacement: True/);
+    // The pod is one node's: it sees what that node denies.
+    const pod = (await cluster.kubectl('-n', 'kube-system', 'get', 'pods', '-l', 'k8s-app=cilium', '--field-selector', 'spec.nodeName=node1', '-o', 'name')).stdout.trim();
+    const monitor = await shell(`kubectl -n kube-system exec ${pod} -- cilium monitor --type drop`, { until: /xx drop/, onStart: denials });
+    assert.match(monitor.stdout, /^Listening for events .*\nPress Ctrl-C to quit\nxx drop \(Policy denied\) /);
+  });
+
+  test('kubectl exec: input, output, exit code and terminal of a pod', async () => {
+    const run = await shell("echo given | kubectl -n payments exec -i rogue -- sh -c 'cat; echo err >&2; exit 3'");
+    assert.deepEqual([run.code, run.stdout], [3, 'given\n']);
+    assert.match(run.stderr, /^err\ncommand terminated with exit code 3/);
+    assert.equal((await shell('head -c 3000000 /dev/zero | kubectl -n payments exec -i rogue -- wc -c')).stdout.trim(), '3000000');
+    const terminal = await shell(`script -qec "stty rows 33 cols 101; kubectl -n payments exec -it rogue -- sh -c 'stty size; exit 5'" /dev/null`);
+    assert.match(terminal.stdout, /33 101\r\n/);
+    assert.equal(terminal.code, 5);
+    assert.match((await shell('kubectl -n payments exec rogue -c other -- true')).stderr, /container other is not valid for pod rogue/);
   });
 });

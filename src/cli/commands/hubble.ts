@@ -5,9 +5,11 @@ import { version } from '../../cluster/root.ts';
 import type { FlagUse } from '../../flows/flags.ts';
 import { addFlowOptions, type ObserveFlags } from '../observe/options.ts';
 import { configPath, HubbleConfig, type ConfigValue } from '../observe/hubble-config.ts';
+import { registerEvents } from '../observe/events.ts';
 import { runObserve } from '../observe/run.ts';
 import { registerList } from '../hubble/list.ts';
 import { registerPortForward } from '../hubble/port-forward.ts';
+import { registerReflect } from '../hubble/reflect.ts';
 import { registerStatus } from '../hubble/status.ts';
 import { registerToken } from '../hubble/token.ts';
 import { registerWatch } from '../hubble/watch.ts';
@@ -32,6 +34,7 @@ Examples:
   registerStatus(hubble, command => configured(command, hubble));
   registerList(hubble, command => configured(command, hubble));
   registerWatch(hubble, command => configured(command, hubble));
+  registerReflect(hubble, command => configured(command, hubble));
   registerPortForward(hubble);
   registerToken(hubble);
   registerConfig(hubble);
@@ -50,6 +53,7 @@ function registerObserve(hubble: Command): void {
     .enablePositionalOptions();
   addFlowOptions(observe, 'hubble', uses);
   observe.action(() => runObserve(configured<ObserveFlags>(observe, hubble), uses, 'hubble'));
+  registerEvents(observe, command => configured(command, hubble));
   const flowUses: FlagUse[] = [];
   const flows = observe.command('flows').summary('the same').description('Flows of all nodes, in the order of time.');
   addFlowOptions(flows, 'hubble', flowUses);

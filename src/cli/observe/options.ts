@@ -5,6 +5,7 @@ import { timeFormatter, timeLayouts } from '../../flows/print/go-time.ts';
 import { wantsColour } from '../../flows/print/paint.ts';
 import { printFormats, type PrinterOptions, type PrintFormat } from '../../flows/print/printer.ts';
 import { CirriError } from '../../std/errors.ts';
+import { addServerFlags, type ServerFlags } from '../hubble/server.ts';
 import { collect } from '../options.ts';
 import { defaultMask, maskPaths } from './field-mask.ts';
 import { rawFilters } from './raw-filters.ts';
@@ -12,7 +13,7 @@ import { rawFilters } from './raw-filters.ts';
 /** Under the name of hubble, the output is hubble's to the byte; under ours, denials name their rule and their id. */
 export type Style = 'cirri' | 'hubble';
 
-export interface ObserveFlags {
+export interface ObserveFlags extends ServerFlags {
   readonly follow?: boolean;
   readonly last?: string;
   readonly first?: string;
@@ -78,6 +79,7 @@ export function addFlowOptions(command: Command, style: Style, uses: FlagUse[]):
       .option('--ids', "with every flow's id, for cirri policy explain (without it: the ids of denials)")
       .option('--no-ids', 'without ids');
   }
+  addServerFlags(command);
   const shortFlag = (name: string) => (shortFilterFlags[name] === undefined ? '' : `-${shortFilterFlags[name]}, `);
   for (const [name, value, help] of filterFlags) command.option(`${shortFlag(name)}--${name} <${value}>`, help, (given: string) => void uses.push([name, given]));
   for (const [name, help] of filterSwitches) {

@@ -5,7 +5,8 @@ import type { NodeStatus } from '../../flows/print/responses.ts';
 import { safe } from '../../flows/print/safe.ts';
 import { loadWorld } from '../commands/policy-world.ts';
 import { openContext } from '../context.ts';
-import { openFlows, type FlowItem } from '../hubble/flows.ts';
+import { openFlows, type FlowItem, type FlowOptions } from '../hubble/flows.ts';
+import { namedServer, type ServerFlags } from '../hubble/server.ts';
 import { line } from '../output.ts';
 import { Explainer } from './explain.ts';
 import { maskFlow } from './field-mask.ts';
@@ -26,15 +27,20 @@ export async function runObserve(flags: ObserveFlags, uses: readonly FlagUse[], 
   const leave = () => leaving.abort();
   process.once('SIGINT', leave);
   process.once('SIGTERM', leave);
-  const items = flags.inputFile !== undefined ? replay(flags.inputFile, query, { skip: silent }) : live({ ...query, ...(flags.follow && { follow: true }) }, leaving.signal);
+  const items = flags.inputFile !== undefined ? replay(flags.inputFile, query, { skip: silent })
+    : openFlows({ ...query, ...(flags.follow && { follow: true }) }, sourceOf(flags, leaving.signal));
   await show(items, { printer, explainer, mask: maskOf(flags), onNodes: style === 'cirri' && !silent ? new NodeNotes() : undefined });
   printer.end();
 }
 
-function live(query: Parameters<typeof openFlows>[0], signal: AbortSignal): AsyncIterable<FlowItem> {
+/** A server that is named, or this machine's cluster. */
+export function sourceOf(flags: ServerFlags & { readonly silentErrors?: boolean }, signal: AbortSignal): FlowOptions {
+  const quiet = flags.silentErrors === true ? { complain: () => {} } : {};
+  const server = namedServer(flags);
+  if (server) return { server, signal, ...quiet };
   const context = openContext();
   context.client.close();
-  return openFlows(query, { context, signal });
+  return { context, signal, ...quiet };
 }
 
 interface Show {
