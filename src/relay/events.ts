@@ -23,8 +23,8 @@ export interface EventQuery {
   readonly history: boolean;
   /** The request for a node; with `resume`, for all that came after it. */
   request(resume: Resume | undefined): Uint8Array;
-  /** Whether an answer may be passed on. */
-  readonly passes?: (message: Uint8Array) => boolean;
+  /** What is passed on of an answer; undefined: nothing. */
+  readonly scope?: (message: Uint8Array) => Uint8Array | undefined;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly merge?: Partial<MergeOptions>;
 }
@@ -187,7 +187,7 @@ class Reader {
   }
 
   async *#stream(): AsyncGenerator<Timed<Uint8Array>[], void, undefined> {
-    const { path, passes, metadata } = this.#query;
+    const { path, scope, metadata } = this.#query;
     const again = this.#tries > 0 || this.#resume !== undefined;
     const request = this.#query.request(again ? this.#resume ?? this.#startedAt : undefined);
     const known = again ? this.#last : [];
@@ -196,7 +196,8 @@ class Reader {
       for (const message of batch) {
         const { kind, seconds, nanos } = readEnvelope(message);
         if (kind !== 'lost_events' && kind !== 'node_status' && !this.#note(message, seconds, nanos, known)) continue;
-        if (passes === undefined || passes(message)) out.push({ seconds, nanos, item: message });
+        const item = scope ? scope(message) : message;
+        if (item) out.push({ seconds, nanos, item });
       }
       if (out.length > 0) yield out;
     }

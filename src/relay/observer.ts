@@ -13,7 +13,7 @@ import { mergeEvents, type EventQuery, type NodeNews, type Resume } from './even
 import type { MergeOptions } from './merge.ts';
 import type { NodeConnection } from './node.ts';
 import type { Nodes } from './nodes.ts';
-import { passesFor, scopedRequest } from './scope.ts';
+import { scopedRequest, scopeFor } from './scope.ts';
 
 export interface ObserverOptions {
   readonly nodes: Nodes;
@@ -51,9 +51,9 @@ export function observerMethods(options: ObserverOptions): Method[] {
 async function getFlows(options: ObserverOptions, call: Call): Promise<void> {
   const who = options.access(call);
   const request = scopedRequest(parse(GetFlowsRequestSchema, await call.read()), who);
-  const passes = passesFor(who);
+  const scope = scopeFor(who);
   await sendMerged(options, call, {
-    path: '/observer.Observer/GetFlows', follow: request.follow, history: asksHistory(request), ...(passes && { passes }),
+    path: '/observer.Observer/GetFlows', follow: request.follow, history: asksHistory(request), ...(scope && { scope }),
     request: resume => toBinary(GetFlowsRequestSchema, resume ? { ...request, ...from(resume) } : request),
   }, news => nodeStatus(news, options.nodeName));
 }

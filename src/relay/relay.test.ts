@@ -9,6 +9,10 @@ import {
   GetFlowsRequestSchema, GetFlowsResponseSchema, GetNamespacesResponseSchema, GetNodesResponseSchema, ServerStatusResponseSchema,
   type GetFlowsRequest, type GetFlowsResponse,
 } from '../hubble/generated/observer_pb.js';
+import { JsonMessageSchema } from '../hubble/generated/cirri_pb.js';
+import type { Flow } from '../hubble/generated/flow_pb.js';
+import { encodeJson, jsonMethod } from '../hubble/json-method.ts';
+import type { MapInterval } from '../model/service-map.ts';
 import { ChangeNotificationSchema, ChangeNotificationType } from '../hubble/generated/peer_pb.js';
 import { NodeState } from '../hubble/generated/relay_pb.js';
 import { RpcClient } from '../rpc/client.ts';
@@ -17,6 +21,7 @@ import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { silentLogger } from '../std/log.ts';
 import { rootAccess, type Access } from './access.ts';
+import { cirriFlowsMethods } from './cirri-flows.ts';
 import { Nodes } from './nodes.ts';
 import { observerMethods } from './observer.ts';
 import { watchPeers } from './peers.ts';
@@ -51,7 +56,7 @@ class FakeNode {
   add(timeMs: number, ends: { readonly source?: string; readonly destination?: string } = {}): void {
     this.flows.push(create(GetFlowsResponseSchema, {
       nodeName: this.name, time: timestampFromMs(timeMs),
-      responseTypes: { case: 'flow', value: { uuid: `${this.name}/${this.flows.length}`, source: { namespace: ends.source }, destination: { namespace: ends.destination } } },
+      responseTypes: { case: 'flow', value: { uuid: `${this.name}/${this.flows.length}`, source: { namespace: ends.source, labels: ['k8s:app=a'] }, destination: { namespace: ends.destination, labels: ['k8s:app=b'] } } },
     }));
     for (const signal of this.#new) signal.mark();
   }
@@ -229,6 +234,12 @@ test('who may see a namespace sees flows with an end in it, whatever is asked', 
   assert.deepEqual(a.asked.at(-2)!.whitelist.map(filter => [filter.sourcePod, filter.destinationPod]), [[['shop/'], []], [[], ['shop/']]]);
   await all({ fieldMask: { paths: ['time'] } });
   assert.deepEqual(a.asked.at(-1)!.fieldMask?.paths, ['time', 'source.namespace', 'destination.namespace']);
+  const flows: Flow[] = [];
+  for await (const bytes of ask({})) {
+    const { responseTypes } = fromBinary(GetFlowsResponseSchema, bytes);
+    if (responseTypes.case === 'flow') flows.push(responseTypes.value);
+  }
+  assert.deepEqual(flows.map(flow => [flow.source?.labels, flow.destination?.labels]), [[['k8s:app=a'], []], [[], ['k8s:app=b']]], 'what the other end is made of is not theirs');
   const answer = fromBinary(GetNamespacesResponseSchema, await client.unary('/observer.Observer/GetNamespaces', new Uint8Array()));
   assert.deepEqual(answer.namespaces.map(each => each.namespace), ['shop']);
   await assert.rejects(client.unary('/observer.Observer/GetAgentEvents', new Uint8Array()), { code: RpcStatus.permissionDenied });
@@ -245,6 +256,49 @@ test('status and nodes are those of all nodes', async () => {
   const { nodes: described } = fromBinary(GetNodesResponseSchema, await client.unary('/observer.Observer/GetNodes', new Uint8Array()));
   assert.deepEqual(described.map(node => [node.name, node.state, node.version, node.numFlows]), [['a', NodeState.NODE_CONNECTED, 'node-version', 10n], ['bb', NodeState.NODE_UNAVAILABLE, '', 0n]]);
   assert.equal(client.headers.get('hubble-relay-version'), 'x');
+});
+
+test('the service map is one of all nodes; the history\'s answers bear their node\'s name', async () => {
+  const interval = (node: string, forwarded: number): MapInterval => ({
+    since: '2026-01-01T00:00:00.000Z', until: '2026-01-01T00:00:01.000Z', nodes: [{ id: `pod:shop/${node}`, kind: 'pod', name: node, namespace: 'shop', labels: [] }],
+    edges: [{ source: 'pod:shop/a', destination: 'pod:shop/b', protocol: 'TCP', port: 80, forwarded, dropped: 0, audited: 0, errors: 0, requests: 0, bytesOut: 1, bytesBack: 2, packetsOut: 3, packetsBack: 4 }],
+  });
+  const maps = [['m1', 1], ['m2', 2]].map(([name, forwarded]) => ({
+    node: new FakeNode(name as string),
+    methods: [
+      jsonMethod('WatchMap', async function* (_, signal) {
+        yield interval(name as string, forwarded as number);
+        await new Promise(resolve => signal.addEventListener('abort', resolve));
+      }),
+      jsonMethod('QueryHistory', async function* (query) {
+        yield { kind: 'groups', asked: query };
+      }),
+    ],
+  }));
+  const both = new Nodes({ log: silentLogger }, times);
+  for (const { node, methods } of maps) {
+    await node.start(methods);
+    both.upsert({ name: node.name, address: `unix://${node.socketPath}`, serverName: undefined, target: () => ({ socketPath: node.socketPath }) });
+  }
+  await waitFor('both nodes', () => both.all.every(node => node.state === 'connected'));
+  const server = await startRpcServer({ listen: { socketPath: join(folder, 'map.sock') }, methods: cirriFlowsMethods({ nodes: both, access: () => access }) }, { log: silentLogger });
+  const asking = new RpcClient({ socketPath: join(folder, 'map.sock') });
+  const json = (bytes: Uint8Array) => JSON.parse(Buffer.from(fromBinary(JsonMessageSchema, bytes).json).toString()) as unknown;
+  const seen: MapInterval[] = [];
+  for await (const bytes of asking.stream('/cirri.Flows/WatchMap', new Uint8Array())) {
+    seen.push(json(bytes) as MapInterval);
+    if (seen.flatMap(each => each.nodes).length === 2) break;
+  }
+  assert.equal(seen.flatMap(each => each.edges).reduce((sum, edge) => sum + edge.forwarded, 0), 3);
+  const answers: unknown[] = [];
+  for await (const bytes of asking.stream('/cirri.Flows/QueryHistory', encodeJson({ kind: 'groups', by: [] }))) answers.push(json(bytes));
+  assert.deepEqual(answers.sort((x, y) => JSON.stringify(x) < JSON.stringify(y) ? -1 : 1), ['m1', 'm2'].map(node => ({ node, kind: 'groups', asked: { kind: 'groups', by: [] } })));
+  access = { name: 'shop', namespaces: ['shop'] };
+  await assert.rejects(asking.unary('/cirri.Flows/QueryHistory', encodeJson({ kind: 'groups' })), { code: RpcStatus.permissionDenied });
+  asking.close();
+  both.close();
+  await server.close();
+  await Promise.all(maps.map(({ node }) => node.stop()));
 });
 
 test('nodes are those that a peer service tells of; another one is asked when it is away', async () => {

@@ -10,6 +10,7 @@ import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { AccessTokens, bearerToken, rootAccess, type Access } from './access.ts';
+import { cirriFlowsMethods } from './cirri-flows.ts';
 import { Nodes } from './nodes.ts';
 import { observerMethods } from './observer.ts';
 import { watchPeers } from './peers.ts';
@@ -43,7 +44,7 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
   const leaving = new AbortController();
   const nodes = new Nodes({ log });
   const tokens = new AccessTokens(paths.hubbleDir);
-  const methods = (access: (call: Call) => Access): Method[] => withServices(observerMethods({ nodes, access, version: record.version, nodeName: hostname() }));
+  const methods = (access: (call: Call) => Access): Method[] => withServices([...observerMethods({ nodes, access, version: record.version, nodeName: hostname() }), ...cirriFlowsMethods({ nodes, access })]);
   const headers = { 'hubble-relay-version': record.version };
   const servers: Pick<RpcServer, 'close'>[] = [];
   try {
