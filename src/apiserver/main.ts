@@ -10,6 +10,7 @@ import { applyLocalRoutes } from '../operator/host-routes.ts';
 import { startControllers } from '../operator/start.ts';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
+import { processAddress } from './processes.ts';
 import { writePrivate } from './secrets.ts';
 import { startApiServer } from './server.ts';
 import { clusterDefinitions } from './crds/definitions.ts';
@@ -34,7 +35,7 @@ async function main(): Promise<void> {
   log.info('the API is served', { port: server.port, socket: paths.apiserverSocket });
   const stopping = new AbortController();
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: 'cirri-controllers' });
-  startControllers({ client, record, signal: stopping.signal, log, rootCa: server.ca, routes: routes => applyLocalRoutes(routes, record) }).catch((error: unknown) => {
+  startControllers({ client, record, signal: stopping.signal, log, rootCa: server.ca, processes: process => processAddress(paths.hubbleDir, process), routes: routes => applyLocalRoutes(routes, record) }).catch((error: unknown) => {
     // Without controllers the API looks alive and does nothing: better that the supervisor starts it anew.
     log.error('the controllers have failed', { error: errorText(error) });
     process.exit(1);

@@ -21,6 +21,7 @@ import { renderKubeconfig } from './kubeconfig.ts';
 import type { JsonObject } from './object.ts';
 import { createOpenApi } from './openapi/serve.ts';
 import { builtinTypes } from './registry/builtin.ts';
+import { processAddress } from './processes.ts';
 import { Registry } from './registry/registry.ts';
 import { ensureSecrets, writePrivate } from './secrets.ts';
 import { openSqlite } from './store/sqlite.ts';
@@ -85,7 +86,7 @@ export async function startApiServer(options: ApiServerOptions, dependencies: Ap
   const answer = createApi(context, {
     version: serverVersion, serverAddress: `127.0.0.1:${record.apiserver.port}`, isReady: () => !stopping.signal.aborted,
     openapi: createOpenApi(registry), virtual: (resource, call) => answerReview(resource, call, authenticator),
-    subresource: createSubresources({ context, tokens, kubelets: node => paths.node(node).kubeletSocket }),
+    subresource: createSubresources({ context, tokens, kubelets: node => paths.node(node).kubeletSocket, processes: process => processAddress(paths.hubbleDir, process) }),
   });
   const handler = (trusted: boolean) => createHandler({ context, authenticator, signal: stopping.signal, answer }, trusted);
   const local = withUpgrades(createHttpServer({ keepAliveTimeout: 65_000 }), handler(true));

@@ -7,6 +7,7 @@ import { runDeployments } from './controllers/deployments.ts';
 import { runEndpoints } from './controllers/endpoints.ts';
 import { runEndpointsMirror } from './controllers/endpoints-mirror.ts';
 import { runGarbage } from './controllers/garbage.ts';
+import { runHubble, type ProcessAddress } from './controllers/hubble.ts';
 import { runHostRoutes } from './controllers/host-routes.ts';
 import { runJobs } from './controllers/jobs.ts';
 import { runKubernetesService } from './controllers/kubernetes-service.ts';
@@ -29,6 +30,8 @@ export interface ControllerOptions {
   /** PEM of the API's CA, for `kube-root-ca.crt` in every namespace; without it there is none. */
   readonly rootCa?: string;
   readonly now?: () => number;
+  /** Where Hubble's processes listen; without it they have no objects. */
+  readonly processes?: ProcessAddress;
   /** Makes the host's routes to services with externalTrafficPolicy Local; without it they are another's. */
   readonly routes?: (routes: LocalRoutes) => readonly string[];
 }
@@ -56,6 +59,7 @@ export async function startControllers(options: ControllerOptions): Promise<void
   runServiceAddresses(context);
   runLocalRedirects(context);
   runHostRoutes(context, options.routes);
+  if (options.processes) runHubble(context, options.processes);
   runPodGarbage(context);
   runGarbage(context);
   startPolicyStatus({ client: options.client, signal: options.signal, log: options.log, clusterName: options.record.clusterName });

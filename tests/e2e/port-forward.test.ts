@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const cluster = new TestCluster('w');
 
@@ -28,8 +28,8 @@ spec: { selector: { app: echo }, ports: [{ name: web, port: 80, targetPort: 8080
 `;
 
 /** kubectl port-forward until `stop`; `port` is where it listens. */
-async function forward(target: string, port: number, env: Readonly<Record<string, string>>) {
-  const child = spawn('kubectl', ['--kubeconfig', cluster.paths.kubeconfig, 'port-forward', '-n', 'fwd', target, `:${port}`], { env: { ...cluster.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+async function forward(target: string, port: number, env: Readonly<Record<string, string>>, namespace = 'fwd') {
+  const child = spawn('kubectl', ['--kubeconfig', cluster.paths.kubeconfig, 'port-forward', '-n', namespace, target, `:${port}`], { env: { ...cluster.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const errors: string[] = [];
   child.stderr.on('data', (chunk: Buffer) => errors.push(String(chunk)));
   const exited = once(child, 'close');
@@ -82,3 +82,28 @@ for (const [name, env] of [['a WebSocket', {}], ['SPDY alone', { KUBECTL_PORT_FO
     });
   });
 }
+
+describe('what upstream runs as pods', () => {
+  test('is there to be forwarded to: the relay answers a hubble client, the web UI a browser', async () => {
+    await eventually('the mirror pods are ready', 15_000, async () => {
+      const { stdout } = await cluster.kubectl('get', 'pods', '-n', 'kube-system', 'hubble-relay', 'hubble-ui', '-o', 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status} {end}');
+      return stdout.trim() === 'True True' ? undefined : stdout;
+    });
+    const relay = await forward('svc/hubble-relay', 80, {}, 'kube-system');
+    const status = await cluster.cirri('hubble', 'status', '--server', `localhost:${relay.port}`);
+    assert.match(status.stdout, /Connected Nodes: 2\/2/, status.stderr);
+    await relay.stop();
+    const ui = await forward('svc/hubble-ui', 80, {}, 'kube-system');
+    assert.match(await exchange(ui.port, `GET / HTTP/1.1\r\nHost: localhost:${ui.port}\r\nConnection: close\r\n\r\n`), /^HTTP\/1\.1 200 /);
+    await ui.stop();
+  });
+
+  test('says so when the process is gone, and is no pod to the scheduler or a kubelet', async () => {
+    const off = await cluster.cirri('config', 'set', 'hubble.relay.enabled=false');
+    assert.equal(off.code, 0, off.stderr);
+    await eventually('the mirrors are gone', 15_000, async () => {
+      const { stdout } = await cluster.kubectl('get', 'pods,svc', '-n', 'kube-system', '-o', 'name');
+      return /hubble-(relay|ui)/.test(stdout) ? stdout : undefined;
+    });
+  });
+});

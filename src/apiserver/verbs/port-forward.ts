@@ -1,10 +1,13 @@
 import { request } from 'node:http';
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { offeredProtocols, takeOver, webSocketStream } from '../http/upgrade.ts';
 import type { Call } from '../http/handler.ts';
-import { asString, at } from '../object.ts';
+import { errorText } from '../../std/errors.ts';
+import { asObjects, asString, at } from '../object.ts';
 import type { KubeObject } from '../object.ts';
 import { SpdyServer, type SpdyStream } from '../stream/spdy.ts';
+import type { ProcessAddress } from '../processes.ts';
 import { badRequest } from '../status.ts';
 import type { KubeletSockets } from './log.ts';
 
@@ -16,11 +19,54 @@ const tunnelled = `SPDY/3.1+${protocol}`;
  * SPDY/3.1`). For every connection the client opens two streams with the port and a number in their headers: one for an error's
  * text, one for the bytes.
  */
-export function forwardPorts(pod: KubeObject, call: Call, kubelets: KubeletSockets): void {
+export function forwardPorts(pod: KubeObject, call: Call, dependencies: ForwardDependencies): void {
+  const dial = dialOf(pod, dependencies);
+  const { namespace = '', name } = pod.metadata;
+  const pairs = new Pairs((port, stream, ended) => connectTo({ title: `pod ${namespace}/${name}`, port, dial }, stream, ended));
+  const server = new SpdyServer(acceptStream(call), stream => pairs.add(stream, server));
+}
+
+export interface ForwardDependencies { readonly kubelets: KubeletSockets; readonly processes: ProcessAddress }
+
+/** Makes a connection to a port. Rejects with words. */
+type Dial = (port: number, signal: AbortSignal) => Promise<Duplex>;
+
+/** Through the kubelet of the pod's node; a mirror of a process of this machine has none, and leads to where that listens. */
+function dialOf(pod: KubeObject, { kubelets, processes }: ForwardDependencies): Dial {
+  const { namespace = '', name, annotations } = pod.metadata;
+  const process = annotations?.['kubernetes.io/config.mirror'] === undefined ? undefined : annotations['cirri.io/process'];
+  if (process !== undefined) return (port, signal) => dialProcess(pod, port, processes(process), signal);
   const node = asString(at(pod, 'spec', 'nodeName'));
-  if (!node) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
-  const pair = new Pairs((port, stream, ended) => connectTo({ socketPath: kubelets(node), namespace: pod.metadata.namespace ?? '', name: pod.metadata.name, port }, stream, ended));
-  const server = new SpdyServer(acceptStream(call), stream => pair.add(stream, server));
+  if (!node) throw badRequest(`pod ${name} does not have a host assigned`);
+  return (port, signal) => dialKubelet(kubelets(node), `/v1/portforward/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/${port}`, signal);
+}
+
+function dialProcess(pod: KubeObject, port: number, address: { readonly host: string; readonly port: number } | undefined, signal: AbortSignal): Promise<Duplex> {
+  const own = asObjects(at(pod, 'spec', 'containers')).flatMap(container => asObjects(container['ports'])).some(each => each['containerPort'] === port);
+  if (!own || !address) return Promise.reject(new Error(own ? 'the process does not run' : 'the process does not listen there'));
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ ...address, signal, allowHalfOpen: true }, () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+  });
+}
+
+function dialKubelet(socketPath: string, path: string, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ socketPath, path, headers: { connection: 'upgrade', upgrade: 'cirri-tcp' }, agent: false, signal });
+    asking.on('error', reject);
+    asking.on('response', response => {
+      const text: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => text.push(chunk)).on('end', () => reject(new Error(Buffer.concat(text).toString('utf8').trim() || `the kubelet answered ${response.statusCode}`)));
+    });
+    asking.on('upgrade', (_, pod: Duplex, head: Buffer) => {
+      if (head.length > 0) pod.unshift(head);
+      resolve(pod);
+    });
+    asking.end();
+  });
 }
 
 function acceptStream(call: Call): Duplex {
@@ -79,37 +125,29 @@ class Pairs {
 }
 
 interface PodPort {
-  readonly socketPath: string;
-  readonly namespace: string;
-  readonly name: string;
+  /** `pod NS/NAME` */
+  readonly title: string;
   readonly port: number;
+  readonly dial: Dial;
 }
 
-/** Joins the stream with a connection to the pod, made by the kubelet of its node. `ended` tells how it ended, once. */
-function connectTo({ socketPath, namespace, name, port }: PodPort, stream: SpdyStream & Valve, ended: (message?: string) => void): void {
+/** Joins the stream with a connection to the port. `ended` tells how it ended, once. */
+function connectTo({ title, port, dial }: PodPort, stream: SpdyStream & Valve, ended: (message?: string) => void): void {
   const early: Buffer[] = [];
+  const leaving = new AbortController();
   let isOver = false;
   stream.onData = data => void early.push(data);
   stream.onEnd = () => (isOver = true);
+  stream.onReset = () => leaving.abort();
   const fail = (because: string) => {
-    ended(`error forwarding port ${port} to pod ${namespace}/${name}: ${because}`);
+    ended(`error forwarding port ${port} to ${title}: ${because}`);
     stream.reset();
   };
-  const path = `/v1/portforward/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/${port}`;
-  const asking = request({ socketPath, path, headers: { connection: 'upgrade', upgrade: 'cirri-tcp' }, agent: false });
-  stream.onReset = () => asking.destroy();
-  asking.on('error', error => fail(error.message));
-  asking.on('response', response => {
-    const text: Buffer[] = [];
-    response.on('data', (chunk: Buffer) => text.push(chunk)).on('end', () => fail(Buffer.concat(text).toString('utf8').trim() || `the kubelet answered ${response.statusCode}`));
-  });
-  asking.on('upgrade', (_, pod: Duplex, head: Buffer) => {
-    if (head.length > 0) pod.unshift(head);
+  dial(port, leaving.signal).then(pod => {
     for (const data of early) pod.write(data);
     join(stream, pod, ended, fail);
     if (isOver) pod.end();
-  });
-  asking.end();
+  }, (error: unknown) => fail(errorText(error)));
 }
 
 function join(stream: SpdyStream & Valve, pod: Duplex, ended: (message?: string) => void, fail: (because: string) => void): void {

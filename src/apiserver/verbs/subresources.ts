@@ -14,10 +14,11 @@ import { execInPod } from './exec.ts';
 import { proxyLog } from './log.ts';
 import type { KubeletSockets } from './log.ts';
 import { forwardPorts } from './port-forward.ts';
+import type { ProcessAddress } from '../processes.ts';
 import { answerScale } from './scale.ts';
 import { updateObject } from './write.ts';
 
-export interface SubresourceDependencies { readonly context: ApiContext; readonly tokens: TokenIssuer; readonly kubelets: KubeletSockets }
+export interface SubresourceDependencies { readonly context: ApiContext; readonly tokens: TokenIssuer; readonly kubelets: KubeletSockets; readonly processes: ProcessAddress }
 
 /** Everything below an object that is not its status. */
 export function createSubresources(dependencies: SubresourceDependencies): (type: ResourceType, call: Call, route: ResourceRoute) => Promise<void> | void {
@@ -28,7 +29,7 @@ export function createSubresources(dependencies: SubresourceDependencies): (type
       case 'pods/binding': return bindPod(context, type, call, route);
       case 'pods/eviction': return evictPod(context, type, call, route);
       case 'pods/log': return proxyLog(currentObject(context, type, route), call, dependencies.kubelets);
-      case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies.kubelets);
+      case 'pods/portforward': return forwardPorts(currentObject(context, type, route), call, dependencies);
       case 'pods/exec': return execInPod(currentObject(context, type, route), call, dependencies.kubelets);
       case 'pods/attach':
         throw new ApiError(501, 'NotImplemented', `pods/${route.subresource} is not served here; use: cirri exec`);

@@ -7,6 +7,7 @@ import type { AgentStatus, KubeProxyReplacementStatus } from '../../model/status
 import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext, type Context } from '../context.ts';
+import { hubbleLine, hubbleSummary, type HubbleSummary } from '../hubble/summary.ts';
 import { ago, bytes, line, printStructured, stdoutPaint } from '../output.ts';
 
 interface Flags {
@@ -21,6 +22,8 @@ interface ClusterStatus {
   readonly ready: boolean;
   readonly api: { readonly ready: boolean; readonly detail: string };
   readonly processes: readonly ChildStatus[];
+  /** Absent where Hubble is off. */
+  readonly hubble?: HubbleSummary;
   readonly agents: readonly (AgentStatus | { readonly node: string; readonly ready: false; readonly notReady: readonly string[] })[];
 }
 
@@ -54,9 +57,10 @@ async function run(flags: Flags): Promise<void> {
 
 async function takeStatus(context: Context): Promise<ClusterStatus> {
   const { paths, record, instance } = context;
-  const [supervisor, api, agents] = await Promise.all([
+  const [supervisor, api, hubble, agents] = await Promise.all([
     supervisorStatus(paths),
     apiStatus(context),
+    hubbleSummary(context),
     Promise.all(record.nodes.map(async node => {
       const status = await callLocal<AgentStatus>(paths.node(node.name).agentSocket, '/v1/status').catch(() => undefined);
       if (status) return status;
@@ -66,7 +70,7 @@ async function takeStatus(context: Context): Promise<ClusterStatus> {
   ]);
   const processes = supervisor?.children ?? [];
   const ready = supervisor !== undefined && processes.every(child => child.state === 'running') && api.ready && agents.every(agent => agent.ready);
-  return { instance, ready, api, processes, agents };
+  return { instance, ready, api, processes, ...(hubble && { hubble }), agents };
 }
 
 async function apiStatus({ client }: Context): Promise<ClusterStatus['api']> {
@@ -91,6 +95,11 @@ function printStatus(context: Context, status: ClusterStatus, verbose: boolean):
     line(`${mark(fallen.length === 0)} processes: ${status.processes.length - fallen.length} of ${status.processes.length} running${restarts > 0 ? `, ${restarts} ${restarts === 1 ? 'restart' : 'restarts'}` : ''}`);
   }
   for (const child of fallen) line(`    ${paint.bad(child.name)} ${child.state}: ${child.lastExit ?? ''} ${paint.faint(`→ ${context.paths.logs}/${child.name}.log`)}`);
+  if (status.hubble) {
+    const histories = status.agents.flatMap(agent => ('features' in agent ? agent.features.filter(({ name }) => name === 'flow history') : []));
+    const { ok, text } = hubbleLine(status.hubble, histories);
+    line(`${ok ? mark(true) : paint.careful('!')} ${safe(text)}`);
+  }
   const audit = record.audit ? '' : auditText(status.agents);
   if (audit !== '') line(`${paint.careful('!')} audit: denials pass ${paint.careful(safe(audit))}`);
   for (const agent of status.agents) printAgent(agent, verbose);
