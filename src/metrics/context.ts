@@ -101,6 +101,12 @@ export class LabelContext {
     return last.node;
   }
 
+  /** Every node that there is. */
+  *nodes(): Iterable<LabelNode> {
+    yield this.#none;
+    yield* this.#nodes.values();
+  }
+
   /** The nodes that name this pod and no other that is left. What hangs on them is over. */
   forgetPod(pod: string): LabelNode[] {
     const gone: LabelNode[] = [];

@@ -27,7 +27,7 @@ interface Running {
   matches: FlowPredicate | undefined;
 }
 
-/** Series of a metric at most. A series takes some 400 bytes here and more in Prometheus. */
+/** Series of a metric at most: each takes memory here, and more in Prometheus. */
 export const defaultSeriesLimit = 10_000;
 
 /**
@@ -55,11 +55,15 @@ export class FlowMetrics implements FlowConsumer {
    */
   configure(configs: readonly FilteredMetric[]): void {
     checkTogether(configs);
+    const contexts = new Map(this.#running.map(({ config, context }) => [contextKey(config), context] as const));
     const next = configs.map(config => {
       const matches = config.include?.length || config.exclude?.length ? compileFilters(config.include ?? [], config.exclude ?? []) : undefined;
       const before = this.#running.find(running => isSame(running.config, config));
-      return { before, started: before ?? this.#start(config), config, matches };
+      return { before, started: before ?? this.#start(config, contexts), config, matches };
     });
+    const kept = new Set(next.map(({ before }) => before));
+    // Nodes may be shared with plugins that stay: what is over must not hang on them.
+    for (const gone of this.#running) if (!kept.has(gone)) for (const node of gone.context.nodes()) for (const family of gone.families) family.forget(node);
     this.#running = next.map(({ started, config, matches }) => ({ ...started, config, matches }));
   }
 
@@ -92,8 +96,10 @@ export class FlowMetrics implements FlowConsumer {
   /** Takes away the series that name a pod which is gone. Returns how many. */
   forgetPod(namespace: string, name: string): number {
     const before = this.series;
-    for (const { context, families } of this.#running) {
-      for (const node of context.forgetPod(`${namespace}/${name}`)) for (const family of families) family.forget(node);
+    for (const context of new Set(this.#running.map(running => running.context))) {
+      for (const node of context.forgetPod(`${namespace}/${name}`)) {
+        for (const running of this.#running) if (running.context === context) for (const family of running.families) family.forget(node);
+      }
     }
     return before - this.series;
   }
@@ -103,8 +109,10 @@ export class FlowMetrics implements FlowConsumer {
     return [...[...own, this.#lost].map(asFamily), overflowFamily(own)];
   }
 
-  #start(config: FilteredMetric): Omit<Running, 'matches'> {
-    const context = new LabelContext(config.context, this.#limit);
+  /** Plugins with the same context options share what is known of ends. */
+  #start(config: FilteredMetric, contexts: Map<string, LabelContext>): Omit<Running, 'matches'> {
+    const context = contexts.get(contextKey(config)) ?? new LabelContext(config.context, this.#limit);
+    contexts.set(contextKey(config), context);
     const families: (CounterFamily | HistogramFamily)[] = [];
     const add = <F extends CounterFamily | HistogramFamily>(family: F): F => {
       families.push(family);
@@ -134,7 +142,11 @@ export function asFamily(family: CounterFamily | HistogramFamily): MetricFamily 
 }
 
 function isSame(a: MetricConfig, b: MetricConfig): boolean {
-  return a.name === b.name && JSON.stringify([[...a.options].sort(), sorted(a.context)]) === JSON.stringify([[...b.options].sort(), sorted(b.context)]);
+  return a.name === b.name && JSON.stringify([...a.options].sort()) === JSON.stringify([...b.options].sort()) && contextKey(a) === contextKey(b);
+}
+
+function contextKey({ context }: MetricConfig): string {
+  return JSON.stringify(sorted(context));
 }
 
 function sorted(value: object): [string, unknown][] {
