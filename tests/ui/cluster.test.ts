@@ -58,7 +58,7 @@ test('the map shows who talks to whom, with rates and latencies; a denied line l
   await picture(page, 'map-light');
   const line = await lineAt(page, '/web', '/cart');
   await page.mouse.click(line.x, line.y);
-  const numbers = async () => (await panel(page, 'Connection').innerText()).replaceAll('\n', ' ');
+  const numbers = async () => (await panel(page, 'Connection').innerText()).replaceAll(/\s+/g, ' ');
   await until('connections have been answered, and have ended', async () => /TCP 8080 .*[\d.]+ (µs|ms) /.test(await numbers()) && !/Traffic 0 B/.test(await numbers()));
   await page.keyboard.press('Escape');
   const denied = await lineAt(page, '/mail', '/ledger-db');
