@@ -23,7 +23,8 @@ export function register(program: Command): void {
   const hubble = program.command('hubble')
     .summary("Hubble's command line: observe, status, list, watch, config, with its output")
     .description("Hubble's command line, with its flags and its output to the byte. ./hubble is the same.")
-    .enablePositionalOptions()
+    // --config may stand behind the command, too.
+    .enablePositionalOptions(false)
     .option('--config <file>', `settings (default ${configPath({})})`)
     .addHelpText('after', `
 Examples:
