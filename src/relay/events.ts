@@ -1,5 +1,5 @@
 import { Merge, type MergeOptions } from './merge.ts';
-import type { NodeConnection } from './node.ts';
+import { plainReason, type NodeConnection } from './node.ts';
 import type { Nodes } from './nodes.ts';
 import { fatal, NodeReader } from './reader.ts';
 import { RpcError } from '../rpc/types.ts';
@@ -64,7 +64,7 @@ export async function* mergeEvents(
       if (error instanceof RpcError && fatal.has(error.code)) {
         refusal ??= error;
         leave();
-      } else errors.add(node.name, errorText(error));
+      } else errors.add(node.name, plainReason(errorText(error)));
     }).finally(() => {
       readers.delete(node);
       letGo();
