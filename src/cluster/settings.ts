@@ -49,6 +49,8 @@ const knobs: Readonly<Record<string, Knob>> = {
   'bpf.monitorAggregation': { read: oneOf('none', 'low', 'medium', 'max') },
   'hubble.enabled': { read: boolean },
   'hubble.relay.enabled': { read: boolean },
+  'hubble.relay.listenHost': { read: hostAddress },
+  'hubble.relay.listenPort': { read: numberFrom(1, 65_535) },
   'hubble.ui.enabled': { read: boolean },
   'hubble.metrics.enabled': { read: metricList },
   'hubble.metrics.serviceMonitor.enabled': { read: boolean },
@@ -238,6 +240,13 @@ function numberFrom(min: number, max: number): Knob['read'] {
     if (number === undefined || number < min || number > max) throw new Error(`must be a number from ${min} to ${max}`);
     return number;
   };
+}
+
+/** An IP address, or nothing. */
+function hostAddress(value: unknown): string {
+  const text = value === null ? '' : String(value).trim();
+  if (text !== '' && !isAddr(text)) throw new Error('must be an IP address of this machine, or empty');
+  return text;
 }
 
 /** A list, or words with commas or spaces between them. Null, as in upstream's chart, is none. */
