@@ -45,7 +45,13 @@ export class BackwardWriter {
 
   /** Ends the submessage whose fields were written since `length` was `mark`. */
   close(tag: number, mark: number): void {
-    this.varint(this.length - mark);
+    const length = this.#buffer.length - this.#at - mark;
+    if (length < 0x80 && tag < 0x80 && this.#at >= 2) {
+      this.#buffer[--this.#at] = length;
+      this.#buffer[--this.#at] = tag;
+      return;
+    }
+    this.varint(length);
     this.varint(tag);
   }
 
@@ -73,6 +79,11 @@ export class BackwardWriter {
   /** A number field, left out when it is 0. What is beyond 2^53 is written as 2^53; negative numbers as int32 and int64 have them. */
   number(tag: number, value: number | undefined): void {
     if (value === undefined || value === 0) return;
+    if (value > 0 && value < 0x80 && tag < 0x80 && this.#at >= 2) {
+      this.#buffer[--this.#at] = value;
+      this.#buffer[--this.#at] = tag;
+      return;
+    }
     if (value < 0 || !(value <= Number.MAX_SAFE_INTEGER)) return this.bigint(tag, value < 0 ? BigInt(Math.trunc(value)) : BigInt(Number.MAX_SAFE_INTEGER));
     this.varint(value);
     this.varint(tag);
