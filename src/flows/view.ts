@@ -4,6 +4,7 @@ import type { FlowView } from './consumer.ts';
 import { layout } from './decode.ts';
 import { observationPoints, policyMatches, protocolName, summaryOf, tcpFlagsOf } from './enrich.ts';
 import { EventType, Protocol } from './event.ts';
+import { flowId } from './flow-id.ts';
 import { l7Summary } from './l7-summary.ts';
 import { dropReasonName } from './reasons.ts';
 
@@ -289,10 +290,7 @@ const plainFields = [
   'rule', 'shadow', 'summary', 'interfaceName', 'interfaceIndex', 'id',
 ] as const satisfies readonly (keyof Flow)[];
 
-/** Unique on the node and in order of time; `cirri policy explain` takes it. */
-export function flowId(nodeName: string, seconds: number, nanos: number, sequence: number): string {
-  return `${nodeName}-${(BigInt(seconds) * 1_000_000_000n + BigInt(nanos)).toString(36)}-${(sequence % 1296).toString(36)}`;
-}
+export { flowId };
 
 let lastSecond = -1;
 let lastSecondText = '';
