@@ -66,6 +66,10 @@ test('dns: questions, answers and their records', () => {
   ]);
 });
 
+test('dns: what both ends see is counted at the client', () => {
+  assert.equal(counted('dns', view(question), view({ ...question, direction: 'INGRESS' }), view({ ...answer, direction: 'INGRESS' })).length, 1);
+});
+
 test('dns: a refused question, and AAAA left out', () => {
   const aaaa = { ...question, l7: { type: 'REQUEST', dns: { ...question.l7.dns, qtypes: ['AAAA'] } } } as const;
   assert.deepEqual(counted('dns:ignoreAAAA', view({ ...question, verdict: 'DROPPED' }), view(aaaa)), ['hubble_dns_queries_total{ips_returned="0",qtypes="A",rcode="Policy denied"} 1']);
@@ -131,7 +135,7 @@ test('icmp, kafka, port-distribution, sctp, tcp and policy', () => {
   assert.deepEqual(counted('tcp', view({ tcpFlags: ['SYN', 'FIN', 'RST'] }), view({ tcpFlags: ['SYN'], verdict: 'DROPPED' }), view({ tcpFlags: ['SYN', 'ACK'], verdict: 'REDIRECTED' })), [
     'hubble_tcp_flags_total{family="IPv4",flag="FIN"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="SYN"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="RST"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="SYN-ACK"} 1',
   ]);
-  assert.deepEqual(counted('policy', view({ type: 'policy-verdict', policyMatch: 'L3-L4', verdict: 'DROPPED' }), view({ type: 'policy-verdict', source: end({ identity: 1 }) }), view(question), view()), [
+  assert.deepEqual(counted('policy', view({ type: 'policy-verdict', policyMatch: 'L3-L4', verdict: 'DROPPED' }), view({ type: 'policy-verdict', source: end({ identity: 1 }) }), view(question), view({ ...question, l7: { ...question.l7, dns: { ...question.l7.dns, observationSource: 'proxy' } } }), view()), [
     'hubble_policy_verdicts_total{action="dropped",direction="ingress",match="l3-l4"} 1', 'hubble_policy_verdicts_total{action="forwarded",direction="egress",match="l7/dns"} 1',
   ]);
 });

@@ -1,7 +1,10 @@
-import { joined, numberText } from './words.ts';
+import { joined, kernelSource, numberText } from './words.ts';
 import type { MetricPlugin } from './plugin.ts';
 
-/** Questions and answers, whoever read them: our own come from the kernel. */
+/**
+ * Questions and answers. The kernel reads them at both ends; counted are those at the client's, where upstream's proxy stands, so
+ * that each is counted once.
+ */
 export const dns: MetricPlugin = {
   name: 'dns',
   options: {
@@ -17,7 +20,7 @@ export const dns: MetricPlugin = {
     const types = counter('dns_response_types_total', 'Number of records of each type in DNS responses', ['type', 'qtypes', ...query]);
     return flow => {
       const message = flow.l7?.dns;
-      if (!message) return;
+      if (!message || (flow.direction === 'INGRESS' && message.observationSource === kernelSource)) return;
       const { qtypes, ips, rrtypes } = message;
       if (ignoreAAAA && qtypes?.length === 1 && qtypes[0] === 'AAAA') return;
       const node = context.of(flow);
