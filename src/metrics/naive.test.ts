@@ -75,7 +75,7 @@ function naive(asked: Asked, flow: FlowView, into: Add): void {
   switch (asked.plugin) {
     case 'dns': {
       const { dns } = l7 ?? {};
-      if (!dns || (dns.observationSource === 'kernel' && flow.direction === 'INGRESS') || (asked.flags.includes('ignoreAAAA') && String(dns.qtypes) === 'AAAA')) return;
+      if (!dns || (dns.observationSource === 'kernel' && [flow.source, flow.destination][flow.isReply === true ? 1 : 0]!.id === 0) || (asked.flags.includes('ignoreAAAA') && String(dns.qtypes) === 'AAAA')) return;
       const query: Record<string, string> = asked.flags.includes('query') ? { query: dns.query } : {};
       const base = { qtypes: (dns.qtypes ?? []).join(','), ips_returned: String((dns.ips ?? []).length), ...query };
       if (verdict === 'DROPPED') return add('dns_queries_total', { ...base, rcode: 'Policy denied' });
@@ -135,7 +135,7 @@ function naive(asked: Asked, flow: FlowView, into: Add): void {
 }
 
 const ends: readonly FlowEndpoint[] = [
-  end({ ip: '10.0.0.1', namespace: 'shop', podName: 'web-1', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
+  end({ ip: '10.0.0.1', id: 7, namespace: 'shop', podName: 'web-1', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
   end({ ip: '10.0.0.2', namespace: 'shop', podName: 'web-2', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
   end({ ip: '10.0.0.3', namespace: 'shop"\\\n', podName: 'db-0', labels: ['k8s:app=', 'k8s:app.kubernetes.io/name=db'], workloads: [{ name: 'db', kind: 'StatefulSet' }] }),
   end({ ip: '1.1.1.1', identity: 2, labels: ['reserved:world'], names: ['one.', 'two.'] }),
