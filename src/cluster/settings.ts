@@ -1,3 +1,4 @@
+import { checkExportSetting } from '../metrics/export/config.ts';
 import { parseMetricList } from '../metrics/options.ts';
 import { defaultSettings, localPorts, masqueradePorts, type Settings } from '../model/settings.ts';
 import { CirriError } from '../std/errors.ts';
@@ -64,14 +65,14 @@ const knobs: Readonly<Record<string, Knob>> = {
   'hubble.history.enabled': { read: boolean },
   'hubble.history.days': { read: numberFrom(1, 3650) },
   'hubble.history.maxMegabytes': { read: numberFrom(64, 1 << 20) },
-  'hubble.export.filePath': { read: String },
+  'hubble.export.filePath': { read: exported('filePath', String) },
   'hubble.export.fileMaxSizeMb': { read: numberFrom(1, 1 << 16) },
   'hubble.export.fileMaxBackups': { read: numberFrom(0, 1000) },
   'hubble.export.fileCompress': { read: boolean },
-  'hubble.export.allowlist': { read: texts },
-  'hubble.export.denylist': { read: texts },
-  'hubble.export.fieldMask': { read: words },
-  'hubble.export.otlpEndpoint': { read: String },
+  'hubble.export.allowlist': { read: exported('allowlist', texts) },
+  'hubble.export.denylist': { read: exported('denylist', texts) },
+  'hubble.export.fieldMask': { read: exported('fieldMask', words) },
+  'hubble.export.otlpEndpoint': { read: exported('otlpEndpoint', String) },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -258,13 +259,26 @@ function words(value: unknown): readonly string[] {
 /** Kept as it was written: each agent reads it again. */
 function metricList(value: unknown): readonly string[] {
   const list = words(value);
+  usable(() => parseMetricList(list));
+  return list;
+}
+
+function exported<T extends string | readonly string[]>(name: Parameters<typeof checkExportSetting>[0], read: (value: unknown) => T): Knob['read'] {
+  return value => {
+    const given = read(value);
+    usable(() => checkExportSetting(name, given));
+    return given;
+  };
+}
+
+/** What whoever uses it says of it, as part of a sentence about the setting. */
+function usable(check: () => void): void {
   try {
-    parseMetricList(list);
+    check();
   } catch (error) {
     const { message, mend } = error as CirriError;
-    throw new Error(`cannot be used: ${message}; ${mend ?? ''}`, { cause: error });
+    throw new Error(`cannot be used: ${message}${mend === undefined ? '' : ` (${mend})`}`, { cause: error });
   }
-  return list;
 }
 
 /** A list of texts that may hold commas themselves; one alone is a list of one. */
