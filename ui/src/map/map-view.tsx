@@ -46,7 +46,7 @@ function Canvas({ cluster, scene }: { readonly cluster: string; readonly scene: 
       onClose: () => go({ node: undefined, pair: undefined }),
     });
     const places = arranger.current = new Arranger(cluster, () => setPlaced(count => count + 1));
-    controls.current = { map, arrange: () => places.arrange(keyNow.current, sceneNow.current, true) };
+    controls.current = { map, arrange: () => places.arrange(keyNow.current, sceneNow.current, { anew: true }) };
     const size = new ResizeObserver(([entry]) => map.resize(entry!.contentRect.width, entry!.contentRect.height));
     size.observe(canvas.current!.parentElement!);
     // What frame times are read from, by whoever measures.
@@ -63,7 +63,8 @@ function Canvas({ cluster, scene }: { readonly cluster: string; readonly scene: 
   const sceneNow = useRef(scene);
   [keyNow.current, sceneNow.current] = [key, scene];
 
-  useEffect(() => arranger.current!.arrange(key, scene), [key, scene]);
+  const isChosen = here.node !== undefined || here.pair !== undefined;
+  useEffect(() => arranger.current!.arrange(key, scene, { isUntouched: controller.current!.fitsItself && !isChosen }), [key, scene]);
   useEffect(() => controller.current!.show(scene, arranger.current!.places(key)), [scene, key, placed]);
   useEffect(() => controller.current!.fit(), [key]);
   useEffect(() => controller.current!.recolour(), [colours]);
