@@ -1,14 +1,15 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Empty } from '../parts/empty.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { liveState, map, mapChanged } from '../state/live.ts';
+import { mapNodeOf } from '../flows/names.ts';
+import { flows, liveState, map, mapChanged } from '../state/live.ts';
 import { go, place, windows } from '../state/place.ts';
 import { useStore } from '../state/store.ts';
 import { theme } from '../state/theme.ts';
 import { Arranger } from './arranger.ts';
 import { MapController, type Hovered } from './controller.ts';
 import { EdgeTable } from './edge-table.tsx';
-import { groupTitle, groupOf, sceneOf, type Scene } from './scene.ts';
+import { groupTitle, groupOf, pairKey, sceneOf, type Scene } from './scene.ts';
 import { Tooltip } from './tooltip.tsx';
 
 /** The live map: a canvas, what hovers over it, and a table of the same for those who cannot use a picture. */
@@ -68,7 +69,9 @@ function Canvas({ cluster, scene }: { readonly cluster: string; readonly scene: 
   useEffect(() => controller.current!.show(scene, arranger.current!.places(key)), [scene, key, placed]);
   useEffect(() => controller.current!.fit(), [key]);
   useEffect(() => controller.current!.recolour(), [colours]);
-  const pair = here.pair?.join('\n');
+  // An open flow shows its line.
+  const flow = here.flow === undefined || here.pair || here.node !== undefined ? undefined : flows.find(here.flow);
+  const pair = here.pair?.join('\n') ?? (flow && (flow.isReply === true ? pairKey(mapNodeOf(flow.destination), mapNodeOf(flow.source)) : pairKey(mapNodeOf(flow.source), mapNodeOf(flow.destination))));
   useEffect(() => controller.current!.highlight({ ...(here.node !== undefined && { focus: here.node }), ...(pair !== undefined && { pair }) }), [here.node, pair]);
 
   const at = cursor === undefined ? undefined : scene.nodes.get(cursor);
