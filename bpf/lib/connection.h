@@ -299,7 +299,7 @@ static __always_inline void connection_revoke(const struct packet *packet, struc
 		entry->egress_rule = 0;
 	entry->expires_ns = conntrack_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
 	__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_JUDGED);
-	__sync_fetch_and_or(&entry->flags, CONNTRACK_REVOKED);
+	__sync_fetch_and_or(&entry->flags, CONNTRACK_REVOKED | (packet->verdict == VERDICT_DENY && packet->match != MATCH_NONE ? CONNTRACK_RULE_DENIES : 0));
 	tell_end(key, entry, END_REVOKED);
 }
 
@@ -314,7 +314,7 @@ static __noinline int connection_revoked(struct __sk_buff *skb, struct packet *p
 	rule_count(packet->rule, 1, skb->len, 0);
 	if (!(packet->flags & PACKET_ICMP_ERROR))
 		entry->expires_ns = conntrack_expiry(packet->protocol, entry->flags, bpf_ktime_get_coarse_ns());
-	return -DROP_POLICY_DENIED;
+	return entry->flags & CONNTRACK_RULE_DENIES ? -DROP_POLICY_DENY : -DROP_POLICY_DENIED;
 }
 
 /* Policy, identities or addresses have changed since the connection was allowed: what was allowed then is asked again now. */

@@ -29,6 +29,7 @@ enum conntrack_flag {
 	CONNTRACK_DSR = 32768,		/* came by way of another node, which keeps out of the answers: nat has the service's address */
 	CONNTRACK_OTHER_FAMILY = 65536,	/* its client talks the other family: nat64.h */
 	CONNTRACK_ENDED = 131072,	/* its end has been told */
+	CONNTRACK_RULE_DENIES = 524288,	/* what has revoked it is a rule that denies */
 	CONNTRACK_NAMES = 262144,	/* DNS messages of a pod, which are told: the long way */
 };
 
@@ -89,7 +90,8 @@ _Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
 #define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
 
 /* What judging an established connection again decides anew. */
-#define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS)
+#define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS | \
+			  CONNTRACK_RULE_DENIES)
 
 /* Packets write and read, the agent lists and deletes; as many as Cilium's default for TCP. LRU: under pressure the idle go first. */
 struct {

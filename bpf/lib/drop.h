@@ -21,6 +21,7 @@ enum drop_reason {
 	DROP_FORBIDDEN_ICMP6 = 176,
 	DROP_NOT_IN_SOURCE_RANGE = 177,
 	DROP_PROXY_NOT_SUPPORTED = 180,
+	DROP_POLICY_DENY = 181,			/* by a rule that denies; 133 is what nobody allows */
 	DROP_VLAN = 182,
 	DROP_TTL_EXCEEDED = 196,
 	DROP_POLICY_NOT_READY = 220,		/* the policy set has no rows: fails closed until the agent has loaded it */

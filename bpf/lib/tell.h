@@ -309,16 +309,22 @@ __noinline int tell(struct __sk_buff *skb, struct headers *packet, __u32 hook, _
 	return 0;
 }
 
+/* Hubble tells what a rule denies from what nobody allows; only the latter has no match. */
+static __always_inline int drop_reason_of(const struct packet *packet, int verdict)
+{
+	return verdict == -DROP_POLICY_DENIED && packet->match ? DROP_POLICY_DENY : -verdict;
+}
+
 /* The one exit of every packet program: counts all, tells of drops, and of what is to be told when it is handed on. */
 static __always_inline int finish(struct __sk_buff *skb, struct packet *packet, int verdict, const __u32 hook)
 {
-	metrics_count(verdict < 0 ? -verdict : 0, packet->direction, skb->len);
+	metrics_count(verdict < 0 ? drop_reason_of(packet, verdict) : 0, packet->direction, skb->len);
 	if (likely(verdict >= 0)) {
 		if (packet->tell & (TELL_TRACE | TELL_NAMES))
 			tell(skb, &packet->headers, hook, point_of(packet, hook, verdict));
 		return verdict;
 	}
 	if (!(packet->flags & PACKET_SILENT))
-		event_drop(skb, packet, -verdict);
+		event_drop(skb, packet, drop_reason_of(packet, verdict));
 	return TC_ACT_SHOT;
 }

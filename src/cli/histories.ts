@@ -18,7 +18,7 @@ export async function* askHistories(context: Context, query: HistoryQuery, signa
       for await (const answer of queryHistory(context.paths.node(name).historySocket, query, signal)) yield { node: name, answer };
       answered++;
     } catch (error) {
-      if (error instanceof CirriError) throw error;
+      if (error instanceof CirriError && error.code !== 'ERR_HISTORY_AWAY') throw error;
       process.stderr.write(`cirri: the history of ${name} does not answer: ${errorText(error)}\n`);
     }
   }

@@ -65,7 +65,7 @@ export class HistoryFeed implements FlowConsumer {
   #stopped = false;
   /** Why the store does not write, by its own words. */
   #problem: string | undefined;
-  #gap: { sinceNs: bigint; untilNs: bigint; count: number } | undefined;
+  #gap: { sinceNs: bigint; untilNs: bigint; count: number; problem: string | undefined } | undefined;
   #sentFlows = 0;
   #committedFlows = 0;
   #lostFlows = 0;
@@ -127,6 +127,13 @@ export class HistoryFeed implements FlowConsumer {
     else this.#socket?.destroy();
   }
 
+  /** As if the process had been killed. For tests. */
+  abandon(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#socket?.destroy();
+  }
+
   #timeNs(): bigint {
     return BigInt(this.#options.now()) * 1_000_000n;
   }
@@ -135,8 +142,8 @@ export class HistoryFeed implements FlowConsumer {
   #seal(): boolean {
     if (this.#sealed.length >= this.#options.backlog) return false;
     if (this.#gap) {
-      const { sinceNs, untilNs, count } = this.#gap;
-      const why = this.#problem === undefined ? { class: 'backlog', reason: 'the store was away or too slow' } : { class: 'disk', reason: this.#problem };
+      const { sinceNs, untilNs, count, problem } = this.#gap;
+      const why = problem === undefined ? { class: 'backlog', reason: 'the store was away or too slow' } : { class: 'disk', reason: problem };
       this.#building.gaps.push({ sinceNs: String(sinceNs), untilNs: String(untilNs), count, ...why });
       this.#gap = undefined;
     }
@@ -152,7 +159,7 @@ export class HistoryFeed implements FlowConsumer {
 
   #lose(flow: FlowView): void {
     const at = BigInt(flow.seconds) * 1_000_000_000n + BigInt(flow.nanos);
-    this.#gap ??= { sinceNs: at, untilNs: at, count: 0 };
+    this.#gap ??= { sinceNs: at, untilNs: at, count: 0, problem: this.#problem };
     this.#gap.untilNs = at;
     this.#gap.count++;
     this.#lostFlows++;
@@ -212,6 +219,7 @@ export class HistoryFeed implements FlowConsumer {
 
   #answered({ sequence, problem }: Committed): void {
     this.#problem = problem;
+    if (this.#gap) this.#gap.problem ??= problem;
     this.#committed(sequence);
   }
 

@@ -118,7 +118,8 @@ export function startIngest(store: HistoryStore, { log, signal }: { readonly log
       if (hello.version !== feedVersion) throw new Error(`a feed of version ${hello.version}; this store understands ${feedVersion}`);
       // The same agent came back: what its former connection still holds will be sent again.
       for (const [other, feed] of feeds) if (feed.session === hello.session) feeds.delete(other);
-      const committed = await store.welcome(hello.session);
+      const leaving = new Set([...feeds.values()].filter(({ saidBye }) => saidBye).map(({ session }) => session));
+      const committed = await store.welcome(hello.session, leaving);
       const feed = new Feed(socket, hello.session, store);
       feeds.set(socket, feed);
       const welcome: StoreWelcome = { committed };

@@ -21,6 +21,8 @@ export interface StoreOptions {
   /** Room that is left to others on the disk, default 64 MB: below it nothing is written. */
   readonly reserveMegabytes?: number;
   readonly now?: () => number;
+  /** The cluster's node that has an address. */
+  readonly nodeName?: (ip: string) => string | undefined;
 }
 
 /** One thing to be written; several are written in one transaction. */
@@ -59,7 +61,7 @@ export class HistoryStore {
   readonly #startedAt: string;
 
   private constructor(options: StoreOptions, log: Logger) {
-    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, ...options };
+    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, nodeName: () => undefined, ...options };
     this.#log = log;
     this.#startedAt = new Date(this.options.now()).toISOString();
   }
@@ -99,12 +101,12 @@ export class HistoryStore {
     return this.#sessions.get(session)?.sequence ?? 0;
   }
 
-  /** A feed is there: an earlier one that did not say good-bye took its last moments with it. */
-  async welcome(session: string): Promise<number> {
+  /** A feed is there: an earlier one that did not say good-bye took its last moments with it. `leaving`: those that have said it and are still being written. */
+  async welcome(session: string, leaving: ReadonlySet<string>): Promise<number> {
     if (this.#sessions.has(session)) return this.committed(session);
     const now = BigInt(this.options.now()) * nsPerMs;
     for (const [other, feed] of this.#sessions) {
-      if (feed.ended) continue;
+      if (feed.ended || leaving.has(other)) continue;
       this.#foundGaps.push({ sinceNs: String(feed.committed), untilNs: String(now), class: 'agent', reason: 'the agent ended without a word: what it had not sent yet is lost' });
       await this.#endSession(other);
     }

@@ -33,7 +33,7 @@ interface Wish {
   readonly outcome: Called['outcome'];
 }
 
-const noCarts: Judged = { verdict: 'deny', by: ['shop/search-reads-no-carts'] };
+const noCarts: Judged = { verdict: 'deny', rule: true, by: ['shop/search-reads-no-carts'] };
 const searchMay: Judged = { verdict: 'allow', by: ['shop/search-reads-no-carts'] };
 const byPayments = (verdict: Judged['verdict']): Judged => ({ verdict, by: ['pay/payments-callers'] });
 const byBoth: Judged = { verdict: 'deny', by: ['pay/fraud-one', 'pay/fraud-two'] };

@@ -207,7 +207,7 @@ for (const family of families) {
       datapath.commit();
       assert.equal(datapath.send('to_network', { ...knockAnswer, flags: 'A' }).action, 'pass');
       assert.equal(datapath.send('from_network', { ...knock, flags: 'A' }).drops[0]!.rule, 8);
-      assert.equal(datapath.send('to_network', { ...knockAnswer, flags: 'A' }).reason, 'POLICY_DENIED');
+      assert.equal(datapath.send('to_network', { ...knockAnswer, flags: 'A' }).reason, 'POLICY_DENY', 'a rule has denied it');
     });
 
     test('spoofed sources are refused before policy, which would allow them', () => {

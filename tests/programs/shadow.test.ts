@@ -88,7 +88,7 @@ for (const family of families) {
       refuse(refined);
       assert.deepEqual(datapath.send('from_pod', { ...hello, sourcePort: 3 }).drops.map(drop => [drop.rule, drop.destinationIdentity]), [[rule.deny, identity.b]]);
       datapath.commit();
-      assert.equal(datapath.send('from_pod', more).reason, 'POLICY_DENIED', 'judged again, too');
+      assert.equal(datapath.send('from_pod', more).reason, 'POLICY_DENY', 'judged again, too');
     });
 
     test('and of a pod elsewhere', () => {

@@ -78,6 +78,7 @@ export const ConntrackFlag = {
   Dsr: 32768,
   OtherFamily: 65536,
   Ended: 131072,
+  RuleDenies: 524288,
   Names: 262144,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
@@ -100,6 +101,7 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   32768: 'DSR',
   65536: 'OTHER_FAMILY',
   131072: 'ENDED',
+  524288: 'RULE_DENIES',
   262144: 'NAMES',
 };
 
@@ -162,6 +164,7 @@ export const DropReason = {
   ForbiddenIcmp6: 176,
   NotInSourceRange: 177,
   ProxyNotSupported: 180,
+  PolicyDeny: 181,
   Vlan: 182,
   TtlExceeded: 196,
   PolicyNotReady: 220,
@@ -198,6 +201,7 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   176: 'FORBIDDEN_ICMP6',
   177: 'NOT_IN_SOURCE_RANGE',
   180: 'PROXY_NOT_SUPPORTED',
+  181: 'POLICY_DENY',
   182: 'VLAN',
   196: 'TTL_EXCEEDED',
   220: 'POLICY_NOT_READY',

@@ -6,6 +6,7 @@ import type { HistoryStore } from '../store.ts';
 import { answerExport } from './export.ts';
 import { answerFlows } from './flows.ts';
 import { answerGroups } from './groups.ts';
+import { answerMap } from './map.ts';
 import { answerPairs } from './pairs.ts';
 import { openReader, type Reader } from './reader.ts';
 import { answerSql } from './sql.ts';
@@ -61,11 +62,11 @@ async function answerWith(store: HistoryStore, connection: DuckDBConnection, que
     return { gaps: [], ...(more && { more }) };
   }
   const reader = await openReader(store, connection, query, signal);
-  const more = await answerKind(reader, query, send, store.options.folder);
+  const more = await answerKind(reader, query, send, store.options);
   return { gaps: await store.gaps(reader.since, reader.until), ...(more && { more }) };
 }
 
-async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonly kind: 'status' | 'sql' }>, send: Send, folder: string): Promise<boolean> {
+async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonly kind: 'status' | 'sql' }>, send: Send, { folder, nodeName }: HistoryStore['options']): Promise<boolean> {
   switch (query.kind) {
     case 'flows': return answerFlows(reader, query, send);
     case 'groups': {
@@ -76,6 +77,9 @@ async function answerKind(reader: Reader, query: Exclude<HistoryQuery, { readonl
     case 'pairs': return answerPairs(reader, query, send);
     case 'timeline':
       await send({ kind: 'timeline', buckets: await answerTimeline(reader, query) });
+      return false;
+    case 'map':
+      await send({ kind: 'map', interval: await answerMap(reader, nodeName) });
       return false;
     case 'export':
       await answerExport(reader, folder, send);

@@ -6,7 +6,7 @@ import type { HistoryAnswer } from '../../model/history.ts';
 import { CirriError } from '../../std/errors.ts';
 import { literal } from '../database.ts';
 import type { Reader } from './reader.ts';
-import { flowsSelect } from './views.ts';
+import { createViews } from './views.ts';
 
 const pieceBytes = 256 << 10;
 
@@ -20,7 +20,8 @@ export async function answerExport(reader: Reader, folder: string, send: (answer
   mkdirSync(exports, { recursive: true, mode: 0o700 });
   const path = join(exports, `${randomUUID()}.parquet`);
   try {
-    await reader.connection.run(`COPY (${flowsSelect(reader.slices)}) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)`);
+    await createViews(reader.connection, reader.slices);
+    await reader.connection.run(`COPY (SELECT * FROM flows) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)`);
     await using file = await open(path);
     const piece = Buffer.alloc(pieceBytes);
     for (;;) {

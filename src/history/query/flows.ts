@@ -114,10 +114,7 @@ class FlowRebuilder {
 
   async #loadEnds(ids: readonly unknown[]): Promise<void> {
     const wanted = [...new Set(ids as number[])].filter(id => !this.#ends.has(id));
-    if (wanted.length === 0) return;
-    const alias = this.#alias;
-    for (const row of await rowsOf(this.#connection, `SELECT e.id, ip, identity, endpoint, namespace, pod, cluster, workload_kind, workload, workloads, l.labels, n.names
-      FROM ${alias}.ends e LEFT JOIN ${alias}.label_sets l ON l.id = e.labels LEFT JOIN ${alias}.name_sets n ON n.id = e.names WHERE e.id IN (${wanted.join(', ')})`)) this.#ends.set(Number(row[0]), endOf(row.slice(1)));
+    for (const [id, end] of await readEnds(this.#connection, this.#alias, wanted)) this.#ends.set(id, end);
   }
 
   #flow(row: readonly unknown[]): Flow {
@@ -142,6 +139,14 @@ class FlowRebuilder {
       ...more,
     };
   }
+}
+
+/** The ends with these numbers, as flows have them. */
+export async function readEnds(connection: DuckDBConnection, alias: string, ids: readonly number[]): Promise<Map<number, FlowEndpoint>> {
+  if (ids.length === 0) return new Map();
+  const rows = await rowsOf(connection, `SELECT e.id, ip, identity, endpoint, namespace, pod, cluster, workload_kind, workload, workloads, l.labels, n.names
+    FROM ${alias}.ends e LEFT JOIN ${alias}.label_sets l ON l.id = e.labels LEFT JOIN ${alias}.name_sets n ON n.id = e.names WHERE e.id IN (${ids.join(', ')})`);
+  return new Map(rows.map(row => [Number(row[0]), endOf(row.slice(1))]));
 }
 
 function endOf(row: readonly unknown[]): FlowEndpoint {

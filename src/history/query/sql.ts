@@ -3,6 +3,7 @@ import type { HistoryAnswer, SqlQuery } from '../../model/history.ts';
 import { CirriError } from '../../std/errors.ts';
 import type { HistoryStore } from '../store.ts';
 import { guardSql } from './sql-guard.ts';
+import { openReader } from './reader.ts';
 import { createViews } from './views.ts';
 
 const mostRows = 1_000_000;
@@ -13,7 +14,7 @@ export async function answerSql(store: HistoryStore, connection: DuckDBConnectio
   const { sql, limit = 10_000, timeoutMs = 30_000 } = query;
   if (!Number.isInteger(limit) || limit < 1 || limit > mostRows) throw new CirriError('ERR_HISTORY_SQL', `at most ${mostRows} rows, not ${limit}`);
   await guardSql(connection, sql);
-  await createViews(connection, store.partitions, store.horizonNs);
+  await createViews(connection, (await openReader(store, connection, {}, signal)).slices);
   const extracted = await connection.extractStatements(sql);
   if (extracted.count !== 1) throw new CirriError('ERR_HISTORY_SQL', `SQL: ${extracted.count} statements; one is answered`);
   const prepared = await extracted.prepare(0);

@@ -15,6 +15,8 @@ export interface Party {
 /** What policies say of one direction of a call. */
 export interface Judged {
   readonly verdict: 'allow' | 'deny';
+  /** A rule that denies, not the default. */
+  readonly rule?: true;
   /** Those that decided, `namespace/name`, sorted; none where nothing restricts. */
   readonly by?: readonly string[];
 }
@@ -41,9 +43,9 @@ export function expectedFlows(deed: Deed): string[] {
   const lines: string[] = [];
   const say = (node: string, what: string, direction: string, isReply: boolean | undefined, more = '') =>
     lines.push([node, what, direction, `${partyText(client)} ${said.ownPort} > ${partyText(server)} ${deed.port} ${protocols[call.kind]}`, isReply === undefined ? 'either way' : isReply ? 'back' : 'forth', serviceAt(deed, node), more].filter(Boolean).join(' | '));
-  const denied = (node: string, direction: string, { by = [] }: Judged) => {
+  const denied = (node: string, direction: string, { by = [], rule }: Judged) => {
     say(node, 'policy-verdict DROPPED', direction, undefined, `denied by ${by.join(',')}`);
-    say(node, 'drop DROPPED', direction, undefined, `denied by ${by.join(',')} | Policy denied`);
+    say(node, 'drop DROPPED', direction, undefined, `denied by ${by.join(',')} | ${rule ? 'Policy denied by denylist' : 'Policy denied'}`);
   };
   const allowed = (node: string, direction: string, { by = [] }: Judged) => say(node, 'policy-verdict FORWARDED', direction, false, by.length > 0 ? `allowed by ${by.join(',')}` : '');
   const near = client.node!;
