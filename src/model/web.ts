@@ -155,7 +155,7 @@ export interface WebShadowDifference {
   readonly lastHit?: string;
 }
 
-/** `GET /api/matrix?namespace=shop`: `cells[i][j]` is what party i may reach at party j, `all`, `-`, `80/TCP`; null where nothing decides. */
+/** `GET /api/matrix?namespace=shop`: `cells[i][j]` is what party i may reach at party j, `all`, `-`, `80/TCP`; null where nothing decides. Of more than 80 parties there are no cells. */
 export interface WebMatrix {
   readonly namespace: string;
   readonly parties: readonly { readonly name: string; readonly namespace?: string; readonly pods: number }[];

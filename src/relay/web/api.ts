@@ -14,6 +14,8 @@ export interface ApiContext {
   readonly sources: WebSources;
   readonly hub: MapHub;
   readonly role: WebRole;
+  /** Whether the caller's session or token is good still. */
+  readonly isOpen: () => boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }

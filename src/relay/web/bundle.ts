@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const entries = ['ui/src/main.tsx', 'ui/src/map/layout-worker.ts', 'ui/style.css'];
 const assets = 'build/ui';
+const keptStates = 4;
 
 export interface StaticFile {
   readonly type: string;
@@ -49,6 +50,13 @@ async function build(folder: string): Promise<void> {
   if (existsSync(join(folder, 'index.html'))) return rmSync(fresh, { recursive: true });
   rmSync(folder, { recursive: true, force: true });
   renameSync(fresh, folder);
+  forgetOld();
+}
+
+/** Of earlier states of the sources, the newest few stay: a process of theirs may start yet. */
+function forgetOld(): void {
+  const folders = globSync('*', { cwd: join(root, assets) }).map(name => join(root, assets, name)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  for (const old of folders.slice(keptStates)) rmSync(old, { recursive: true, force: true });
 }
 
 function typeOf(name: string): string {

@@ -19,6 +19,8 @@ const mapEveryMs = 300;
 const retryMs = 1000;
 /** The objects of a cluster are read again for a question after this. */
 const worldMs = 3000;
+const policiesMs = 4000;
+const makingShare = 20;
 
 /** The nodes of a cluster on this machine, by their agents' sockets; policies from the Kubernetes API. */
 export function localSources(options: { readonly record: ClusterRecord; readonly paths: StatePaths; readonly client: KubeClient; readonly history?: WebHistory }): WebSources {
@@ -34,6 +36,7 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
     const objects = await policyObjects(client);
     return new World(readScenario(objects.map(object => ({ object, place: () => '' })), { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit }));
   });
+  const policies = remembered(policiesMs, async () => policiesView(await world(), await agentReports(names, socketOf)));
   return {
     cluster: { name: record.clusterName, version: record.version },
     async* watchMap(signal): AsyncGenerator<MapInterval, void, undefined> {
@@ -50,7 +53,7 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
     findFlow: async id => (await recentFlows(names.map(socketOf), { whitelist: [{ uuid: [id] }], last: 1 })).at(-1),
     nodes: () => [...states.values()],
     explain: async flow => explainFlow(await world(), flow),
-    policies: async () => policiesView(await world(), await agentReports(names, socketOf)),
+    policies,
     matrix: async namespace => matrixView(await world(), namespace),
     why: async (namespace, from, to) => whyView(await world(), namespace, from, to),
     ...(options.history && { history: options.history }),
@@ -99,16 +102,23 @@ async function agentReports(names: readonly string[], socketOf: (name: string) =
   };
 }
 
-/** The value, made again when it is older; callers at once share one making. */
+/**
+ * The value, made again when it is older than `ms`, or than twenty times what the making took: a large cluster's policies are
+ * computed less often, so that this process has its time for flows. Callers at once share one making.
+ */
 function remembered<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
-  let at = -Infinity;
+  let until = -Infinity;
   return () => {
-    if (made === undefined || performance.now() - at > ms) {
-      at = performance.now();
-      made = make();
-      made.catch(() => (made = undefined));
-    }
-    return made;
+    if (made !== undefined && performance.now() < until) return made;
+    const started = performance.now();
+    until = Infinity;
+    const next = made = make();
+    next.then(() => {
+      until = performance.now() + Math.max(ms, makingShare * (performance.now() - started));
+    }, () => {
+      until = -Infinity;
+    });
+    return next;
   };
 }

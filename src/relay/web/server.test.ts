@@ -14,11 +14,12 @@ const socketPath = join(folder, 'web.sock');
 const sources = new SyntheticCluster({ namespaces: 3, nodes: 20, edges: 40, flowsPerSecond: 100, history: true });
 const page = { type: 'text/html; charset=utf-8', body: Buffer.from('<!doctype html>') };
 let server: WebServer;
+let isGood = true;
 
 before(async () => {
   server = await startWebServer({ instance: 'test', host: '127.0.0.1', port: 0, socketPath }, {
     sources, log: silentLogger, files: new Map([['/', page], ['/assets/main.js', { type: 'text/javascript', body: Buffer.from('') }]]),
-    tokens: token => (token === 'long-lived' ? { namespaces: ['team-01'] } : undefined),
+    tokens: token => (token === 'long-lived' ? { namespaces: ['team-01'] } : token === 'taken back' && isGood ? {} : undefined),
   });
 });
 after(async () => {
@@ -144,4 +145,14 @@ test('a session of namespaces sees flows and edges with an end there, and of the
   assert.deepEqual([(await ask('/api/matrix?namespace=team-02', { headers })).status, (await ask('/api/matrix?namespace=team-01', { headers })).status], [404, 200]);
   const past = JSON.parse((await ask('/api/past-map?since=2026-01-01T00:00:00Z&until=2026-01-01T01:00:00Z', { headers })).text) as { edges: { source: string; destination: string }[] };
   assert.ok(past.edges.length > 0 && past.edges.every(edge => edge.source.includes(':team-01/') || edge.destination.includes(':team-01/')));
+});
+
+test('a token that is taken back ends its sessions, and the streams that are open', async () => {
+  const cookie = await signedIn('taken back');
+  const response = await fetch(`http://127.0.0.1:${server.port}/api/watch`, { headers: cookie });
+  assert.equal(response.status, 200);
+  isGood = false;
+  // Ends by itself: what comes until then is read away.
+  for await (const chunk of response.body!) assert.ok(chunk.length > 0);
+  assert.equal((await ask('/api/session', { headers: cookie })).status, 401);
 });

@@ -63,9 +63,10 @@ export async function startWebServer(options: WebOptions, dependencies: Dependen
   const names = ownNames(options.host, options.hosts);
   const tcp = listener(context, request => {
     const foreign = foreignRequest(request, names);
-    return foreign === undefined ? { role: sessions.role(cookieOf(request, context.cookie)) ?? bearer(request, dependencies.tokens), isRoot: false } : { foreign };
+    const role = () => sessions.role(cookieOf(request, context.cookie)) ?? bearer(request, dependencies.tokens);
+    return foreign === undefined ? { role, isRoot: false } : { foreign };
   });
-  const unix = listener(context, () => ({ role: {}, isRoot: true }));
+  const unix = listener(context, () => ({ role: () => ({}), isRoot: true }));
   await listenTcp(tcp, options);
   const { port } = tcp.address() as AddressInfo;
   context.address = { host: options.host, port };
@@ -86,14 +87,15 @@ export async function startWebServer(options: WebOptions, dependencies: Dependen
   };
 }
 
-interface Context extends Omit<ApiContext, 'role'> {
+interface Context extends Omit<ApiContext, 'role' | 'isOpen'> {
   readonly sessions: WebSessions;
   readonly files: StaticFiles;
   readonly cookie: string;
   readonly address: WebAddress;
 }
 
-type Caller = { readonly role: WebRole | undefined; readonly isRoot: boolean } | { readonly foreign: string };
+/** The role is asked for anew while a stream is open: it may have been taken back. */
+type Caller = { readonly role: () => WebRole | undefined; readonly isRoot: boolean } | { readonly foreign: string };
 
 function listener(context: Context, callerOf: (request: IncomingMessage) => Caller): Server {
   const server = createServer({ maxHeaderSize: 16 << 10, requestTimeout: 10_000 }, (request, response) => {
@@ -116,8 +118,9 @@ async function handle(request: IncomingMessage, response: ServerResponse, contex
   response.setHeader('cache-control', 'no-store');
   if (request.method === 'POST') return post(request, response, url.pathname, context, caller.isRoot);
   if (request.method !== 'GET') return answerError(response, 405, 'GET or POST');
-  if (!caller.role) return answerError(response, 401, 'you are not signed in', 'open the address that `cirri ui` prints, or give a token');
-  const answer = await answerApi(url, response, { ...context, role: caller.role });
+  const role = caller.role();
+  if (!role) return answerError(response, 401, 'you are not signed in', 'open the address that `cirri ui` prints, or give a token');
+  const answer = await answerApi(url, response, { ...context, role, isOpen: () => caller.role() !== undefined });
   if (answer === 'streamed') return;
   if (answer === undefined) return answerError(response, 404, 'there is no such thing');
   answerJson(response, 200, answer);

@@ -15,7 +15,8 @@ const maxTickets = 64;
 const maxSessions = 1024;
 
 interface Kept {
-  readonly role: WebRole;
+  /** Asked each time: a token that is taken back ends the sessions it has opened. */
+  readonly role: () => WebRole | undefined;
   readonly until: number;
 }
 
@@ -36,7 +37,7 @@ export class WebSessions {
   }
 
   ticket(role: WebRole): string {
-    return this.#keep(this.#tickets, role, ticketMs, maxTickets);
+    return this.#keep(this.#tickets, () => role, ticketMs, maxTickets);
   }
 
   /** The secret of a new session for a ticket or a token; undefined when it is neither. */
@@ -44,8 +45,8 @@ export class WebSessions {
     const key = digest(secret);
     const ticket = this.#tickets.get(key);
     this.#tickets.delete(key);
-    const role = ticket && ticket.until > this.#now() ? ticket.role : this.#tokens(secret);
-    return role && this.#keep(this.#sessions, role, sessionMs, maxSessions);
+    const role = ticket && ticket.until > this.#now() ? ticket.role : () => this.#tokens(secret);
+    return role() && this.#keep(this.#sessions, role, sessionMs, maxSessions);
   }
 
   role(secret: string | undefined): WebRole | undefined {
@@ -54,17 +55,18 @@ export class WebSessions {
     const session = this.#sessions.get(key);
     if (!session) return undefined;
     this.#sessions.delete(key);
-    if (session.until <= this.#now()) return undefined;
+    const role = session.role();
+    if (!role || session.until <= this.#now()) return undefined;
     // Last used, last to be forgotten.
     this.#sessions.set(key, { role: session.role, until: this.#now() + sessionMs });
-    return session.role;
+    return role;
   }
 
   close(secret: string): void {
     this.#sessions.delete(digest(secret));
   }
 
-  #keep(map: Map<string, Kept>, role: WebRole, ms: number, most: number): string {
+  #keep(map: Map<string, Kept>, role: Kept['role'], ms: number, most: number): string {
     const secret = randomBytes(24).toString('base64url');
     for (const [key, { until }] of map) if (until <= this.#now() || map.size >= most) map.delete(key);
     map.set(digest(secret), { role, until: this.#now() + ms });

@@ -26,7 +26,7 @@ const recentFlows = 500;
 const retryMs = 1000;
 
 /** The stream of one open page, until the client leaves. */
-export async function serveWatch(request: WatchRequest, response: ServerResponse, dependencies: { readonly sources: WebSources; readonly hub: MapHub; readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
+export async function serveWatch(request: WatchRequest, response: ServerResponse, dependencies: { readonly sources: WebSources; readonly hub: MapHub; readonly log: Logger; readonly signal: AbortSignal; readonly isOpen: () => boolean }): Promise<void> {
   const { sources, hub, log } = dependencies;
   const leaving = new AbortController();
   response.on('close', () => leaving.abort());
@@ -52,7 +52,7 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
     line.send({ type: 'map', interval: mine });
   });
   try {
-    await Promise.all([tellCluster(sources, line, signal), request.flows ? tellFlows(request, line, { sources, log, signal }) : undefined]);
+    await Promise.all([tellCluster(sources, line, signal, () => dependencies.isOpen() || leaving.abort()), request.flows ? tellFlows(request, line, { sources, log, signal }) : undefined]);
   } finally {
     silence();
     response.end();
@@ -76,11 +76,12 @@ class Line {
   }
 }
 
-/** Whenever it changes. */
-async function tellCluster(sources: WebSources, line: Line, signal: AbortSignal): Promise<void> {
+/** Whenever it changes; and ends the stream when its session has ended. */
+async function tellCluster(sources: WebSources, line: Line, signal: AbortSignal, checkSession: () => void): Promise<void> {
   let told = JSON.stringify(sources.nodes());
   while (!signal.aborted) {
     await delay(clusterEveryMs, signal).catch(() => {});
+    checkSession();
     const now = JSON.stringify(sources.nodes());
     if (now === told || signal.aborted) continue;
     told = now;

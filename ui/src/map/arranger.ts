@@ -6,6 +6,8 @@ const nothing: Places = { cards: {}, boxes: {} };
 const maxRemembered = 4000;
 /** So many new ones among those that have places, and all are placed anew. */
 const freshShare = 0.25;
+/** A map that somebody sees for the first time is filled by what happens: so long, and until it is touched, new lines may move everything. */
+const youngMs = 15_000;
 
 /** The worker's address must be one of ours: the page allows no other string to become a script. */
 interface TrustedTypes { createPolicy(name: string, rules: { createScriptURL(text: string): string }): { createScriptURL(text: string): string } }
@@ -25,6 +27,8 @@ export class Arranger {
   readonly #storage: string;
   readonly #onPlaces: () => void;
   #asked = 0;
+  /** By filter: when the first places were made, and for how many lines the last. */
+  readonly #made = new Map<string, { readonly at: number; links: number }>();
   #waiting: { readonly key: string; readonly number: number } | undefined;
 
   constructor(cluster: string, onPlaces: () => void) {
@@ -39,16 +43,20 @@ export class Arranger {
     return this.#places.get(key) ?? nothing;
   }
 
-  /** Makes places for those of the scene that have none. `anew`: for all. */
-  arrange(key: string, scene: Scene, anew = false): void {
+  /** Makes places for those of the scene that have none. `anew`: for all. `isUntouched`: nobody minds yet if cards move. */
+  arrange(key: string, scene: Scene, { anew = false, isUntouched = false }: { readonly anew?: boolean; readonly isUntouched?: boolean } = {}): void {
     const known = this.places(key);
     const fresh = [...scene.nodes.values()].filter(node => !(node.id in known.cards) || !(groupOf(node) in known.boxes));
-    if (fresh.length === 0 && !anew) return;
+    const made = this.#made.get(key);
+    const isGrowing = isUntouched && made !== undefined && performance.now() - made.at < youngMs && scene.pairs.length > made.links;
+    if (fresh.length === 0 && !anew && !isGrowing) return;
     if (this.#waiting?.key === key && !anew) return;
-    const forget = anew || fresh.length > (scene.nodes.size - fresh.length) * freshShare;
+    const forget = anew || isGrowing || fresh.length > (scene.nodes.size - fresh.length) * freshShare;
     const nodes = [...scene.nodes.values()].map((node): LayoutNode => ({ id: node.id, group: groupOf(node) }));
     const question: LayoutQuestion = { number: ++this.#asked, nodes, links: scene.pairs.map(({ source, destination }) => ({ source, target: destination })), known: forget ? nothing : known };
     this.#waiting = { key, number: question.number };
+    // What an earlier visit has placed is not moved about.
+    if (scene.nodes.size > 0) this.#made.set(key, { at: made?.at ?? (Object.keys(known.cards).length > 0 ? -Infinity : performance.now()), links: scene.pairs.length });
     this.#worker.postMessage(question);
   }
 

@@ -63,6 +63,11 @@ export class MapController {
     canvas.addEventListener('blur', () => this.#setCursor(undefined), options);
   }
 
+  /** Nobody has moved the map yet. */
+  get fitsItself(): boolean {
+    return this.#fitsItself;
+  }
+
   get geometry(): Geometry {
     return this.#geometry;
   }

@@ -1,14 +1,15 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Empty } from '../parts/empty.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { liveState, map, mapChanged } from '../state/live.ts';
+import { mapNodeOf } from '../flows/names.ts';
+import { flows, liveState, map, mapChanged } from '../state/live.ts';
 import { go, place, windows } from '../state/place.ts';
 import { useStore } from '../state/store.ts';
 import { theme } from '../state/theme.ts';
 import { Arranger } from './arranger.ts';
 import { MapController, type Hovered } from './controller.ts';
 import { EdgeTable } from './edge-table.tsx';
-import { groupTitle, groupOf, sceneOf, type Scene } from './scene.ts';
+import { groupTitle, groupOf, pairKey, sceneOf, type Scene } from './scene.ts';
 import { Tooltip } from './tooltip.tsx';
 
 /** The live map: a canvas, what hovers over it, and a table of the same for those who cannot use a picture. */
@@ -46,7 +47,7 @@ function Canvas({ cluster, scene }: { readonly cluster: string; readonly scene: 
       onClose: () => go({ node: undefined, pair: undefined }),
     });
     const places = arranger.current = new Arranger(cluster, () => setPlaced(count => count + 1));
-    controls.current = { map, arrange: () => places.arrange(keyNow.current, sceneNow.current, true) };
+    controls.current = { map, arrange: () => places.arrange(keyNow.current, sceneNow.current, { anew: true }) };
     const size = new ResizeObserver(([entry]) => map.resize(entry!.contentRect.width, entry!.contentRect.height));
     size.observe(canvas.current!.parentElement!);
     // What frame times are read from, by whoever measures.
@@ -63,11 +64,14 @@ function Canvas({ cluster, scene }: { readonly cluster: string; readonly scene: 
   const sceneNow = useRef(scene);
   [keyNow.current, sceneNow.current] = [key, scene];
 
-  useEffect(() => arranger.current!.arrange(key, scene), [key, scene]);
+  const isChosen = here.node !== undefined || here.pair !== undefined;
+  useEffect(() => arranger.current!.arrange(key, scene, { isUntouched: controller.current!.fitsItself && !isChosen }), [key, scene]);
   useEffect(() => controller.current!.show(scene, arranger.current!.places(key)), [scene, key, placed]);
   useEffect(() => controller.current!.fit(), [key]);
   useEffect(() => controller.current!.recolour(), [colours]);
-  const pair = here.pair?.join('\n');
+  // An open flow shows its line.
+  const flow = here.flow === undefined || here.pair || here.node !== undefined ? undefined : flows.find(here.flow);
+  const pair = here.pair?.join('\n') ?? (flow && (flow.isReply === true ? pairKey(mapNodeOf(flow.destination), mapNodeOf(flow.source)) : pairKey(mapNodeOf(flow.source), mapNodeOf(flow.destination))));
   useEffect(() => controller.current!.highlight({ ...(here.node !== undefined && { focus: here.node }), ...(pair !== undefined && { pair }) }), [here.node, pair]);
 
   const at = cursor === undefined ? undefined : scene.nodes.get(cursor);

@@ -1,7 +1,7 @@
 import type { MapNode } from '../../../src/model/service-map.ts';
 import { rate as rateText } from '../parts/format.ts';
 import type { Camera } from './camera.ts';
-import { isFar, onCurve, type Card, type Curve, type Geometry } from './geometry.ts';
+import { isFar, onCurve, type Rect, type Card, type Curve, type Geometry } from './geometry.ts';
 import { groupTitle, type Pair, type Scene } from './scene.ts';
 import type { Theme } from './theme.ts';
 
@@ -21,19 +21,24 @@ const detailScale = 0.62;
 
 type Style = 'plain' | 'audited' | 'dropped';
 
-/** One picture of the whole map. Lines of one look are one path: a thousand of them are a dozen strokes. */
-export function paint(canvas: CanvasRenderingContext2D, geometry: Geometry, scene: Scene, camera: Camera, theme: Theme, highlight: Highlight): void {
-  const isOn = emphasis(geometry, highlight);
+/** One picture of what lies in `view`, of the map's own measures. */
+export function paint(canvas: CanvasRenderingContext2D, whole: Geometry, scene: Scene, camera: Camera, view: Rect, theme: Theme, highlight: Highlight): void {
+  const isOn = emphasis(whole, highlight);
+  const geometry: Geometry = { ...whole, cards: new Map([...whole.cards].filter(([, card]) => meets(card, view))) };
   canvas.save();
   canvas.translate(camera.x, camera.y);
   canvas.scale(camera.scale, camera.scale);
-  const curves = isFar(geometry, camera.scale) ? linesFromAfar(geometry, isOn) : geometry.curves;
+  const curves = (isFar(whole, camera.scale) ? linesFromAfar(whole, isOn) : whole.curves).filter(({ bounds }) => meets(bounds, view));
   paintBoxes(canvas, geometry, camera, theme);
   paintLines(canvas, curves, camera, theme, isOn);
   paintCards(canvas, geometry, scene, camera, theme, highlight, isOn);
   paintTitles(canvas, geometry, camera, theme);
   paintLabels(canvas, curves, geometry, camera, theme, isOn);
   canvas.restore();
+}
+
+function meets(a: Rect, b: Rect): boolean {
+  return a.x <= b.x + b.width && b.x <= a.x + a.width && a.y <= b.y + b.height && b.y <= a.y + a.height;
 }
 
 /** Those of one box, bundles, and whatever is chosen. */
@@ -83,27 +88,28 @@ function paintTitles(canvas: CanvasRenderingContext2D, { boxes }: Geometry, { sc
   }
 }
 
+interface Stroke { readonly curve: Curve; readonly style: Style; readonly width: number; readonly level: 0 | 1 | 2 }
+
+/** Each curve by itself: a path of a thousand that cross each other takes the rasteriser eight times as long. */
 function paintLines(canvas: CanvasRenderingContext2D, curves: readonly Curve[], { scale }: Camera, theme: Theme, isOn: ReturnType<typeof emphasis>): void {
-  const paths = new Map<string, { readonly path: Path2D; readonly width: number; readonly style: Style; readonly level: 0 | 1 | 2; readonly isSmall: boolean }>();
-  for (const curve of curves) {
-    const level = isOn.strong(curve.pair) ? 2 : isOn.pair(curve.pair) ? 1 : 0;
-    for (const style of stylesOf(curve.pair)) {
-      const width = widthOf(curve.pair.rate);
-      const key = `${style}${width}${level}`;
-      let entry = paths.get(key);
-      if (!entry) paths.set(key, entry = { path: new Path2D(), width, style, level, isSmall: scale < 0.4 });
-      trace(entry.path, curve, scale);
-    }
-  }
-  canvas.lineCap = 'round';
+  const strokes = curves.flatMap(curve => stylesOf(curve.pair).map((style): Stroke => ({ curve, style, width: widthOf(curve.pair.rate), level: isOn.strong(curve.pair) ? 2 : isOn.pair(curve.pair) ? 1 : 0 })));
+  strokes.sort((a, b) => a.level - b.level || order[a.style] - order[b.style] || a.width - b.width);
   // Many lines are each fainter: together they say where much is.
   const plainAlpha = 0.62 * Math.min(1, Math.max(0.45, (160 / curves.length) ** 0.35));
-  for (const { path, width, style, level } of [...paths.values()].sort((a, b) => a.level - b.level || order[a.style] - order[b.style])) {
-    canvas.globalAlpha = level === 0 ? 0.1 : level === 2 ? 1 : style === 'plain' ? plainAlpha : 0.9;
-    canvas.strokeStyle = style === 'dropped' ? theme.dropped : style === 'audited' ? theme.audited : level === 2 ? theme.accent : theme.line;
-    canvas.lineWidth = Math.max(width, 0.7 / scale) + (level === 2 ? 0.6 : 0);
-    canvas.setLineDash(style === 'dropped' ? [7, 5] : []);
-    canvas.stroke(path);
+  canvas.lineCap = 'round';
+  let look: Stroke | undefined;
+  for (const stroke of strokes) {
+    const { style, width, level } = stroke;
+    if (look?.style !== style || look.level !== level || look.width !== width) {
+      canvas.globalAlpha = level === 0 ? 0.1 : level === 2 ? 1 : style === 'plain' ? plainAlpha : 0.9;
+      canvas.strokeStyle = style === 'dropped' ? theme.dropped : style === 'audited' ? theme.audited : level === 2 ? theme.accent : theme.line;
+      canvas.lineWidth = Math.max(width, 0.7 / scale) + (level === 2 ? 0.6 : 0);
+      canvas.setLineDash(style === 'dropped' ? [7, 5] : []);
+      look = stroke;
+    }
+    canvas.beginPath();
+    trace(canvas, stroke.curve, scale);
+    canvas.stroke();
   }
   canvas.setLineDash([]);
   canvas.globalAlpha = 1;
@@ -125,7 +131,7 @@ export function widthOf(rate: number): number {
   return rate < 1 ? 1.2 : rate < 10 ? 1.8 : rate < 100 ? 2.6 : 3.6;
 }
 
-function trace(path: Path2D, { points: [x0, y0, x1, y1, x2, y2, x3, y3] }: Curve, scale: number): void {
+function trace(path: CanvasRenderingContext2D, { points: [x0, y0, x1, y1, x2, y2, x3, y3] }: Curve, scale: number): void {
   path.moveTo(x0, y0);
   path.bezierCurveTo(x1, y1, x2, y2, x3, y3);
   if (scale < 0.3) return;

@@ -104,7 +104,9 @@ export class Renderer {
     context.setTransform(this.#ratio, 0, 0, this.#ratio, this.#width * margin * this.#ratio, this.#height * margin * this.#ratio);
     context.fillStyle = theme.ground;
     context.fillRect(-this.#width * margin, -this.#height * margin, this.#width * (1 + 2 * margin), this.#height * (1 + 2 * margin));
-    paint(context, geometry, scene, this.#camera, theme, highlight);
+    const { x, y, scale } = this.#camera;
+    const view = { x: (-this.#width * margin - x) / scale, y: (-this.#height * margin - y) / scale, width: this.#width * (1 + 2 * margin) / scale, height: this.#height * (1 + 2 * margin) / scale };
+    paint(context, geometry, scene, this.#camera, view, theme, highlight);
     this.#layerCamera = this.#camera;
     this.#isStale = false;
     this.#lastMs = performance.now() - started;

@@ -7,7 +7,6 @@ import { go, place } from '../state/place.ts';
 import { useStore } from '../state/store.ts';
 
 const everyMs = 10_000;
-const mostParties = 80;
 
 /** Who may talk to whom in a namespace, exact for all ports; a cell opens why. */
 export function MatrixView({ namespace, namespaces }: { readonly namespace: string; readonly namespaces: readonly string[] }) {
@@ -23,7 +22,7 @@ export function MatrixView({ namespace, namespaces }: { readonly namespace: stri
       </header>
       {!matrix ? (answer.state === 'failed' ? <Empty title="The matrix cannot be computed">{answer.error}</Empty> : <Empty title="Asking the policies for every pair and port …" />)
         : matrix.parties.filter(party => party.namespace !== undefined).length === 0 ? <Empty title="There are no pods in this namespace" />
-        : matrix.parties.length > mostParties ? <Empty title={`${matrix.parties.length} parties are too many for a picture`}><code>cirri policy matrix --only {namespace} --html matrix.html</code></Empty>
+        : matrix.cells.length < matrix.parties.length ? <Empty title={`${matrix.parties.length} parties are too many for a picture`}><code>cirri policy matrix --only {namespace} --html matrix.html</code></Empty>
         : <Grid matrix={matrix} cell={cell} />}
       {cell && <WhyPanel namespace={namespace} cell={cell} />}
     </article>
