@@ -1,4 +1,5 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
+import { identityScope } from '../model/identity.ts';
 import type { FlowConsumer, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
@@ -122,7 +123,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const captured = bytes.getUint16(at + layout.nameCaptured, true);
     const message = parseDns(new Uint8Array(bytes.buffer, bytes.byteOffset + at + layout.namePayload, captured));
     if (message === undefined) notDns++;
-    else namer.expect(history.push(bytes, at, minimumSize, false), message);
+    else if (!isOfOtherNode(bytes, at, message.isResponse)) namer.expect(history.push(bytes, at, minimumSize, false), message);
   };
 
   const settle = (beforeNs: number): number => {
@@ -254,6 +255,12 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       };
     },
   };
+}
+
+/** A DNS message is told once: on the client's node, where it is a pod's. */
+function isOfOtherNode(bytes: DataView, at: number, isResponse: boolean): boolean {
+  const client = bytes.getUint32(at + (isResponse ? layout.destinationIdentity : layout.sourceIdentity), true);
+  return bytes.getUint32(at + (isResponse ? layout.destinationEndpoint : layout.sourceEndpoint), true) === 0 && identityScope(client) === 'cluster';
 }
 
 /** Flows that wait for one follower. */
