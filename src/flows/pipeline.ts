@@ -1,6 +1,6 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
 import { identityScope } from '../model/identity.ts';
-import type { FlowConsumer, LostFlows } from './consumer.ts';
+import type { FlowConsumer, FlowView, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
 import type { FlowLookups } from './enrich.ts';
@@ -28,6 +28,8 @@ export interface FlowPipeline {
   start(signal: AbortSignal): void;
   /** Flows of the history, oldest first. */
   query(query: FlowQuery): Flow[];
+  /** The same one by one, as views: for who takes out what is wanted at once. `accept` may leave out more. */
+  scan(query: FlowQuery, take: (flow: FlowView) => void, accept?: (flow: FlowView) => boolean): void;
   /** New flows from now on. */
   follow(query: FlowQuery, signal: AbortSignal): FlowFollower;
   /** Hands every flow from now on to the consumer. Returns how to stop it. */
@@ -218,7 +220,13 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     start: signal => pollRings(poll, { signal, watched: () => followers.size + consumers.length > 0, pending }),
     query: query => {
       take();
-      return queryHistory(history, view, query);
+      const found: Flow[] = [];
+      scanHistory(history, view, query, flow => found.push(plainFlow(flow)));
+      return found;
+    },
+    scan: (query, each, accept) => {
+      take();
+      scanHistory(history, view, query, each, accept);
     },
     follow: (query, signal) => {
       const follower: FlowFollower = new FlowFollower(compileQuery(query), followerQueue, () => followers.delete(follower), signal);
@@ -267,16 +275,16 @@ function isOfOtherNode(bytes: DataView, at: number, isResponse: boolean): boolea
 const followerQueue = 8192;
 const noLoss: LostCounts = { flows: 0, drops: 0 };
 
-function queryHistory(history: FlowHistory, view: ColumnView, query: FlowQuery): Flow[] {
+function scanHistory(history: FlowHistory, view: ColumnView, query: FlowQuery, take: (flow: FlowView) => void, accept: (flow: FlowView) => boolean = () => true): void {
   const matches = compileQuery(query);
-  const found: Flow[] = [];
   const limit = query.first ?? query.last ?? Infinity;
   const isFirst = query.first !== undefined;
+  const slots: number[] = [];
   for (const slot of isFirst ? history.oldestFirst() : history.newestFirst()) {
-    if (found.length >= limit) break;
-    if (matches(view.at(slot))) found.push(plainFlow(view));
+    if (slots.length >= limit) break;
+    if (matches(view.at(slot)) && accept(view)) slots.push(slot);
   }
-  return isFirst ? found : found.reverse();
+  for (const slot of isFirst ? slots : slots.reverse()) take(view.at(slot));
 }
 
 const systemClock = {
