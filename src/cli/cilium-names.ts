@@ -16,6 +16,7 @@ const ours: readonly (readonly [cilium: string, cirri: string])[] = [
   ['lrp', 'lrp'],
   ['config', 'config'],
   ['version', 'version'],
+  ['hubble port-forward', 'hubble port-forward'],
   ['hubble ui', 'ui'],
   ['hubble port-forward', 'hubble port-forward'],
   ['observe', 'hubble observe'],

@@ -32,7 +32,7 @@ const others: Readonly<Record<string, string>> = {
   'bpf.monitorAggregation': 'none', 'hubble.enabled': 'false', 'hubble.relay.enabled': 'false', 'hubble.ui.enabled': 'false', 'hubble.metrics.enabled': 'drop', 'hubble.metrics.serviceMonitor.enabled': 'true',
   'hubble.eventBufferCapacity': '4095', 'hubble.tls.enabled': 'false', 'hubble.redact.enabled': 'true', 'hubble.redact.http.urlQuery': 'true', 'hubble.redact.http.userInfo': 'false', 'hubble.redact.http.headers.allow': 'host',
   'hubble.redact.http.headers.deny': 'cookie', 'hubble.history.enabled': 'false', 'hubble.history.days': '7', 'hubble.history.maxMegabytes': '512', 'hubble.export.filePath': '/var/log/flows.log', 'hubble.export.fileMaxSizeMb': '20',
-  'hubble.export.fileMaxBackups': '2', 'hubble.export.fileCompress': 'true', 'hubble.export.allowlist': 'y', 'hubble.export.denylist': 'x', 'hubble.export.fieldMask': 'time', 'hubble.export.otlpEndpoint': 'http://127.0.0.1:4318',
+  'hubble.export.fileMaxBackups': '2', 'hubble.export.fileCompress': 'true', 'hubble.export.allowlist': '[{"verdict":["DROPPED"]},{"source_pod":["shop/","bank/"]}]', 'hubble.export.denylist': '[{"source_pod":["kube-system/"]}]', 'hubble.export.fieldMask': 'time', 'hubble.export.otlpEndpoint': 'http://127.0.0.1:4318',
 };
 
 test('each setting can be chosen, changes nothing else, and null takes it back', () => {
@@ -44,6 +44,16 @@ test('each setting can be chosen, changes nothing else, and null takes it back',
     const back = choose(choices, defaultChoices, parseSet(`${name}=null`)).choices;
     assert.deepEqual(back, defaultChoices);
   }
+});
+
+test('what metrics and exporters could not use is refused with what to do', () => {
+  const refusal = (set: string) => { try { chosen(set); } catch (error) { return (error as Error).message; } return ''; };
+  assert.match(refusal('hubble.metrics.enabled={dns:quer}'), /metrics plugin dns: has no option "quer" \(did you mean query\?\)/);
+  assert.match(refusal('hubble.export.allowlist=[{"verdct":["DROPPED"]}]'), /verdct/);
+  assert.match(refusal('hubble.export.denylist=drops'), /drops is not JSON/);
+  assert.match(refusal('hubble.export.fieldMask=a..b'), /"a\.\.b" is no path/);
+  assert.match(refusal('hubble.export.filePath=flows.log'), /absolute path/);
+  assert.match(refusal('hubble.export.otlpEndpoint=collector:4317'), /neither http nor https/);
 });
 
 test('every field of the settings can be chosen', () => {

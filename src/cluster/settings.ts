@@ -1,3 +1,4 @@
+import { checkExportSetting } from '../metrics/export/config.ts';
 import { parseMetricList } from '../metrics/options.ts';
 import { defaultSettings, localPorts, masqueradePorts, type Settings } from '../model/settings.ts';
 import { CirriError } from '../std/errors.ts';
@@ -49,6 +50,8 @@ const knobs: Readonly<Record<string, Knob>> = {
   'bpf.monitorAggregation': { read: oneOf('none', 'low', 'medium', 'max') },
   'hubble.enabled': { read: boolean },
   'hubble.relay.enabled': { read: boolean },
+  'hubble.relay.listenHost': { read: hostAddress },
+  'hubble.relay.listenPort': { read: numberFrom(1, 65_535) },
   'hubble.ui.enabled': { read: boolean },
   'hubble.metrics.enabled': { read: metricList },
   'hubble.metrics.serviceMonitor.enabled': { read: boolean },
@@ -62,14 +65,14 @@ const knobs: Readonly<Record<string, Knob>> = {
   'hubble.history.enabled': { read: boolean },
   'hubble.history.days': { read: numberFrom(1, 3650) },
   'hubble.history.maxMegabytes': { read: numberFrom(64, 1 << 20) },
-  'hubble.export.filePath': { read: String },
+  'hubble.export.filePath': { read: exported('filePath', String) },
   'hubble.export.fileMaxSizeMb': { read: numberFrom(1, 1 << 16) },
   'hubble.export.fileMaxBackups': { read: numberFrom(0, 1000) },
   'hubble.export.fileCompress': { read: boolean },
-  'hubble.export.allowlist': { read: texts },
-  'hubble.export.denylist': { read: texts },
-  'hubble.export.fieldMask': { read: words },
-  'hubble.export.otlpEndpoint': { read: String },
+  'hubble.export.allowlist': { read: exported('allowlist', texts) },
+  'hubble.export.denylist': { read: exported('denylist', texts) },
+  'hubble.export.fieldMask': { read: exported('fieldMask', words) },
+  'hubble.export.otlpEndpoint': { read: exported('otlpEndpoint', String) },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -240,6 +243,13 @@ function numberFrom(min: number, max: number): Knob['read'] {
   };
 }
 
+/** An IP address, or nothing. */
+function hostAddress(value: unknown): string {
+  const text = value === null ? '' : String(value).trim();
+  if (text !== '' && !isAddr(text)) throw new Error('must be an IP address of this machine, or empty');
+  return text;
+}
+
 /** A list, or words with commas or spaces between them. Null, as in upstream's chart, is none. */
 function words(value: unknown): readonly string[] {
   if (value === null) return [];
@@ -249,13 +259,26 @@ function words(value: unknown): readonly string[] {
 /** Kept as it was written: each agent reads it again. */
 function metricList(value: unknown): readonly string[] {
   const list = words(value);
+  usable(() => parseMetricList(list));
+  return list;
+}
+
+function exported<T extends string | readonly string[]>(name: Parameters<typeof checkExportSetting>[0], read: (value: unknown) => T): Knob['read'] {
+  return value => {
+    const given = read(value);
+    usable(() => checkExportSetting(name, given));
+    return given;
+  };
+}
+
+/** What whoever uses it says of it, as part of a sentence about the setting. */
+function usable(check: () => void): void {
   try {
-    parseMetricList(list);
+    check();
   } catch (error) {
     const { message, mend } = error as CirriError;
-    throw new Error(`cannot be used: ${message}; ${mend ?? ''}`, { cause: error });
+    throw new Error(`cannot be used: ${message}${mend === undefined ? '' : ` (${mend})`}`, { cause: error });
   }
-  return list;
 }
 
 /** A list of texts that may hold commas themselves; one alone is a list of one. */

@@ -1,5 +1,6 @@
 import type { Flow, FlowEndpoint, FlowL7 } from '../model/flow.ts';
 import { layout } from './decode.ts';
+import { EventType } from './event.ts';
 import type { KnownRule } from './known.ts';
 
 /** Room for one record: `struct connection_event` (bpf/lib/events.h), the longest of the fixed ones. */
@@ -34,9 +35,11 @@ export class Columns {
   readonly sequences: Float64Array;
   readonly sources: (FlowEndpoint | undefined)[];
   readonly destinations: (FlowEndpoint | undefined)[];
+  /** Valid where the record has a rule. */
   readonly rules: (KnownRule | undefined)[];
+  /** Valid where `mayHaveService`. */
   readonly services: (Flow['service'] | undefined)[];
-  readonly nodeLabels: (readonly string[] | undefined)[];
+  /** Valid in L7 records. */
   readonly l7: (FlowL7 | undefined)[];
   readonly extras: (SlotExtra | undefined)[];
   /** The ring that the last record came from, as words. */
@@ -56,7 +59,6 @@ export class Columns {
     this.destinations = column();
     this.rules = column();
     this.services = column();
-    this.nodeLabels = column();
     this.l7 = column();
     this.extras = column();
   }
@@ -68,16 +70,33 @@ export class Columns {
     if (record.buffer !== this.#sourceBuffer) this.#openSource(record.buffer);
     if (from % 4 === 0 && kept % 4 === 0) {
       // All that the kernel's rings hold: a dozen times faster than byte by byte.
-      const [words, source] = [this.words, this.#source];
-      for (let i = 0, to = slot * slotWords, word = from >> 2; i < kept >> 2; i++) words[to + i] = source[word + i]!;
+      const words = this.words;
+      const source = this.#source;
+      let to = slot * slotWords;
+      let word = from >> 2;
+      const end = word + (kept >> 2);
+      for (; word + 4 <= end; word += 4, to += 4) {
+        words[to] = source[word]!;
+        words[to + 1] = source[word + 1]!;
+        words[to + 2] = source[word + 2]!;
+        words[to + 3] = source[word + 3]!;
+      }
+      for (; word < end; word++, to++) words[to] = source[word]!;
     } else {
       for (let i = 0, to = slot * slotSize; i < kept; i++) this.bytes[to + i] = record.getUint8(at + i);
     }
     this.lengths[slot] = kept;
     const first = slot * slotWords;
     this.times[slot] = (this.words[first + 1]! >>> 0) * 0x1_0000_0000 + (this.words[first]! >>> 0);
-    this.l7[slot] = undefined;
-    this.extras[slot] = undefined;
+  }
+
+  isL7(slot: number): boolean {
+    return this.bytes[slot * slotSize + layout.type] === EventType.l7;
+  }
+
+  /** Where a service was translated; and of drops, which may have it as their destination still. */
+  mayHaveService(slot: number): boolean {
+    return this.bytes[slot * slotSize + layout.type] === EventType.drop || this.hasService(slot);
   }
 
   byte(slot: number, offset: number): number {

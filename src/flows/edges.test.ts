@@ -133,7 +133,7 @@ test('nodes of the map: workloads, lone pods, names, nodes, prefixes, the rest o
   assert.equal(id({ identity: 6 }), 'reserved:remote-node');
   assert.equal(id({ identity: 1 << 24, labels: ['cidr:10.0.0.0/8', 'cidr:10.1.0.0/16', 'reserved:world'] }), 'cidr:10.1.0.0/16');
   assert.equal(id({ identity: 1 << 24, labels: ['cidr:fd00--0/8'] }), 'cidr:fd00::0/8');
-  assert.equal(id({}), 'reserved:world');
+  assert.deepEqual([id({}), id({ identity: 9 }), id({ identity: 10 }), id({ identity: 0 })], ['reserved:world', 'reserved:world', 'reserved:world', 'reserved:unknown']);
 });
 
 test('edges beyond the bound are counted, and the ones that are there go on', () => {

@@ -118,7 +118,8 @@ export class EdgeCounter implements FlowConsumer {
 
   #l7(flow: FlowView): void {
     const { l7 } = flow;
-    if (!l7 || !this.#isMine()) return;
+    // A DNS message is told by one node alone.
+    if (!l7 || (!l7.dns && !this.#isMine())) return;
     const edge = this.#edge(flow);
     if (!edge) return;
     edge.l7 = l7.dns ? 'DNS' : l7.http ? 'HTTP' : 'Kafka';

@@ -1,11 +1,14 @@
 import type { FlowEndpoint } from '../model/flow.ts';
-import { identityScope, reserved } from '../model/identity.ts';
+import { firstPrefixIdentity, identityScope, reserved } from '../model/identity.ts';
 import { formatAddr } from '../std/ip.ts';
 import type { FlowLookups } from './enrich.ts';
 import { WordMap } from './word-map.ts';
 
 /** Words of an end's key: the address, identity, endpoint, and for ends outside the cluster the endpoint that looks at them. */
 const keyWords = 7;
+
+/** Ends used lately, by a few bits: most records are of ends of the one before. */
+const recentEnds = 256;
 
 interface Entry {
   end: FlowEndpoint;
@@ -23,6 +26,8 @@ export class EndRegistry {
   readonly #entries: WordMap<Entry>;
   readonly #key = new Int32Array(keyWords);
   readonly #keyBytes: Uint8Array;
+  readonly #recentKeys = new Int32Array(recentEnds * keyWords);
+  readonly #recent = new Array<Entry | undefined>(recentEnds).fill(undefined);
   /** Of what is known of the cluster's ends; of the others, whose names come more often than pods. */
   #revision = 0;
   #localRevision = 0;
@@ -63,25 +68,48 @@ export class EndRegistry {
 
   /** The end whose address stands in `words` from `at` on. `viewer` is the local endpoint at the other end, 0 for none. */
   end(words: Int32Array, at: number, identity: number, id: number, viewer: number): FlowEndpoint {
-    const key = this.#key;
-    for (let i = 0; i < 4; i++) key[i] = words[at + i]!;
-    key[4] = identity;
-    key[5] = id;
-    const outside = isOutside(identity >>> 0);
-    key[6] = outside ? viewer : 0;
-    const revision = outside || identityScope(identity >>> 0) === 'remote-node' ? this.#localRevision : this.#revision;
-    const entry = this.#entries.get(key);
-    if (entry === undefined) {
-      const end = this.#describe();
-      this.#entries.set(key, { end, revision });
-      return end;
+    const scope = scopeOf(identity >>> 0);
+    const seenBy = scope === outside ? viewer : 0;
+    const last = words[at + 3]!;
+    const place = (last ^ (last >>> 24) ^ (last >>> 16) ^ id ^ seenBy) & (recentEnds - 1);
+    const first = place * keyWords;
+    const keys = this.#recentKeys;
+    let entry = this.#recent[place];
+    const isRecent = keys[first + 3] === last && keys[first + 5] === id && keys[first + 4] === identity && keys[first + 6] === seenBy &&
+      keys[first + 2] === words[at + 2] && keys[first + 1] === words[at + 1] && keys[first] === words[at];
+    if (entry === undefined || !isRecent) {
+      for (let i = 0; i < 4; i++) keys[first + i] = words[at + i]!;
+      keys[first + 4] = identity;
+      keys[first + 5] = id;
+      keys[first + 6] = seenBy;
+      entry = this.#recent[place] = this.#entry(first);
     }
-    if (entry.revision !== revision) {
+    const revision = scope === inCluster ? this.#revision : this.#localRevision;
+    if (entry.revision !== revision) this.#renew(entry, first, revision);
+    return entry.end;
+  }
+
+  #entry(first: number): Entry {
+    this.#loadKey(first);
+    let entry = this.#entries.get(this.#key);
+    if (entry === undefined) {
+      entry = { end: this.#describe(), revision: -1 };
+      this.#entries.set(this.#key, entry);
+    }
+    return entry;
+  }
+
+  #renew(entry: Entry, first: number, revision: number): void {
+    if (entry.revision !== -1) {
+      this.#loadKey(first);
       const end = this.#describe();
-      entry.revision = revision;
       if (!sameEnd(end, entry.end)) entry.end = end;
     }
-    return entry.end;
+    entry.revision = revision;
+  }
+
+  #loadKey(first: number): void {
+    for (let i = 0; i < keyWords; i++) this.#key[i] = this.#recentKeys[first + i]!;
   }
 
   #describe(): FlowEndpoint {
@@ -107,6 +135,14 @@ export class EndRegistry {
 /** Not of the cluster: nothing but DNS can give it a name. */
 export function isOutside(identity: number): boolean {
   return identity === reserved.world || identity === reserved.worldIPv4 || identity === reserved.worldIPv6 || identity === reserved.unknown || identityScope(identity) === 'prefix';
+}
+
+const [inCluster, outside, remoteNode] = [0, 1, 2];
+
+/** Who knows when something about an end changes: tables, or nobody. */
+function scopeOf(identity: number): number {
+  if (identity > 10 && identity < firstPrefixIdentity) return inCluster;
+  return isOutside(identity) ? outside : identityScope(identity) === 'remote-node' ? remoteNode : inCluster;
 }
 
 function sameEnd(a: FlowEndpoint, b: FlowEndpoint): boolean {

@@ -8,8 +8,11 @@ export class FlowHistory {
   readonly columns: Columns;
   readonly #common: Sequence;
   readonly #drops: Sequence;
-  /** Slots that came since the last settling, and did not settle then. */
-  #turn: number[] = [];
+  /** Slots that came since the last settling, and did not settle then; the first `waiting` count. */
+  #turn: Uint32Array;
+  /** What the last settling gave out. */
+  #settled: Uint32Array;
+  #waiting = 0;
   #lastTime = 0;
   #isMixed = false;
   readonly #onFull: () => void;
@@ -19,6 +22,8 @@ export class FlowHistory {
     this.#common = new Sequence(0, options.capacity);
     this.#drops = new Sequence(options.capacity, options.dropCapacity);
     this.columns = new Columns(options.capacity + options.dropCapacity);
+    this.#turn = new Uint32Array(options.capacity + options.dropCapacity);
+    this.#settled = new Uint32Array(options.capacity + options.dropCapacity);
     this.#onFull = onFull;
   }
 
@@ -29,7 +34,7 @@ export class FlowHistory {
 
   /** Flows that have not settled. */
   get waiting(): number {
-    return this.#turn.length;
+    return this.#waiting;
   }
 
   get size(): number {
@@ -49,24 +54,33 @@ export class FlowHistory {
     const time = this.columns.times[slot]!;
     if (time < this.#lastTime) this.#isMixed = true;
     this.#lastTime = time;
-    this.#turn.push(slot);
+    this.#turn[this.#waiting++] = slot;
     return slot;
   }
 
-  /** Ends a turn: returns the slots of records from before `beforeNs`, in the order of time. Valid until the next `push`. */
-  settle(beforeNs: number): readonly number[] {
+  /** Ends a turn: how many records from before `beforeNs` have settled. `settled` has them until the next time. */
+  settle(beforeNs: number): number {
     const { times } = this.columns;
-    if (this.#isMixed) this.#turn.sort((a, b) => times[a]! - times[b]!);
+    if (this.#isMixed) this.#sort();
     this.#isMixed = false;
     const turn = this.#turn;
-    let end = turn.length;
+    const waiting = this.#waiting;
+    let end = waiting;
     while (end > 0 && times[turn[end - 1]!]! >= beforeNs) end--;
-    for (const slot of turn) this.#sequenceOf(slot).place(slot);
-    const settled = end === turn.length ? turn : turn.slice(0, end);
-    for (const slot of settled) this.#sequenceOf(slot).settleOne();
-    this.#turn = end === turn.length ? [] : turn.slice(end);
-    this.#common.placed = this.#drops.placed = 0;
-    return settled;
+    if (end === waiting) {
+      this.#common.settleAll();
+      this.#drops.settleAll();
+    } else for (let i = 0; i < end; i++) this.#sequenceOf(turn[i]!).settleOne();
+    this.#turn = this.#settled;
+    this.#settled = turn;
+    for (let i = end; i < waiting; i++) this.#turn[i - end] = turn[i]!;
+    this.#waiting = waiting - end;
+    return end;
+  }
+
+  /** Slots in the order of time; as many count as `settle` said. */
+  get settled(): Uint32Array {
+    return this.#settled;
   }
 
   *newestFirst(): Generator<number> {
@@ -86,6 +100,16 @@ export class FlowHistory {
       const takeCommon = b >= drops.count || (a < common.count && sequences[common.at(a)]! < sequences[drops.at(b)]!);
       yield takeCommon ? common.at(a++) : drops.at(b++);
     }
+  }
+
+  #sort(): void {
+    const { times } = this.columns;
+    const slots = this.#turn.subarray(0, this.#waiting);
+    // A list rather than the array itself: TimSort finds the runs of the rings in it, and merges them.
+    const sorted = Array.from(slots).sort((a, b) => times[a]! - times[b]!);
+    slots.set(sorted);
+    for (const slot of sorted) this.#sequenceOf(slot).place(slot);
+    this.#common.placed = this.#drops.placed = 0;
   }
 
   #sequenceOf(slot: number): Sequence {
@@ -127,5 +151,10 @@ class Sequence {
   settleOne(): void {
     this.count++;
     this.waiting--;
+  }
+
+  settleAll(): void {
+    this.count += this.waiting;
+    this.waiting = 0;
   }
 }

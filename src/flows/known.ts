@@ -60,10 +60,16 @@ function sameRule(a: KnownRule, b: KnownRule | undefined): boolean {
     a.policies.length === b.policies.length && a.policies.every((policy, i) => policy.revision === b.policies[i]!.revision && policy.name === b.policies[i]!.name && policy.labels?.join() === b.policies[i]!.labels?.join());
 }
 
+interface KnownService {
+  service: Service | undefined;
+  revision: number;
+}
+
 /** Services by address, port and protocol. */
 export class ServiceRegistry {
   readonly #lookups: FlowLookups;
-  readonly #entries: WordMap<{ service: Service | undefined; revision: number }>;
+  readonly #entries: WordMap<KnownService>;
+  #last: KnownService | undefined;
   readonly #key = new Int32Array(5);
   readonly #keyBytes = new Uint8Array(this.#key.buffer, 0, 16);
   #revision = 0;
@@ -82,15 +88,21 @@ export class ServiceRegistry {
     const name = protocol === Protocol.tcp ? 'TCP' : protocol === Protocol.udp ? 'UDP' : protocol === Protocol.sctp ? 'SCTP' : undefined;
     if (name === undefined) return undefined;
     const key = this.#key;
-    for (let i = 0; i < 4; i++) key[i] = words[at + i]!;
-    key[4] = (port << 8) | protocol;
-    const entry = this.#entries.get(key);
+    const tail = (port << 8) | protocol;
+    const isLast = key[3] === words[at + 3] && key[4] === tail && key[2] === words[at + 2] && key[1] === words[at + 1] && key[0] === words[at];
+    if (!isLast) {
+      for (let i = 0; i < 4; i++) key[i] = words[at + i]!;
+      key[4] = tail;
+    }
+    const entry = isLast ? this.#last : this.#entries.get(key);
+    this.#last = entry;
     if (entry?.revision === this.#revision) return entry.service;
     const ip = formatAddr(this.#keyBytes.slice());
     const found = this.#lookups.serviceByAddr(ip, port, name);
     if (entry === undefined) {
       const service = found && { namespace: found.namespace, name: found.name, ip, port };
-      this.#entries.set(key, { service, revision: this.#revision });
+      this.#last = { service, revision: this.#revision };
+      this.#entries.set(key, this.#last);
       return service;
     }
     entry.revision = this.#revision;

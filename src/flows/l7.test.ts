@@ -68,6 +68,16 @@ test('a name that does not exist says so; an answer that nobody asked for teache
   assert.equal(pipeline.names.size, 0);
 });
 
+test('what a pod of another node asks is told there, what comes from outside is told here', () => {
+  const { pipeline, dns } = node();
+  const server = { destinationEndpoint: 9 };
+  dns({ id: 1, questions: question }, { ...server, sourceEndpoint: 0, sourceIdentity: 300 });
+  dns({ id: 1, response: true, questions: question }, { destinationEndpoint: 0, destinationIdentity: 300, sourceEndpoint: 9 });
+  dns({ id: 2, questions: question }, { ...server, sourceEndpoint: 0, sourceIdentity: 2 });
+  dns({ id: 3, questions: question }, { ...server, sourceEndpoint: 4, sourceIdentity: 300 });
+  assert.deepEqual(pipeline.query({}).map(flow => [flow.source.identity, flow.source.id]), [[2, 0], [300, 4]]);
+});
+
 test('what is no DNS message is counted and is no flow', () => {
   const { pipeline, rings } = node();
   rings.names.queued.push(eventRecord({ type: EventType.l7, timeNs: 1, payload: Uint8Array.of(1, 2, 3) }), eventRecord({ type: EventType.trace, timeNs: 1 }));

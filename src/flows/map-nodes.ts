@@ -15,7 +15,8 @@ export function mapNodeOf(end: FlowEndpoint, nodeName: (ip: string) => string | 
   return reservedNode(end, nodeName) ?? cidrNode(end) ?? { id: `reserved:${word(end.identity)}`, kind: 'reserved', name: word(end.identity), labels };
 }
 
-const word = (identity: number) => reservedName(identity) ?? 'unknown';
+/** The world is one, whatever family its address is of. */
+const word = (identity: number) => (identity === reserved.worldIPv4 || identity === reserved.worldIPv6 ? 'world' : reservedName(identity) ?? 'unknown');
 
 function reservedNode(end: FlowEndpoint, nodeName: (ip: string) => string | undefined): MapNode | undefined {
   const { identity, labels } = end;

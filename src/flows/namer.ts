@@ -4,7 +4,6 @@ import { DnsObserver } from './dns-flows.ts';
 import type { DnsMessage } from './dns.ts';
 import { EndRegistry } from './ends.ts';
 import type { FlowLookups } from './enrich.ts';
-import { EventType } from './event.ts';
 import { RuleRegistry, ServiceRegistry } from './known.ts';
 import type { NameCache } from './name-cache.ts';
 
@@ -40,6 +39,10 @@ export class Namer {
   #clockTakenNs = -Infinity;
   #namesSweptNs = 0;
   #sequence = 0;
+  /** Wall clock, and the monotonic clock's time at which that second began. */
+  #second = 0;
+  #secondNs = Infinity;
+  readonly #labels: { readonly from: number; readonly labels: readonly string[] | undefined }[] = [];
 
   constructor(columns: Columns, dependencies: NamerDependencies) {
     this.#columns = columns;
@@ -67,6 +70,7 @@ export class Namer {
     this.#offsetNanos = Number(((offset % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
     this.#offsetSeconds = Number((offset - BigInt(this.#offsetNanos)) / 1_000_000_000n);
     this.#clockTakenNs = nowNs;
+    this.#secondNs = Infinity;
   }
 
   /** A DNS message whose turn comes with its slot's. */
@@ -74,15 +78,25 @@ export class Namer {
     this.#messages.set(slot, message);
   }
 
-  /** Slots in the order of time. */
-  name(slots: readonly number[]): void {
-    const nodeLabels = this.#lookups.nodeLabels?.();
+  /** The first `count` slots, in the order of time. */
+  name(slots: Uint32Array, count: number): void {
+    this.#noteLabels();
     this.ends.namesChanged(this.#names.revision);
-    for (let i = 0; i < slots.length; i++) {
-      const slot = slots[i]!;
-      this.#columns.nodeLabels[slot] = nodeLabels;
-      this.#nameOne(slot);
-    }
+    for (let i = 0; i < count; i++) this.#nameOne(slots[i]!);
+  }
+
+  /** The node's labels when it told the flow of that number. */
+  nodeLabels(sequence: number): readonly string[] | undefined {
+    for (let i = this.#labels.length - 1; i >= 0; i--) if (this.#labels[i]!.from <= sequence) return this.#labels[i]!.labels;
+    return undefined;
+  }
+
+  #noteLabels(): void {
+    const labels = this.#lookups.nodeLabels?.();
+    if (labels === this.#labels.at(-1)?.labels) return;
+    this.#labels.push({ from: this.#sequence, labels });
+    // Nobody changes a node's labels more often than its history is long.
+    if (this.#labels.length > 64) this.#labels.shift();
   }
 
   #nameOne(slot: number): void {
@@ -91,12 +105,13 @@ export class Namer {
     const at = slot * slotWords;
     this.#setTime(slot);
     columns.sequences[slot] = this.#sequence++;
-    const [sourceId, destinationId] = [words[at + word.sourceEndpoint]!, words[at + word.destinationEndpoint]!];
+    const sourceId = words[at + word.sourceEndpoint]!;
+    const destinationId = words[at + word.destinationEndpoint]!;
     columns.sources[slot] = this.ends.end(words, at + word.source, words[at + word.sourceIdentity]!, sourceId, destinationId);
     columns.destinations[slot] = this.ends.end(words, at + word.destination, words[at + word.destinationIdentity]!, destinationId, sourceId);
-    const rule = words[at + word.rule]! >>> 0;
-    columns.rules[slot] = rule === 0 ? undefined : this.#rules.rule(rule);
-    columns.services[slot] = this.#serviceOf(slot, at);
+    const rule = words[at + word.rule]!;
+    if (rule !== 0) columns.rules[slot] = this.#rules.rule(rule >>> 0);
+    if (columns.mayHaveService(slot)) columns.services[slot] = this.#serviceOf(slot, at);
     if (this.#messages.size > 0) this.#readDns(slot);
   }
 
@@ -116,19 +131,26 @@ export class Namer {
     const protocol = columns.byte(slot, layout.protocol);
     if (columns.hasService(slot)) return this.#services.service(columns.words, at + word.service, columns.port(slot, layout.servicePort), protocol);
     // A drop before translation (no backend) still has the service as its destination.
-    if (columns.byte(slot, layout.type) !== EventType.drop || columns.byte(slot, layout.flags) & flag.reply) return undefined;
+    if (columns.byte(slot, layout.flags) & flag.reply) return undefined;
     return this.#services.service(columns.words, at + word.destination, columns.port(slot, layout.destinationPort), protocol);
   }
 
   #setTime(slot: number): void {
-    const time = this.#columns.times[slot]!;
-    let seconds = Math.floor(time / secondNs);
-    let nanos = time - seconds * secondNs + this.#offsetNanos;
-    if (nanos >= secondNs) {
-      nanos -= secondNs;
-      seconds++;
+    const columns = this.#columns;
+    let nanos = columns.times[slot]! - this.#secondNs;
+    if (!(nanos >= 0 && nanos < secondNs)) {
+      this.#startSecond(columns.times[slot]!);
+      nanos = columns.times[slot]! - this.#secondNs;
     }
-    this.#columns.seconds[slot] = seconds + this.#offsetSeconds;
-    this.#columns.nanos[slot] = nanos;
+    columns.seconds[slot] = this.#second;
+    columns.nanos[slot] = nanos;
+  }
+
+  /** The wall clock's second that a moment of the monotonic clock lies in, and when it began. */
+  #startSecond(timeNs: number): void {
+    const whole = Math.floor(timeNs / secondNs);
+    const over = timeNs - whole * secondNs + this.#offsetNanos >= secondNs ? 1 : 0;
+    this.#second = whole + this.#offsetSeconds + over;
+    this.#secondNs = (whole + over) * secondNs - this.#offsetNanos;
   }
 }

@@ -1,4 +1,5 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
+import { identityScope } from '../model/identity.ts';
 import type { FlowConsumer, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
@@ -89,8 +90,8 @@ const nothing = { taken: 0, more: false } as const;
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, onFailed = () => {} } = options;
   const history = new FlowHistory({ capacity, dropCapacity }, () => void settle(Infinity));
-  const view = new ColumnView(history.columns, { nodeName, interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
-  const namer = new Namer(history.columns, { lookups, names, clock });
+    const namer = new Namer(history.columns, { lookups, names, clock });
+  const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
   const encoder = new L7Encoder();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
   const followers = new Set<FlowFollower>();
@@ -122,16 +123,17 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const captured = bytes.getUint16(at + layout.nameCaptured, true);
     const message = parseDns(new Uint8Array(bytes.buffer, bytes.byteOffset + at + layout.namePayload, captured));
     if (message === undefined) notDns++;
-    else namer.expect(history.push(bytes, at, minimumSize, false), message);
+    else if (!isOfOtherNode(bytes, at, message.isResponse)) namer.expect(history.push(bytes, at, minimumSize, false), message);
   };
 
   const settle = (beforeNs: number): number => {
-    const slots = history.settle(beforeNs);
-    if (slots.length === 0) return 0;
-    namer.name(slots);
-    if (followers.size > 0) for (const slot of slots) offer(slot);
-    for (const consumer of consumers) tell(consumer, slots);
-    return slots.length;
+    const count = history.settle(beforeNs);
+    if (count === 0) return 0;
+    const { settled } = history;
+    namer.name(settled, count);
+    if (followers.size > 0) for (let i = 0; i < count; i++) offer(settled[i]!);
+    for (const consumer of consumers) tell(consumer, settled, count);
+    return count;
   };
 
   const offer = (slot: number): void => {
@@ -140,9 +142,9 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     for (const follower of followers) if (follower.matches(view)) follower.offer(flow ??= plainFlow(view));
   };
 
-  const tell = (consumer: FlowConsumer, slots: readonly number[]): void => {
+  const tell = (consumer: FlowConsumer, slots: Uint32Array, count: number): void => {
     try {
-      for (const slot of slots) consumer.flow(view.at(slot));
+      for (let i = 0; i < count; i++) consumer.flow(view.at(slots[i]!));
     } catch (error) {
       stop(consumer);
       onFailed(error);
@@ -253,6 +255,12 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       };
     },
   };
+}
+
+/** A DNS message is told once: on the client's node, where it is a pod's. */
+function isOfOtherNode(bytes: DataView, at: number, isResponse: boolean): boolean {
+  const client = bytes.getUint32(at + (isResponse ? layout.destinationIdentity : layout.sourceIdentity), true);
+  return bytes.getUint32(at + (isResponse ? layout.destinationEndpoint : layout.sourceEndpoint), true) === 0 && identityScope(client) === 'cluster';
 }
 
 /** Flows that wait for one follower. */

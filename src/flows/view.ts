@@ -1,14 +1,18 @@
 import type { Flow, FlowConnection, FlowEndpoint, FlowL7, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
-import { flag, slotSize, type Columns } from './columns.ts';
+import { flag, slotSize, type Columns, type SlotExtra } from './columns.ts';
 import type { FlowView } from './consumer.ts';
 import { layout } from './decode.ts';
 import { observationPoints, policyMatches, protocolName, summaryOf, tcpFlagsOf } from './enrich.ts';
 import { EventType, Protocol } from './event.ts';
+import { flowId } from './flow-id.ts';
+import type { KnownRule } from './known.ts';
 import { l7Summary } from './l7-summary.ts';
 import { dropReasonName } from './reasons.ts';
 
 export interface ViewNames {
   readonly nodeName: string;
+  /** Of the node when it told its flow of that number. */
+  nodeLabels(sequence: number): readonly string[] | undefined;
   interfaceName(ifindex: number): string | undefined;
   dropReason(code: number): string | undefined;
 }
@@ -61,7 +65,7 @@ export class ColumnView implements FlowView {
   }
 
   get nodeLabels(): readonly string[] | undefined {
-    return this.columns.nodeLabels[this.slot];
+    return this.#names.nodeLabels(this.sequence);
   }
 
   get type(): Flow['type'] {
@@ -77,7 +81,7 @@ export class ColumnView implements FlowView {
     const type = this.#byte(layout.type);
     if (type === EventType.drop) return 'DROPPED';
     if (type === EventType.trace) return 'FORWARDED';
-    const extra = this.columns.extras[this.slot]?.verdict;
+    const extra = this.#extra?.verdict;
     if (extra !== undefined) return extra;
     const flags = this.#byte(layout.flags);
     const verdict = this.#byte(layout.verdict);
@@ -112,7 +116,7 @@ export class ColumnView implements FlowView {
 
   /** Of drops nobody says, as upstream. */
   get isReply(): boolean | undefined {
-    const l7 = this.columns.l7[this.slot];
+    const { l7 } = this;
     if (l7 !== undefined) return l7.type === 'RESPONSE';
     return this.verdict === 'DROPPED' ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
   }
@@ -159,15 +163,15 @@ export class ColumnView implements FlowView {
   }
 
   get l7(): FlowL7 | undefined {
-    return this.columns.l7[this.slot];
+    return this.columns.isL7(this.slot) ? this.columns.l7[this.slot] : undefined;
   }
 
   get traceId(): string | undefined {
-    return this.columns.extras[this.slot]?.traceId;
+    return this.#extra?.traceId;
   }
 
   get proxyPort(): number | undefined {
-    return this.columns.extras[this.slot]?.proxyPort;
+    return this.#extra?.proxyPort;
   }
 
   get egressAllowedBy(): readonly FlowPolicy[] | undefined {
@@ -187,7 +191,7 @@ export class ColumnView implements FlowView {
   }
 
   get policyLog(): readonly string[] | undefined {
-    return this.shadow === undefined ? this.columns.rules[this.slot]?.log : undefined;
+    return this.shadow === undefined ? this.#known?.log : undefined;
   }
 
   get connection(): FlowConnection | undefined {
@@ -210,7 +214,7 @@ export class ColumnView implements FlowView {
   }
 
   get service(): Flow['service'] {
-    return this.columns.services[this.slot];
+    return this.columns.mayHaveService(this.slot) ? this.columns.services[this.slot] : undefined;
   }
 
   get policyMatch(): string | undefined {
@@ -220,7 +224,7 @@ export class ColumnView implements FlowView {
   }
 
   get rule(): FlowRule | undefined {
-    return this.columns.rules[this.slot]?.rule;
+    return this.#known?.rule;
   }
 
   get shadow(): Flow['shadow'] {
@@ -229,7 +233,7 @@ export class ColumnView implements FlowView {
   }
 
   get summary(): string {
-    const l7 = this.columns.l7[this.slot];
+    const { l7 } = this;
     return l7 ? l7Summary(l7) : summaryOf(this.#byte(layout.protocol), this.#byte(layout.tcpFlags), this.#byte(layout.icmpType), this.#byte(layout.icmpCode));
   }
 
@@ -240,6 +244,14 @@ export class ColumnView implements FlowView {
   get interfaceName(): string | undefined {
     const index = this.interfaceIndex;
     return index === undefined ? undefined : this.#names.interfaceName(index);
+  }
+
+  get #known(): KnownRule | undefined {
+    return this.columns.uint32(this.slot, layout.rule) === 0 ? undefined : this.columns.rules[this.slot];
+  }
+
+  get #extra(): SlotExtra | undefined {
+    return this.columns.isL7(this.slot) ? this.columns.extras[this.slot] : undefined;
   }
 
   get #hasPorts(): boolean {
@@ -261,7 +273,7 @@ export class ColumnView implements FlowView {
 
   /** What allowed or denied in this direction; of neither an absent list nor an empty one. */
   #policies(direction: number, denied: boolean): readonly FlowPolicy[] | undefined {
-    const known = this.columns.rules[this.slot];
+    const known = this.#known;
     if (known === undefined || known.policies.length === 0 || this.#byte(layout.direction) !== direction || this.shadow !== undefined) return undefined;
     const { effect } = known.rule;
     if (effect === 'pass' || effect === 'default-allow') return undefined;
@@ -289,10 +301,7 @@ const plainFields = [
   'rule', 'shadow', 'summary', 'interfaceName', 'interfaceIndex', 'id',
 ] as const satisfies readonly (keyof Flow)[];
 
-/** Unique on the node and in order of time; `cirri policy explain` takes it. */
-export function flowId(nodeName: string, seconds: number, nanos: number, sequence: number): string {
-  return `${nodeName}-${(BigInt(seconds) * 1_000_000_000n + BigInt(nanos)).toString(36)}-${(sequence % 1296).toString(36)}`;
-}
+export { flowId };
 
 let lastSecond = -1;
 let lastSecondText = '';

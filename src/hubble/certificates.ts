@@ -10,8 +10,8 @@ const days = 365;
 const renewMs = 30 * 24 * 3600 * 1000;
 
 /**
- * The authority and the certificates of Hubble's API, in `folder` (0700, files 0600): `ca`, `server-NODE` for each node and
- * `relay-client`, each a `.crt` and a `.key`. What is missing, does not fit or is about to expire is made again; returns what
+ * The authority and the certificates of Hubble's API, in `folder` (0700, files 0600): `ca`, `server-NODE` for each node,
+ * `relay-client` and `relay-server`, each a `.crt` and a `.key`. What is missing, does not fit or is about to expire is made again; returns what
  * was made. Throws CirriError ERR_CERTIFICATE.
  */
 export function ensureHubbleCertificates(folder: string, cluster: { readonly clusterName: string; readonly nodes: readonly { readonly name: string }[] }, now: Date): string[] {
@@ -25,8 +25,9 @@ export function ensureHubbleCertificates(folder: string, cluster: { readonly clu
     const serverName = peerServerName(name, cluster.clusterName);
     return { file: `server-${name}`, commonName: serverName, alternatives: [`DNS:${serverName}`], usage: 'serverAuth', days };
   });
-  const client: CertificateRequest = { file: 'relay-client', commonName: '*.hubble-relay.cilium.io', alternatives: ['DNS:*.hubble-relay.cilium.io'], usage: 'clientAuth', days };
-  for (const request of [...servers, client]) {
+  const relayNames = { commonName: '*.hubble-relay.cilium.io', alternatives: ['DNS:*.hubble-relay.cilium.io'], days };
+  const relay: readonly CertificateRequest[] = [{ file: 'relay-client', ...relayNames, usage: 'clientAuth' }, { file: 'relay-server', ...relayNames, usage: 'serverAuth' }];
+  for (const request of [...servers, ...relay]) {
     if (isGood(folder, request.file, request.alternatives, now)) continue;
     makeCertificate(folder, request);
     made.push(`certificate ${request.file}`);
@@ -37,6 +38,11 @@ export function ensureHubbleCertificates(folder: string, cluster: { readonly clu
 /** What a node's server listens with. Throws when a file is missing. */
 export function serverTls(folder: string, node: string): RpcTls {
   return { ...filesOf(folder, `server-${node}`), requireClient: true };
+}
+
+/** What the relay listens with where others than this machine's users reach it: they show a token, no certificate. */
+export function relayServerTls(folder: string): RpcTls {
+  return filesOf(folder, 'relay-server');
 }
 
 /** What the relay connects with; `serverName` is the node's (`peerServerName`). Read anew for each connection: the files change. */

@@ -31,6 +31,7 @@ export class FlowEncoder {
   readonly #mask: FlowMask | undefined;
   readonly #sources = new WeakMap<FlowEndpoint, Uint8Array>();
   readonly #destinations = new WeakMap<FlowEndpoint, Uint8Array>();
+  readonly #flags = new WeakMap<readonly string[], Uint8Array>();
   readonly #nodeName = new LastText(writer => text => writer.string(bytesTag(F.nodeName), text));
   readonly #outerName = new LastText(writer => text => writer.string(bytesTag(1000), text));
 
@@ -256,11 +257,15 @@ export class FlowEncoder {
   #tcpFlags(flags: readonly string[] | undefined): void {
     if (flags === undefined || flags.length === 0) return;
     const w = this.#writer;
+    // Decoded flags are the same list for the same bits.
+    const known = this.#flags.get(flags);
+    if (known !== undefined) return w.raw(known);
     let bits = 0;
     for (const flag of flags) bits |= 1 << (flagFields[flag] ?? 0);
     const mark = w.length;
     for (let field = 9; field >= 1; field--) if (bits & (1 << field)) w.number(varintTag(field), 1);
     w.close(bytesTag(3), mark);
+    this.#flags.set(flags, w.copyFrom(mark));
   }
 
   #addresses(flow: Flow): void {

@@ -260,11 +260,11 @@ test('certificates: private, kept while they are good, made again before they ex
   const cluster = { clusterName: 'east.example', nodes: [{ name: 'n1.local' }] };
   const now = new Date();
   assert.equal(ensureHubbleCertificates(place, cluster, now).length, 3);
-  for (const name of ['ca.key', 'server-n1.local.key', 'relay-client.key']) assert.equal(statSync(join(place, name)).mode & 0o777, 0o600);
+  for (const name of ['ca.key', 'server-n1.local.key', 'relay-client.key', 'relay-server.key']) assert.equal(statSync(join(place, name)).mode & 0o777, 0o600);
   assert.equal(statSync(place).mode & 0o777, 0o700);
   assert.deepEqual(ensureHubbleCertificates(place, cluster, now), []);
   assert.deepEqual(ensureHubbleCertificates(place, { ...cluster, nodes: [...cluster.nodes, { name: 'n2' }] }, now), ['certificate server-n2']);
-  assert.deepEqual(ensureHubbleCertificates(place, cluster, new Date(now.getTime() + 340 * 86_400_000)), ['certificate server-n1.local', 'certificate relay-client']);
+  assert.deepEqual(ensureHubbleCertificates(place, cluster, new Date(now.getTime() + 340 * 86_400_000)), ['certificate server-n1.local', 'certificate relay-client', 'certificate relay-server']);
   rmSync(join(place, 'ca.crt'));
   assert.equal(ensureHubbleCertificates(place, cluster, now).length, 3, 'a new authority makes all of them anew');
   utimesSync(join(place, 'ca.crt'), now, now);

@@ -45,34 +45,54 @@ export class BackwardWriter {
 
   /** Ends the submessage whose fields were written since `length` was `mark`. */
   close(tag: number, mark: number): void {
-    this.varint(this.length - mark);
+    const length = this.#buffer.length - this.#at - mark;
+    if (length < 0x80 && tag < 0x80 && this.#at >= 2) {
+      this.#buffer[--this.#at] = length;
+      this.#buffer[--this.#at] = tag;
+      return;
+    }
+    this.varint(length);
     this.varint(tag);
   }
 
   varint(value: number): void {
-    this.#room(10);
+    if (this.#at < 10) this.#room(10);
     const buffer = this.#buffer;
-    if (value < 0x80) {
-      buffer[--this.#at] = value;
-      return;
-    }
-    if (value < 0x4000) {
+    if (value < 0x80) buffer[--this.#at] = value;
+    else if (value < 0x4000) {
       buffer[--this.#at] = value >>> 7;
-      buffer[--this.#at] = (value & 0x7f) | 0x80;
-      return;
-    }
+      buffer[--this.#at] = value | 0x80;
+    } else if (value < 0x200000) {
+      buffer[--this.#at] = value >>> 14;
+      buffer[--this.#at] = (value >>> 7) | 0x80;
+      buffer[--this.#at] = value | 0x80;
+    } else if (value < 0x80000000) {
+      if (value >= 0x10000000) buffer[--this.#at] = value >>> 28;
+      buffer[--this.#at] = value < 0x10000000 ? value >>> 21 : (value >>> 21) | 0x80;
+      buffer[--this.#at] = (value >>> 14) | 0x80;
+      buffer[--this.#at] = (value >>> 7) | 0x80;
+      buffer[--this.#at] = value | 0x80;
+    } else this.#longVarint(value);
+  }
+
+  #longVarint(value: number): void {
     let size = 1;
     for (let rest = Math.floor(value / 128); rest > 0; rest = Math.floor(rest / 128)) size++;
     this.#at -= size;
     let at = this.#at;
     let rest = value;
-    for (; rest >= 0x80; rest = Math.floor(rest / 128)) buffer[at++] = (rest % 128) | 0x80;
-    buffer[at] = rest;
+    for (; rest >= 0x80; rest = Math.floor(rest / 128)) this.#buffer[at++] = (rest % 128) | 0x80;
+    this.#buffer[at] = rest;
   }
 
   /** A number field, left out when it is 0. What is beyond 2^53 is written as 2^53; negative numbers as int32 and int64 have them. */
   number(tag: number, value: number | undefined): void {
     if (value === undefined || value === 0) return;
+    if (value > 0 && value < 0x80 && tag < 0x80 && this.#at >= 2) {
+      this.#buffer[--this.#at] = value;
+      this.#buffer[--this.#at] = tag;
+      return;
+    }
     if (value < 0 || !(value <= Number.MAX_SAFE_INTEGER)) return this.bigint(tag, value < 0 ? BigInt(Math.trunc(value)) : BigInt(Number.MAX_SAFE_INTEGER));
     this.varint(value);
     this.varint(tag);

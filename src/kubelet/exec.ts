@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { openPty, setWindowSize } from '../sys/pty.ts';
@@ -19,6 +20,8 @@ export interface ExecSession {
 const endOfTransmission = Buffer.from([4]);
 /** From a request to end until it is not asked any more. */
 const graceMs = 3_000;
+/** How long the size of a terminal is waited for. */
+const sizeMs = 300;
 
 export function pipeSession(file: string, args: readonly string[]): ExecSession {
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -26,11 +29,59 @@ export function pipeSession(file: string, args: readonly string[]): ExecSession 
   return { child, input: child.stdin, outputs: [[1, child.stdout], [2, child.stderr]], resize: () => {}, ended: exitOf(child) };
 }
 
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/**
+ * What a client with a terminal says first is its size. The command is started with it: one that asks at once would otherwise
+ * get none. `early` are the frames that came with it.
+ */
+export function firstSize(socket: Duplex, head: Buffer): Promise<{ readonly size: TerminalSize | undefined; readonly early: Buffer }> {
+  const seen: Buffer[] = [];
+  return new Promise(resolve => {
+    const done = (size?: TerminalSize) => {
+      clearTimeout(timer);
+      socket.off('data', read).off('close', gone).pause();
+      resolve({ size, early: Buffer.concat(seen) });
+    };
+    const gone = () => done();
+    const timer = setTimeout(gone, sizeMs);
+    const reader = frameReader((channel, payload) => {
+      const size = channel === 4 ? sizeOf(payload) : undefined;
+      if (size) done(size);
+    });
+    const read = (bytes: Buffer) => {
+      seen.push(bytes);
+      try {
+        reader(bytes);
+      } catch (error) {
+        socket.destroy(error as Error);
+      }
+    };
+    socket.on('data', read).once('close', gone);
+    read(head);
+  });
+}
+
+/**
+ * The container's process in a file, with another command and a terminal (OCI runtime specification, `process`): runc sets the
+ * size of a terminal before the command starts only when it is written there.
+ */
+export function describeTerminalProcess(bundle: string, command: readonly string[], size: TerminalSize | undefined): { readonly path: string; [Symbol.dispose](): void } {
+  const { process: own } = JSON.parse(readFileSync(`${bundle}/config.json`, 'utf8')) as { readonly process: object };
+  const path = `${bundle}/exec-${randomUUID()}.json`;
+  writeFileSync(path, JSON.stringify({ ...own, args: command, terminal: true, ...(size && { consoleSize: { height: size.rows, width: size.columns } }) }), { mode: 0o600 });
+  return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
+}
+
 /** runc gets a terminal of ours as the one that controls it, makes the container's own, and passes on what happens to it. */
-export function terminalSession(file: string, args: readonly string[]): ExecSession {
+export function terminalSession(file: string, args: readonly string[], size: TerminalSize | undefined): ExecSession {
   const { master, slave } = openPty();
   let child: ChildProcess;
   try {
+    if (size) setWindowSize(master, size);
     child = spawn('setsid', ['--ctty', file, ...args], { stdio: [slave, slave, slave] });
   } catch (error) {
     closeSync(master);
@@ -85,7 +136,7 @@ export async function talk(session: ExecSession, socket: Duplex, head: Buffer, o
     }
   };
   read(head);
-  socket.on('data', read);
+  socket.on('data', read).resume();
   // Standard input ends with a frame: whoever ends the connection has gone.
   socket.on('end', () => socket.destroy());
   socket.on('close', () => {
@@ -102,8 +153,13 @@ export async function talk(session: ExecSession, socket: Duplex, head: Buffer, o
 }
 
 function resize(session: ExecSession, payload: Buffer): void {
+  const size = sizeOf(payload);
+  if (size) session.resize(size.columns, size.rows);
+}
+
+function sizeOf(payload: Buffer): TerminalSize | undefined {
   const { Width: columns, Height: rows } = JSON.parse(payload.toString('utf8')) as { readonly Width?: unknown; readonly Height?: unknown };
-  if (Number.isInteger(columns) && Number.isInteger(rows)) session.resize(Math.min(Number(columns), 0xffff), Math.min(Number(rows), 0xffff));
+  return Number.isInteger(columns) && Number.isInteger(rows) ? { columns: Math.min(Number(columns), 0xffff), rows: Math.min(Number(rows), 0xffff) } : undefined;
 }
 
 export function exitOf(child: ChildProcess): Promise<number> {

@@ -143,8 +143,13 @@ export class Runtime {
   }
 
   /** The command line of an exec, for who wants its streams. */
-  execCommand(id: string, argv: readonly string[], o: { readonly tty?: boolean } = {}): { file: string; args: string[] } {
-    return { file: this.#options.runc, args: ['--root', this.#options.runcRoot, 'exec', ...(o.tty ? ['--tty'] : []), id, ...argv] };
+  execCommand(id: string, argv: readonly string[]): { file: string; args: string[] } {
+    return { file: this.#options.runc, args: ['--root', this.#options.runcRoot, 'exec', id, ...argv] };
+  }
+
+  /** The same for a process that a file describes (OCI runtime specification, `process`). */
+  execProcess(id: string, processFile: string): { file: string; args: string[] } {
+    return { file: this.#options.runc, args: ['--root', this.#options.runcRoot, 'exec', '--process', processFile, id] };
   }
 
   /** Removes what an ended container leaves: runc's state, its bundle, its record, its cgroups. `runc delete` does the same in a process more. */

@@ -80,11 +80,12 @@ describe('kubelet.sock', () => {
     };
     reader(head);
     socket.on('data', reader);
+    socket.write(frame(4, Buffer.from('{"Width":70,"Height":20}')));
     await until(/ready/);
     socket.write(frame(4, Buffer.from('{"Width":101,"Height":33}')));
     socket.write(frame(0, Buffer.from([3])));
     await new Promise(resolve => socket.on('close', resolve));
-    assert.match(text, /^0 0\r\nready\r\n\^C33 101\r\n$/);
+    assert.match(text, /^20 70\r\nready\r\n\^C33 101\r\n$/);
     assert.equal(exit, '{"exitCode":9}');
   });
 

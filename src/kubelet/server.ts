@@ -20,9 +20,9 @@ import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { connectLoopback } from '../sys/loopback.ts';
 import type { Dependencies } from './context.ts';
-import { exitOf, pipeSession, talk, terminalSession } from './exec.ts';
+import { describeTerminalProcess, exitOf, firstSize, pipeSession, talk, terminalSession } from './exec.ts';
 import type { Kubelet } from './kubelet.ts';
-import { logPath } from './launch.ts';
+import { bundleDir, logPath } from './launch.ts';
 import { readLog } from './logs.ts';
 import type { PodWorker } from './worker.ts';
 
@@ -123,10 +123,17 @@ async function upgrade(request: http.IncomingMessage, socket: Duplex, head: Buff
   socket.on('error', () => {});
   if (what === 'portforward' && protocol === 'cirri-tcp') return forwardPort(path, socket, head, d);
   if (what !== 'exec' || protocol !== 'cirri-exec') throw new NoSuch(`no ${protocol ?? 'protocol'} on ${url.pathname}`);
-  const { file, args } = execCommand(path, url.searchParams.getAll('command'), d, url.searchParams.has('tty'));
-  const session = url.searchParams.has('tty') ? terminalSession(file, args) : pipeSession(file, args);
+  const asked = execOf(path, url.searchParams.getAll('command'), d);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`);
-  await talk(session, socket, head, { stdin: url.searchParams.has('stdin') });
+  const stdin = url.searchParams.has('stdin');
+  if (!url.searchParams.has('tty')) {
+    const { file, args } = d.parts.runtime.execCommand(asked.id, asked.command);
+    return talk(pipeSession(file, args), socket, head, { stdin });
+  }
+  const { size, early } = await firstSize(socket, head);
+  using described = describeTerminalProcess(asked.bundle, asked.command, size);
+  const { file, args } = d.parts.runtime.execProcess(asked.id, described.path);
+  await talk(terminalSession(file, args, size), socket, early, { stdin });
 }
 
 /** As with other kubelets, the connection comes from within the pod: what listens on the pod's loopback only is reached too, and no policy is asked. */
@@ -143,16 +150,17 @@ async function forwardPort(path: readonly string[], socket: Duplex, head: Buffer
 }
 
 function startExec(path: readonly string[], command: readonly string[], d: ServerDependencies): ChildProcess {
-  const { file, args } = execCommand(path, command, d);
+  const asked = execOf(path, command, d);
+  const { file, args } = d.parts.runtime.execCommand(asked.id, asked.command);
   return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
-function execCommand(path: readonly string[], command: readonly string[], d: ServerDependencies, tty = false): { readonly file: string; readonly args: readonly string[] } {
+function execOf(path: readonly string[], command: readonly string[], d: ServerDependencies): { readonly id: string; readonly bundle: string; readonly command: readonly string[] } {
   const { worker, container } = find(path, d);
   const c = worker.containerRecord(container);
   if (c?.state !== 'running') throw new CirriError('ERR_NOT_RUNNING', `container ${container} of ${path[0]}/${path[1]} is not running`);
   if (command.length === 0) throw new CirriError('ERR_BAD_REQUEST', 'you must specify at least one command for the container');
-  return d.parts.runtime.execCommand(c.id, command, { tty });
+  return { id: c.id, bundle: bundleDir(worker.record, container, c.attempt, d.parts), command };
 }
 
 function find(path: readonly string[], d: ServerDependencies): { worker: PodWorker; container: string } {

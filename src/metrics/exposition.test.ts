@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../std/log.ts';
-import { expose, labelText, negotiate, type MetricFamily } from './exposition.ts';
+import { expose, exposition, labelText, negotiate, type MetricFamily } from './exposition.ts';
 import { FlowMetrics } from './flow-metrics.ts';
 import { parseMetricList } from './options.ts';
 import { startMetricsServer } from './server.ts';
@@ -61,6 +61,21 @@ test('values and labels as the format wants them', () => {
   const family: MetricFamily = { name: 'g', help: 'a "b"\\', type: 'gauge', series: [{ labels: '', value: Infinity }, { labels: labelText({ z: 'q"', a: 'b' }), value: 1e21 }, { labels: labelText({ a: 'c' }), value: NaN }] };
   assert.equal(expose([family], 'text'), '# HELP g a "b"\\\\\n# TYPE g gauge\ng +Inf\ng{a="b",z="q\\""} 1e+21\ng{a="c"} NaN\n');
   assert.equal(expose([{ ...family, series: [] }], 'text'), '', 'a family without series is not there');
+});
+
+test('a long text comes in pieces that are the text', () => {
+  const metrics = new FlowMetrics(parseMetricList(['port-distribution', 'httpV2:sourceContext=ip']));
+  for (let port = 1; port <= 2_000; port++) {
+    metrics.flow(view({ destinationPort: port }));
+    metrics.flow({ ...answered, destination: end({ ip: `10.0.${port >> 8}.${port & 255}` }) });
+  }
+  const pieces = [...exposition(metrics.families(), 'text')];
+  assert.ok(pieces.length > 50);
+  assert.ok(Math.max(...pieces.map(piece => piece.split('\n').length)) < 520);
+  const text = pieces.join('');
+  assert.equal(text.match(/^# TYPE hubble_port_distribution_total counter$/gm)!.length, 1);
+  assert.equal(text.match(/^hubble_port_distribution_total\{/gm)!.length, 2_000);
+  assert.equal(text.match(/^hubble_http_request_duration_seconds_bucket\{/gm)!.length, 2_000 * 12);
 });
 
 test('the server tells metrics at /metrics, zipped when asked, and nothing else', async () => {

@@ -25,33 +25,46 @@ export function negotiate(accept: string | undefined): Format {
   return best?.format ?? 'text';
 }
 
-/**
- * Prometheus text format 0.0.4, or OpenMetrics 1.0 (exemplars, `# EOF`, a counter's name without `_total` in its head). Families
- * are sorted by name, as client_golang has them; a family without series is left out.
- */
+/** Lines that are written in one turn of the event loop: some hundred microseconds. */
+const linesPerPiece = 500;
+
+/** The whole text at once: for what is known to be small. */
 export function expose(families: readonly MetricFamily[], format: Format): string {
-  const lines: string[] = [];
-  for (const family of [...families].sort((a, b) => (a.name < b.name ? -1 : 1))) writeFamily(family, format, lines);
-  if (format === 'openmetrics') lines.push('# EOF');
-  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+  return [...exposition(families, format)].join('');
 }
 
-function writeFamily(family: MetricFamily, format: Format, lines: string[]): void {
-  const isOpen = format === 'openmetrics';
+/**
+ * Prometheus text format 0.0.4, or OpenMetrics 1.0 (exemplars, `# EOF`, a counter's name without `_total` in its head), in pieces:
+ * whoever writes ten thousand series lets others have their turn in between. Families are sorted by name, as client_golang has
+ * them; a family without series is left out.
+ */
+export function* exposition(families: readonly MetricFamily[], format: Format): Generator<string, void, undefined> {
+  const lines: string[] = [];
+  for (const family of [...families].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const _ of writeFamily(family, format === 'openmetrics', lines)) {
+      if (lines.length < linesPerPiece) continue;
+      yield `${lines.join('\n')}\n`;
+      lines.length = 0;
+    }
+  }
+  if (format === 'openmetrics') lines.push('# EOF');
+  if (lines.length > 0) yield `${lines.join('\n')}\n`;
+}
+
+/** Yields after each series: all of its lines are there by then. */
+function* writeFamily(family: MetricFamily, isOpen: boolean, lines: string[]): Generator<void, void, undefined> {
   const bare = isOpen && family.type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
-  const start = lines.length;
-  lines.push(`# HELP ${bare} ${escapeHelp(family.help, isOpen)}`, `# TYPE ${bare} ${family.type}`);
-  const head = lines.length;
-  if (family.type === 'histogram') {
-    for (const series of family.series) writeHistogram(family.name, series, isOpen, lines);
-  } else {
-    const name = isOpen && family.type === 'counter' ? `${bare}_total` : family.name;
-    for (const series of family.series) {
+  const head = [`# HELP ${bare} ${escapeHelp(family.help, isOpen)}`, `# TYPE ${bare} ${family.type}`];
+  const name = isOpen && family.type === 'counter' ? `${bare}_total` : family.name;
+  for (const series of family.series) {
+    lines.push(...head.splice(0));
+    if ('buckets' in series) writeHistogram(name, series, isOpen, lines);
+    else {
       const exemplar = isOpen && 'exemplar' in series ? exemplarText(series.exemplar) : '';
       lines.push(`${name}${series.labels === '' ? '' : `{${series.labels}}`} ${numberText(series.value)}${exemplar}`);
     }
+    yield;
   }
-  if (lines.length === head) lines.length = start;
 }
 
 function writeHistogram(name: string, series: Extract<MetricFamily, { type: 'histogram' }>['series'] extends Iterable<infer S> ? S : never, isOpen: boolean, lines: string[]): void {

@@ -52,8 +52,9 @@ test('all labels of labelsContext', () => {
   ]);
 });
 
-const question = { type: 'l7', tcpFlags: [], protocol: 'UDP', direction: 'EGRESS', l7: { type: 'REQUEST', dns: { query: 'db.shop.', observationSource: 'kernel', qtypes: ['A'] } } } as const;
-const answer = { ...question, isReply: true, l7: { type: 'RESPONSE', dns: { query: 'db.shop.', observationSource: 'kernel', qtypes: ['A'], rcode: 3 } } } as const;
+const client = end({ id: 3 });
+const question = { type: 'l7', source: client, tcpFlags: [], protocol: 'UDP', direction: 'EGRESS', l7: { type: 'REQUEST', dns: { query: 'db.shop.', observationSource: 'kernel', qtypes: ['A'] } } } as const;
+const answer = { ...question, isReply: true, source: end({ ip: '10.0.0.2' }), destination: client, l7: { type: 'RESPONSE', dns: { query: 'db.shop.', observationSource: 'kernel', qtypes: ['A'], rcode: 3 } } } as const;
 const twoRecords = { ...answer, l7: { type: 'RESPONSE', dns: { ...answer.l7.dns, rcode: 0, ips: ['1.1.1.1', '1.1.1.2'], rrtypes: ['CNAME', 'A', 'A'] } } } as const;
 
 test('dns: questions, answers and their records', () => {
@@ -64,6 +65,10 @@ test('dns: questions, answers and their records', () => {
     'hubble_dns_responses_total{ips_returned="0",qtypes="A",query="db.shop.",rcode="Non-Existent Domain"} 1',
     'hubble_dns_responses_total{ips_returned="2",qtypes="A",query="db.shop.",rcode="No Error"} 1',
   ]);
+});
+
+test("dns: what both nodes see is counted on the client's", () => {
+  assert.deepEqual(counted('dns', view({ ...question, source: end() }), view({ ...answer, destination: end(), source: end({ id: 9 }) })), []);
 });
 
 test('dns: a refused question, and AAAA left out', () => {
@@ -131,7 +136,7 @@ test('icmp, kafka, port-distribution, sctp, tcp and policy', () => {
   assert.deepEqual(counted('tcp', view({ tcpFlags: ['SYN', 'FIN', 'RST'] }), view({ tcpFlags: ['SYN'], verdict: 'DROPPED' }), view({ tcpFlags: ['SYN', 'ACK'], verdict: 'REDIRECTED' })), [
     'hubble_tcp_flags_total{family="IPv4",flag="FIN"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="SYN"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="RST"} 1', 'hubble_tcp_flags_total{family="IPv4",flag="SYN-ACK"} 1',
   ]);
-  assert.deepEqual(counted('policy', view({ type: 'policy-verdict', policyMatch: 'L3-L4', verdict: 'DROPPED' }), view({ type: 'policy-verdict', source: end({ identity: 1 }) }), view(question), view()), [
+  assert.deepEqual(counted('policy', view({ type: 'policy-verdict', policyMatch: 'L3-L4', verdict: 'DROPPED' }), view({ type: 'policy-verdict', source: end({ identity: 1 }) }), view(question), view({ ...question, l7: { ...question.l7, dns: { ...question.l7.dns, observationSource: 'proxy' } } }), view()), [
     'hubble_policy_verdicts_total{action="dropped",direction="ingress",match="l3-l4"} 1', 'hubble_policy_verdicts_total{action="forwarded",direction="egress",match="l7/dns"} 1',
   ]);
 });

@@ -75,7 +75,7 @@ function naive(asked: Asked, flow: FlowView, into: Add): void {
   switch (asked.plugin) {
     case 'dns': {
       const { dns } = l7 ?? {};
-      if (!dns || (asked.flags.includes('ignoreAAAA') && String(dns.qtypes) === 'AAAA')) return;
+      if (!dns || (dns.observationSource === 'kernel' && [flow.source, flow.destination][flow.isReply === true ? 1 : 0]!.id === 0) || (asked.flags.includes('ignoreAAAA') && String(dns.qtypes) === 'AAAA')) return;
       const query: Record<string, string> = asked.flags.includes('query') ? { query: dns.query } : {};
       const base = { qtypes: (dns.qtypes ?? []).join(','), ips_returned: String((dns.ips ?? []).length), ...query };
       if (verdict === 'DROPPED') return add('dns_queries_total', { ...base, rcode: 'Policy denied' });
@@ -129,13 +129,13 @@ function naive(asked: Asked, flow: FlowView, into: Add): void {
       const direction = flow.direction === 'UNKNOWN' ? 'traffic_direction_unknown' : flow.direction.toLowerCase();
       const action = verdict.toLowerCase();
       if (type === 'policy-verdict' && flow.source.identity !== 1) return add('policy_verdicts_total', { direction, action, match: flow.policyMatch!.toLowerCase() });
-      return type === 'l7' ? add('policy_verdicts_total', { direction, action, match: `l7/${l7?.dns ? 'dns' : l7?.http ? 'http' : 'kafka'}` }) : undefined;
+      return type === 'l7' && l7?.dns?.observationSource !== 'kernel' ? add('policy_verdicts_total', { direction, action, match: `l7/${l7?.dns ? 'dns' : l7?.http ? 'http' : 'kafka'}` }) : undefined;
     }
   }
 }
 
 const ends: readonly FlowEndpoint[] = [
-  end({ ip: '10.0.0.1', namespace: 'shop', podName: 'web-1', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
+  end({ ip: '10.0.0.1', id: 7, namespace: 'shop', podName: 'web-1', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
   end({ ip: '10.0.0.2', namespace: 'shop', podName: 'web-2', labels: ['k8s:app=web', 'k8s:k8s-app=other'], workloads: [{ name: 'web', kind: 'Deployment' }] }),
   end({ ip: '10.0.0.3', namespace: 'shop"\\\n', podName: 'db-0', labels: ['k8s:app=', 'k8s:app.kubernetes.io/name=db'], workloads: [{ name: 'db', kind: 'StatefulSet' }] }),
   end({ ip: '1.1.1.1', identity: 2, labels: ['reserved:world'], names: ['one.', 'two.'] }),
@@ -144,7 +144,7 @@ const ends: readonly FlowEndpoint[] = [
 ];
 
 const l7 = fc.oneof(
-  fc.record({ query: fc.constantFrom('a.', 'b.'), observationSource: fc.constant('kernel'), qtypes: fc.constantFrom(['A'], ['AAAA'], ['A', 'AAAA'], []), ips: fc.constantFrom([], ['1.1.1.1']), rcode: fc.constantFrom(0, 2, 3, 77), rrtypes: fc.constantFrom([], ['A', 'A', 'CNAME']) }).map(dns => ({ dns })),
+  fc.record({ query: fc.constantFrom('a.', 'b.'), observationSource: fc.constantFrom('kernel', 'proxy'), qtypes: fc.constantFrom(['A'], ['AAAA'], ['A', 'AAAA'], []), ips: fc.constantFrom([], ['1.1.1.1']), rcode: fc.constantFrom(0, 2, 3, 77), rrtypes: fc.constantFrom([], ['A', 'A', 'CNAME']) }).map(dns => ({ dns })),
   fc.record({ method: fc.constantFrom('GET', 'PUT'), url: fc.constant('/'), protocol: fc.constantFrom('HTTP/1.1', 'HTTP/2'), code: fc.constantFrom(200, 503) }).map(http => ({ http })),
   fc.record({ apiVersion: fc.constant(1), apiKey: fc.constantFrom('fetch', 'produce'), correlationId: fc.constant(1), topic: fc.constantFrom('t', undefined), errorCode: fc.constantFrom(0, -1, undefined) }).map(kafka => ({ kafka: kafka as NonNullable<FlowView['l7']>['kafka'] })),
 ).chain(message => fc.record({ type: fc.constantFrom('REQUEST' as const, 'RESPONSE' as const, 'SAMPLE' as const), latencyNs: fc.constantFrom(0, 5_000_000, 3_000_000_000), ...Object.fromEntries(Object.entries(message).map(([key, value]) => [key, fc.constant(value)])) }) as unknown as fc.Arbitrary<NonNullable<FlowView['l7']>>);

@@ -34,7 +34,7 @@ test('the labels of labelsContext keep their commas, wherever the list was split
 
 for (const [entry, message, mend] of [
   ['dropp', 'there is no metrics plugin "dropp"', /did you mean drop/],
-  ['dns:qeury', 'metrics plugin dns: has no option "qeury"', /did you mean query/],
+  ['dns:qeury', 'metrics plugin dns: has no option "qeury"', /known are query, ignoreAAAA, sourceContext/],
   ['drop:query', 'metrics plugin drop: has no option "query"', /sourceContext/],
   ['drop:sourceContext=podd', 'metrics plugin drop: sourceContext knows no "podd"', /did you mean pod\?/],
   ['drop:sourceContext=pod-short', 'metrics plugin drop: sourceContext knows no "pod-short": it guessed the workload from the pod\'s name', /workload-name/],

@@ -65,8 +65,7 @@ function parseMetric(text: string): MetricConfig {
 export function metricConfig(name: string, given: readonly { readonly name: string; readonly values: readonly string[] }[]): MetricConfig {
   const plugin = plugins.get(name);
   if (!plugin) {
-    const near = nearestName(name, [...plugins.keys()]);
-    throw new CirriError('ERR_METRIC', `there is no metrics plugin "${name}"`, { mend: near === undefined ? `there are ${[...plugins.keys()].join(', ')}` : `did you mean ${near}?` });
+    throw new CirriError('ERR_METRIC', `there is no metrics plugin "${name}"`, { mend: meant(name, [...plugins.keys()]) });
   }
   const options = new Map<string, string>();
   const context: { -readonly [Name in keyof ContextOptions]: ContextOptions[Name] } = {};
@@ -78,7 +77,7 @@ export function metricConfig(name: string, given: readonly { readonly name: stri
     else if (key in contextNames) context[contextNames[key as keyof typeof contextNames]] = option.values.length > 0 ? option.values.map(value => identifier(name, option.name, value)) : refuse(name, `${option.name} needs a value`, `one or more of ${contextIdentifiers.join(', ')}, with | between`);
     else {
       const known = [...Object.keys(plugin.options).map(each => (each === 'ignoreaaaa' ? 'ignoreAAAA' : each)), ...contextSpellings];
-      throw refused(name, `has no option "${option.name}"`, `did you mean ${nearestName(option.name, known) ?? known.join(', ')}?`);
+      throw refused(name, `has no option "${option.name}"`, meant(option.name, known));
     }
   }
   return { name, options, context };
@@ -94,12 +93,17 @@ function identifier(plugin: string, option: string, value: string): ContextIdent
   const found = contextIdentifiers.find(each => each === value.toLowerCase());
   if (found) return found;
   if (value === 'pod-short') throw refused(plugin, `${option} knows no "pod-short": it guessed the workload from the pod's name`, 'use workload-name, which knows it, or app');
-  throw refused(plugin, `${option} knows no "${value}"`, `did you mean ${nearestName(value, contextIdentifiers) ?? contextIdentifiers.join(', ')}?`);
+  throw refused(plugin, `${option} knows no "${value}"`, meant(value, contextIdentifiers));
 }
 
 function contextLabel(plugin: string, value: string): ContextLabel {
   if (isContextLabel(value)) return value;
-  throw refused(plugin, `labelsContext knows no label "${value}"`, `did you mean ${nearestName(value, contextLabels) ?? contextLabels.join(', ')}?`);
+  throw refused(plugin, `labelsContext knows no label "${value}"`, meant(value, contextLabels));
+}
+
+function meant(asked: string, known: readonly string[]): string {
+  const near = nearestName(asked, known);
+  return near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}?`;
 }
 
 function isContextLabel(value: string): value is ContextLabel {

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
-import { contentTypes, expose, negotiate, type MetricFamily } from './exposition.ts';
+import { contentTypes, exposition, negotiate, type Format, type MetricFamily } from './exposition.ts';
 
 export interface MetricsServerOptions {
   readonly port: number;
@@ -18,8 +18,6 @@ export interface MetricsServer {
   readonly port: number;
   close(): Promise<void>;
 }
-
-const compress = promisify(gzip);
 
 /** `/metrics` over HTTP for Prometheus: GET and HEAD, text or OpenMetrics by Accept, gzip where it is taken. */
 export async function startMetricsServer(options: MetricsServerOptions, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): Promise<MetricsServer> {
@@ -36,12 +34,15 @@ export async function startMetricsServer(options: MetricsServerOptions, dependen
         return;
       }
       const format = negotiate(request.headers.accept);
-      const text = expose(await options.families(), format);
       const zipped = /\bgzip\b(?!\s*;\s*q=0)/.test(String(request.headers['accept-encoding'] ?? ''));
-      const body = zipped ? await compress(text, { level: 1 }) : Buffer.from(text);
-      response.writeHead(200, { 'content-type': contentTypes[format], 'content-length': body.length, vary: 'Accept, Accept-Encoding', ...(zipped ? { 'content-encoding': 'gzip' } : {}) });
-      response.end(request.method === 'HEAD' ? undefined : body);
+      const families = await options.families();
+      response.writeHead(200, { 'content-type': contentTypes[format], vary: 'Accept, Accept-Encoding', ...(zipped ? { 'content-encoding': 'gzip' } : {}) });
+      if (request.method === 'HEAD') response.end();
+      else if (zipped) await pipeline(inTurns(families, format), createGzip({ level: 1 }), response);
+      else await pipeline(inTurns(families, format), response);
     })().catch((error: unknown) => {
+      // Whoever asked has gone before the end: no fault of anybody's.
+      if ((error as { code?: string }).code === 'ERR_STREAM_PREMATURE_CLOSE') return;
       log.error('metrics could not be told', { error: errorText(error) });
       if (response.headersSent) response.destroy();
       else response.writeHead(500).end();
@@ -56,6 +57,14 @@ export async function startMetricsServer(options: MetricsServerOptions, dependen
   });
   signal.addEventListener('abort', () => void close(), { once: true });
   return { port: (server.address() as AddressInfo).port, close };
+}
+
+/** Other work of the process comes in between. */
+async function* inTurns(families: readonly MetricFamily[], format: Format): AsyncGenerator<string, void, undefined> {
+  for (const piece of exposition(families, format)) {
+    yield piece;
+    await new Promise(resolve => setImmediate(resolve));
+  }
 }
 
 function listen(server: Server, { port, host }: MetricsServerOptions): Promise<void> {

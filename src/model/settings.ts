@@ -42,7 +42,12 @@ export interface Settings {
   };
   readonly hubble: {
     readonly enabled: boolean;
-    readonly relay: { readonly enabled: boolean };
+    readonly relay: {
+      readonly enabled: boolean;
+      /** An address of this machine on which others reach the relay too, with a token. Empty: none. */
+      readonly listenHost: string;
+      readonly listenPort: number;
+    };
     readonly ui: { readonly enabled: boolean };
     readonly metrics: {
       /** `dns:query;ignoreAAAA`: plugins and their options, upstream's syntax. Empty: none. */
@@ -106,7 +111,7 @@ export const defaultSettings: Settings = {
   bpf: { lbExternalClusterIP: false, lbSourceRangeAllTypes: false, lbMapMax: 131_072, ctMax: 524_288, natMax: 262_144, monitorAggregation: 'medium' },
   hubble: {
     enabled: true,
-    relay: { enabled: true },
+    relay: { enabled: true, listenHost: '', listenPort: 4245 },
     ui: { enabled: true },
     metrics: { enabled: ['dns', 'drop', 'tcp', 'flow', 'icmp', 'http', 'policy', 'connection'], serviceMonitor: { enabled: false } },
     eventBufferCapacity: 16_383,

@@ -1,10 +1,8 @@
-import { readEnvelope } from './envelope.ts';
 import { Merge, type MergeOptions } from './merge.ts';
-import type { NodeConnection } from './node.ts';
+import { plainReason, type NodeConnection } from './node.ts';
 import type { Nodes } from './nodes.ts';
-import type { Timed } from './sort-buffer.ts';
-import { RpcError, RpcStatus } from '../rpc/types.ts';
-import { Signal } from '../std/async.ts';
+import { fatal, NodeReader } from './reader.ts';
+import { RpcError } from '../rpc/types.ts';
 import { errorText } from '../std/errors.ts';
 
 /** Where a node's stream is to go on after it broke. */
@@ -19,6 +17,8 @@ export interface EventQuery {
   /** `/observer.Observer/GetFlows` */
   readonly path: string;
   readonly follow: boolean;
+  /** With `follow`: a time at which nodes end their streams by themselves. */
+  readonly ends?: boolean;
   /** Whether the past is asked for too. */
   readonly history: boolean;
   /** The request for a node; with `resume`, for all that came after it. */
@@ -27,14 +27,13 @@ export interface EventQuery {
   readonly scope?: (message: Uint8Array) => Uint8Array | undefined;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly merge?: Partial<MergeOptions>;
+  /** Without `follow`: a node that says nothing for so long is given up. */
+  readonly quietMs?: number;
 }
 
 export type NodeNews = { readonly state: 'connected' | 'unavailable' | 'gone' | 'error'; readonly nodes: readonly string[]; readonly message?: string };
 
 const errorWindowMs = 1_000;
-
-/** What is wrong with a question is wrong at every node: the caller is told, as by one. */
-const fatal: ReadonlySet<number> = new Set([RpcStatus.invalidArgument, RpcStatus.unimplemented, RpcStatus.permissionDenied, RpcStatus.unauthenticated, RpcStatus.failedPrecondition]);
 
 /**
  * The events of all nodes in the order of time, in batches, until all have ended, with `follow` until `signal` aborts. Nodes that
@@ -56,19 +55,20 @@ export async function* mergeEvents(
   };
   const errors = new ErrorWindow(tell);
   const startedAt = nowResume();
-  const readers = new Map<NodeConnection, Reader>();
+  const readers = new Map<NodeConnection, NodeReader>();
   const add = (node: NodeConnection) => {
-    const reader = new Reader(node, query, merge, errors, startedAt, leaving.signal);
+    const reader = new NodeReader(node, query, merge, errors, startedAt, leaving.signal);
     readers.set(node, reader);
     const letGo = merge.hold();
     reader.run().catch((error: unknown) => {
       if (error instanceof RpcError && fatal.has(error.code)) {
         refusal ??= error;
         leave();
-      } else errors.add(node.name, errorText(error));
+      } else errors.add(node.name, plainReason(errorText(error)));
     }).finally(() => {
       readers.delete(node);
       letGo();
+      if (query.ends && readers.size === 0) letAllGo();
     });
   };
   await nodes.settled(query.follow ? 1_000 : 5_000, leaving.signal);
@@ -77,7 +77,7 @@ export async function* mergeEvents(
   if (connected.length > 0) tell({ state: 'connected', nodes: connected.map(node => node.name) });
   if (unavailable.length > 0) tell({ state: 'unavailable', nodes: unavailable.map(node => node.name) });
   // Held until all are added: with none, the merge would be over.
-  const letGo = merge.hold();
+  const letAllGo = merge.hold();
   for (const node of query.follow ? nodes.all : connected) add(node);
   const stop = !query.follow ? () => {} : nodes.listen(({ kind, node }) => {
     const reader = readers.get(node);
@@ -90,7 +90,7 @@ export async function* mergeEvents(
     if (reader) reader.wake();
     else add(node);
   });
-  if (!query.follow) letGo();
+  if (!query.follow) letAllGo();
   try {
     yield* merge.batches(leaving.signal);
     if (refusal) throw refusal;
@@ -99,7 +99,7 @@ export async function* mergeEvents(
   } finally {
     stop();
     errors.take();
-    letGo();
+    letAllGo();
     leave();
     signal.removeEventListener('abort', leave);
   }
@@ -132,95 +132,6 @@ class ErrorWindow {
     this.#nodes.clear();
     return news;
   }
-}
-
-/** One node's part of a merge. */
-class Reader {
-  readonly #node: NodeConnection;
-  readonly #query: EventQuery;
-  readonly #merge: Merge<Uint8Array>;
-  readonly #errors: ErrorWindow;
-  readonly #signal: AbortSignal;
-  readonly #gone = new AbortController();
-  readonly #awake = new Signal();
-  #resume: Resume | undefined;
-  /** The events of that very time: what comes again is known by being the same. */
-  #last: Uint8Array[] = [];
-  readonly #startedAt: Resume;
-  #tries = 0;
-
-  constructor(node: NodeConnection, query: EventQuery, merge: Merge<Uint8Array>, errors: ErrorWindow, startedAt: Resume, signal: AbortSignal) {
-    this.#node = node;
-    this.#query = query;
-    this.#merge = merge;
-    this.#errors = errors;
-    this.#startedAt = startedAt;
-    this.#signal = AbortSignal.any([signal, this.#gone.signal]);
-  }
-
-  /** The node is there again. */
-  wake(): void {
-    this.#awake.mark();
-  }
-
-  stop(): void {
-    this.#gone.abort();
-  }
-
-  /** Without `follow`, once; else for as long as the node is one. Rejects with what a node that answers has refused. */
-  async run(): Promise<void> {
-    for (; !this.#signal.aborted; this.#tries++) {
-      if (this.#node.state === 'connected') {
-        try {
-          await this.#merge.add(`${this.#node.name}#${this.#tries}`, this.#stream(), this.#signal);
-          if (!this.#query.follow) return;
-        } catch (error) {
-          if (this.#signal.aborted) return;
-          if (!(error instanceof RpcError) || !this.#query.follow || fatal.has(error.code)) throw error;
-          if (error.code !== RpcStatus.unavailable) this.#errors.add(this.#node.name, error.message);
-        }
-        this.#node.doubt();
-      } else if (!this.#query.follow) return;
-      // Until it is connected again; a server that ended the stream and is still there is asked again after a moment.
-      await this.#awake.wait({ signal: this.#signal, timeoutMs: 500 });
-    }
-  }
-
-  async *#stream(): AsyncGenerator<Timed<Uint8Array>[], void, undefined> {
-    const { path, scope, metadata } = this.#query;
-    const again = this.#tries > 0 || this.#resume !== undefined;
-    const request = this.#query.request(again ? this.#resume ?? this.#startedAt : undefined);
-    const known = again ? this.#last : [];
-    for await (const batch of this.#node.client.batches(path, request, { signal: this.#signal, ...(metadata && { metadata }) })) {
-      const out: Timed<Uint8Array>[] = [];
-      for (const message of batch) {
-        const { kind, seconds, nanos } = readEnvelope(message);
-        if (kind !== 'lost_events' && kind !== 'node_status' && !this.#note(message, seconds, nanos, known)) continue;
-        const item = scope ? scope(message) : message;
-        if (item) out.push({ seconds, nanos, item });
-      }
-      if (out.length > 0) yield out;
-    }
-  }
-
-  /** Remembers where the stream is. False for an event that had come before it broke. */
-  #note(message: Uint8Array, seconds: number, nanos: number, known: readonly Uint8Array[]): boolean {
-    const at = this.#resume;
-    if (at && seconds === at.seconds && nanos === at.nanos) {
-      if (known.some(each => sameBytes(each, message))) return false;
-      if (this.#query.follow) this.#last.push(message);
-      return true;
-    }
-    if (!at || seconds > at.seconds || (seconds === at.seconds && nanos > at.nanos)) {
-      this.#resume = { seconds, nanos };
-      if (this.#query.follow) this.#last = [message];
-    }
-    return true;
-  }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }
 
 function nowResume(): Resume {

@@ -23,6 +23,7 @@ export interface ObserverOptions {
   /** What node states name as their teller. */
   readonly nodeName: string;
   readonly merge?: Partial<MergeOptions>;
+  readonly quietMs?: number;
 }
 
 const unaryMs = 5_000;
@@ -53,7 +54,7 @@ async function getFlows(options: ObserverOptions, call: Call): Promise<void> {
   const request = scopedRequest(parse(GetFlowsRequestSchema, await call.read()), who);
   const scope = scopeFor(who);
   await sendMerged(options, call, {
-    path: '/observer.Observer/GetFlows', follow: request.follow, history: asksHistory(request), ...(scope && { scope }),
+    path: '/observer.Observer/GetFlows', follow: request.follow, ends: request.until !== undefined, history: asksHistory(request), ...(scope && { scope }), metadata: forwarded(call),
     request: resume => toBinary(GetFlowsRequestSchema, resume ? { ...request, ...from(resume) } : request),
   }, news => nodeStatus(news, options.nodeName));
 }
@@ -62,14 +63,20 @@ async function getEvents(options: ObserverOptions, call: Call, name: string, sch
   if (options.access(call).namespaces !== undefined) throw new RpcError(RpcStatus.permissionDenied, `${name} tells of all namespaces: this token is for some`);
   const request = parse(schema, await call.read());
   await sendMerged(options, call, {
-    path: `/observer.Observer/${name}`, follow: request.follow, history: asksHistory(request),
+    path: `/observer.Observer/${name}`, follow: request.follow, ends: request.until !== undefined, history: asksHistory(request),
     request: resume => toBinary(schema as DescMessage, resume ? { ...request, ...from(resume) } : request),
   }, () => undefined);
 }
 
 async function sendMerged(options: ObserverOptions, call: Call, query: EventQuery, news: (news: NodeNews) => Uint8Array | undefined): Promise<void> {
-  const merged = mergeEvents({ ...query, ...(options.merge && { merge: options.merge }) }, options.nodes, news, call.signal);
+  const merged = mergeEvents({ ...query, ...(options.merge && { merge: options.merge }), ...(options.quietMs !== undefined && { quietMs: options.quietMs }) }, options.nodes, news, call.signal);
   for await (const batch of merged) await call.write(...batch);
+}
+
+/** Metadata that nodes are to know of: whether a client of ours wants flows without packets, too. */
+function forwarded({ metadata }: Call): Record<string, string> {
+  const packetless = metadata.get('cirri-packetless');
+  return packetless === undefined ? {} : { 'cirri-packetless': packetless };
 }
 
 function asksHistory({ follow, number, first, since }: { readonly follow: boolean; readonly number: bigint; readonly first: boolean; readonly since?: unknown }): boolean {

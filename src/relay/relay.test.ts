@@ -36,6 +36,8 @@ class FakeNode {
   readonly asked: GetFlowsRequest[] = [];
   flows: GetFlowsResponse[] = [];
   refuse: RpcError | undefined;
+  /** Takes the question and never answers. */
+  hangs = false;
   readonly #new = new Set<Signal>();
   #server: RpcServer | undefined;
 
@@ -74,6 +76,7 @@ class FakeNode {
     const request = fromBinary(GetFlowsRequestSchema, (await call.read())!);
     this.asked.push(request);
     if (this.refuse) throw this.refuse;
+    if (this.hangs) return void (await new Promise(resolve => call.signal.addEventListener('abort', resolve)));
     const inTime = (flow: GetFlowsResponse) => request.since === undefined || timestampMs(flow.time!) >= timestampMs(request.since);
     const number = Number(request.number);
     const past = this.flows.filter(inTime);
@@ -81,8 +84,10 @@ class FakeNode {
     await call.write(...(number === 0 ? past : request.first ? past.slice(0, number) : past.slice(-number)).map(flow => toBinary(GetFlowsResponseSchema, flow)));
     const signal = new Signal();
     this.#new.add(signal);
+    const endsIn = request.until === undefined ? undefined : timestampMs(request.until) - Date.now();
     while (request.follow && !call.signal.aborted) {
-      await signal.wait({ signal: call.signal });
+      await signal.wait({ signal: call.signal, ...(endsIn !== undefined && { timeoutMs: Math.max(0, endsIn) }) });
+      if (endsIn !== undefined && timestampMs(request.until!) <= Date.now()) break;
       await call.write(...this.flows.slice(told).map(flow => toBinary(GetFlowsResponseSchema, flow)));
       told = this.flows.length;
     }
@@ -108,7 +113,7 @@ beforeEach(async () => {
   for (const { name, socketPath } of [a, b]) nodes.upsert({ name, address: `unix://${socketPath}`, serverName: undefined, target: () => ({ socketPath }) });
   const socketPath = join(folder, `relay-${process.hrtime.bigint()}.sock`);
   relay = await startRpcServer({
-    listen: { socketPath }, methods: observerMethods({ nodes, access: () => access, version: 'relay-version', nodeName: 'relay' }), headers: { 'hubble-relay-version': 'x' },
+    listen: { socketPath }, methods: observerMethods({ nodes, access: () => access, version: 'relay-version', nodeName: 'relay', quietMs: 300, merge: { drainMs: 100 } }), headers: { 'hubble-relay-version': 'x' },
   }, { log: silentLogger });
   client = new RpcClient({ socketPath });
 });
@@ -206,6 +211,26 @@ test('what every node says of an error is told once, with all their names', asyn
   await connected();
   a.refuse = b.refuse = new RpcError(RpcStatus.resourceExhausted, 'too many readers');
   assert.deepEqual(await all({}), ['NODE_CONNECTED a,bb', 'NODE_ERROR a,bb: too many readers']);
+});
+
+test('a node that takes the question and says nothing holds up nobody, and is named in the end', async () => {
+  await connected();
+  b.hangs = true;
+  for (const ms of [1000, 2000]) a.add(ms);
+  assert.deepEqual(await all({}), ['NODE_CONNECTED a,bb', 'flow a/0', 'flow a/1', 'NODE_ERROR bb: the node has stopped answering']);
+  const seen = follow();
+  await seen.until('both were asked', () => b.asked.length === 2 && a.asked.length === 2);
+  a.add(Date.now());
+  await seen.until('the flow of the other', () => seen.lines.includes('flow a/2'));
+  await seen.stop();
+});
+
+test('with a time to end, following ends', async () => {
+  await connected();
+  const lines = all({ follow: true, until: timestampFromMs(Date.now() + 300) });
+  await waitFor('both were asked', () => a.asked.length === 1 && b.asked.length === 1);
+  a.add(Date.now());
+  assert.deepEqual(await lines, ['NODE_CONNECTED a,bb', 'flow a/0']);
 });
 
 test('a question that is wrong is refused, as by a node', async () => {

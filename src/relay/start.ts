@@ -1,11 +1,11 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { clientTls } from '../hubble/certificates.ts';
+import { clientTls, relayServerTls } from '../hubble/certificates.ts';
 import { healthMethods } from '../hubble/health.ts';
 import { reflectionMethods } from '../hubble/reflection.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
-import { startRpcServer, type RpcServer } from '../rpc/server.ts';
+import { startRpcServer, type RpcServer, type RpcServerOptions } from '../rpc/server.ts';
 import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
@@ -53,7 +53,8 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
     servers.push(tcp);
     const address = tcp.address as { host: string; port: number };
     writeRelayRecord(paths.hubbleDir, { grpc: { host: address.host, port: address.port } });
-    await listenOnUnderlay(record.underlay.host4, methods(call => tokenAccess(call, tokens)), headers, log).then(server => server && servers.push(server));
+    const withToken = { methods: methods(call => tokenAccess(call, tokens)), headers };
+    servers.push(...await listenElsewhere(record, paths.hubbleDir, withToken, log));
     const services = record.nodes.map(node => ({ socketPath: paths.node(node.name).hubbleSocket }));
     void watchPeers({ services, tls: serverName => clientTls(paths.hubbleDir, serverName) }, { nodes, log }, leaving.signal);
     if (record.settings.hubble.ui.enabled) await serveWeb();
@@ -101,14 +102,44 @@ async function listenOnLoopback(last: number | undefined, listen: (port: number)
   throw new CirriError('ERR_LISTEN', `no port from ${firstPort} to ${firstPort + ports - 1} is free on ${loopback}`, { mend: 'see who uses them: ss -ltnp' });
 }
 
-/** Where pods reach it, through the service `hubble-relay`: only with a token. Without the underlay's address it is not served there. */
-async function listenOnUnderlay(host: string, methods: Method[], headers: Readonly<Record<string, string>>, log: Logger): Promise<RpcServer | undefined> {
-  try {
-    return await startRpcServer({ listen: { host, port: firstPort }, methods, headers }, { log });
-  } catch (error) {
-    log.warn('the relay is not served on the underlay', { host, error: errorText(error) });
-    return undefined;
-  }
+const renewEveryMs = 30_000;
+
+/**
+ * Where others reach it, with a token: pods through the service `hubble-relay` on the underlay, and whoever reaches the address
+ * that the operator has named. Flows are served without these, too.
+ */
+async function listenElsewhere(record: ClusterRecord, hubbleDir: string, serve: Pick<RpcServerOptions, 'methods' | 'headers'>, log: Logger): Promise<Pick<RpcServer, 'close'>[]> {
+  const { relay, tls } = record.settings.hubble;
+  const servers: Pick<RpcServer, 'close'>[] = [];
+  const listen = async (host: string, port: number, file?: string) => {
+    try {
+      const server = await startRpcServer({ ...serve, listen: { host, port, ...(file !== undefined && { tls: relayServerTls(hubbleDir) }) } }, { log });
+      servers.push(server);
+      if (file !== undefined) servers.push(renewing(server, hubbleDir, file, log));
+    } catch (error) {
+      log.error('the relay is not served there', { host, port, error: errorText(error) });
+    }
+  };
+  await listen(record.underlay.host4, firstPort);
+  if (relay.listenHost !== '') await listen(relay.listenHost, relay.listenPort, tls.enabled ? join(hubbleDir, 'relay-server.crt') : undefined);
+  return servers;
+}
+
+/** Takes other certificates when their file has changed, until it is closed. */
+function renewing(server: Pick<RpcServer, 'renew'>, hubbleDir: string, file: string, log: Logger): { close(): Promise<void> } {
+  let known = statSync(file).mtimeMs;
+  const timer = setInterval(() => {
+    try {
+      const { mtimeMs } = statSync(file);
+      if (mtimeMs === known) return;
+      server.renew(relayServerTls(hubbleDir));
+      known = mtimeMs;
+    } catch (error) {
+      log.warn('new certificates could not be taken', { file, error: errorText(error) });
+    }
+  }, renewEveryMs);
+  timer.unref();
+  return { close: () => Promise.resolve(clearInterval(timer)) };
 }
 
 /** What the bearer of the call's token may see. Throws RpcError UNAUTHENTICATED. */

@@ -10,12 +10,13 @@ import type { Flow } from '../../src/model/flow.ts';
 import { eventually, TestCluster } from './cluster.ts';
 import { bank, caller, closedPort, listener, manifest, podPort, policies, servicePort, services, type Call, type Called } from './flows/application.ts';
 import { expectedFlows, flowLine, type Deed, type Judged, type Party } from './flows/expected.ts';
+import { expectedSums, WatchedMaps } from './flows/map.ts';
 import { OutsideNetwork } from './outside.ts';
 
 interface PodObject {
   readonly metadata: { readonly name: string; readonly namespace: string; readonly labels: Readonly<Record<string, string>> };
   readonly spec: { readonly nodeName: string };
-  readonly status: { readonly podIP: string };
+  readonly status: { readonly podIP: string; readonly podIPs: readonly { readonly ip: string }[] };
 }
 
 /** Who calls whom, and what policies say of it. `by` names policies. */
@@ -26,6 +27,7 @@ interface Wish {
   readonly to: string;
   /** By its service's address. */
   readonly service?: true;
+  readonly v6?: true;
   readonly port?: number;
   readonly name?: string;
   readonly egress?: Judged;
@@ -44,6 +46,8 @@ const script: readonly Wish[] = [
   { from: 'web', kind: 'tcp', to: 'catalog', service: true, outcome: 'answered' },
   { from: 'web', kind: 'tcp', to: 'cart', service: true, outcome: 'answered' },
   { from: 'web', kind: 'udp', to: 'catalog', service: true, outcome: 'answered' },
+  { from: 'web', kind: 'tcp', to: 'catalog', v6: true, outcome: 'answered' },
+  { from: 'web', kind: 'udp', to: 'cart', v6: true, outcome: 'answered' },
   { from: 'web', kind: 'tcp', to: 'catalog', port: closedPort, outcome: 'refused' },
   { from: 'web', kind: 'tcp', to: 'cart', port: closedPort, outcome: 'refused' },
   { from: 'web', kind: 'icmp', to: 'cart', outcome: 'answered' },
@@ -66,6 +70,7 @@ const script: readonly Wish[] = [
   { from: 'ledger', kind: 'dns', to: 'dns', name: bank.host, outcome: 'answered' },
   { from: 'ledger', kind: 'tcp', to: 'bank', port: bank.port, outcome: 'answered' },
   { from: 'fraud', kind: 'tcp', to: 'bank', port: bank.port, outcome: 'answered' },
+  { from: 'mail', kind: 'tcp', to: 'payments', v6: true, ingress: byPayments('deny'), outcome: 'silent' },
   { from: 'mail', kind: 'tcp', to: 'payments', ingress: byPayments('deny'), outcome: 'silent' },
   { from: 'mail', kind: 'tcp', to: 'fraud', service: true, ingress: byBoth, outcome: 'silent' },
   { from: 'mail', kind: 'udp', to: 'metrics', outcome: 'answered' },
@@ -83,6 +88,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
   let record: ClusterRecord;
   let deeds: Deed[] = [];
   let outside: ChildProcess | undefined;
+  let maps: WatchedMaps | undefined;
 
   before(async () => {
     await cluster.start('--no-demo', '--set', 'socketLB.hostNamespaceOnly=true');
@@ -101,6 +107,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     ], 15_000);
   });
   after(async () => {
+    maps?.stop();
     outside?.kill('SIGKILL');
     await cluster.stop();
   });
@@ -111,10 +118,10 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     return (JSON.parse(got.stdout) as { items: T[] }).items;
   }
 
-  function party(name: string): Party {
+  function party(name: string, v6 = false): Party {
     if (name === 'bank') return { ip: bank.address };
     const { metadata, spec, status } = pods.get(name === 'dns' ? 'kube-dns' : name)!;
-    return { ip: status.podIP, node: spec.nodeName, namespace: metadata.namespace, pod: metadata.name, workload: `Deployment/${name === 'dns' ? 'kube-dns' : name}` };
+    return { ip: v6 ? status.podIPs.find(({ ip }) => ip.includes(':'))!.ip : status.podIP, node: spec.nodeName, namespace: metadata.namespace, pod: metadata.name, workload: `Deployment/${name === 'dns' ? 'kube-dns' : name}` };
   }
 
   /** The flows of a node since then, of the application's pods. */
@@ -135,16 +142,16 @@ describe('the flows of a demo application', { concurrency: false }, () => {
   async function act(from: string, addresses: ReadonlyMap<string, string>): Promise<Deed[]> {
     const wishes = script.filter(wish => wish.from === from);
     const calls = wishes.map((wish): Call => ({
-      kind: wish.kind, to: wish.to === 'dns' ? addresses.get('kube-dns')! : wish.service ? addresses.get(wish.to)! : party(wish.to).ip,
+      kind: wish.kind, to: wish.to === 'dns' ? addresses.get('kube-dns')! : wish.service ? addresses.get(wish.to)! : party(wish.to, wish.v6).ip,
       ...(wish.kind !== 'icmp' && { port: wish.port ?? (wish.service ? servicePort : podPort) }), ...(wish.name !== undefined && { name: wish.name }),
     }));
-    const client = party(from);
-    const ran = await cluster.cirri('exec', `${client.namespace}/${client.pod}`, '--', 'python3', '-c', caller, JSON.stringify(calls));
+    const pod = party(from);
+    const ran = await cluster.cirri('exec', `${pod.namespace}/${pod.pod}`, '--', 'python3', '-c', caller, JSON.stringify(calls));
     assert.equal(ran.code, 0, ran.stderr);
     const said = ran.stdout.split('\n').filter(Boolean).map(line => JSON.parse(line) as Called);
     assert.deepEqual(said.map(one => one.outcome), wishes.map(wish => wish.outcome), from);
     return wishes.map((wish, i): Deed => {
-      const server = party(wish.to);
+      const [client, server] = [party(from, wish.v6), party(wish.to, wish.v6)];
       const asked = wish.to === 'dns' ? 'kube-system/kube-dns:53' : wish.service ? `${server.namespace}/${wish.to}:${servicePort}` : undefined;
       return {
         call: calls[i]!, said: said[i]!, client, port: wish.to === 'dns' ? 53 : wish.kind === 'icmp' ? 0 : wish.port ?? podPort, ...(asked !== undefined && { service: asked }),
@@ -158,6 +165,8 @@ describe('the flows of a demo application', { concurrency: false }, () => {
   test('each call leaves the flows that it must on both nodes, and no others', async () => {
     const objects = await list<{ metadata: { name: string }; spec: { clusterIP: string } }>('services');
     const addresses = new Map(objects.map(service => [service.metadata.name, service.spec.clusterIP]));
+    maps = new WatchedMaps(['node1', 'node2'].map(node => cluster.paths.node(node).agentSocket));
+    await eventually('both nodes tell their map', 5_000, async () => (maps!.intervals > 0 ? undefined : 'not yet'));
     const since = new Date().toISOString();
     deeds = [];
     for (const { name } of services) deeds.push(...await act(name, addresses));
@@ -173,6 +182,15 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     assert.deepEqual(strangers, [], 'flows of no call');
   });
 
+  test('the service maps of both nodes together count each call once', async () => {
+    const told = maps!.intervals;
+    await eventually('one more interval', 5_000, async () => (maps!.intervals > told + 1 ? undefined : 'not yet'));
+    const expected = expectedSums(deeds);
+    // What kubelets ask of the DNS server is no call of the application.
+    const seen = [...maps!.sums].filter(([edge]) => /^workload:(shop|pay|ops)\//.test(edge));
+    assert.deepEqual(seen.sort(), [...expected].sort());
+  });
+
   test('both nodes tell the same totals of a connection, which are the bytes that were sent', async () => {
     const flows = (await allFlows('2020-01-01T00:00:00Z')).filter(flow => !isOld(flow) && flow.connection?.end === 'closed');
     const closed = deeds.filter(({ call, said }) => call.kind === 'tcp' && said.outcome === 'answered');
@@ -181,9 +199,10 @@ describe('the flows of a demo application', { concurrency: false }, () => {
       assert.equal(told.length, new Set([client.node, server.node].filter(Boolean)).size);
       for (const { packetsOut, bytesOut, packetsBack, bytesBack, durationNs } of told) {
         assert.deepEqual([packetsOut, bytesOut, packetsBack, bytesBack], [told[0]!.packetsOut, told[0]!.bytesOut, told[0]!.packetsBack, told[0]!.bytesBack]);
-        // Ethernet 14, IPv4 20, TCP 20 to 40 with options.
+        // Ethernet 14, IPv4 20 or IPv6 40, TCP 20 to 40 with options.
+        const least = client.ip.includes(':') ? 74 : 54;
         for (const [packets, bytes, payload] of [[packetsOut, bytesOut, said.sent], [packetsBack, bytesBack, said.received]] as const) {
-          assert.ok(packets >= 3 && bytes - payload >= packets * 54 && bytes - payload <= packets * 74, `${packets} packets, ${bytes} bytes, ${payload} of them payload`);
+          assert.ok(packets >= 3 && bytes - payload >= packets * least && bytes - payload <= packets * (least + 20), `${packets} packets, ${bytes} bytes, ${payload} of them payload`);
         }
         assert.ok(durationNs > 0 && durationNs < 5e9);
       }

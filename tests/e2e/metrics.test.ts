@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { attributesOf, Collector } from '../../src/metrics/otlp/testing.ts';
 import { parseRecord } from '../../src/model/cluster.ts';
 import { eventually, namespaceYaml, podYaml, TestCluster, type ProbeEntry } from './cluster.ts';
 import { Prometheus } from './prometheus.ts';
@@ -48,6 +49,13 @@ const notFed: Readonly<Record<string, string>> = {
   'Errors and warnings in logs': 'nothing goes wrong',
 };
 
+const configMap = (name: string, key: string, text: string) => `
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: ${name}, namespace: kube-system }
+data: { ${key}: ${JSON.stringify(text)} }
+`;
+
 interface Board { readonly title: string; readonly panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[] }
 
 describe('metrics, in a real Prometheus', () => {
@@ -76,7 +84,9 @@ describe('metrics, in a real Prometheus', () => {
   const world: ProbeEntry = { from: 'metrics/stranger', to: '192.0.2.1', port: 443, expect: 'denied' };
   const resolve = (name: string) => cluster.cirri('exec', 'metrics/client', '--', 'getent', 'ahostsv4', name);
 
+  let talks = 0;
   async function talk(): Promise<void> {
+    talks++;
     await cluster.expectAll([allowed, denied, ping, world]);
     assert.equal((await resolve('kube-dns.kube-system.svc.cluster.local')).code, 0);
     assert.notEqual((await resolve('nobody.metrics.svc.cluster.local')).code, 0);
@@ -117,12 +127,15 @@ describe('metrics, in a real Prometheus', () => {
 
   test('the numbers are those of what happened', async () => {
     const value = async (expression: string) => Number((await prometheus.query(expression))[0]?.value[1] ?? 0);
+    await eventually('the last answers are scraped', 10_000, async () => (await value('sum(hubble_dns_responses_total{query="nobody.metrics.svc.cluster.local."})') >= talks ? undefined : 'not yet'));
     assert.ok(await value('sum(hubble_drop_total{reason="POLICY_DENIED",source="metrics/stranger",destination="metrics/server",protocol="TCP"})') >= 2);
     assert.equal(await value('sum(hubble_drop_total{source="metrics/client",reason="POLICY_DENIED"})'), 0);
     assert.ok(await value('sum(hubble_policy_verdicts_total{action="forwarded",direction="ingress",match="l3-l4",source="metrics/client",destination="metrics/server"})') >= 2);
     assert.ok(await value('sum(hubble_flows_to_world_total{verdict="DROPPED",port="443",source="metrics/stranger"})') >= 2);
     assert.ok(await value('sum(hubble_icmp_total{type="EchoRequest",source="metrics/client"})') >= 2);
-    assert.ok(await value('sum(hubble_dns_responses_total{rcode="Non-Existent Domain",query="nobody.metrics.svc.cluster.local."})') >= 2);
+    // The pod asks for A alone, with the search domains before the name itself: each time one question of this very name.
+    assert.equal(await value('sum(hubble_dns_queries_total{query="nobody.metrics.svc.cluster.local."})'), talks);
+    assert.equal(await value('sum(hubble_dns_responses_total{rcode="Non-Existent Domain",query="nobody.metrics.svc.cluster.local."})'), talks);
     assert.ok(await value('sum(cilium_policy_decided_packets_total{policy="client-only",effect="default-deny"})') >= 2);
     assert.ok(await value('sum(cilium_drop_count_total{reason="Policy denied"})') >= await value('sum(hubble_drop_total{reason="POLICY_DENIED"})'));
     assert.equal(await value('sum(cilium_endpoint)'), await value('sum(cilium_ip_addresses{family="ipv4"})'));
@@ -146,5 +159,42 @@ describe('metrics, in a real Prometheus', () => {
     const none = await cluster.cirri('metrics', 'get', 'no_such_metric');
     assert.equal(none.code, 1);
     assert.match(none.stderr, /no metric matches no_such_metric/);
+  });
+
+  test('other plugins come with a ConfigMap, without a restart, and go with it', async () => {
+    const names = async () => new Set((JSON.parse((await cluster.cirri('metrics', 'list', '^hubble_.*_total$', '-o', 'json')).stdout) as { name: string }[]).map(({ name }) => name));
+    await cluster.with(configMap('cilium-dynamic-metrics-config', 'dynamic-metrics.yaml', 'metrics: [ { name: drop, includeFilters: [ { source_pod: [ metrics/stranger ] } ] } ]'), [], async () => {
+      await eventually('only drops are counted', 5_000, async () => ((await names()).has('hubble_tcp_flags_total') ? 'tcp still is' : undefined));
+      await cluster.expectAll([denied]);
+      assert.ok((await names()).has('hubble_drop_total'));
+    });
+    await cluster.expectAll([allowed]);
+    await eventually('all are counted again', 5_000, async () => ((await names()).has('hubble_tcp_flags_total') ? undefined : 'tcp is not'));
+  });
+
+  test('flows leave as lines in files and as OTLP, what is asked for and nothing else', async () => {
+    const folderOfLogs = `/var/log/cirri/${cluster.instance}`;
+    const collector = new Collector();
+    try {
+      const { underlay } = parseRecord(readFileSync(cluster.paths.clusterJson, 'utf8'));
+      const set = await cluster.cirri('config', 'set', `hubble.export.otlpEndpoint=${await collector.start(underlay.host4)}`);
+      assert.equal(set.code, 0, set.stderr);
+      await cluster.apply(configMap('cilium-flowlog-config', 'flowlogs.yaml', `flowLogs: [ { name: drops, filePath: ${folderOfLogs}/drops.log, includeFilters: [ { verdict: [ DROPPED ] } ], fieldMask: [ verdict, source, destination ] } ]`));
+      await eventually('the exporter is there', 10_000, async () => ((await cluster.cirri('status', '-v')).stdout.includes('drops → ') ? undefined : 'not yet'));
+      await cluster.expectAll([allowed, denied]);
+      await eventually('both have arrived', 10_000, async () => {
+        const lines = existsSync(`${folderOfLogs}/drops-node2.log`) ? readFileSync(`${folderOfLogs}/drops-node2.log`, 'utf8').trim().split('\n').map(line => JSON.parse(line) as { flow: { verdict: string; source: { pod_name?: string }; destination: { pod_name?: string } } }) : [];
+        const others = lines.filter(({ flow }) => flow.verdict !== 'DROPPED' || Object.keys(flow).length > 3);
+        assert.deepEqual(others, []);
+        const inFile = lines.some(({ flow }) => flow.source.pod_name === 'stranger' && flow.destination.pod_name === 'server');
+        const records = collector.records.map(attributesOf);
+        const inCollector = (pod: string, verdict: string) => records.some(record => record['source.k8s.pod.name'] === pod && record['destination.k8s.pod.name'] === 'server' && record['hubble.verdict'] === verdict);
+        return inFile && inCollector('stranger', 'DROPPED') && inCollector('client', 'FORWARDED') ? undefined : `${lines.length} lines, ${records.length} records`;
+      });
+      assert.deepEqual(collector.problems, []);
+    } finally {
+      await collector.stop();
+      rmSync(folderOfLogs, { recursive: true, force: true });
+    }
   });
 });

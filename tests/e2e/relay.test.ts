@@ -152,6 +152,28 @@ describe('from elsewhere', () => {
   });
 });
 
+describe('an address that the operator names', () => {
+  test('serves over TLS, who has a token', async () => {
+    const { host4 } = parseRecord(readFileSync(cluster.paths.clusterJson, 'utf8')).underlay;
+    const set = await cluster.cirri('config', 'set', `hubble.relay.listenHost=${host4}`, 'hubble.relay.listenPort=4250');
+    assert.equal(set.code, 0, set.stderr);
+    const flags = ['--server', `tls://${host4}:4250`, '--tls-ca-cert-files', `${cluster.paths.hubbleDir}/ca.crt`, '--tls-server-name', 'any.hubble-relay.cilium.io'];
+    await eventually('it asks for a token', 10_000, async () => {
+      const { stderr } = await cluster.cirri('hubble', 'status', ...flags);
+      return /a token is needed/.test(stderr) ? undefined : stderr;
+    });
+    const token = (await cluster.cirri('hubble', 'token', 'create', 'ops')).stdout.trim();
+    await eventually('both nodes', 10_000, async () => {
+      const { stdout, stderr } = await cluster.cirri('hubble', 'status', ...flags, '--token', token);
+      return /Connected Nodes: 2\/2/.test(stdout) ? undefined : stdout + stderr;
+    });
+    const wrong = await cluster.cirri('hubble', 'status', ...flags.slice(0, -1), 'other.example', '--token', token);
+    assert.equal(wrong.code, 1, 'a certificate of another name is not believed');
+    const plain = await cluster.cirri('hubble', 'status', '--server', `${host4}:4250`, '--token', token, '--timeout', '2s', '--request-timeout', '2s');
+    assert.equal(plain.code, 1, 'nothing is served in the clear there');
+  });
+});
+
 describe('as typed', () => {
   test('hubble status', async () => {
     const { stdout, code, stderr } = await cluster.cirri('hubble', 'status');
@@ -170,6 +192,7 @@ describe('as typed', () => {
   });
 
   test('hubble list nodes and namespaces', async () => {
+    await talk(1);
     const wide = (await cluster.cirri('hubble', 'list', 'nodes', '-o', 'wide')).stdout.split('\n');
     assert.match(wide[0]!, /^NAME +STATUS +AGE +FLOWS\/S +CURRENT\/MAX-FLOWS +VERSION +ADDRESS +TLS$/);
     assert.match(wide[1]!, /^node1 +Connected +\d\S*s +\d+\.\d\d +\d+\/\d+ \( *\d+\.\d\d%\) +\S+ +172\.30\.\d+\.11:4244 +Enabled$/);

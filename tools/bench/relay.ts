@@ -1,6 +1,7 @@
 /**
- * What passing a flow on costs the relay: two nodes, each a process that sends as fast as it is read, the relay, and a client
- * that counts. `node tools/bench/relay.ts [FLOWS] [ROUNDS]`; microseconds of the relay's CPU for each flow, and flows a second.
+ * What passing a flow on costs the relay: two nodes with mutual TLS, each a process that sends as fast as it is read, the relay,
+ * and a client on its socket that counts. `node tools/bench/relay.ts [FLOWS] [ROUNDS]`; microseconds of the relay's CPU for each
+ * flow, and flows a second.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +11,9 @@ import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { GetFlowsRequestSchema, GetFlowsResponseSchema } from '../../src/hubble/generated/observer_pb.js';
+import { clientTls, ensureHubbleCertificates, serverTls } from '../../src/hubble/certificates.ts';
 import { healthMethods } from '../../src/hubble/health.ts';
+import { peerServerName } from '../../src/hubble/names.ts';
 import { rootAccess } from '../../src/relay/access.ts';
 import { Nodes } from '../../src/relay/nodes.ts';
 import { observerMethods } from '../../src/relay/observer.ts';
@@ -18,6 +21,8 @@ import { RpcClient } from '../../src/rpc/client.ts';
 import { startRpcServer } from '../../src/rpc/server.ts';
 import type { Call } from '../../src/rpc/types.ts';
 import { silentLogger } from '../../src/std/log.ts';
+
+const nodeNames = ['a', 'b'];
 
 /** As an agent's: some 560 bytes. */
 function flowBytes(node: string, i: number): Uint8Array {
@@ -35,18 +40,24 @@ function flowBytes(node: string, i: number): Uint8Array {
   }));
 }
 
-async function serveNode(socketPath: string, node: string, flows: number): Promise<void> {
+async function serveNode(folder: string, node: string, flows: number): Promise<void> {
   const messages = Array.from({ length: 1000 }, (_, i) => flowBytes(node, i));
   const handle = async (call: Call) => {
     for (let sent = 0; sent < flows && !call.signal.aborted; sent += 100) await call.write(...Array.from({ length: 100 }, (_, i) => messages[(sent + i) % 1000]!));
   };
-  await startRpcServer({ listen: { socketPath }, methods: [{ path: '/observer.Observer/GetFlows', kind: 'server-stream', handle }, ...healthMethods(['observer.Observer'])] }, { log: silentLogger });
-  process.stdout.write('ready\n');
+  const { address } = await startRpcServer({
+    listen: { host: '127.0.0.1', port: 0, tls: serverTls(folder, node) },
+    methods: [{ path: '/observer.Observer/GetFlows', kind: 'server-stream', handle }, ...healthMethods(['observer.Observer'])],
+  }, { log: silentLogger });
+  process.stdout.write(`${(address as { port: number }).port}\n`);
 }
 
-async function serveRelay(socketPath: string, sockets: readonly string[]): Promise<void> {
+async function serveRelay(socketPath: string, folder: string, ports: readonly string[]): Promise<void> {
   const nodes = new Nodes({ log: silentLogger });
-  for (const path of sockets) nodes.upsert({ name: path, address: path, serverName: undefined, target: () => ({ socketPath: path }) });
+  for (const [i, name] of nodeNames.entries()) {
+    const serverName = peerServerName(name, 'default');
+    nodes.upsert({ name, address: ports[i]!, serverName, target: () => ({ host: '127.0.0.1', port: Number(ports[i]), tls: clientTls(folder, serverName) }) });
+  }
   await nodes.settled(5_000, new AbortController().signal);
   await startRpcServer({ listen: { socketPath }, methods: observerMethods({ nodes, access: () => rootAccess, version: '', nodeName: 'relay' }) }, { log: silentLogger });
   // CPU since the last line that came in.
@@ -66,18 +77,19 @@ function start(...args: string[]) {
 
 async function main(flows: number, rounds: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'cirri-bench-relay-'));
-  const socket = (name: string) => join(folder, `${name}.sock`);
-  const children = ['a', 'b'].map(name => start('node', socket(name), name, String(flows / 2)));
+  const socketPath = join(folder, 'relay.sock');
+  ensureHubbleCertificates(folder, { clusterName: 'default', nodes: nodeNames.map(name => ({ name })) }, new Date());
+  const children = nodeNames.map(name => start('node', folder, name, String(flows / 2)));
   try {
-    await Promise.all(children.map(({ line }) => line()));
-    const relay = start('relay', socket('relay'), socket('a'), socket('b'));
+    const ports = await Promise.all(children.map(({ line }) => line()));
+    const relay = start('relay', socketPath, folder, ...ports);
     children.push(relay);
     await relay.line();
     const cpu = async () => {
       relay.child.stdin.write('\n');
       return Number(await relay.line());
     };
-    const client = new RpcClient({ socketPath: socket('relay') });
+    const client = new RpcClient({ socketPath });
     for (let round = 0; round < rounds; round++) {
       await cpu();
       const startedAt = performance.now();
@@ -101,5 +113,5 @@ async function main(flows: number, rounds: number): Promise<void> {
 
 const [role, ...args] = process.argv.slice(2);
 if (role === 'node') await serveNode(args[0]!, args[1]!, Number(args[2]));
-else if (role === 'relay') await serveRelay(args[0]!, args.slice(1));
+else if (role === 'relay') await serveRelay(args[0]!, args[1]!, args.slice(2));
 else await main(Number(role ?? 400_000), Number(args[0] ?? 5));

@@ -43,6 +43,17 @@ Examples:
   hubble.command('completion').summary('completion for bash, zsh or fish').argument('<shell>', 'bash, zsh or fish')
     .description('Prints a script that teaches a shell the commands and flags of ./hubble.')
     .action((shell: string) => line(completionScript(shell, hubble, 'hubble')));
+  everyCommand(hubble).forEach(command => command.option('--config <file>', 'settings'));
+}
+
+/** Below this one: a file of settings may be named before or behind the command. */
+function everyCommand(command: Command): Command[] {
+  return command.commands.flatMap(sub => [sub, ...everyCommand(sub)]);
+}
+
+function configOf(command: Command, hubble: Command): HubbleConfig {
+  const file = (each: Command) => each.opts<{ readonly config?: string }>().config;
+  return new HubbleConfig(file(command) ?? file(command.parent ?? hubble) ?? file(hubble));
 }
 
 function registerObserve(hubble: Command): void {
@@ -62,7 +73,7 @@ function registerObserve(hubble: Command): void {
 
 /** The command's flags, with environment and configuration for those that were not given. */
 export function configured<T extends object>(command: Command, hubble: Command): T {
-  const config = new HubbleConfig(hubble.opts<{ config?: string }>().config);
+  const config = configOf(command, hubble);
   const values: Record<string, unknown> = { ...command.opts() };
   for (const option of command.options) {
     const name = option.attributeName();
@@ -81,17 +92,16 @@ function optionValue(option: Option, value: ConfigValue): unknown {
 }
 
 function registerConfig(hubble: Command): void {
-  const open = () => new HubbleConfig(hubble.opts<{ config?: string }>().config);
   const config = hubble.command('config').summary('settings: get, set, reset, view').description('Settings of hubble: keys are names of flags. The environment (HUBBLE_SERVER) comes before the file.');
-  config.command('get').argument('[key]', 'one setting').summary('show settings').description('One setting, or all of them.').action((key?: string) => {
-    const all = open().all();
+  config.command('get').argument('[key]', 'one setting').summary('show settings').description('One setting, or all of them.').action((key: string | undefined, _: unknown, command: Command) => {
+    const all = configOf(command, hubble).all();
     if (key !== undefined) return line(configText(all[key]));
     for (const [name, value] of Object.entries(all)) line(`${name}: ${configText(value)}`);
   });
   config.command('set').argument('<key>', 'name of a flag').argument('[value]', 'without it: the default again').summary('change one').description('Writes one setting into the file.')
-    .action((key: string, value = '') => open().set(key, value));
-  config.command('reset').argument('[key]', 'one setting; without it: all').summary('defaults again').description('Takes settings out of the file.').action((key?: string) => open().reset(key));
-  config.command('view').summary('all, as YAML').description('What is in force, as YAML.').action(() => void process.stdout.write(stringify(open().all())));
+    .action((key: string, value: string | undefined, _: unknown, command: Command) => configOf(command, hubble).set(key, value ?? ''));
+  config.command('reset').argument('[key]', 'one setting; without it: all').summary('defaults again').description('Takes settings out of the file.').action((key: string | undefined, _: unknown, command: Command) => configOf(command, hubble).reset(key));
+  config.command('view').summary('all, as YAML').description('What is in force, as YAML.').action((_: unknown, command: Command) => void process.stdout.write(stringify(configOf(command, hubble).all())));
 }
 
 function configText(value: ConfigValue | undefined): string {

@@ -27,7 +27,7 @@ export async function* openEvents(
   const sources = await openSources(options);
   try {
     const events = {
-      path, follow, history: !follow || request.number > 0n || since !== undefined, metadata: sources.metadata,
+      path, follow, ends: until !== undefined, history: !follow || request.number > 0n || since !== undefined, metadata: sources.metadata,
       request: (resume?: { readonly seconds: number; readonly nanos: number }) => toBinary(schema as DescMessage, create(schema as DescMessage, resume ? { ...request, number: 0n, first: false, since: timestampOf(resume) } : request)),
     };
     for await (const batch of mergeEvents(events, sources.nodes, () => undefined, options.signal)) {

@@ -19,6 +19,8 @@ export type FlowItem = { readonly flow: Flow } | { readonly lost: LostEvents } |
 export interface FlowOptions extends SourceOptions {
   /** Paths of the fields that are wanted (`source.pod_name`); absent: all. */
   readonly fieldMask?: readonly string[];
+  /** Ends of connections that no packet told, too: by age, or because a policy denies them now. */
+  readonly packetless?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -36,10 +38,10 @@ export async function* openFlows(query: FlowQuery & { readonly follow?: boolean 
   }
 }
 
-async function* decoded(query: FlowQuery & { readonly follow?: boolean }, sources: Sources, { fieldMask, signal }: FlowOptions): AsyncGenerator<FlowItem[], void, undefined> {
+async function* decoded(query: FlowQuery & { readonly follow?: boolean }, sources: Sources, { fieldMask, packetless, signal }: FlowOptions): AsyncGenerator<FlowItem[], void, undefined> {
   const request = flowsRequest(query, fieldMask);
   const events: EventQuery = {
-    path: '/observer.Observer/GetFlows', follow: request.follow, history: !request.follow || request.number > 0n || request.since !== undefined, metadata: sources.metadata,
+    path: '/observer.Observer/GetFlows', follow: request.follow, ends: request.until !== undefined, history: !request.follow || request.number > 0n || request.since !== undefined, metadata: { ...sources.metadata, ...(packetless && { 'cirri-packetless': '1' }) },
     request: resume => toBinary(GetFlowsRequestSchema, resume ? { ...request, number: 0n, first: false, since: timestampOf(resume) } : request),
   };
   try {

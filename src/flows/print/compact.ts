@@ -1,5 +1,5 @@
 import type { Flow } from '../../model/flow.ts';
-import { hostTexts, idText, identityText, ruleText, showsId, summaryText, typeText, verdictText, type FieldOptions } from './fields.ts';
+import { connectionText, hostTexts, idText, identityText, ruleText, showsId, summaryText, typeText, verdictText, type FieldOptions } from './fields.ts';
 import { safe } from './safe.ts';
 
 /** `<time>[ [<node>]]: <src> <srcid> <arrow> <dst> <dstid> <type> <verdict> (<summary>)`, and ours `[ [rule <rule>]][ [flow <id>]]`. */
@@ -14,10 +14,12 @@ export function compactLine(flow: Flow, options: FieldOptions): string {
     : flow.isReply ? `${destination} <- ${source}`
     : `${source} -> ${destination}`;
   const rule = options.ours && options.policyNames ? ruleText(flow) : '';
+  const connection = options.ours ? connectionText(flow) : '';
   return (
     `${options.formatTime(flow.time)}${options.nodeNames ? ` [${safe(flow.nodeName)}]` : ''}: ${ends} ` +
     `${typeText(flow, options)} ${verdictText(flow, options)} (${summaryText(flow, paint)})` +
     (rule === '' ? '' : paint.faint(rule)) +
+    (connection === '' ? '' : paint.faint(connection)) +
     (showsId(flow, options.ids) ? paint.faint(idText(flow)) : '')
   );
 }

@@ -3,6 +3,7 @@ import { reservedName } from '../../model/identity.ts';
 import { observationPoints } from '../enrich.ts';
 import { capturePoints, socketPoints } from '../flow-words.ts';
 import { dropReasonName } from '../reasons.ts';
+import { grouped } from './numbers.ts';
 import type { Paint } from './paint.ts';
 import { safe } from './safe.ts';
 
@@ -131,6 +132,21 @@ export function ruleText(flow: Flow): string {
   const name = rule.namespace ? `${rule.namespace}/${rule.name}` : rule.name;
   const what = rule.effect === 'default-deny' ? 'default deny' : rule.path;
   return safe(` [rule ${name}: ${what}]`);
+}
+
+/** Ours too: ` [closed: 5 packets 420 B out, 4 packets 1,203 B back in 12.3 ms]` at a connection's end, ` [answered after 0.8 ms]` at its first answer. */
+export function connectionText({ connection, connectLatencyNs }: Flow): string {
+  if (connection) {
+    const { packetsOut, bytesOut, packetsBack, bytesBack, durationNs, end } = connection;
+    const way = (packets: number, bytes: number) => `${grouped(packets)} packet${packets === 1 ? '' : 's'} ${grouped(bytes)} B`;
+    return ` [${end}: ${way(packetsOut, bytesOut)} out, ${way(packetsBack, bytesBack)} back in ${timeText(durationNs)}]`;
+  }
+  return connectLatencyNs === undefined || connectLatencyNs === 0 ? '' : ` [answered after ${timeText(connectLatencyNs)}]`;
+}
+
+function timeText(ns: number): string {
+  const [value, unit] = ns < 1e6 ? [ns / 1e3, 'µs'] : ns < 1e9 ? [ns / 1e6, 'ms'] : [ns / 1e9, 's'];
+  return `${value < 100 ? value.toFixed(1) : grouped(Math.round(value))} ${unit}`;
 }
 
 /** Also ours: ` [flow node1-dn0f5peknvy7-7]`, to be pasted into `cirri policy explain`. Who sees a denial asks why. */

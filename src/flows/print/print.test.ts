@@ -80,6 +80,16 @@ test('the id to paste into policy explain: of denials, of all, or none', () => {
   assert.match(print([denied], { format: 'dict', ids: 'all' }), /\n +FLOW: node1-abc-1$/);
 });
 
+test("a connection's end says what passed, its first answer how long it took; under Hubble's name neither does", () => {
+  const { dropReason, dropReasonCode, ...rest } = base;
+  const flow: Flow = { ...rest, type: 'trace', verdict: 'FORWARDED', observationPoint: 'to-endpoint' };
+  const closed: Flow = { ...flow, connection: { packetsOut: 1, bytesOut: 60, packetsBack: 12_285, bytesBack: 1_203_000, durationNs: 1_250_000_000, end: 'closed' } };
+  const last = (of: Flow, ours = true) => print([of], { format: 'compact', ours }).split('FORWARDED ')[1];
+  assert.equal(last(closed), '(TCP Flags: SYN) [closed: 1 packet 60 B out, 12,285 packets 1,203,000 B back in 1.3 s]');
+  assert.equal(last({ ...flow, connectLatencyNs: 164_000 }), '(TCP Flags: SYN) [answered after 164 µs]');
+  assert.equal(last(closed, false), '(TCP Flags: SYN)');
+});
+
 test('table', () => {
   assert.equal(
     print([base], { format: 'table' }),

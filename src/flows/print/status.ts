@@ -1,7 +1,10 @@
 import type { PrintFormat } from './printer.ts';
 import { dictEntry } from './dict.ts';
+import { grouped } from './numbers.ts';
 import { safe, safeJson } from './safe.ts';
 import { alignColumns } from './table.ts';
+
+export { grouped } from './numbers.ts';
 
 /** observer.ServerStatusResponse, numbers as numbers. */
 export interface ServerStatus {
@@ -72,11 +75,6 @@ function compactStatus(status: ServerStatus): string {
 
 function rateText({ flowsRate }: ServerStatus): string | undefined {
   return flowsRate === undefined || flowsRate <= 0 ? undefined : flowsRate.toFixed(2);
-}
-
-/** 12285 → `12,285`. */
-export function grouped(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** As Go writes a duration: `5m1.515181665s`, `1h0m0s`, `1.5ms`. */

@@ -1,9 +1,11 @@
 import { isAbsolute, normalize } from 'node:path';
-import type { FlowFilter } from '../../flows/filter.ts';
+import { compileFilters, type FlowFilter } from '../../flows/filter.ts';
 import type { Settings } from '../../model/settings.ts';
 import { CirriError } from '../../std/errors.ts';
+import { logsUrl } from '../otlp/sender.ts';
 import { entries, mapping, parsed, readFilters, wrong } from '../dynamic.ts';
 import type { ExporterOptions } from './exporter.ts';
+import { compileMask } from './mask.ts';
 
 /** Where upstream's ConfigMap of flow logs lies, and its key. */
 export const flowLogPlace = { namespace: 'kube-system', name: 'cilium-flowlog-config', key: 'flowlogs.yaml' } as const;
@@ -65,7 +67,7 @@ function durationMs(value: unknown, where: string): number {
 export function staticExporter(settings: Settings['hubble']['export'], node: { readonly name: string; readonly shared: boolean }): ExporterOptions | undefined {
   const { filePath, fileMaxSizeMb, fileMaxBackups, fileCompress, allowlist, denylist, fieldMask } = settings;
   if (filePath === '') return undefined;
-  if (filePath !== 'stdout' && !isAbsolute(filePath)) throw new CirriError('ERR_EXPORT', `hubble.export.filePath must be stdout or an absolute path, not ${filePath}`);
+  checkPath(filePath);
   return {
     name: 'static', filePath: filePath === 'stdout' || !node.shared ? filePath : ownPath(filePath, node.name), fileMaxSizeMb, fileMaxBackups, fileCompress, fieldMask,
     include: filterList(allowlist, 'hubble.export.allowlist'), exclude: filterList(denylist, 'hubble.export.denylist'), fieldAggregate: [], aggregationIntervalMs: 60_000,
@@ -77,6 +79,18 @@ export function ownPath(path: string, node: string): string {
   const slash = path.lastIndexOf('/');
   const dot = path.lastIndexOf('.');
   return dot > slash + 1 ? `${path.slice(0, dot)}-${node}${path.slice(dot)}` : `${path}-${node}`;
+}
+
+/** Throws CirriError where one of the settings under `hubble.export` cannot be used, by its name below that. */
+export function checkExportSetting(name: 'filePath' | 'allowlist' | 'denylist' | 'fieldMask' | 'otlpEndpoint', value: string | readonly string[]): void {
+  if (name === 'fieldMask') compileMask(value as readonly string[]);
+  else if (name === 'otlpEndpoint') void (value === '' || logsUrl(String(value)));
+  else if (name === 'filePath') checkPath(String(value));
+  else compileFilters(filterList(value as readonly string[], `hubble.export.${name}`), []);
+}
+
+function checkPath(filePath: string): void {
+  if (filePath !== '' && filePath !== 'stdout' && !isAbsolute(filePath)) throw new CirriError('ERR_EXPORT', `hubble.export.filePath must be stdout or an absolute path, not ${filePath}`);
 }
 
 /** FlowFilters in JSON: one a text, or several in one, as `hubble observe --print-raw-filters` prints them. */

@@ -42,6 +42,7 @@ export class RotatingFile {
   #written = 0;
   #lost = 0;
   #closed = false;
+  #backupTime = 0;
 
   constructor(options: RotatingFileOptions) {
     this.#options = options;
@@ -163,9 +164,12 @@ export class RotatingFile {
   async #freeName(): Promise<string> {
     const { path } = this.#options;
     const taken = new Set(await io.readdir(dirname(path)));
-    for (let time = Date.now(); ; time++) {
+    // Later than the last one, whatever the clock says and has been taken away since: names are in the order of their lines.
+    for (let time = Math.max(Date.now(), this.#backupTime + 1); ; time++) {
       const name = backupName(path, new Date(time));
-      if (!taken.has(name) && !taken.has(`${name}.gz`)) return join(dirname(path), name);
+      if (taken.has(name) || taken.has(`${name}.gz`)) continue;
+      this.#backupTime = time;
+      return join(dirname(path), name);
     }
   }
 

@@ -152,7 +152,8 @@ interface Answer {
   readonly retryAfterMs?: number;
 }
 
-function logsUrl(endpoint: string): URL {
+/** Where logs go. Throws CirriError when the endpoint is none. */
+export function logsUrl(endpoint: string): URL {
   let url: URL;
   try {
     url = new URL(endpoint);

@@ -1,7 +1,11 @@
-import { joined, numberText } from './words.ts';
+import type { Flow } from '../../model/flow.ts';
+import { joined, kernelSource, numberText } from './words.ts';
 import type { MetricPlugin } from './plugin.ts';
 
-/** Questions and answers, whoever read them: our own come from the kernel. */
+/**
+ * Questions and answers. The kernel reads them on the client's node and on the server's; counted are those on the client's, where
+ * upstream's proxy stands, so that each is counted once.
+ */
 export const dns: MetricPlugin = {
   name: 'dns',
   options: {
@@ -17,7 +21,7 @@ export const dns: MetricPlugin = {
     const types = counter('dns_response_types_total', 'Number of records of each type in DNS responses', ['type', 'qtypes', ...query]);
     return flow => {
       const message = flow.l7?.dns;
-      if (!message) return;
+      if (!message || (message.observationSource === kernelSource && !isClientHere(flow))) return;
       const { qtypes, ips, rrtypes } = message;
       if (ignoreAAAA && qtypes?.length === 1 && qtypes[0] === 'AAAA') return;
       const node = context.of(flow);
@@ -32,6 +36,10 @@ export const dns: MetricPlugin = {
     };
   },
 };
+
+function isClientHere({ isReply, source, destination }: Flow): boolean {
+  return (isReply === true ? destination : source).id !== 0;
+}
 
 /** Upstream's texts; a number that has none is empty there too. */
 function rcodeName(rcode: number): string {

@@ -1,7 +1,7 @@
 import { reserved } from '../../model/identity.ts';
 import type { Flow } from '../../model/flow.ts';
 import type { MetricPlugin } from './plugin.ts';
-import { lowerCase } from './words.ts';
+import { kernelSource, lowerCase } from './words.ts';
 
 export const policy: MetricPlugin = {
   name: 'policy',
@@ -16,11 +16,12 @@ export const policy: MetricPlugin = {
   },
 };
 
-/** Undefined for what is no verdict, and for the host's own traffic to its pods, which no policy can deny. */
+/** Undefined for what is no verdict (names that the kernel reads are only seen), and for the host's own traffic to its pods, which no policy can deny. */
 function matchOf({ type, source, policyMatch, l7 }: Flow): string | undefined {
   if (type === 'policy-verdict') return source.identity === reserved.host ? undefined : lowerCase(policyMatch ?? 'none');
   if (type !== 'l7') return undefined;
-  return l7?.dns ? 'l7/dns' : l7?.http ? 'l7/http' : l7?.kafka ? 'l7/kafka' : 'l7/';
+  if (l7?.dns) return l7.dns.observationSource === kernelSource ? undefined : 'l7/dns';
+  return l7?.http ? 'l7/http' : l7?.kafka ? 'l7/kafka' : 'l7/';
 }
 
 function directionOf({ direction }: Flow): string {

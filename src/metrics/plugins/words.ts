@@ -47,6 +47,9 @@ export function lowerCase(word: string): string {
 }
 const lowered = new Map<string, string>();
 
+/** As `observationSource` of a DNS message: read from a packet that went on, with no policy asked about it. */
+export const kernelSource = 'kernel';
+
 /** Which side of a request told of it. */
 export function reporterOf(flow: Flow): string {
   return flow.direction === 'EGRESS' ? 'client' : flow.direction === 'INGRESS' ? 'server' : 'unknown';

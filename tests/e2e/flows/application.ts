@@ -113,8 +113,9 @@ export interface Called {
 /** Runs in a pod: makes the calls in turn, each once (0.7 s is less than the time to the second SYN), and says how they went. */
 export const caller = `
 import json, os, socket, struct, sys, time
+family = lambda c: socket.AF_INET6 if ':' in c['to'] else socket.AF_INET
 def tcp(c):
-    s = socket.socket(); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
+    s = socket.socket(family(c)); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
     ask = b'GET / HTTP/1.1\\r\\nHost: demo\\r\\nConnection: close\\r\\n\\r\\n'; got = b''
     try:
         s.connect((c['to'], c['port'])); s.sendall(ask)
@@ -127,7 +128,7 @@ def tcp(c):
     except ConnectionRefusedError: s.close(); return dict(outcome='refused', ownPort=own, sent=0, received=0)
     except TimeoutError: s.close(); return dict(outcome='silent', ownPort=own, sent=0, received=0)
 def udp(c, body=b'ping'):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
+    s = socket.socket(family(c), socket.SOCK_DGRAM); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
     try:
         s.connect((c['to'], c['port'])); s.send(body); got = s.recv(65536)
         return dict(outcome='answered', ownPort=own, sent=len(body), received=len(got)), got

@@ -76,7 +76,7 @@ export function expectedFlows(deed: Deed): string[] {
       say(node, 'trace FORWARDED', back, true, 'closes');
       say(node, 'trace FORWARDED', forth, false, 'end closed');
     }
-    if (call.kind === 'dns') {
+    if (call.kind === 'dns' && node === near) {
       say(node, 'l7 FORWARDED', forth, false, `asks ${call.name}. A`);
       say(node, 'l7 FORWARDED', back, true, `says ${said.rcode === 0 ? said.ips?.join(',') : `rcode ${said.rcode}`} to ${call.name}. A`);
     }
