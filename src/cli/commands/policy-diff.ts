@@ -13,7 +13,7 @@ import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { bytes, counted, line, printStructured, stdoutPaint } from '../output.ts';
 import { knownPolicies } from './policy-names.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { addSourceOptions, liveObjects, over, sourcedFiles, type SourceFlags } from './policy-world.ts';
 
 interface Flags extends SourceFlags {

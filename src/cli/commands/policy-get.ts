@@ -12,7 +12,7 @@ import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { policiesNamed } from './policy-names.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
 interface PolicyRow {

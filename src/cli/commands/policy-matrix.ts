@@ -10,7 +10,7 @@ import { computeMatrix, type Matrix, type Party } from '../../policy/matrix.ts';
 import type { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, printTable, stdoutPaint } from '../output.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadWorld, type SourceFlags } from './policy-world.ts';
 
 interface MatrixFlags extends SourceFlags {

@@ -1,7 +1,7 @@
 import { portText } from '../../policy/ends.ts';
 import { stepAt } from '../../policy/connection.ts';
 import type { Connection, Leg, Step } from '../../policy/connection.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { reasonsOf } from '../../policy/reasons.ts';
 import type { World } from '../../policy/world.ts';
 import { safe } from '../../flows/print/fields.ts';

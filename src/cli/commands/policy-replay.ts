@@ -7,7 +7,7 @@ import { replay, type Replay, type ReplayedPair } from '../../policy/replay.ts';
 import { CirriError } from '../../std/errors.ts';
 import { counted, line, printStructured, stdoutPaint } from '../output.ts';
 import { addObservedOptions, observedPairs, type Observed, type ObservedFlags } from './policy-observed.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
 interface Flags extends SourceFlags, ObservedFlags {

@@ -11,7 +11,7 @@ import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { ago, counted, line, printStructured, printTable, stdoutPaint } from '../output.ts';
 import { knownPolicies, shownAddress } from './policy-names.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
 interface Flags extends SourceFlags {

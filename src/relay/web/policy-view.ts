@@ -9,7 +9,7 @@ import { changeYaml, explainLeg, type Explained } from '../../policy/explained.t
 import { flowConnection } from '../../policy/flow-question.ts';
 import { computeMatrix, partiesOf } from '../../policy/matrix.ts';
 import { policyText } from '../../policy/policy.ts';
-import { readable } from '../../policy/readable.ts';
+import { readable } from '../../model/readable.ts';
 import { reasonsOf } from '../../policy/reasons.ts';
 import type { ScenarioPolicy } from '../../policy/scenario.ts';
 import { differencesSeen } from '../../policy/shadow.ts';

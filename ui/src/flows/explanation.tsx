@@ -1,4 +1,5 @@
 import type { Flow } from '../../../src/model/flow.ts';
+import { readable } from '../../../src/model/readable.ts';
 import type { WebExplanation, WebLeg, WebStep, WebSuggestion } from '../../../src/model/web.ts';
 import { Icon } from '../parts/icon.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
@@ -8,19 +9,20 @@ import { go } from '../state/place.ts';
 /** Why a flow was denied: who decided, what came nearest, and the smallest change that would let it pass. */
 export function Explanation({ flow }: { readonly flow: Flow }) {
   const answer = useAnswer<WebExplanation>(`/api/explain/${encodeURIComponent(flow.id)}`);
+  const said = flow.rule && readable(flow.rule.because);
   const isPolicy = flow.rule !== undefined || /policy/i.test(flow.dropReason ?? '');
-  if (answer.state === 'loading') return <div class="explanation"><p class="because">{flow.rule?.because ?? flow.dropReason}</p><p class="dim">Asking the policies …</p></div>;
+  if (answer.state === 'loading') return <div class="explanation"><p class="because">{said ?? flow.dropReason}</p><p class="dim">Asking the policies …</p></div>;
   if (answer.state === 'failed') {
-    return <div class="explanation"><p class="because">{flow.rule?.because ?? flow.dropReason ?? 'Denied'}</p><p class="dim">{answer.status === 404 ? 'The nodes no longer remember this flow, so it cannot be asked about again.' : answer.error}</p></div>;
+    return <div class="explanation"><p class="because">{said ?? flow.dropReason ?? 'Denied'}</p><p class="dim">{answer.status === 404 ? 'The nodes no longer remember this flow, so it cannot be asked about again.' : answer.error}</p></div>;
   }
   const { verdict, problem, legs, notes } = answer.value;
   return (
     <div class="explanation">
-      <p class="because">{flow.rule?.because ?? flow.dropReason}</p>
+      <p class="because">{said ?? flow.dropReason}</p>
       {problem !== undefined && <p class="notice"><Icon name="alert" />{problem}</p>}
       {isPolicy && flow.verdict === 'DROPPED' && (verdict === 'allow' || verdict === 'audit') && <p class="notice"><Icon name="alert" />The policies of now decide otherwise: it would pass.</p>}
       {notes.map(note => <p key={note} class="dim">{note}</p>)}
-      {isPolicy && legs.map((leg, i) => <LegView key={i} leg={leg} isOnly={legs.length === 1} said={flow.rule?.because} />)}
+      {isPolicy && legs.map((leg, i) => <LegView key={i} leg={leg} isOnly={legs.length === 1} said={said} />)}
     </div>
   );
 }

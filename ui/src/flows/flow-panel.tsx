@@ -1,4 +1,5 @@
 import type { Flow, FlowEndpoint } from '../../../src/model/flow.ts';
+import { readable } from '../../../src/model/readable.ts';
 import { Empty } from '../parts/empty.tsx';
 import { bytes, count, dateTime, nanoseconds, time } from '../parts/format.ts';
 import { Facts, Panel } from '../parts/panel.tsx';
@@ -35,7 +36,7 @@ export function FlowPanel({ id }: { readonly id: string }) {
         ['Seen at', flow.observationPoint ?? (flow.type === 'policy-verdict' ? 'policy verdict' : flow.type)],
         ['Reason', flow.dropReason],
         ['Decided by', !isDenied && decidedBy(flow)],
-        ['Because', !isDenied && flow.rule?.because],
+        ['Because', !isDenied && flow.rule && readable(flow.rule.because)],
         ['Service', flow.service && `${flow.service.namespace}/${flow.service.name} (${flow.service.ip}:${flow.service.port})`],
         ['Summary', flow.summary],
         ['First answer after', flow.connectLatencyNs !== undefined && nanoseconds(flow.connectLatencyNs)],

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Flow, FlowEndpoint } from '../../../src/model/flow.ts';
+import { readable } from '../../../src/model/readable.ts';
 import { Empty } from '../parts/empty.tsx';
 import { count, time } from '../parts/format.ts';
 import { Icon } from '../parts/icon.tsx';
@@ -103,7 +104,7 @@ function Row({ flow, top, index, isOpen, onOpen }: { readonly flow: Flow; readon
       <div role="cell"><span class="dim arrow">{flow.isReply === true ? '↩' : '→'}</span><EndName end={flow.destination} /></div>
       <div role="cell" class="mono">{portOf(flow)}</div>
       <div role="cell"><span class="verdict">{verdictWords[flow.verdict]}</span></div>
-      <div role="cell" class="dim" title={flow.rule?.because ?? flow.summary}>{decidedBy(flow) || (flow.l7 ? flow.summary : '')}</div>
+      <div role="cell" class="dim" title={flow.rule ? readable(flow.rule.because) : flow.summary}>{decidedBy(flow) || (flow.l7 ? flow.summary : '')}</div>
     </div>
   );
 }

@@ -11,9 +11,9 @@ export function endName(end: FlowEndpoint): { readonly namespace?: string; reado
 }
 
 export function portOf(flow: Flow): string {
-  if (flow.l7?.dns) return `DNS ${flow.destinationPort ?? ''}`;
-  if (flow.l7?.http) return `HTTP ${flow.destinationPort ?? ''}`;
-  return flow.destinationPort === undefined ? flow.protocol : `${flow.protocol} ${flow.isReply === true ? flow.sourcePort : flow.destinationPort}`;
+  const port = flow.isReply === true ? flow.sourcePort : flow.destinationPort;
+  const protocol = flow.l7?.dns ? 'DNS' : flow.l7?.http ? 'HTTP' : flow.l7?.kafka ? 'Kafka' : flow.protocol;
+  return port === undefined ? protocol : `${protocol} ${port}`;
 }
 
 /** The policy that decided, as a short text; for drops without one, why. */

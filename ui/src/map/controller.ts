@@ -165,6 +165,8 @@ export class MapController {
     this.#pointers.delete(event.pointerId);
     if (this.#hasMoved) return;
     const { card, curve } = this.#at(event.offsetX, event.offsetY);
+    // A panel comes and everything moves: what was pointed at is elsewhere.
+    this.#hover(undefined);
     if (card) this.#events.onOpenNode(card.id);
     else if (curve) this.#events.onOpenPair(curve.pair.source, curve.pair.destination);
     else this.#events.onClose();

@@ -15,8 +15,9 @@ export interface Highlight {
   readonly cursor?: string;
 }
 
-/** Below this, cards have no text. */
-const textScale = 0.34;
+/** Below the first, cards have no text; then a name as large as fits; then the sign and the name; then all. */
+const textScale = 0.23;
+const glyphScale = 0.45;
 const detailScale = 0.62;
 
 type Style = 'plain' | 'audited' | 'dropped';
@@ -169,9 +170,15 @@ function paintRing(canvas: CanvasRenderingContext2D, { x, y, width, height }: Ca
 }
 
 function paintText(canvas: CanvasRenderingContext2D, { x, y, width, height }: Card, node: MapNode, scale: number, theme: Theme): void {
+  canvas.textBaseline = 'alphabetic';
+  canvas.fillStyle = theme.text;
+  if (scale < glyphScale) {
+    canvas.font = `600 25px ${theme.font}`;
+    canvas.fillText(shorten(canvas, node.name, width - 20), x + 10, y + 34);
+    return;
+  }
   const hasDetail = scale >= detailScale;
   paintGlyph(canvas, node, x + 24, y + height / 2, theme);
-  canvas.textBaseline = 'alphabetic';
   canvas.fillStyle = theme.text;
   canvas.font = `600 ${hasDetail ? 13.5 : 16}px ${theme.font}`;
   canvas.fillText(shorten(canvas, node.name, width - 54), x + 44, y + (hasDetail ? 22 : 31));
@@ -233,6 +240,7 @@ function paintLabels(canvas: CanvasRenderingContext2D, curves: readonly Curve[],
   canvas.font = `600 ${size}px ${theme.font}`;
   canvas.textBaseline = 'middle';
   canvas.textAlign = 'center';
+  const labels: Rect[] = [];
   for (const { pair, points } of curves) {
     const isStrong = isOn.strong(pair);
     if (!isStrong && (pair.dropped === 0 || scale < 0.22)) continue;
@@ -240,7 +248,8 @@ function paintLabels(canvas: CanvasRenderingContext2D, curves: readonly Curve[],
     const text = pair.dropped > 0 ? `${pair.dropped.toLocaleString('en')} dropped` : scale >= detailScale ? `${portsText(pair)} · ${rateText(pair.rate)}` : '';
     if (text === '') continue;
     const width = canvas.measureText(text).width + size * 1.3;
-    const [x, y] = freePlace(points, cards, width, size * 1.7);
+    const [x, y] = freePlace(points, [...cards.values(), ...labels], width, size * 1.7);
+    labels.push({ x: x - width / 2, y: y - size * 0.85, width, height: size * 1.7 });
     canvas.beginPath();
     canvas.roundRect(x - width / 2, y - size * 0.85, width, size * 1.7, size);
     canvas.fillStyle = pair.dropped > 0 ? theme.dropped : theme.card;
@@ -256,11 +265,11 @@ function paintLabels(canvas: CanvasRenderingContext2D, curves: readonly Curve[],
   canvas.textAlign = 'start';
 }
 
-/** On the line, near its middle, where it hides no card as far as there is such a place. */
-function freePlace(points: Curve['points'], cards: Geometry['cards'], width: number, height: number): readonly [number, number] {
-  for (const t of [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74]) {
+/** On the line, near its middle, where it hides no card or other label as far as there is such a place. */
+function freePlace(points: Curve['points'], taken: readonly Rect[], width: number, height: number): readonly [number, number] {
+  for (const t of [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82]) {
     const [x, y] = onCurve(points, t);
-    const isFree = [...cards.values()].every(card => x + width / 2 < card.x || x - width / 2 > card.x + card.width || y + height / 2 < card.y || y - height / 2 > card.y + card.height);
+    const isFree = taken.every(card => x + width / 2 < card.x || x - width / 2 > card.x + card.width || y + height / 2 < card.y || y - height / 2 > card.y + card.height);
     if (isFree) return [x, y];
   }
   return onCurve(points, 0.5);

@@ -8,7 +8,7 @@ export function Tooltip({ hovered, scene }: { readonly hovered: Hovered; readonl
   const pair = hovered.pair === undefined ? undefined : scene.pairs.find(each => each.key === hovered.pair);
   if (!node && !pair) return null;
   return (
-    <div class="tooltip" style={{ left: `${hovered.x + 14}px`, top: `${hovered.y + 14}px` }} aria-hidden="true">
+    <div class={hovered.x > 620 ? 'tooltip at-left' : 'tooltip'} style={{ left: `${hovered.x}px`, top: `${hovered.y + 14}px` }} aria-hidden="true">
       {node && (
         <>
           <strong>{node.name}</strong>
