@@ -73,6 +73,8 @@ export interface FlowPipelineOptions {
   /** Where names are learned; the look-ups' `namesOf` reads there. */
   readonly names?: NameCache;
   readonly redact?: RedactSettings;
+  /** The look-ups know what there is. Until then, and no longer than 10 s, records stay in the rings: read early they had no names. */
+  readonly isReady?: () => boolean;
   /** A consumer threw and was taken off. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -86,11 +88,12 @@ export interface LostCounts {
 /** Records of one ring in a turn of the event loop. */
 const turnLimit = 2048;
 const lostEveryNs = 1e9;
+const patienceNs = 10e9;
 const quietTurns = 10;
 const nothing = { taken: 0, more: false } as const;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
-  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, onFailed = () => {} } = options;
+  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, isReady = () => true, onFailed = () => {} } = options;
   const history = new FlowHistory({ capacity, dropCapacity }, () => void settle(Infinity));
     const namer = new Namer(history.columns, { lookups, names, clock });
   const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
@@ -102,6 +105,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   let shadows = 0;
   let unknown = 0;
   let notDns = 0;
+  const madeAtNs = Number(clock.monotonicNs());
+  let isReading = false;
   let toldLost = lost();
   let lostAskedNs = 0;
 
@@ -185,6 +190,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const take = (): { taken: number; more: boolean } => {
     // What is written while this reads waits for the next turn: by then nothing earlier can come any more from another ring.
     const nowNs = Number(clock.monotonicNs());
+    isReading ||= isReady() || nowNs - madeAtNs > patienceNs;
+    if (!isReading) return nothing;
     const fromDrops = rings.drops.drain(keep, turnLimit);
     const fromFlows = rings.flows.drain(keep, turnLimit);
     const fromNames = rings.names?.drain(keepName, turnLimit) ?? 0;
