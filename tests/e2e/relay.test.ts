@@ -10,7 +10,7 @@ import { encodeJson } from '../../src/hubble/json-method.ts';
 import type { MapInterval } from '../../src/model/service-map.ts';
 import { NodeState } from '../../src/hubble/generated/relay_pb.js';
 import { parseRecord } from '../../src/model/cluster.ts';
-import { readRelayRecord } from '../../src/relay/start.ts';
+import { readRelayRecord } from '../../src/relay/record.ts';
 import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const cluster = new TestCluster('y');
