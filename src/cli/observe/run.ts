@@ -28,7 +28,7 @@ export async function runObserve(flags: ObserveFlags, uses: readonly FlagUse[], 
   process.once('SIGINT', leave);
   process.once('SIGTERM', leave);
   const items = flags.inputFile !== undefined ? replay(flags.inputFile, query, { skip: silent })
-    : openFlows({ ...query, ...(flags.follow && { follow: true }) }, sourceOf(flags, leaving.signal));
+    : openFlows({ ...query, ...(flags.follow && { follow: true }) }, { ...sourceOf(flags, leaving.signal), packetless: style === 'cirri' });
   await show(items, { printer, explainer, mask: maskOf(flags), onNodes: style === 'cirri' && !silent ? new NodeNotes() : undefined });
   printer.end();
 }
