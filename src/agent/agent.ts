@@ -148,6 +148,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   const auditSources = { cluster: record.audit, pods: inputs.pods.table, namespaces: inputs.namespaces.table };
   let oneMorePass = () => {};
+  /** All that flows are named with has been read once. */
+  let isNamed = false;
   const regenerator: Regenerator = new Regenerator({
     onTrouble: (about, message) => trouble.onAddressOrPod(about, message),
     maps: opened.maps, endpoints, log,
@@ -163,6 +165,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     synced: isSynced,
     onLoaded: (outcome, seconds) => counters.loaded(outcome, seconds),
     onPass: () => {
+      isNamed ||= isSynced();
       enforcement.passed(policies.revision);
       if (isSynced() && regenerator.failures.size === 0) counters.policyInForce(policies.revision);
       if (policies.settling && regenerator.failures.size === 0) oneMorePass();
@@ -236,7 +239,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     rule: id => engine.ruleInfo(id),
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: (ip, viewer) => names.namesOf(ip, viewer), devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
-  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, names, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table }, { log, signal });
+  const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, names, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table, isReady: () => isNamed }, { log, signal });
   void feedAgentEvents({ endpoints, endpointRows: regenerator.endpointRows, addresses: regenerator.addresses, policies: policySources(inputs), policyRevision: () => policies.revision }, observability.agentEvents, { log, signal });
   const { flows, map } = observability;
 

@@ -15,15 +15,17 @@ export interface FlowPipelineParts {
   readonly lookups: FlowLookups;
   /** Where the look-ups find names. */
   readonly names: NameCache;
+  /** The first lists have been read: until then the rings keep what comes. */
+  readonly isReady: () => boolean;
 }
 
 /** The pipeline on the node's rings, with the cluster's settings. */
-export function openFlowPipeline({ record, node, maps, lookups, names }: FlowPipelineParts, { log }: { readonly log: Logger }): FlowPipeline {
+export function openFlowPipeline({ record, node, maps, lookups, names, isReady }: FlowPipelineParts, { log }: { readonly log: Logger }): FlowPipeline {
   const { eventBufferCapacity, redact } = record.settings.hubble;
   const lost = (row: number) => sumPerCpu(maps.lostEvents.lookupPerCpu(row));
   return createFlowPipeline({
     rings: { drops: openRing(maps.dropEvents), flows: openRing(maps.flowEvents), names: openRing(maps.nameEvents) },
-    lookups, names, redact, nodeName: node.name, capacity: eventBufferCapacity,
+    lookups, names, isReady, redact, nodeName: node.name, capacity: eventBufferCapacity,
     lost: () => ({ flows: lost(0), drops: lost(1), names: lost(2) }),
     onFailed: error => log.error('one that reads flows failed and gets no more of them', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined }),
   });

@@ -33,6 +33,7 @@ export async function startObservability(
   options: {
     readonly record: ClusterRecord; readonly node: NodeRecord; readonly paths: StatePaths; readonly maps: NodeMaps;
     readonly lookups: FlowLookups; readonly names: NameCache; readonly metrics: MetricsParts; readonly nodes: Table<Node>;
+    readonly isReady: () => boolean;
   },
   dependencies: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<Observability> {

@@ -116,3 +116,21 @@ test('losses in the kernel are told by class, once', () => {
   }
   assert.deepEqual(told, ['drops 3', 'flows 2'], 'not what an earlier life has lost');
 });
+
+test('nothing is read before there are names for it, and then it is all there; nobody waits for ever', () => {
+  let isReady = false;
+  let nowNs = 1_000_000_000n;
+  const flows = new MemoryRing();
+  const make = () => createFlowPipeline({ rings: { drops: new MemoryRing(), flows }, lookups: { ...emptyLookups, podByAddr: () => ({ namespace: 'shop', name: 'web' }) }, nodeName: 'node1', isReady: () => isReady, clock: { monotonicNs: () => nowNs, wallNs: () => nowNs } });
+  const pipeline = make();
+  flows.queued.push(eventRecord({ type: EventType.policyVerdict, timeNs: 1 }));
+  assert.deepEqual([pipeline.query({}), pipeline.drain()], [[], 0]);
+  isReady = true;
+  assert.deepEqual(pipeline.query({}).map(flow => flow.source.podName), ['web']);
+  isReady = false;
+  const other = make();
+  flows.queued.push(eventRecord({ type: EventType.policyVerdict, timeNs: 1 }));
+  assert.equal(other.query({}).length, 0);
+  nowNs += 11_000_000_000n;
+  assert.equal(other.query({}).length, 1);
+});

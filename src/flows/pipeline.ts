@@ -1,6 +1,6 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
 import { identityScope } from '../model/identity.ts';
-import type { FlowConsumer, LostFlows } from './consumer.ts';
+import type { FlowConsumer, FlowView, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
 import type { FlowLookups } from './enrich.ts';
@@ -28,6 +28,8 @@ export interface FlowPipeline {
   start(signal: AbortSignal): void;
   /** Flows of the history, oldest first. */
   query(query: FlowQuery): Flow[];
+  /** The same one by one, as views: for who takes out what is wanted at once. `accept` may leave out more. */
+  scan(query: FlowQuery, take: (flow: FlowView) => void, accept?: (flow: FlowView) => boolean): void;
   /** New flows from now on. */
   follow(query: FlowQuery, signal: AbortSignal): FlowFollower;
   /** Hands every flow from now on to the consumer. Returns how to stop it. */
@@ -71,6 +73,8 @@ export interface FlowPipelineOptions {
   /** Where names are learned; the look-ups' `namesOf` reads there. */
   readonly names?: NameCache;
   readonly redact?: RedactSettings;
+  /** The look-ups know what there is. Until then, and no longer than 10 s, records stay in the rings: read early they had no names. */
+  readonly isReady?: () => boolean;
   /** A consumer threw and was taken off. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -84,11 +88,12 @@ export interface LostCounts {
 /** Records of one ring in a turn of the event loop. */
 const turnLimit = 2048;
 const lostEveryNs = 1e9;
+const patienceNs = 10e9;
 const quietTurns = 10;
 const nothing = { taken: 0, more: false } as const;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
-  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, onFailed = () => {} } = options;
+  const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, isReady = () => true, onFailed = () => {} } = options;
   const history = new FlowHistory({ capacity, dropCapacity }, () => void settle(Infinity));
     const namer = new Namer(history.columns, { lookups, names, clock });
   const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
@@ -100,6 +105,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   let shadows = 0;
   let unknown = 0;
   let notDns = 0;
+  const madeAtNs = Number(clock.monotonicNs());
+  let isReading = false;
   let toldLost = lost();
   let lostAskedNs = 0;
 
@@ -183,6 +190,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const take = (): { taken: number; more: boolean } => {
     // What is written while this reads waits for the next turn: by then nothing earlier can come any more from another ring.
     const nowNs = Number(clock.monotonicNs());
+    isReading ||= isReady() || nowNs - madeAtNs > patienceNs;
+    if (!isReading) return nothing;
     const fromDrops = rings.drops.drain(keep, turnLimit);
     const fromFlows = rings.flows.drain(keep, turnLimit);
     const fromNames = rings.names?.drain(keepName, turnLimit) ?? 0;
@@ -218,7 +227,13 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     start: signal => pollRings(poll, { signal, watched: () => followers.size + consumers.length > 0, pending }),
     query: query => {
       take();
-      return queryHistory(history, view, query);
+      const found: Flow[] = [];
+      scanHistory(history, view, query, flow => found.push(plainFlow(flow)));
+      return found;
+    },
+    scan: (query, each, accept) => {
+      take();
+      scanHistory(history, view, query, each, accept);
     },
     follow: (query, signal) => {
       const follower: FlowFollower = new FlowFollower(compileQuery(query), followerQueue, () => followers.delete(follower), signal);
@@ -267,16 +282,16 @@ function isOfOtherNode(bytes: DataView, at: number, isResponse: boolean): boolea
 const followerQueue = 8192;
 const noLoss: LostCounts = { flows: 0, drops: 0 };
 
-function queryHistory(history: FlowHistory, view: ColumnView, query: FlowQuery): Flow[] {
+function scanHistory(history: FlowHistory, view: ColumnView, query: FlowQuery, take: (flow: FlowView) => void, accept: (flow: FlowView) => boolean = () => true): void {
   const matches = compileQuery(query);
-  const found: Flow[] = [];
   const limit = query.first ?? query.last ?? Infinity;
   const isFirst = query.first !== undefined;
+  const slots: number[] = [];
   for (const slot of isFirst ? history.oldestFirst() : history.newestFirst()) {
-    if (found.length >= limit) break;
-    if (matches(view.at(slot))) found.push(plainFlow(view));
+    if (slots.length >= limit) break;
+    if (matches(view.at(slot)) && accept(view)) slots.push(slot);
   }
-  return isFirst ? found : found.reverse();
+  for (const slot of isFirst ? slots : slots.reverse()) take(view.at(slot));
 }
 
 const systemClock = {

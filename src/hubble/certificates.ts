@@ -11,8 +11,8 @@ const renewMs = 30 * 24 * 3600 * 1000;
 
 /**
  * The authority and the certificates of Hubble's API, in `folder` (0700, files 0600): `ca`, `server-NODE` for each node,
- * `relay-client` and `relay-server`, each a `.crt` and a `.key`. What is missing, does not fit or is about to expire is made again; returns what
- * was made. Throws CirriError ERR_CERTIFICATE.
+ * `relay-client` and `relay-server`, each a `.crt` and a `.key`. What is missing, does not fit or is about to expire is made
+ * again; returns what was made. Throws CirriError ERR_CERTIFICATE.
  */
 export function ensureHubbleCertificates(folder: string, cluster: { readonly clusterName: string; readonly nodes: readonly { readonly name: string }[] }, now: Date): string[] {
   mkdirSync(folder, { recursive: true, mode: 0o700 });

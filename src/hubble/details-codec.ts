@@ -23,7 +23,7 @@ export function encodeDetails(w: BackwardWriter, tag: number, flow: Flow & Parti
 }
 
 /** The end of a connection by age or revocation: no packet was seen. */
-export function isPacketless({ connection }: Flow): boolean {
+function isPacketless({ connection }: Flow): boolean {
   return connection?.end === 'idle' || connection?.end === 'revoked';
 }
 

@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { FlowConsumer, FlowView, LostFlows } from '../flows/consumer.ts';
 import type { Flow } from '../model/flow.ts';
 import type { Call } from '../rpc/types.ts';
+import type { EncodedHistory } from './encoded-history.ts';
 import type { FlowEncoder } from './flow-codec.ts';
 import { LostEventSource } from './generated/flow_pb.js';
 import { GetFlowsResponseSchema } from './generated/observer_pb.js';
@@ -69,17 +70,9 @@ export class FlowStream implements FlowConsumer {
     this.#outbox.flush();
   }
 
-  /** Flows of the history, before those that have come since. Resolves when the client has taken them. */
-  async history(flows: readonly Flow[], call: Call): Promise<void> {
-    for (const flow of flows) {
-      if (call.signal.aborted) return;
-      const message = this.#options.encoder.response(flow);
-      if (this.#outbox.push(message)) continue;
-      await this.#outbox.drained();
-      // The bytes of before are gone by now: others use the same encoder in between.
-      if (!this.#outbox.push(this.#options.encoder.response(flow))) this.#count(Date.parse(flow.time) * 1e6);
-    }
-    await this.#outbox.drained();
+  /** Flows of the history come first: those that have come since follow when the client has taken them. */
+  async begin(history: EncodedHistory, call: Call): Promise<void> {
+    await history.send(call);
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     for (const message of waiting) this.#outbox.push(message);

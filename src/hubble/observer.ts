@@ -3,11 +3,11 @@ import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { compileFilters, type FlowFilter } from '../flows/filter.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
 import type { FlowQuery } from '../flows/query.ts';
-import type { Flow } from '../model/flow.ts';
+import type { FlowEndpoint } from '../model/flow.ts';
 import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError } from '../std/errors.ts';
 import type { AgentEvents } from './agent-events.ts';
-import { isPacketless } from './details-codec.ts';
+import { EncodedHistory } from './encoded-history.ts';
 import { compileFieldMask } from './field-mask.ts';
 import { FlowEncoder } from './flow-codec.ts';
 import { timeText } from './flow-from-proto.ts';
@@ -30,7 +30,7 @@ export interface ObserverOptions {
 }
 
 export interface ObserverDependencies {
-  readonly pipeline: Pick<FlowPipeline, 'query' | 'drain' | 'consume' | 'stats'>;
+  readonly pipeline: Pick<FlowPipeline, 'scan' | 'drain' | 'consume' | 'stats'>;
   readonly agentEvents: AgentEvents;
   readonly rate: FlowRate;
   /** The node as `GetNodes` tells it; what is counted is added here. */
@@ -54,7 +54,7 @@ export function observerMethods(options: ObserverOptions, dependencies: Observer
     const { flows, shadows, held, capacity } = pipeline.stats;
     return { numFlows: BigInt(held), maxFlows: BigInt(capacity), seenFlows: BigInt(flows + shadows), uptimeNs: uptimeNs() };
   };
-  const namespaces = cached(1e9, now, () => namespacesOf(pipeline.query({}), clusterName));
+  const namespaces = cached(5e9, now, () => namespacesOf(pipeline, clusterName));
   let followers = 0;
   return [
     streamMethod('/observer.Observer/GetFlows', GetFlowsRequestSchema, async (request, call) => {
@@ -80,25 +80,27 @@ async function getFlows(request: GetFlowsRequest, call: Call, { nodeName }: Obse
   if (whitelist.length + blacklist.length > mostFilters) throw new CirriError('ERR_FLOW_FILTER', `${whitelist.length + blacklist.length} filters; at most ${mostFilters} are taken`);
   const wantsPacketless = call.metadata.get(packetlessKey) === '1';
   const number = Number(request.number);
-  const stream = new FlowStream(call, {
-    nodeName, encoder: new FlowEncoder(compileFieldMask(request.fieldMask?.paths ?? [])), matches: compileFilters(whitelist, blacklist),
-    window: windowOf(request), wantsPacketless, now,
-  });
+  const encoder = new FlowEncoder(compileFieldMask(request.fieldMask?.paths ?? []));
+  const stream = new FlowStream(call, { nodeName, encoder, matches: compileFilters(whitelist, blacklist), window: windowOf(request), wantsPacketless, now });
   const query: FlowQuery = {
     whitelist, blacklist,
     ...(request.since && { since: timeText(request.since) }), ...(request.until && { until: timeText(request.until) }),
     ...(number > 0 && { [request.first ? 'first' : 'last']: number }),
   };
-  // The history and the moment from which new ones are heard, in one turn: nothing can come between them, and nothing twice.
-  const wantsHistory = !request.follow || number > 0 || request.since !== undefined || request.first;
-  const flows = wantsHistory ? pipeline.query(query) : (pipeline.drain(), []);
-  const stop = request.follow ? pipeline.consume(stream) : () => {};
+  const history = new EncodedHistory();
+  let stop = () => {};
   try {
-    await stream.history(wantsPacketless ? flows : flows.filter(flow => !isPacketless(flow)), call);
+    // The history and the moment from which new ones are heard, in one turn: nothing can come between them, and nothing twice.
+    const wantsHistory = !request.follow || number > 0 || request.since !== undefined || request.first;
+    if (wantsHistory) pipeline.scan(query, flow => history.push(encoder.response(flow)), wantsPacketless ? undefined : flow => !flow.packetless);
+    else pipeline.drain();
+    if (request.follow) stop = pipeline.consume(stream);
+    await stream.begin(history, call);
     if (!request.follow) return;
     await untilAborted(call.signal, request.until && (nsOf(request.until)! - now()) / 1e6 + settleMs);
   } finally {
     stop();
+    history.close();
     await stream.end();
   }
 }
@@ -135,14 +137,17 @@ async function getAgentEvents(request: GetAgentEventsRequest, call: Call, nodeNa
   }
 }
 
-function namespacesOf(flows: readonly Flow[], clusterName: string): { cluster: string; namespace: string }[] {
+function namespacesOf(pipeline: Pick<FlowPipeline, 'scan'>, clusterName: string): { cluster: string; namespace: string }[] {
+  const ends = new Set<FlowEndpoint>();
+  pipeline.scan({}, flow => {
+    ends.add(flow.source);
+    ends.add(flow.destination);
+  });
   const found = new Map<string, { cluster: string; namespace: string }>();
-  for (const { source, destination } of flows) {
-    for (const end of [source, destination]) {
-      if (end.namespace === undefined || end.namespace === '') continue;
-      const cluster = end.clusterName ?? clusterName;
-      found.set(`${cluster}/${end.namespace}`, { cluster, namespace: end.namespace });
-    }
+  for (const end of ends) {
+    if (end.namespace === undefined || end.namespace === '') continue;
+    const cluster = end.clusterName ?? clusterName;
+    found.set(`${cluster}/${end.namespace}`, { cluster, namespace: end.namespace });
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
 }

@@ -9,8 +9,9 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { eventRecord } from '../flows/testing.ts';
 import { RpcClient } from '../rpc/client.ts';
 import { MessageParser } from '../rpc/frames.ts';
-import { RpcError, RpcStatus } from '../rpc/types.ts';
+import { RpcError, RpcStatus, type Call } from '../rpc/types.ts';
 import { waitFor } from '../std/async.ts';
+import { EncodedHistory, heldHistoryBytes } from './encoded-history.ts';
 import { GetFlowsResponseSchema } from './generated/observer_pb.js';
 import { heldBytes } from './outbox.ts';
 import { startHubbleServer } from './server.ts';
@@ -29,15 +30,21 @@ after(async () => {
 
 const follow = Buffer.from([0, 0, 0, 0, 2, 0x18, 1]);
 
-/** A client that follows and does not read, until it is told to. */
-async function deafClient(): Promise<ClientHttp2Stream> {
+/** Statuses of those that were turned away at once. */
+const refused: string[] = [];
+
+/** A client that asks and does not read, until it is told to. */
+async function deafClient(request = follow): Promise<ClientHttp2Stream> {
   const session = http2Connect('http://localhost', { createConnection: () => connect(socketPath) });
   session.on('error', () => {});
   sessions.push(session);
   const stream = session.request({ ':method': 'POST', ':path': '/observer.Observer/GetFlows', 'content-type': 'application/grpc', te: 'trailers' });
   stream.on('error', () => {});
-  stream.end(follow);
-  await new Promise(resolve => stream.once('response', resolve));
+  stream.end(request);
+  await new Promise<void>(resolve => stream.once('response', headers => {
+    if (headers['grpc-status'] !== undefined) refused.push(`${String(headers['grpc-status'])} ${String(headers['grpc-message'])}`);
+    resolve();
+  }));
   stream.pause();
   return stream;
 }
@@ -99,6 +106,32 @@ test('as many of them as there may be hold no more than the process allows; the 
   } finally {
     client.close();
   }
+});
+
+test('answers from the history are bounded over all clients, and given up when nobody takes them', async () => {
+  await pushFlows(6_000);
+  const everything = Buffer.from([0, 0, 0, 0, 0]);
+  const streams: ClientHttp2Stream[] = [];
+  while (refused.length < 3 && streams.length < 250) streams.push(await deafClient(everything));
+  await waitFor('them to be asked for', () => heldHistoryBytes() > 32 * 1024 * 1024);
+  assert.ok(heldHistoryBytes() <= 64 * 1024 * 1024, `${heldHistoryBytes()} bytes are held`);
+  const client = new RpcClient({ socketPath });
+  try {
+    assert.ok(refused.length === 3 && refused.every(status => /^8 too many clients are reading the history/.test(status)), `${refused.length} refused: ${refused[0]}; ${heldHistoryBytes()} held`);
+    let last = 0;
+    for await (const _ of client.stream('/observer.Observer/GetFlows', Buffer.from([8, 20]))) last++;
+    assert.equal(last, 20, 'a small question still is answered');
+    for (const session of sessions) session.destroy();
+    await waitFor('what was held to be free again', () => heldHistoryBytes() === 0);
+  } finally {
+    client.close();
+  }
+  const history = new EncodedHistory({ patienceMs: 20 });
+  history.push(new Uint8Array(100));
+  const never = { signal: new AbortController().signal, writeFramed: () => new Promise<void>(() => {}) } as unknown as Call;
+  await assert.rejects(history.send(never), error => error instanceof RpcError && error.code === RpcStatus.resourceExhausted && /took nothing for 0.02 seconds/.test(error.message));
+  history.close();
+  assert.equal(heldHistoryBytes(), 0);
 });
 
 test('a message that announces four gigabytes is refused before any of it is kept', async () => {

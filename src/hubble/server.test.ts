@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { connect as tlsConnect } from 'node:tls';
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import grpc from '@grpc/grpc-js';
 import { eventRecord } from '../flows/testing.ts';
 import { RpcClient } from '../rpc/client.ts';
 import { RpcError, RpcStatus } from '../rpc/types.ts';
-import { ensureHubbleCertificates, clientTls } from './certificates.ts';
+import { startRpcServer } from '../rpc/server.ts';
+import { silentLogger } from '../std/log.ts';
+import { clientTls, ensureHubbleCertificates, serverTls } from './certificates.ts';
 import { AgentEventType, LostEventSource } from './generated/flow_pb.js';
 import { HealthCheckRequestSchema, HealthCheckResponseSchema } from './generated/grpc/health/v1/health_pb.js';
 import { ServerReflectionRequestSchema, ServerReflectionResponseSchema } from './generated/grpc/reflection/v1/reflection_pb.js';
@@ -18,6 +22,7 @@ import {
   GetNamespacesResponseSchema, GetNodesRequestSchema, GetNodesResponseSchema, ServerStatusRequestSchema, ServerStatusResponseSchema, type GetFlowsResponse,
 } from './generated/observer_pb.js';
 import { ChangeNotificationSchema, ChangeNotificationType, NotifyRequestSchema } from './generated/peer_pb.js';
+import { healthMethods } from './health.ts';
 import { jsonMethod } from './json-method.ts';
 import { peerServerName } from './names.ts';
 import { startHubbleServer, type HubbleServer } from './server.ts';
@@ -259,16 +264,43 @@ test('certificates: private, kept while they are good, made again before they ex
   const place = join(folder, 'again');
   const cluster = { clusterName: 'east.example', nodes: [{ name: 'n1.local' }] };
   const now = new Date();
-  assert.equal(ensureHubbleCertificates(place, cluster, now).length, 3);
+  assert.equal(ensureHubbleCertificates(place, cluster, now).length, 4);
   for (const name of ['ca.key', 'server-n1.local.key', 'relay-client.key', 'relay-server.key']) assert.equal(statSync(join(place, name)).mode & 0o777, 0o600);
   assert.equal(statSync(place).mode & 0o777, 0o700);
   assert.deepEqual(ensureHubbleCertificates(place, cluster, now), []);
   assert.deepEqual(ensureHubbleCertificates(place, { ...cluster, nodes: [...cluster.nodes, { name: 'n2' }] }, now), ['certificate server-n2']);
   assert.deepEqual(ensureHubbleCertificates(place, cluster, new Date(now.getTime() + 340 * 86_400_000)), ['certificate server-n1.local', 'certificate relay-client', 'certificate relay-server']);
   rmSync(join(place, 'ca.crt'));
-  assert.equal(ensureHubbleCertificates(place, cluster, now).length, 3, 'a new authority makes all of them anew');
+  assert.equal(ensureHubbleCertificates(place, cluster, now).length, 4, 'a new authority makes all of them anew');
   utimesSync(join(place, 'ca.crt'), now, now);
   assert.equal(peerServerName('n1.local', 'east.example'), 'n1-local.east-example.hubble-grpc.cilium.io');
+});
+
+test('new certificates are shown to new connections, and those that stand go on', async () => {
+  const place = join(folder, 'renewed');
+  const cluster = { clusterName: 'default', nodes: [{ name: 'n1' }] };
+  ensureHubbleCertificates(place, cluster, new Date());
+  const server = await startRpcServer({ listen: { host: '127.0.0.1', port: 0, tls: serverTls(place, 'n1') }, methods: healthMethods([]) }, { log: silentLogger });
+  cleanups.push(() => server.close());
+  assert.ok('port' in server.address);
+  const { port } = server.address;
+  const shown = async () => {
+    const { ca, cert, key, serverName } = clientTls(place, peerServerName('n1', 'default'));
+    const socket = tlsConnect({ host: '127.0.0.1', port, ca: ca!, cert: cert!, key: key!, servername: serverName!, ALPNProtocols: ['h2'] });
+    await once(socket, 'secureConnect');
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  };
+  const before = await shown();
+  const old = new RpcClient({ host: '127.0.0.1', port, tls: clientTls(place, peerServerName('n1', 'default')) });
+  cleanups.push(() => old.close());
+  assert.equal((await old.unary('/grpc.health.v1.Health/Check', new Uint8Array(0))).length, 2);
+  rmSync(join(place, 'server-n1.crt'));
+  assert.deepEqual(ensureHubbleCertificates(place, cluster, new Date()), ['certificate server-n1']);
+  server.renew(serverTls(place, 'n1'));
+  assert.notEqual(await shown(), before);
+  assert.equal((await old.unary('/grpc.health.v1.Health/Check', new Uint8Array(0))).length, 2);
 });
 
 test('drops carry their reason and file name nothing else', async () => {

@@ -20,6 +20,7 @@ export interface CirriFlowsOptions {
 /** Nodes tell their second at different moments: what comes within this time is one interval. */
 const togetherMs = 300;
 const retryMs = 1000;
+const atMostWaiting = 64;
 
 /** `cirri.Flows` over all nodes. */
 export function cirriFlowsMethods({ nodes, access }: CirriFlowsOptions): Method[] {
@@ -59,6 +60,8 @@ export async function* watchMap(nodes: Nodes, signal: AbortSignal): AsyncGenerat
     followers.set(node, leaving);
     void followMap(node, AbortSignal.any([signal, leaving.signal]), interval => {
       waiting.push(interval);
+      // Whoever reads slowly gets longer intervals.
+      if (waiting.length > atMostWaiting) waiting = [mergeIntervals(waiting)];
       news.mark();
     });
   };

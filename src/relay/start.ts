@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { clientTls, relayServerTls } from '../hubble/certificates.ts';
@@ -10,17 +10,13 @@ import { RpcError, RpcStatus, type Call, type Method } from '../rpc/types.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { AccessTokens, bearerToken, rootAccess, type Access } from './access.ts';
+import { forwardTcp } from './forward.ts';
 import { cirriFlowsMethods } from './cirri-flows.ts';
 import { Nodes } from './nodes.ts';
 import { observerMethods } from './observer.ts';
+import { readRelayRecord, writeRelayRecord } from './record.ts';
 import { watchPeers } from './peers.ts';
 import { startWeb } from './web/start.ts';
-
-/** `relay.json` in the Hubble folder: where the relay and the web UI of this instance listen. */
-export interface RelayRecord {
-  readonly grpc?: { readonly host: string; readonly port: number };
-  readonly web?: { readonly host: string; readonly port: number };
-}
 
 /** Upstream's port, and the host that only this machine's users reach. */
 const loopback = '127.0.0.1';
@@ -68,8 +64,9 @@ export async function startRelay(options: { readonly record: ClusterRecord; read
   async function serveWeb(): Promise<void> {
     try {
       const port = readRelayRecord(paths.hubbleDir).web?.port;
-      const web = await startWeb({ record, paths, ...(port !== undefined && { port }) }, { tokens, log });
+      const web = await startWeb({ record, paths, hosts: webNames(record), ...(port !== undefined && { port }) }, { tokens, log });
       servers.push(web);
+      await forwardTcp({ host: record.underlay.host4, port: webPort }, web).then(forward => servers.push(forward), (error: unknown) => log.warn('the web UI is not served to pods', { error: errorText(error) }));
       writeRelayRecord(paths.hubbleDir, { web: { host: web.host, port: web.port } });
     } catch (error) {
       log.error('the web UI cannot be served', { error: errorText(error) });
@@ -100,6 +97,13 @@ async function listenOnLoopback(last: number | undefined, listen: (port: number)
     }
   }
   throw new CirriError('ERR_LISTEN', `no port from ${firstPort} to ${firstPort + ports - 1} is free on ${loopback}`, { mend: 'see who uses them: ss -ltnp' });
+}
+
+/** Pods reach the web UI through the service `hubble-ui`, which leads here; like everybody it asks them for a session or a token. */
+const webPort = 8081;
+
+function webNames({ clusterDomain, underlay }: ClusterRecord): string[] {
+  return ['hubble-ui.kube-system', 'hubble-ui.kube-system.svc', `hubble-ui.kube-system.svc.${clusterDomain}`, underlay.host4];
 }
 
 const renewEveryMs = 30_000;
@@ -147,21 +151,4 @@ export function tokenAccess(call: Pick<Call, 'metadata'>, tokens: AccessTokens):
   const access = tokens.check(bearerToken(call.metadata.get('authorization')));
   if (!access) throw new RpcError(RpcStatus.unauthenticated, 'a token is needed here: metadata "authorization: Bearer TOKEN", made by cirri hubble token create');
   return access;
-}
-
-/** Empty when nothing is recorded. */
-export function readRelayRecord(hubbleDir: string): RelayRecord {
-  try {
-    return JSON.parse(readFileSync(join(hubbleDir, 'relay.json'), 'utf8')) as RelayRecord;
-  } catch {
-    return {};
-  }
-}
-
-/** Writes these fields; others stay. */
-export function writeRelayRecord(hubbleDir: string, part: RelayRecord): void {
-  mkdirSync(hubbleDir, { recursive: true, mode: 0o700 });
-  const path = join(hubbleDir, 'relay.json');
-  writeFileSync(`${path}.new`, `${JSON.stringify({ ...readRelayRecord(hubbleDir), ...part })}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
 }

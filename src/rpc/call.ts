@@ -29,6 +29,7 @@ export class ServerCall implements Call {
   readonly #incoming: IncomingMessages;
   readonly #leaving = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
+  #early: NodeJS.Immediate | undefined;
   #status: { code: number; message: string } | undefined;
   #waitingForRoom: { promise: Promise<void>; resolve: () => void } | undefined;
 
@@ -57,8 +58,10 @@ export class ServerCall implements Call {
     return this.#stream.writableLength;
   }
 
-  read(): Promise<Uint8Array | undefined> {
-    return this.#incoming.next();
+  async read(): Promise<Uint8Array | undefined> {
+    const message = await this.#incoming.next();
+    this.#sendHeadersSoon();
+    return message;
   }
 
   write(...messages: readonly Uint8Array[]): Promise<void> {
@@ -77,11 +80,11 @@ export class ServerCall implements Call {
   async run(method: Method, log: Logger): Promise<void> {
     try {
       this.#startTimers(method);
-      const early = setImmediate(() => this.#sendHeaders());
+      if (method.kind === 'bidi') this.#sendHeadersSoon();
       try {
         await method.handle(this);
       } finally {
-        clearImmediate(early);
+        clearImmediate(this.#early);
       }
       this.finish(RpcStatus.ok, '');
     } catch (error) {
@@ -115,6 +118,11 @@ export class ServerCall implements Call {
 
   #firstHeaders(): Record<string, string | number> {
     return { ':status': 200, 'content-type': contentType, 'grpc-accept-encoding': 'identity', ...this.#options.headers };
+  }
+
+  /** A client may wait for headers where answers take their time; a refusal in the same turn still is the only headers. */
+  #sendHeadersSoon(): void {
+    this.#early ??= setImmediate(() => this.#sendHeaders());
   }
 
   #sendHeaders(): void {

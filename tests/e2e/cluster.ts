@@ -137,7 +137,7 @@ export class TestCluster {
   }
 
   /** `observe -f`: `next` resolves with the first flow from now on that matches. */
-  follow(...flags: string[]): { next(matches: (flow: FlowJson) => boolean, timeoutMs: number): Promise<FlowJson>; stop(): void } {
+  follow(...flags: string[]): { next(matches: (flow: FlowJson) => boolean, timeoutMs: number): Promise<FlowJson>; readonly seen: readonly FlowJson[]; stop(): void } {
     const child = spawn(join(root, 'cirri'), ['observe', '-f', '-o', 'jsonpb', ...flags], { env: this.env, stdio: ['ignore', 'pipe', 'ignore'] });
     this.#children.add(child);
     const seen: FlowJson[] = [];
@@ -147,6 +147,7 @@ export class TestCluster {
       wake();
     });
     return {
+      seen,
       next: async (matches, timeoutMs) => {
         const deadline = performance.now() + timeoutMs;
         for (let at = 0; ; at++) {
@@ -202,6 +203,7 @@ interface PodList {
 
 export interface FlowJson {
   readonly time: string;
+  readonly uuid: string;
   readonly verdict: string;
   readonly drop_reason_desc?: string;
   readonly source: { readonly namespace?: string; readonly pod_name?: string };

@@ -118,6 +118,12 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     return (JSON.parse(got.stdout) as { items: T[] }).items;
   }
 
+  /** Of services. */
+  async function addressesOf(): Promise<Map<string, string>> {
+    const objects = await list<{ metadata: { name: string }; spec: { clusterIP: string } }>('services');
+    return new Map(objects.map(service => [service.metadata.name, service.spec.clusterIP]));
+  }
+
   function party(name: string, v6 = false): Party {
     if (name === 'bank') return { ip: bank.address };
     const { metadata, spec, status } = pods.get(name === 'dns' ? 'kube-dns' : name)!;
@@ -163,8 +169,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
   }
 
   test('each call leaves the flows that it must on both nodes, and no others', async () => {
-    const objects = await list<{ metadata: { name: string }; spec: { clusterIP: string } }>('services');
-    const addresses = new Map(objects.map(service => [service.metadata.name, service.spec.clusterIP]));
+    const addresses = await addressesOf();
     maps = new WatchedMaps(['node1', 'node2'].map(node => cluster.paths.node(node).agentSocket));
     await eventually('both nodes tell their map', 5_000, async () => (maps!.intervals > 0 ? undefined : 'not yet'));
     const since = new Date().toISOString();
@@ -217,5 +222,22 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     const now = new Map((await allFlows('2020-01-01T00:00:00Z')).map(flow => [flow.id, flowLine(flow)]));
     for (const [id, line] of before) if (now.has(id)) assert.equal(now.get(id), line);
     assert.ok([...now.values()].filter(line => line.includes('ops/mail')).length >= 10);
+  });
+
+  test('an agent that is killed reads on where it was, with the right names', async () => {
+    const since = new Date().toISOString();
+    const before = deeds;
+    const addresses = await addressesOf();
+    process.kill(cluster.pidOf('agent-node1'), 'SIGKILL');
+    deeds = await act('web', addresses);
+    const expected = deeds.flatMap(expectedFlows).filter(line => line.startsWith('node1')).sort();
+    let seen: string[] = [];
+    await eventually('the flows of the time without an agent', 20_000, async () => {
+      // Nobody listens there before the agent is back.
+      seen = (await flowsOf('node1', since).catch(() => [])).filter(flow => !isOld(flow)).map(flowLine).sort();
+      return seen.length >= expected.length ? undefined : `${seen.length} of ${expected.length}`;
+    });
+    assert.deepEqual(seen, expected);
+    deeds = before;
   });
 });

@@ -98,6 +98,18 @@ describe('what upstream runs as pods', () => {
     await ui.stop();
   });
 
+  test('is reached from pods by its service: the page for everybody, flows for who has a token', async () => {
+    const get = async (path: string, ...headers: string[]) => {
+      const lines = [`GET ${path} HTTP/1.1`, 'Host: hubble-ui.kube-system', 'Connection: close', ...headers].map(line => `${line}\\r\\n`).join('');
+      const { stdout } = await cluster.cirri('exec', 'fwd/lines', '--', 'bash', '-c', `exec 3<>/dev/tcp/hubble-ui.kube-system/80; printf '${lines}\\r\\n' >&3; head -1 <&3`);
+      return stdout.trim();
+    };
+    assert.equal(await get('/'), 'HTTP/1.1 200 OK');
+    assert.match(await get('/api/session'), /^HTTP\/1\.1 401 /);
+    const token = (await cluster.cirri('hubble', 'token', 'create', 'pod')).stdout.trim();
+    assert.equal(await get('/api/session', `Authorization: Bearer ${token}`), 'HTTP/1.1 200 OK');
+  });
+
   test('says so when the process is gone, and is no pod to the scheduler or a kubelet', async () => {
     const off = await cluster.cirri('config', 'set', 'hubble.relay.enabled=false');
     assert.equal(off.code, 0, off.stderr);

@@ -5,9 +5,12 @@ import { after, before, describe, test } from 'node:test';
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import grpc from '@grpc/grpc-js';
 import { GetFlowsRequestSchema, GetFlowsResponseSchema, GetNodesResponseSchema, ServerStatusResponseSchema, type GetFlowsResponse } from '../../src/hubble/generated/observer_pb.js';
+import { JsonMessageSchema } from '../../src/hubble/generated/cirri_pb.js';
+import { encodeJson } from '../../src/hubble/json-method.ts';
+import type { MapInterval } from '../../src/model/service-map.ts';
 import { NodeState } from '../../src/hubble/generated/relay_pb.js';
 import { parseRecord } from '../../src/model/cluster.ts';
-import { readRelayRecord } from '../../src/relay/start.ts';
+import { readRelayRecord } from '../../src/relay/record.ts';
 import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const cluster = new TestCluster('y');
@@ -106,6 +109,33 @@ describe('a stock gRPC client of the relay', () => {
   });
 });
 
+describe('cirri.Flows of the relay', () => {
+  const ask = (client: grpc.Client, method: string, question: object) => client.makeServerStreamRequest(`/cirri.Flows/${method}`, raw.out, raw.in, Buffer.from(encodeJson(question)));
+  const jsonOf = (bytes: Buffer) => JSON.parse(Buffer.from(fromBinary(JsonMessageSchema, bytes).json).toString('utf8')) as unknown;
+
+  test('the histories of both nodes answer, each by its name', async () => {
+    const using = relayClient();
+    const answers: { readonly node: string; readonly kind: string; readonly status?: { readonly node: string } }[] = [];
+    for await (const bytes of ask(using, 'QueryHistory', { kind: 'status' })) answers.push(jsonOf(bytes as Buffer) as (typeof answers)[number]);
+    assert.deepEqual(answers.filter(({ kind }) => kind === 'status').map(({ node, status }) => [node, status?.node]).sort(), [['node1', 'node1'], ['node2', 'node2']]);
+    using.close();
+  });
+
+  test('the service map has what both nodes saw', async () => {
+    const using = relayClient();
+    const edges = new Set<string>();
+    const stream = ask(using, 'WatchMap', {});
+    stream.on('data', (bytes: Buffer) => (jsonOf(bytes) as MapInterval).edges.forEach(edge => edges.add(`${edge.source} ${edge.destination} ${edge.port}`)));
+    stream.on('error', () => {});
+    await eventually('both connections are on it', 20_000, async () => {
+      await Promise.all([talk(1), talk(2)]);
+      return [1, 2].every(node => edges.has(`pod:y/client${node} pod:y/server${node} 8080`)) ? undefined : [...edges].join('\n');
+    });
+    stream.cancel();
+    using.close();
+  });
+});
+
 describe('a node\'s port 4244', () => {
   const record = () => parseRecord(readFileSync(cluster.paths.clusterJson, 'utf8'));
   const pem = (name: string) => readFileSync(`${cluster.paths.hubbleDir}/${name}`);
@@ -198,6 +228,21 @@ describe('as typed', () => {
     assert.match(wide[1]!, /^node1 +Connected +\d\S*s +\d+\.\d\d +\d+\/\d+ \( *\d+\.\d\d%\) +\S+ +172\.30\.\d+\.11:4244 +Enabled$/);
     assert.match(wide[2]!, /^node2 +Connected /);
     assert.match((await cluster.cirri('hubble', 'list', 'namespaces')).stdout, /^NAMESPACE\n(?:.*\n)*y\n/);
+  });
+
+  test('cirri observe -f goes on when the relay is killed, and shows nothing twice', async () => {
+    const following = cluster.follow('--namespace', 'y', '--pod', 'y/client1');
+    await eventually('it follows', 20_000, async () => {
+      await talk(1);
+      return await following.next(() => true, 500).then(() => undefined, () => 'nothing yet');
+    });
+    process.kill(cluster.pidOf('relay'), 'SIGKILL');
+    const before = new Date().toISOString();
+    await talk(1);
+    await following.next(flow => flow.time > before, 20_000);
+    const ids = following.seen.map(flow => flow.uuid);
+    assert.equal(new Set(ids).size, ids.length);
+    following.stop();
   });
 
   test('cirri observe without the relay asks the agents, and says so', async () => {

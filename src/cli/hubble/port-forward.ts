@@ -1,6 +1,6 @@
 import net from 'node:net';
 import type { Command } from 'commander';
-import { readRelayRecord } from '../../relay/start.ts';
+import { readRelayRecord } from '../../relay/record.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
 import { line } from '../output.ts';

@@ -1,5 +1,5 @@
 import { grouped, type ServerStatus } from '../../flows/print/status.ts';
-import { readRelayRecord, type RelayRecord } from '../../relay/start.ts';
+import { readRelayRecord, type RelayRecord } from '../../relay/record.ts';
 import { RpcClient } from '../../rpc/client.ts';
 import type { FeatureStatus } from '../../model/status.ts';
 import type { Context } from '../context.ts';

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { test } from 'node:test';
+import { forwardTcp } from './forward.ts';
+
+const host = '127.0.0.1';
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+test('bytes go both ways, an end in one direction leaves the other open, and closing ends all', async () => {
+  const echo = net.createServer({ allowHalfOpen: true }, socket => {
+    const got: Buffer[] = [];
+    socket.on('data', (data: Buffer) => got.push(data)).on('end', () => socket.end(Buffer.concat(got)));
+  }).listen(0, host);
+  await once(echo, 'listening');
+  const port = await freePort();
+  const forward = await forwardTcp({ host, port }, { host, port: (echo.address() as net.AddressInfo).port });
+  const sent = Buffer.alloc(1_000_000, 'x');
+  const socket = net.connect({ host, port, allowHalfOpen: true });
+  socket.end(sent);
+  const back: Buffer[] = [];
+  for await (const chunk of socket as AsyncIterable<Buffer>) back.push(chunk);
+  assert.ok(Buffer.concat(back).equals(sent));
+  const idle = net.connect({ host, port });
+  idle.on('error', () => {});
+  await once(idle, 'connect');
+  await forward.close();
+  if (!idle.destroyed) await once(idle, 'close');
+  echo.close();
+});
+
+test('where nobody listens, the connection ends', async () => {
+  const [port, nobody] = [await freePort(), await freePort()];
+  const forward = await forwardTcp({ host, port }, { host, port: nobody });
+  const socket = net.connect({ host, port });
+  socket.on('error', () => {});
+  await once(socket, 'close');
+  await forward.close();
+});
