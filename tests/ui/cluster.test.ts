@@ -49,6 +49,9 @@ async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(images, `${name}.png`) });
 }
 
+/** A flow of before the change. */
+let denied: string | undefined;
+
 const panel = (page: Page, name: string) => page.getByRole('complementary', { name });
 const assertQuiet = () => assert.deepEqual([browser.foreign, browser.complaints], [[], []]);
 
@@ -61,8 +64,8 @@ test('the map shows who talks to whom, with rates and latencies; a denied line l
   const numbers = async () => (await panel(page, 'Connection').innerText()).replaceAll(/\s+/g, ' ');
   await until('connections have been answered, and have ended', async () => /TCP 8080 .*[\d.]+ (µs|ms) /.test(await numbers()) && !/Traffic 0 B/.test(await numbers()));
   await page.keyboard.press('Escape');
-  const denied = await lineAt(page, '/mail', '/ledger-db');
-  await page.mouse.click(denied.x, denied.y);
+  const dropped = await lineAt(page, '/mail', '/ledger-db');
+  await page.mouse.click(dropped.x, dropped.y);
   await page.getByRole('button', { name: 'Why was it dropped?' }).click();
   const flow = panel(page, 'Flow');
   await flow.getByText('The smallest change that allows it').waitFor();
@@ -70,7 +73,9 @@ test('the map shows who talks to whom, with rates and latencies; a denied line l
   assert.match(said, /CiliumNetworkPolicy payments\/ledger-db puts the endpoint into default deny at ingress/);
   assert.match(said, /Leaving shop\/mail-\S+ allowed[\s\S]*Reaching payments\/ledger-db-0 denied/);
   assert.match(said, /Nearest rule CiliumNetworkPolicy payments\/ledger-db misses by the peer/);
+  await page.setViewportSize({ width: 1440, height: 1180 });
   await picture(page, 'drop-explained');
+  await page.setViewportSize({ width: 1440, height: 900 });
   // What is offered is tried: the text as it stands, applied.
   const yaml = await flow.locator('.yaml code').first().innerText();
   assert.match(yaml, /# added/);
@@ -142,8 +147,11 @@ test('the past: what was denied before the change is in the history, map and tab
   await page.mouse.click(bar.x + bar.width / 2, bar.y + 2);
   await until('the past is shown', async () => (await page.locator('.connection').innerText()).includes('Looking back'));
   await lineAt(page, '/mail', '/ledger-db');
-  await page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).first().waitFor();
+  await page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).first().click();
+  await panel(page, 'Flow').getByText('The policies of now decide otherwise').waitFor();
+  await picture(page, 'past');
   assertQuiet();
+  denied = new URL(page.url()).searchParams.get('flow')!;
   await page.close();
 });
 
@@ -168,4 +176,16 @@ test('what an open page costs the agents', { timeout: 60_000 }, async () => {
   const without = await measure();
   // No limit here: a busy machine would fail it. The figure is read, and is in docs/ui.md.
   console.log(`agents' CPU with an open page ${withPage.map(share => share.toFixed(1)).join(', ')} % of a core, without ${without.map(share => share.toFixed(1)).join(', ')} %`);
+});
+
+test('a flow that no agent remembers is found in the history, and explained', { timeout: 90_000 }, async () => {
+  const agents = ['agent-node1', 'agent-node2'];
+  const before = agents.map(name => cluster.pidOf(name));
+  for (const pid of before) process.kill(pid, 'SIGTERM');
+  await until('the agents have started anew', async () => agents.every((name, i) => cluster.pidOf(name) !== before[i]) && (await cluster.cirri('status')).code === 0, 60_000);
+  assert.doesNotMatch((await cluster.cirri('observe', '--uuid', denied!)).stdout, /ledger-db/);
+  const page = await open(`/flows?flow=${denied}`);
+  await panel(page, 'Flow').getByText('The policies of now decide otherwise').waitFor();
+  assertQuiet();
+  await page.close();
 });

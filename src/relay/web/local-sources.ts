@@ -1,4 +1,4 @@
-import { queryToParams, type FlowQuery } from '../../flows/query.ts';
+import { canonicalTime, queryToParams, type FlowQuery } from '../../flows/query.ts';
 import type { SampleLine } from '../../flows/sample.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { policyObjects } from '../../kube/policy-objects.ts';
@@ -50,7 +50,7 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
       for await (const lines of gather({ sources, everyMs: flowsEveryMs, retryMs, onState: () => {} }, signal)) yield batchOf(lines);
     },
     recentFlows: query => recentFlows(names.map(socketOf), query),
-    findFlow: async id => (await recentFlows(names.map(socketOf), { whitelist: [{ uuid: [id] }], last: 1 })).at(-1),
+    findFlow: async id => (await recentFlows(names.map(socketOf), { whitelist: [{ uuid: [id] }], last: 1 })).at(-1) ?? await pastFlow(options.history, id),
     nodes: () => [...states.values()],
     explain: async flow => explainFlow(await world(), flow),
     policies,
@@ -100,6 +100,15 @@ async function agentReports(names: readonly string[], socketOf: (name: string) =
     policies: answers.flatMap(({ node, policies }) => (policies ? [{ node, reports: policies }] : [])),
     silent: answers.filter(({ stats }) => stats === undefined).map(({ node }) => node),
   };
+}
+
+/** A flow that no agent remembers any more, of the history: its id holds its time (src/flows/flow-id.ts). */
+async function pastFlow(history: WebHistory | undefined, id: string): Promise<Flow | undefined> {
+  const digits = /-([0-9a-z]{10,13})-[0-9a-z]+$/.exec(id)?.[1];
+  if (!history || digits === undefined) return undefined;
+  const ms = parseInt(digits, 36) / 1e6;
+  const around = (offset: number) => canonicalTime(new Date(ms + offset).toISOString());
+  return (await history.flows({ since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 })).find(flow => flow.id === id);
 }
 
 /**
