@@ -172,7 +172,6 @@ export interface HistoryStatus {
   readonly retention: { readonly days: number; readonly megabytes: number };
   /** Since the store started. */
   readonly written: number;
-  readonly notWritten: number;
   readonly gaps: readonly HistoryGap[];
   /** Files that could not be read and were renamed, oldest first. */
   readonly setAside: readonly string[];
