@@ -147,7 +147,12 @@ test('the past: what was denied before the change is in the history, map and tab
   await page.mouse.click(bar.x + bar.width / 2, bar.y + 2);
   await until('the past is shown', async () => (await page.locator('.connection').innerText()).includes('Looking back'));
   await lineAt(page, '/mail', '/ledger-db');
-  await page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).first().click();
+  const row = page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).first();
+  await row.waitFor();
+  const [from, to] = ['past-from', 'past-to'].map(name => new URL(page.url()).searchParams.get(name)!.slice(11, 19)) as [string, string];
+  const times = await page.locator('.flow-row[data-flow]').evaluateAll(rows => rows.map(each => String(each.textContent).slice(0, 8)));
+  assert.ok(times.length > 0 && times.every(time => from <= time && time <= to), `${from} to ${to}: ${times.join(' ')}`);
+  await row.click();
   await panel(page, 'Flow').getByText('The policies of now decide otherwise').waitFor();
   await picture(page, 'past');
   assertQuiet();

@@ -223,6 +223,7 @@ test('the past: a drag over the timeline shows an interval, the address keeps it
   await page.mouse.up();
   await until('the past is shown', async () => (await text(page, '.connection')).includes('Looking back'));
   const [since, until_] = [parameters(page).get('past-from')!, parameters(page).get('past-to')!];
+  assert.equal((Date.parse(until_) - Date.parse(since)) % 30_000, 0, 'whole bars of half a minute');
   const minutes = (Date.parse(until_) - Date.parse(since)) / 60_000;
   assert.ok(minutes >= 6 && minutes <= 8, `${minutes} of sixty minutes for a tenth of the track`);
   await until('flows of then', async () => await page.locator('.flow-row[data-flow]').count() > 0);

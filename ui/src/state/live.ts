@@ -123,6 +123,11 @@ function take(messages: readonly WebMessage[]): void {
 
 async function showPast([since, until]: readonly [string, string], signal: AbortSignal): Promise<void> {
   liveState.set({ state: 'past', loading: true });
+  // Nothing of now is shown as of then, not for a moment.
+  map.clear();
+  flows.clear();
+  mapChanged.set(mapChanged.value + 1);
+  flowsChanged.set(flowsChanged.value + 1);
   const params = filterParams(place.value.filter);
   params.set('since', since);
   params.set('until', until);

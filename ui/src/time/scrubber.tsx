@@ -31,7 +31,6 @@ export function Scrubber() {
   if (answer.state === 'there') timeline.current = answer.value;
   useTicker(() => setTick(Date.now()));
 
-  const timeAt = (share: number) => params.since + share * (params.until - params.since);
   const shareOf = (time: string) => Math.max(0, Math.min(1, (Date.parse(time) - params.since) / (params.until - params.since)));
   const shareAt = (event: PointerEvent) => {
     const { left, width } = track.current!.getBoundingClientRect();
@@ -40,8 +39,10 @@ export function Scrubber() {
   const choose = ([a, b]: readonly [number, number]) => {
     const bucketMs = length / buckets;
     const [from, to] = [Math.min(a, b), Math.max(a, b)];
-    const since = Math.floor(timeAt(from) / bucketMs) * bucketMs;
-    const until = Math.max(since + bucketMs, Math.ceil(timeAt(to) / bucketMs) * bucketMs);
+    // Whole bars: what is chosen is what was pointed at.
+    const first = Math.min(buckets - 1, Math.floor(from * buckets));
+    const since = params.since + first * bucketMs;
+    const until = params.since + Math.max(first + 1, Math.ceil(to * buckets)) * bucketMs;
     go({ past: [new Date(since).toISOString(), new Date(until).toISOString()], flow: undefined });
   };
   const shown = drag ? [Math.min(...drag), Math.max(...drag)] as const : here.past ? [shareOf(here.past[0]), shareOf(here.past[1])] as const : undefined;
