@@ -35,7 +35,8 @@ test('the view says of any record what its decoder says', () => {
     assert.deepEqual(flow.tcpFlags, event.protocol === Protocol.tcp ? tcpFlagsOf(event.tcpFlags) : undefined);
     const isIcmp = event.protocol === Protocol.icmp || event.protocol === Protocol.icmp6;
     assert.deepEqual([flow.icmpType, flow.icmpCode], isIcmp ? [event.icmpType, event.icmpCode] : [undefined, undefined]);
-    assert.equal(flow.dropReasonCode, event.type === EventType.drop ? event.reasonOrPoint : undefined);
+    const isDenial = event.type === EventType.policyVerdict && event.verdict === 2 && !event.audit && !event.shadow;
+    assert.equal(flow.dropReasonCode, event.type === EventType.drop ? event.reasonOrPoint : isDenial ? (event.match === 0 ? 133 : 181) : undefined);
     assert.equal(flow.interfaceIndex, event.ifindex || undefined);
     assert.equal(flow.encrypted, event.encrypted || undefined);
     assert.equal(flow.shadow !== undefined, event.shadow);

@@ -22,6 +22,8 @@ const directions = ['UNKNOWN', 'INGRESS', 'EGRESS'] as const;
 const traceReasons = ['new', 'established', 'reply', 'related'] as const;
 const ends = ['closed', 'reset', 'idle', 'revoked'] as const;
 const verdictDeny = 2;
+/** POLICY_DENIED and POLICY_DENY. */
+const [deniedByDefault, deniedByRule] = [133, 181];
 
 /** The one flow that consumers see: getters over the columns, at the slot that `at` names. */
 export class ColumnView implements FlowView {
@@ -91,8 +93,12 @@ export class ColumnView implements FlowView {
     return verdict === 3 ? 'REDIRECTED' : 'FORWARDED';
   }
 
+  /** Of a denial the verdict has it too: which of the two reasons tells whether a rule matched. */
   get dropReasonCode(): number | undefined {
-    return this.#byte(layout.type) === EventType.drop ? this.#byte(layout.reasonOrPoint) : undefined;
+    const type = this.#byte(layout.type);
+    if (type === EventType.drop) return this.#byte(layout.reasonOrPoint);
+    if (type !== EventType.policyVerdict || this.verdict !== 'DROPPED') return undefined;
+    return this.#byte(layout.match) === 0 ? deniedByDefault : deniedByRule;
   }
 
   get dropReason(): string | undefined {

@@ -44,8 +44,8 @@ export function expectedFlows(deed: Deed): string[] {
   const say = (node: string, what: string, direction: string, isReply: boolean | undefined, more = '') =>
     lines.push([node, what, direction, `${partyText(client)} ${said.ownPort} > ${partyText(server)} ${deed.port} ${protocols[call.kind]}`, isReply === undefined ? 'either way' : isReply ? 'back' : 'forth', serviceAt(deed, node), more].filter(Boolean).join(' | '));
   const denied = (node: string, direction: string, { by = [], rule }: Judged) => {
-    say(node, 'policy-verdict DROPPED', direction, undefined, `denied by ${by.join(',')}`);
-    say(node, 'drop DROPPED', direction, undefined, `denied by ${by.join(',')} | ${rule ? 'Policy denied by denylist' : 'Policy denied'}`);
+    const why = `denied by ${by.join(',')} | ${rule ? 'Policy denied by denylist' : 'Policy denied'}`;
+    for (const what of ['policy-verdict DROPPED', 'drop DROPPED']) say(node, what, direction, undefined, why);
   };
   const allowed = (node: string, direction: string, { by = [] }: Judged) => say(node, 'policy-verdict FORWARDED', direction, false, by.length > 0 ? `allowed by ${by.join(',')}` : '');
   const near = client.node!;
