@@ -5,8 +5,8 @@
 import type { FlowView } from '../src/flows/consumer.ts';
 import { FlowMetrics } from '../src/metrics/flow-metrics.ts';
 import { parseMetricList } from '../src/metrics/options.ts';
-import { flowToJson } from '../src/flows/jsonpb.ts';
-import { logRecord } from '../src/metrics/otlp/log-record.ts';
+import { flowLine } from '../src/metrics/export/flow-line.ts';
+import { logLine } from '../src/metrics/otlp/log-record.ts';
 import { end, view } from '../src/metrics/testing.ts';
 
 const pods = Array.from({ length: 100 }, (_, i) => end({ ip: `10.0.0.${i}`, namespace: `ns${i % 5}`, podName: `pod-${i}`, labels: [`k8s:app=app${i % 20}`, 'k8s:tier=x'], workloads: [{ name: `app${i % 20}`, kind: 'Deployment' }] }));
@@ -40,5 +40,5 @@ for (const list of [...[...defaults, 'port-distribution', 'flows-to-world'].map(
   tell(ns, `${String(metrics.series).padStart(6)} series  ${list.join(' ').slice(0, 110)}`);
 }
 // The writing of a line or a record; the disk and the network are other threads' work.
-tell(nsPerFlow(flow => void JSON.stringify(flowToJson(flow)), 10), 'a line of an exporter');
-tell(nsPerFlow(flow => void JSON.stringify(logRecord(flow, 1)), 10), 'a record of OTLP');
+tell(nsPerFlow(flow => void flowLine(flow), 10), 'a line of an exporter');
+tell(nsPerFlow(flow => void logLine(flow, 1), 10), 'a record of OTLP');

@@ -176,7 +176,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
     tables: tables.map(({ table, reconciler }): TableStatus => ({ name: table.name, rows: table.size, pending: reconciler.pending - reconciler.failed, failed: reconciler.failed, synced: table.synced })),
     audit: auditNames(endpoints.rows(), parts.auditSources),
     errors: errors(regenerator, tables),
-    events: { flows: stats.flows, drops: stats.drops, lostFlows: stats.lostFlows, lostDrops: stats.lostDrops, lostNames: stats.lostNames },
+    events: { flows: stats.flows, drops: stats.drops, lostFlows: stats.lostFlows, lostDrops: stats.lostDrops, lostNames: stats.lostNames, vanished: parts.conntrackSweep.last.vanished },
     addresses: {
       ipv4: { cidr: node.podCidr4, allocated: parts.pool.allocated, capacity: parts.pool.capacity },
       ipv6: { cidr: node.podCidr6, allocated: parts.pool.allocated, capacity: parts.pool.capacity },

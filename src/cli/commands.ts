@@ -23,6 +23,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['logs', { summary: "a pod's output", load: () => import('./commands/logs.ts') }],
   ['probe', { summary: 'try one real connection from a pod, and say why it fails', load: () => import('./commands/probe.ts') }],
   ['observe', { summary: 'see flows: what was allowed and denied, and by which rule', load: () => import('./commands/observe.ts') }],
+  ['flows', { summary: 'flows of the past: query, sql, export, status, report', load: () => import('./commands/flows.ts') }],
   ['monitor', { summary: "the datapath's events as they happen, in the layout of cilium monitor", load: () => import('./commands/monitor.ts') }],
   ['hubble', { summary: "Hubble's command line, with its output: observe, status, list, watch, config", load: () => import('./commands/hubble.ts') }],
   ['cilium', { summary: "Cilium's command names, on these: monitor, status, service list, endpoint get, bpf", load: () => import('./commands/cilium.ts') }],

@@ -85,7 +85,7 @@ function ipJson({ source, destination, ipVersion, sourceXlated, encrypted }: Flo
   return Object.keys(ip).length === 0 ? undefined : ip;
 }
 
-function l4Json(flow: Flow): Json | undefined {
+export function l4Json(flow: Flow): Json | undefined {
   const ports = { source_port: flow.sourcePort, destination_port: flow.destinationPort };
   switch (flow.protocol) {
     case 'TCP': {
@@ -108,7 +108,7 @@ function tunnelJson({ protocol, source, destination, vni }: NonNullable<Flow['tu
   return unset({ protocol: protocol === 'UNKNOWN' ? undefined : protocol, IP: Object.keys(ip).length === 0 ? undefined : ip, vni });
 }
 
-function endpointJson(end: FlowEndpoint): Json | undefined {
+export function endpointJson(end: FlowEndpoint): Json | undefined {
   const json = unset({
     ID: end.id, identity: end.identity, cluster_name: end.clusterName, namespace: end.namespace, labels: end.labels, pod_name: end.podName,
     workloads: end.workloads?.map(({ name, kind }) => unset({ name, kind })),
@@ -116,7 +116,7 @@ function endpointJson(end: FlowEndpoint): Json | undefined {
   return Object.keys(json).length === 0 ? undefined : json;
 }
 
-function l7Json({ type, latencyNs, dns, http, kafka }: FlowL7): Json {
+export function l7Json({ type, latencyNs, dns, http, kafka }: FlowL7): Json {
   return unset({
     type: type === 'UNKNOWN_L7_TYPE' ? undefined : type,
     latency_ns: latencyNs === undefined || latencyNs === 0 ? undefined : String(latencyNs),
@@ -128,17 +128,17 @@ function l7Json({ type, latencyNs, dns, http, kafka }: FlowL7): Json {
   });
 }
 
-function reasonName(flow: Flow): string | undefined {
+export function reasonName(flow: Flow): string | undefined {
   const { dropReasonCode, dropReason } = flow;
   if (dropReasonCode !== undefined && dropReasonCode !== 0) return dropReasonName(dropReasonCode).name;
   return dropReason?.toUpperCase().replace(/[^A-Z0-9]+/g, '_');
 }
 
-function policyJson({ name, namespace, labels, revision, kind }: FlowPolicy): Json {
+export function policyJson({ name, namespace, labels, revision, kind }: FlowPolicy): Json {
   return unset({ name, namespace, labels, revision: revision === undefined || revision === 0 ? undefined : String(revision), kind });
 }
 
-function detailsJson({ rule, shadow, connection, connectLatencyNs, service }: Flow): Json | undefined {
+export function detailsJson({ rule, shadow, connection, connectLatencyNs, service }: Flow): Json | undefined {
   const json = unset({
     rule: rule && unset({ id: rule.id, kind: rule.kind, namespace: rule.namespace, name: rule.name, path: rule.path, effect: rule.effect, because: rule.because }),
     shadow: shadow === undefined ? undefined : `SHADOW_${shadow.toUpperCase()}`,

@@ -107,3 +107,34 @@ test('a million new connections from a million addresses take no more memory tha
   assert.equal(pipeline.stats.flows, 1_100_100);
   assert.equal(pipeline.query({ whitelist: [{ verdict: ['DROPPED'] }] }).length, 100);
 });
+
+test('while a ring is nearly full a consumer that is too slow loses the rest of the turn and is told; the others lose nothing', () => {
+  let nowNs = 1_000_000_000n;
+  let fullness = 0.9;
+  const ring = () => Object.assign(new MemoryRing(), { size: 100, pending: () => fullness * 100 });
+  const [drops, flows] = [ring(), ring()];
+  const pipeline = createFlowPipeline({ rings: { drops, flows }, lookups: emptyLookups, nodeName: 'node1', clock: { monotonicNs: () => nowNs, wallNs: () => nowNs } });
+  const slow = { seen: 0, lost: [] as string[] };
+  let quick = 0;
+  pipeline.consume({
+    flow: () => {
+      slow.seen++;
+      nowNs += 2_000n;
+    },
+    lost: ({ source, class: name, count }) => slow.lost.push(`${count} ${name} of ${source}`),
+  });
+  pipeline.consume({ flow: () => { quick++; }, lost: () => assert.fail('nothing was lost') });
+  const turn = () => {
+    for (let i = 0; i < 1000; i++) flows.queued.push(eventRecord({ type: EventType.policyVerdict, timeNs: nowNs - 1n }));
+    for (let i = 0; i < 200; i++) drops.queued.push(eventRecord({ type: EventType.drop, reason: 133, timeNs: nowNs - 1n }));
+    pipeline.drain();
+  };
+  turn();
+  // 1,200 flows at 1 µs: 600 of its 2 µs, seen at the next look after as many as a look is made for. Drops were read first.
+  assert.equal(slow.seen, 640);
+  assert.deepEqual(slow.lost, ['560 flows of OBSERVER_EVENTS_QUEUE']);
+  assert.equal(quick, 1200);
+  fullness = 0.1;
+  turn();
+  assert.deepEqual([slow.seen, quick, slow.lost.length], [640 + 1200, 2400, 1]);
+});

@@ -1,5 +1,6 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
 import { identityScope } from '../model/identity.ts';
+import { Audience } from './audience.ts';
 import type { FlowConsumer, FlowView, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from './dns.ts';
@@ -89,6 +90,8 @@ export interface LostCounts {
 const turnLimit = 2048;
 const lostEveryNs = 1e9;
 const patienceNs = 10e9;
+/** Of a ring, when it is read: from there on nobody may hold up the reading. */
+const hurriedFullness = 0.3;
 const quietTurns = 10;
 const nothing = { taken: 0, more: false } as const;
 
@@ -100,7 +103,8 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const encoder = new L7Encoder();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
   const followers = new Set<FlowFollower>();
-  let consumers: readonly FlowConsumer[] = [];
+  const audience = new Audience({ view, monotonicNs: clock.monotonicNs, onFailed });
+  let isHurried = false;
   let drops = 0;
   let shadows = 0;
   let unknown = 0;
@@ -139,7 +143,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const { settled } = history;
     namer.name(settled, count);
     if (followers.size > 0) for (let i = 0; i < count; i++) offer(settled[i]!);
-    for (const consumer of consumers) tell(consumer, settled, count);
+    audience.tell(settled, count, isHurried);
     return count;
   };
 
@@ -147,30 +151,6 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     view.at(slot);
     let flow: Flow | undefined;
     for (const follower of followers) if (follower.matches(view)) follower.offer(flow ??= plainFlow(view));
-  };
-
-  const tell = (consumer: FlowConsumer, slots: Uint32Array, count: number): void => {
-    try {
-      for (let i = 0; i < count; i++) consumer.flow(view.at(slots[i]!));
-    } catch (error) {
-      stop(consumer);
-      onFailed(error);
-    }
-  };
-
-  const forAll = (run: (consumer: FlowConsumer) => void): void => {
-    for (const consumer of consumers) {
-      try {
-        run(consumer);
-      } catch (error) {
-        stop(consumer);
-        onFailed(error);
-      }
-    }
-  };
-
-  const stop = (consumer: FlowConsumer): void => {
-    consumers = consumers.filter(other => other !== consumer);
   };
 
   const tellLost = (nowNs: number): void => {
@@ -182,16 +162,19 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       if (count <= 0) continue;
       const event: LostFlows = { source: 'PERF_EVENT_RING_BUFFER', class: name, count };
       for (const follower of followers) follower.lost(event);
-      forAll(consumer => consumer.lost?.(event));
+      audience.lost(event);
     }
     toldLost = now;
   };
+
+  const pending = () => Math.max(fill(rings.drops), fill(rings.flows), rings.names ? fill(rings.names) : 0);
 
   const take = (): { taken: number; more: boolean } => {
     // What is written while this reads waits for the next turn: by then nothing earlier can come any more from another ring.
     const nowNs = Number(clock.monotonicNs());
     isReading ||= isReady() || nowNs - madeAtNs > patienceNs;
     if (!isReading) return nothing;
+    isHurried = pending() > hurriedFullness;
     const fromDrops = rings.drops.drain(keep, turnLimit);
     const fromFlows = rings.flows.drain(keep, turnLimit);
     const fromNames = rings.names?.drain(keepName, turnLimit) ?? 0;
@@ -199,7 +182,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     namer.refresh(nowNs);
     const told = settle(nowNs);
     tellLost(nowNs);
-    if (told > 0) forAll(consumer => consumer.settle?.());
+    if (told > 0) audience.settle();
     return { taken: fromDrops + fromFlows + fromNames, more };
   };
 
@@ -213,8 +196,6 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     return nothing;
   };
 
-  const pending = () => Math.max(fill(rings.drops), fill(rings.flows), rings.names ? fill(rings.names) : 0);
-
   return {
     drain: () => {
       let total = 0;
@@ -224,7 +205,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
         if (!more) return total;
       }
     },
-    start: signal => pollRings(poll, { signal, watched: () => followers.size + consumers.length > 0, pending }),
+    start: signal => pollRings(poll, { signal, pending }),
     query: query => {
       take();
       const found: Flow[] = [];
@@ -240,10 +221,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       if (!signal.aborted) followers.add(follower);
       return follower;
     },
-    consume: consumer => {
-      consumers = [...consumers, consumer];
-      return () => stop(consumer);
-    },
+    consume: consumer => audience.join(consumer),
     l7: record => {
       const view = encoder.encode(record);
       const isDrop = record.verdict === 'DROPPED';

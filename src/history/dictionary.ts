@@ -1,4 +1,4 @@
-import type { Flow, FlowConnection, FlowEndpoint, FlowRule, TcpFlag } from '../model/flow.ts';
+import type { Flow, FlowConnection, FlowEndpoint, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
 import type { FlowView } from '../flows/consumer.ts';
 
 /** What a number of a batch stands for. Numbers count from 1 in the order in which entries are sent, for each table by itself. */
@@ -76,6 +76,30 @@ class Numbered<T> {
   }
 }
 
+/** Kinds found again without their key: each at a place that a few of its fields give. A power of two. */
+const placesOfKinds = 512;
+
+interface SeenKind extends Pick<FlowView, Exclude<(typeof kindFields)[number], 'summary'> | 'packetless' | 'nodeLabels'> {
+  readonly number: number;
+  readonly end: FlowConnection['end'] | undefined;
+}
+
+interface SeenDecision {
+  readonly number: number;
+  readonly list: readonly FlowPolicy[] | undefined;
+  readonly log: readonly string[] | undefined;
+}
+
+/** Most are compared by identity: the pipeline has one object for each word and each list. */
+function isKind(kind: SeenKind, flow: FlowView, end: FlowConnection['end'] | undefined): boolean {
+  return kind.tcpFlags === flow.tcpFlags && kind.type === flow.type && kind.verdict === flow.verdict && kind.direction === flow.direction && kind.isReply === flow.isReply
+    && kind.interfaceIndex === flow.interfaceIndex && kind.ipVersion === flow.ipVersion && kind.protocol === flow.protocol && kind.observationPoint === flow.observationPoint
+    && kind.traceReason === flow.traceReason && kind.end === end && kind.dropReasonCode === flow.dropReasonCode && kind.policyMatch === flow.policyMatch && kind.shadow === flow.shadow
+    && kind.icmpType === flow.icmpType && kind.icmpCode === flow.icmpCode && kind.packetless === flow.packetless && kind.nodeLabels === flow.nodeLabels && kind.encrypted === flow.encrypted
+    && kind.interfaceName === flow.interfaceName && kind.nodeName === flow.nodeName && kind.subType === flow.subType && kind.authType === flow.authType
+    && kind.sctpChunkType === flow.sctpChunkType && kind.dropReason === flow.dropReason;
+}
+
 /** More ends than a node sees in an hour, unless the world comes: then a new dictionary is begun and the old one forgotten. */
 const mostEntries = 16_384;
 
@@ -89,7 +113,8 @@ export class FlowDictionary {
   readonly #services = new Numbered<ServiceEntry>();
   readonly #endOf = new WeakMap<FlowEndpoint, number>();
   readonly #labelsOf = new WeakMap<readonly string[], number>();
-  readonly #ruleOf = new WeakMap<FlowRule, number>();
+  readonly #ruleOf = new WeakMap<FlowRule, (SeenDecision | undefined)[]>();
+  readonly #seenKinds: (SeenKind | undefined)[] = new Array<SeenKind | undefined>(placesOfKinds);
   readonly #serviceOf = new WeakMap<ServiceEntry, number>();
 
   get isFull(): boolean {
@@ -141,8 +166,23 @@ export class FlowDictionary {
     return number;
   }
 
-  kind(flow: FlowView): number {
-    const end = flow.connection?.end;
+  /** `end`: how the flow's connection ended, if it tells. */
+  kind(flow: FlowView, end: FlowConnection['end'] | undefined): number {
+    const seen = this.#seenKinds;
+    const place = (flow.direction.length + 3 * flow.verdict.length + 5 * flow.type.length + 7 * flow.protocol.length + (flow.tcpFlags?.length ?? 0) * 16 + (flow.interfaceIndex ?? 0) * 13 + (flow.isReply === true ? 29 : 0)) & (placesOfKinds - 1);
+    const known = seen[place];
+    if (known !== undefined && isKind(known, flow, end)) return known.number;
+    const number = this.#newKind(flow, end);
+    seen[place] = {
+      number, end, type: flow.type, verdict: flow.verdict, direction: flow.direction, isReply: flow.isReply, ipVersion: flow.ipVersion, protocol: flow.protocol, tcpFlags: flow.tcpFlags,
+      observationPoint: flow.observationPoint, traceReason: flow.traceReason, dropReasonCode: flow.dropReasonCode, icmpType: flow.icmpType, icmpCode: flow.icmpCode, policyMatch: flow.policyMatch,
+      shadow: flow.shadow, interfaceIndex: flow.interfaceIndex, interfaceName: flow.interfaceName, encrypted: flow.encrypted, packetless: flow.packetless, nodeLabels: flow.nodeLabels,
+      nodeName: flow.nodeName, subType: flow.subType, authType: flow.authType, sctpChunkType: flow.sctpChunkType, dropReason: flow.dropReason,
+    };
+    return number;
+  }
+
+  #newKind(flow: FlowView, end: FlowConnection['end'] | undefined): number {
     const labels = flow.nodeLabels ? this.#labelSet(flow.nodeLabels) : 0;
     // In l7 flows the summary is the flow's own and kept with its details; in others the fields here decide it.
     const key = `${flow.type}|${flow.verdict}|${flow.direction}|${flow.isReply}|${flow.ipVersion}|${flow.protocol}|${flow.tcpFlags ? flagBits(flow.tcpFlags) : -1}|${flow.observationPoint}|${flow.traceReason}|${flow.dropReasonCode}|${flow.dropReason}|${flow.subType}|${flow.icmpType}|${flow.icmpCode}|${flow.policyMatch}|${flow.shadow}|${flow.interfaceName}|${flow.interfaceIndex}|${flow.encrypted}|${flow.authType}|${flow.sctpChunkType}|${end}|${flow.packetless}|${flow.nodeName}|${labels}`;
@@ -152,19 +192,24 @@ export class FlowDictionary {
     });
   }
 
-  /** 0 where nobody decided. */
+  /** 0 where nobody decided. Flows share the objects of rules and of lists of policies. */
   decision(flow: Flow): number {
-    const { rule } = flow;
-    if (rule && flow.egressAllowedBy === undefined && flow.ingressAllowedBy === undefined && flow.egressDeniedBy === undefined && flow.ingressDeniedBy === undefined && flow.policyLog === undefined) {
-      let number = this.#ruleOf.get(rule);
-      if (number === undefined) this.#ruleOf.set(rule, (number = this.#newDecision({ rule })));
-      return number;
-    }
-    const entry = Object.fromEntries(decisionFields.map(field => [field, flow[field]]).filter(([, value]) => value !== undefined)) as DecisionEntry;
-    return Object.keys(entry).length === 0 ? 0 : this.#newDecision(entry);
+    const { rule, egressAllowedBy, ingressAllowedBy, egressDeniedBy, ingressDeniedBy, policyLog } = flow;
+    const list = egressAllowedBy ?? ingressAllowedBy ?? egressDeniedBy ?? ingressDeniedBy;
+    if (rule === undefined) return list === undefined && policyLog === undefined ? 0 : this.#newDecision(flow);
+    const place = egressAllowedBy ? 1 : ingressAllowedBy ? 2 : egressDeniedBy ? 3 : ingressDeniedBy ? 4 : 0;
+    let known = this.#ruleOf.get(rule);
+    const found = known?.[place];
+    if (found && found.list === list && found.log === policyLog) return found.number;
+    const number = this.#newDecision(flow);
+    if ([egressAllowedBy, ingressAllowedBy, egressDeniedBy, ingressDeniedBy].filter(Boolean).length > 1) return number;
+    if (known === undefined) this.#ruleOf.set(rule, (known = []));
+    known[place] = { number, list, log: policyLog };
+    return number;
   }
 
-  #newDecision(entry: DecisionEntry): number {
+  #newDecision(flow: Flow): number {
+    const entry = Object.fromEntries(decisionFields.map(field => [field, flow[field]]).filter(([, value]) => value !== undefined)) as DecisionEntry;
     return this.#decisions.number(JSON.stringify(entry), () => entry);
   }
 

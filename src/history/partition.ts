@@ -85,11 +85,12 @@ export async function sealPartition(connection: DuckDBConnection, partition: Par
   const { alias, first, last } = partition;
   if (first === undefined || last === undefined) return false;
   const keys = sumColumns.join(', ');
+  const facts = keys.replace('server_port', `CASE WHEN kind IN (SELECT id FROM ${alias}.kinds WHERE is_reply) THEN source_port ELSE destination_port END AS server_port`);
   await connection.run(`DELETE FROM ${alias}.sums`);
   for (let from = 0; from < partition.flows; from += rowsPerStep) {
     if (signal.aborted) return false;
-    await connection.run(`INSERT INTO ${alias}.sums SELECT ${keys}, count(*), sum(${bytesOfFlow}), min(time), max(time)
-      FROM ${alias}.flows WHERE rowid >= ${from} AND rowid < ${from + rowsPerStep} GROUP BY ${keys}`);
+    await connection.run(`INSERT INTO ${alias}.sums SELECT ${facts}, count(*), sum(${bytesOfFlow}), min(time), max(time)
+      FROM ${alias}.flows WHERE rowid >= ${from} AND rowid < ${from + rowsPerStep} GROUP BY ALL`);
   }
   await connection.run(`INSERT INTO ${alias}.sealed VALUES (${first}, ${last}, ${partition.flows})`);
   await connection.run(`CHECKPOINT ${alias}`);

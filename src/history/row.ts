@@ -1,8 +1,12 @@
 import type { Flow, FlowEndpoint } from '../model/flow.ts';
 import type { FlowView } from '../flows/consumer.ts';
 import { isOutside } from '../flows/ends.ts';
+import { ColumnView } from '../flows/view.ts';
 import { batchRows, writeTime, type BatchBuilder } from './batch.ts';
 import type { FlowDictionary } from './dictionary.ts';
+
+/** Ids of flows/view.ts end in the flow's sequence modulo this, in base 36. */
+const suffixes = 1296;
 
 /** Fields that few flows have: kept as JSON with those that do. */
 export const detailFields = [
@@ -40,7 +44,8 @@ export function appendFlow(batch: BatchBuilder, dictionary: FlowDictionary, flow
   const { rows: row, columns } = batch;
   if (row >= batchRows) return false;
   writeTime(batch.times, row, flow.seconds, flow.nanos);
-  columns.kind[row] = dictionary.kind(flow);
+  const { connection } = flow;
+  columns.kind[row] = dictionary.kind(flow, connection?.end);
   columns.source[row] = dictionary.end(flow.source);
   columns.destination[row] = dictionary.end(flow.destination);
   columns.sourcePort[row] = flow.sourcePort ?? -1;
@@ -50,9 +55,9 @@ export function appendFlow(batch: BatchBuilder, dictionary: FlowDictionary, flow
   columns.tally[row] = tallyOf(flow);
   const latency = flow.connectLatencyNs;
   columns.latencyUs[row] = latency === undefined ? -1 : Math.min(0x7fff_ffff, Math.round(latency / 1000));
-  const suffix = suffixOf(flow);
+  // What the pipeline's view would put at the end of its id, without putting the id together.
+  const suffix = flow instanceof ColumnView ? flow.sequence % suffixes : suffixOf(flow);
   columns.suffix[row] = suffix;
-  const { connection } = flow;
   if (connection) batch.totals.push(row, connection.packetsOut, connection.bytesOut, connection.packetsBack, connection.bytesBack, connection.durationNs);
   const details = detailsOf(flow, suffix < 0);
   if (details !== undefined) batch.details.push([row, details]);
@@ -82,6 +87,8 @@ export function flowId(nodeName: string, timeNs: bigint, suffix: number): string
 }
 
 function detailsOf(flow: FlowView, withId: boolean): string | undefined {
+  // All that the kernel's own records can have of them.
+  if (flow instanceof ColumnView && flow.l7 === undefined && flow.traceId === undefined && flow.proxyPort === undefined) return undefined;
   let details: Record<string, unknown> | undefined;
   for (const field of detailFields) {
     const value = flow[field];

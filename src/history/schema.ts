@@ -41,8 +41,8 @@ export const flowColumns: readonly Column[] = [
 /** What a connection carried both ways, told by one of its two nodes. */
 export const bytesOfFlow = `CASE WHEN bytes_out >= 0 AND tally & ${Tally.mine} != 0 THEN bytes_out + bytes_back ELSE 0 END`;
 
-/** The same thing between the same two ends, over the whole partition: what questions about whole days are answered from. */
-export const sumColumns = ['kind', 'source', 'destination', 'destination_port', 'decision', 'service', 'tally'] as const;
+/** The same thing between the same two ends, over the whole partition: what questions about whole days are answered from. Of ports the server's alone: the other is another each time. */
+export const sumColumns = ['kind', 'source', 'destination', 'server_port', 'decision', 'service', 'tally'] as const;
 
 /** Statements that make a partition's tables in the attached database `alias`. */
 export function createTables(alias: string): readonly string[] {

@@ -10,7 +10,7 @@ import { answerQuery } from './query/answer.ts';
 import type { HistoryStore } from './store.ts';
 
 /** Questions answered at the same time; DuckDB's memory is one for all. */
-const mostQueries = 4;
+const mostQueries = 2;
 const tidyEveryMs = 10_000;
 /** Between two steps, so that inserts and questions come in between. */
 const tidySoonMs = 500;

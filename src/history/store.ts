@@ -54,7 +54,6 @@ export class HistoryStore {
   #problem: string | undefined;
   #newer: string[] = [];
   #written = 0;
-  #notWritten = 0;
   /** Gaps found while opening, written with the first batch. */
   #foundGaps: GapEntry[] = [];
   #changes = 0;
@@ -149,11 +148,6 @@ export class HistoryStore {
       if (!(error instanceof CirriError)) await this.#reopen(error);
       return false;
     }
-  }
-
-  /** So many flows will never be written: who had them has said so. */
-  countNotWritten(rows: number): void {
-    this.#notWritten += rows;
   }
 
   #setState(state: HistoryStatus['state'], problem: string | undefined): void {
@@ -346,7 +340,7 @@ export class HistoryStore {
       ...(oldest !== undefined && { oldest }), ...(newest !== undefined && { newest }),
       partitions,
       retention: { days, megabytes: maxMegabytes },
-      written: this.#written, notWritten: this.#notWritten,
+      written: this.#written,
       gaps: await this.gaps(),
       setAside: existsSync(folder) ? readdirSync(folder).filter(name => asidePattern.test(name)).sort() : [],
       memory: { ...residentMemory(), limitBytes: memoryMegabytes * 1_000_000 },

@@ -11,7 +11,7 @@ import { EncodedHistory } from './encoded-history.ts';
 import { compileFieldMask } from './field-mask.ts';
 import { FlowEncoder } from './flow-codec.ts';
 import { timeText } from './flow-from-proto.ts';
-import { FlowStream, inWindow, timestamp, type TimeWindow } from './flow-stream.ts';
+import { FlowStream, inWindow, timestamp, type Moment, type TimeWindow } from './flow-stream.ts';
 import { FlowFilterSchema, type FlowFilter as FlowFilterMessage } from './generated/flow_pb.js';
 import {
   GetAgentEventsRequestSchema, GetAgentEventsResponseSchema, GetDebugEventsRequestSchema, GetFlowsRequestSchema, GetNamespacesRequestSchema, GetNamespacesResponseSchema, GetNodesRequestSchema,
@@ -153,8 +153,15 @@ function namespacesOf(pipeline: Pick<FlowPipeline, 'scan'>, clusterName: string)
 }
 
 function windowOf({ since, until }: { readonly since?: Timestamp; readonly until?: Timestamp }): TimeWindow {
-  const moment = (time: Timestamp | undefined) => time && { seconds: Number(time.seconds), nanos: time.nanos };
-  return { since: moment(since), until: moment(until) };
+  return { since: momentOf('since', since), until: momentOf('until', until) };
+}
+
+/** Of the years 1 to 9999, as google.protobuf.Timestamp has it. */
+function momentOf(field: string, time: Timestamp | undefined): Moment | undefined {
+  if (!time) return undefined;
+  const [seconds, { nanos }] = [Number(time.seconds), time];
+  if (seconds < -62_135_596_800 || seconds > 253_402_300_799 || nanos < 0 || nanos > 999_999_999) throw new CirriError('ERR_FLOW_QUERY', `"${field}" is no time: ${seconds} seconds and ${nanos} nanoseconds`);
+  return { seconds, nanos };
 }
 
 function nsOf(time: Timestamp | undefined): number | undefined {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
 import { eventRecord } from '../flows/testing.ts';
 import { RpcClient } from '../rpc/client.ts';
 import { MessageParser } from '../rpc/frames.ts';
@@ -133,6 +134,28 @@ test('answers from the history are bounded over all clients, and given up when n
   history.close();
   assert.equal(heldHistoryBytes(), 0);
 });
+
+test('no bytes that a client sends are the server’s failure', async () => {
+  const client = new RpcClient({ socketPath });
+  const paths = ['observer.Observer/GetFlows', 'observer.Observer/GetAgentEvents', 'observer.Observer/ServerStatus', 'observer.Observer/GetNodes', 'grpc.health.v1.Health/Check', 'grpc.reflection.v1.ServerReflection/ServerReflectionInfo'];
+  // Bytes at random hardly ever are a message: half of them are fields of the right form with what nobody expects.
+  const field = fc.tuple(fc.constantFrom(1, 5, 6, 7, 8, 10, 999, 150_000), fc.oneof(fc.uint8Array({ maxLength: 20 }), fc.constant(Uint8Array.from([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]))))
+    .map(([number, value]) => Buffer.concat([varint(number * 8 + 2), varint(value.length), value]));
+  try {
+    await fc.assert(fc.asyncProperty(fc.constantFrom(...paths), fc.oneof(fc.uint8Array({ maxLength: 60 }), fc.array(field, { maxLength: 3 }).map(fields => Uint8Array.from(Buffer.concat(fields)))), async (path, bytes) => {
+      try {
+        for await (const _ of client.stream(`/${path}`, bytes, { timeoutMs: 300 })) break;
+      } catch (error) {
+        assert.ok(error instanceof RpcError);
+        assert.ok([RpcStatus.invalidArgument, RpcStatus.internal, RpcStatus.notFound, RpcStatus.deadlineExceeded, RpcStatus.resourceExhausted].includes(error.code as 3), `${path} ${Buffer.from(bytes).toString('hex')}: ${error.code} ${error.message}`);
+      }
+    }), { numRuns: 300 });
+  } finally {
+    client.close();
+  }
+});
+
+const varint = (value: number): Buffer => (value < 128 ? Buffer.from([value]) : Buffer.concat([Buffer.from([(value & 127) | 128]), varint(value >>> 7)]));
 
 test('a message that announces four gigabytes is refused before any of it is kept', async () => {
   const session = http2Connect('http://localhost', { createConnection: () => connect(socketPath) });

@@ -74,6 +74,7 @@ test('the ConfigMap takes the place of the settings while it is there; a wrong o
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     assert.match(text, /hubble_flows_processed_total\{destination_namespace="",protocol="TCP",source="shop\/web",subtype="to-endpoint",type="Trace",verdict="FORWARDED"\} 1\n/);
     assert.doesNotMatch(text, /source="10/);
+    assert.match(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), /^hubble_metrics_http_handler_requests_total\{code="200"\} 1$/m);
     configMaps.upsert(configMap('metrics: [{name: flwo}]'));
     await waitFor('the trouble', () => status().state === 'degraded');
     assert.equal(status().detail, 'ConfigMap kube-system/cilium-dynamic-metrics-config, data.dynamic-metrics.yaml: there is no metrics plugin "flwo"');

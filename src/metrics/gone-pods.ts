@@ -12,12 +12,13 @@ export function watchGonePods(
   const { pods, signal } = dependencies;
   const gone = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
-  const changes = pods.changes(() => {
+  const changes = pods.changes(() => queueMicrotask(take));
+  changes.take();
+  const take = () => {
     const now = performance.now();
     for (const key of changes.take().deleted) gone.set(key, now + (options.graceMs ?? graceMs));
     schedule();
-  });
-  changes.take();
+  };
   /** One timer, for the first that is due: they are in order, as all wait equally long. */
   const schedule = () => {
     const [first] = gone.values();

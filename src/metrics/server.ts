@@ -10,6 +10,8 @@ export interface MetricsServerOptions {
   readonly port: number;
   /** All addresses when left out. */
   readonly host?: string;
+  /** Told of every answer. */
+  readonly onAnswer?: (code: number, seconds: number) => void;
   /** What there is to tell, worked out when it is asked for. */
   readonly families: () => readonly MetricFamily[] | Promise<readonly MetricFamily[]>;
 }
@@ -23,6 +25,8 @@ export interface MetricsServer {
 export async function startMetricsServer(options: MetricsServerOptions, dependencies: { readonly log: Logger; readonly signal: AbortSignal }): Promise<MetricsServer> {
   const { log, signal } = dependencies;
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 75_000 }, (request, response) => {
+    const startedAt = performance.now();
+    response.once('close', () => options.onAnswer?.(response.statusCode, (performance.now() - startedAt) / 1000));
     void (async () => {
       const path = request.url?.split('?')[0];
       if (path !== '/metrics') {

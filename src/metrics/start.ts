@@ -4,12 +4,14 @@ import type { FeatureStatus } from '../model/status.ts';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
+import { plainNode } from './context.ts';
 import { dynamicMetricsPlace, readDynamicMetrics } from './dynamic.ts';
 import type { MetricFamily } from './exposition.ts';
-import { FlowMetrics, type FilteredMetric } from './flow-metrics.ts';
+import { asFamily, FlowMetrics, type FilteredMetric } from './flow-metrics.ts';
 import { followConfigMap } from './followed.ts';
 import { watchGonePods } from './gone-pods.ts';
 import { parseMetricList } from './options.ts';
+import { CounterFamily, HistogramFamily } from './series.ts';
 import { keepServing } from './serving.ts';
 
 /** Upstream's. */
@@ -46,7 +48,16 @@ export function startHubbleMetrics(options: { readonly enabled: readonly string[
   signal.addEventListener('abort', stop, { once: true });
   const dynamic = followConfigMap({ place: dynamicMetricsPlace, take: text => metrics.configure(text === undefined ? fixed : readDynamicMetrics(text)) }, dependencies);
   watchGonePods({ onGone: (namespace, name) => void metrics.forgetPod(namespace, name) }, dependencies);
-  const serving = keepServing({ port, families: () => [...metrics.families(), ...dependencies.more()] }, dependencies);
+  const requests = new CounterFamily({ name: 'hubble_metrics_http_handler_requests_total', help: 'A counter for requests to Hubble metrics handler.', labels: ['code'], contextNames: [], limit: 20 });
+  const durations = new HistogramFamily({ name: 'hubble_metrics_http_handler_request_duration_seconds', help: 'A histogram of latencies of Hubble metrics handler.', labels: ['code'], contextNames: [], limit: 20 });
+  const serving = keepServing({
+    port,
+    families: () => [...metrics.families(), ...[requests, durations].map(asFamily), ...dependencies.more()],
+    onAnswer: (code, seconds) => {
+      requests.at1(plainNode, String(code)).value++;
+      durations.at1(plainNode, String(code)).observe(seconds);
+    },
+  }, dependencies);
   return () => {
     const wrong = trouble ?? dynamic.trouble ?? serving.trouble;
     if (wrong !== undefined) return { name: 'HubbleMetrics', state: 'degraded', detail: wrong };

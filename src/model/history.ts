@@ -27,7 +27,7 @@ export interface FlowsQuery extends HistoryWindow {
   readonly first?: number;
 }
 
-/** What flows can be grouped by. Ports, verdict and so on are the flow's; `port` is the destination's. */
+/** What flows can be grouped by. A reply is counted with the connection that it answers: `source` opened it, `port` is the destination's. */
 export const groupDimensions = [
   'source', 'source-namespace', 'source-pod', 'source-workload', 'source-name', 'source-ip', 'source-identity', 'source-labels',
   'destination', 'destination-namespace', 'destination-pod', 'destination-workload', 'destination-name', 'destination-ip', 'destination-identity', 'destination-labels',
@@ -172,7 +172,6 @@ export interface HistoryStatus {
   readonly retention: { readonly days: number; readonly megabytes: number };
   /** Since the store started. */
   readonly written: number;
-  readonly notWritten: number;
   readonly gaps: readonly HistoryGap[];
   /** Files that could not be read and were renamed, oldest first. */
   readonly setAside: readonly string[];

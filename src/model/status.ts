@@ -30,7 +30,7 @@ export interface AgentStatus {
   readonly tables: readonly TableStatus[];
   /** Rows in error and other present trouble, worst first. */
   readonly errors: readonly { readonly where: string; readonly message: string; readonly since: string; readonly attempts: number }[];
-  readonly events: { readonly flows: number; readonly drops: number; readonly lostFlows: number; readonly lostDrops: number; /** DNS messages. */ readonly lostNames?: number };
+  readonly events: { readonly flows: number; readonly drops: number; readonly lostFlows: number; readonly lostDrops: number; /** DNS messages. */ readonly lostNames?: number; /** Connections thrown out of a full table, whose end nobody told. */ readonly vanished?: number };
   readonly addresses: { readonly ipv4: AddressUse; readonly ipv6: AddressUse };
   readonly policyAudit: PolicyAuditStatus;
 }

@@ -50,7 +50,8 @@ export class MessageBatch {
   /** What was gathered, for good; the batch begins anew. */
   take(): Uint8Array {
     const taken = this.#buffer.subarray(0, this.#length);
-    this.#buffer = Buffer.allocUnsafeSlow(Math.max(4096, Math.min(64 * 1024, this.#length)));
+    // What comes next will be as much; a little more, so that it does not grow for its last message.
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(4096, Math.min(80 * 1024, this.#length + 8192)));
     this.#length = 0;
     return taken;
   }

@@ -21,7 +21,7 @@ interface Shell {
 }
 
 /** A line of a shell with our commands in its path. With `until` it is interrupted once that has been printed. */
-function shell(line: string, options: { readonly until?: RegExp; readonly onStart?: () => Promise<unknown> } = {}): Promise<Shell> {
+function runShell(line: string, options: { readonly until?: RegExp; readonly onStart?: () => Promise<unknown> } = {}): Promise<Shell> {
   const child = spawn('bash', ['-c', line], { env: { ...cluster.env, PATH: `${root}:${process.env['PATH']}`, KUBECONFIG: cluster.paths.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let [stdout, stderr] = ['', ''];
   const stop = () => {
@@ -53,6 +53,7 @@ function shell(line: string, options: { readonly until?: RegExp; readonly onStar
   });
 }
 
+const shell = runShell;
 const denials = () => cluster.probe(rogue);
 const stamp = String.raw`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\.\d{3}`;
 
@@ -165,7 +166,8 @@ describe('flows by name', { concurrency: false }, () => {
     assert.match(monitor.stdout, /^Listening for events .*\nPress Ctrl-C to quit\nxx drop \(Policy denied\) /);
   });
 
-  test('kubectl exec: input, output, exit code and terminal of a pod', async () => {
+  for (const [way, webSockets] of [['WebSockets', 'true'], ['SPDY, as older ones', 'false']]) test(`kubectl exec over ${way}: input, output, exit code and terminal of a pod`, async () => {
+    const shell = (line: string) => runShell(`export KUBECTL_REMOTE_COMMAND_WEBSOCKETS=${webSockets}; ${line}`);
     const run = await shell("echo given | kubectl -n payments exec -i rogue -- sh -c 'cat; echo err >&2; exit 3'");
     assert.deepEqual([run.code, run.stdout], [3, 'given\n']);
     assert.match(run.stderr, /^err\ncommand terminated with exit code 3/);

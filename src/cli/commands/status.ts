@@ -125,7 +125,7 @@ function printAgent(agent: ClusterStatus['agents'][number], verbose: boolean): v
   line(`    endpoints ${endpoints.ready}/${endpoints.total} ready · ${agent.identities} identities · ${agent.services} services · ${addresses.ipv4.allocated}/${addresses.ipv4.capacity} addresses of ${addresses.ipv4.cidr}`);
   line(`    policies ${policies.total}${policies.invalid > 0 ? paint.bad(` (${policies.invalid} invalid)`) : ''}${policies.degraded > 0 ? paint.careful(` (${policies.degraded} not fully enforced)`) : ''}, ${policies.sets} sets in the kernel`);
   for (const { address, error } of policies.notEnforced) line(`    ${paint.bad('not in force')} ${safe(address.replace('//', '/'))}: ${safe(error)}`);
-  const lost = ([[events.lostDrops, 'drops'], [events.lostFlows, 'other flows'], [events.lostNames ?? 0, 'DNS messages']] as const).filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  const lost = ([[events.lostDrops, 'drops'], [events.lostFlows, 'other flows'], [events.lostNames ?? 0, 'DNS messages'], [events.vanished ?? 0, 'ends of connections (the table was full)']] as const).filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   line(`    flows ${events.flows} seen, ${events.drops} dropped${lost.length > 0 ? paint.careful(`; lost: ${lost.join(', ')}`) : ''}`);
   if (!agent.kubernetes.connected) line(`    ${paint.careful(`Kubernetes API away${agent.kubernetes.error ? `: ${safe(agent.kubernetes.error)}` : ''}; the datapath goes on`)}`);
   line(`    KubeProxyReplacement: True ${devicesText(agent.kubeProxyReplacement)}`);

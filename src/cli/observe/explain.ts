@@ -20,6 +20,8 @@ export interface ExplainerOptions {
   /** Reads pods and policies as they are now. */
   readonly loadWorld: () => Promise<World>;
   readonly paint: Paint;
+  /** Denials are told by the verdict and by the drop that it leads to. Explained are drops, and verdicts where drops are not shown. */
+  readonly verdicts?: boolean;
   readonly now?: () => number;
 }
 
@@ -39,7 +41,7 @@ export class Explainer {
 
   /** Undefined for what was not denied. */
   explain(flow: Flow): Promise<readonly string[]> | undefined {
-    if (flow.type !== 'drop' && !(flow.type === 'policy-verdict' && flow.verdict === 'DROPPED')) return undefined;
+    if (flow.type !== 'drop' && !(this.#options.verdicts && flow.type === 'policy-verdict' && flow.verdict === 'DROPPED')) return undefined;
     const key = questionOf(flow);
     let found = this.#known.get(key);
     // The least recently asked goes first.

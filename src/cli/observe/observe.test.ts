@@ -120,6 +120,10 @@ test('an explanation is what policy explain says, indented, computed once a ques
   assert.equal(explainer.explain(denied({ verdict: 'FORWARDED', event_type: { type: 4 } })), undefined);
   assert.deepEqual(await explainer.explain(denied({ cirri: {}, drop_reason: 196, event_type: { type: 1, sub_type: 196 } })), ['    not by a policy: TTL exceeded']);
   assert.equal(loads, 1);
+  const verdict = denied({ event_type: { type: 5 } });
+  assert.equal(explainer.explain(verdict), undefined, 'the drop that follows is explained');
+  const ofVerdicts = new Explainer({ loadWorld: worldOfFile, paint: createPaint(false), verdicts: true });
+  assert.deepEqual(await ofVerdicts.explain(verdict), lines);
 });
 
 test('where explaining fails the line says so, and the next one tries again', async () => {

@@ -1,4 +1,6 @@
+import { EventType } from '../../flows/event.ts';
 import type { FlagUse } from '../../flows/flags.ts';
+import type { FlowQuery } from '../../flows/query.ts';
 import { createPaint } from '../../flows/print/paint.ts';
 import { createPrinter, type FlowPrinter } from '../../flows/print/printer.ts';
 import type { NodeStatus } from '../../flows/print/responses.ts';
@@ -22,15 +24,19 @@ export async function runObserve(flags: ObserveFlags, uses: readonly FlagUse[], 
   const options = printerOptionsOf(flags, style);
   const silent = flags.silentErrors === true;
   const printer = createPrinter(options, line, silent ? () => {} : complain);
-  const explainer = flags.explain ? new Explainer({ loadWorld: () => loadWorld({ namespace: 'default' }), paint: createPaint(options.colours === true) }) : undefined;
+  const explainer = flags.explain ? new Explainer({ loadWorld: () => loadWorld({ namespace: 'default' }), paint: createPaint(options.colours === true), verdicts: !showsDrops(query) }) : undefined;
   const leaving = new AbortController();
   const leave = () => leaving.abort();
   process.once('SIGINT', leave);
   process.once('SIGTERM', leave);
   const items = flags.inputFile !== undefined ? replay(flags.inputFile, query, { skip: silent })
-    : openFlows({ ...query, ...(flags.follow && { follow: true }) }, sourceOf(flags, leaving.signal));
+    : openFlows({ ...query, ...(flags.follow && { follow: true }) }, { ...sourceOf(flags, leaving.signal), packetless: style === 'cirri' });
   await show(items, { printer, explainer, mask: maskOf(flags), onNodes: style === 'cirri' && !silent ? new NodeNotes() : undefined });
   printer.end();
+}
+
+function showsDrops({ whitelist = [] }: FlowQuery): boolean {
+  return whitelist.length === 0 || whitelist.some(({ event_type: types = [] }) => types.length === 0 || types.some(({ type }) => type === EventType.drop));
 }
 
 /** A server that is named, or this machine's cluster. */

@@ -75,7 +75,8 @@ export function typeText(flow: Flow, options: { readonly ours: boolean }): strin
   }
   switch (flow.type) {
     case 'drop': return safe(subType === undefined ? flow.dropReason ?? dropReasonName(flow.dropReasonCode ?? 0).text : dropReasonName(subType).text);
-    case 'trace': return safe(flow.observationPoint ?? observationPoints[subType ?? 0] ?? String(subType));
+    // A connection that ended by age or by revocation was seen nowhere.
+    case 'trace': return safe(flow.observationPoint ?? (flow.connection && subType === undefined ? 'connection' : undefined) ?? observationPoints[subType ?? 0] ?? String(subType));
     case 'policy-verdict': return `policy-verdict:${flow.shadow !== undefined && options.ours ? 'shadow' : safe(flow.policyMatch ?? 'none')} ${flow.direction === 'UNKNOWN' ? 'TRAFFIC_DIRECTION_UNKNOWN' : flow.direction}`;
     case 'capture': return capturePoints[subType ?? 0] ?? 'DBG_CAPTURE_POINT_UNKNOWN';
     case 'sock': return safe(socketPoints.find(([word]) => word === flow.socketTranslation)?.[1] ?? flow.socketTranslation ?? socketPoints[0]![0]);

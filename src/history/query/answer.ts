@@ -34,9 +34,15 @@ export async function answerQuery(store: HistoryStore, query: HistoryQuery, send
     await send({ kind: 'end', node, ...end, tookMs: Math.round((performance.now() - startedAt) * 10) / 10 });
   } catch (error) {
     if (signal.aborted) return;
-    const code = error instanceof CirriError ? error.code : 'ERR_HISTORY';
-    await send({ kind: 'error', node, code, message: errorText(error), ...(error instanceof CirriError && error.mend !== undefined && { mend: error.mend }) });
+    const { code, message, mend } = asAnswer(error);
+    await send({ kind: 'error', node, code, message, ...(mend !== undefined && { mend }) });
   }
+}
+
+function asAnswer(error: unknown): Pick<CirriError, 'code' | 'message' | 'mend'> {
+  const message = errorText(error);
+  if (/Out of Memory/i.test(message)) return { code: 'ERR_HISTORY_MEMORY', message: 'the question needs more memory than the history may take', mend: 'ask about a shorter time, or group by less' };
+  return error instanceof CirriError ? { code: error.code, message, mend: error.mend } : { code: 'ERR_HISTORY', message, mend: undefined };
 }
 
 async function answerOnce(store: HistoryStore, query: HistoryQuery, send: Send, signal: AbortSignal): Promise<Pick<HistoryEnd, 'gaps' | 'more'>> {

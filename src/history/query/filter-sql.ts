@@ -56,6 +56,9 @@ async function conditionOf(filter: FlowFilter, dimensions: Dimensions): Promise<
   for (const [field, values] of entries) {
     if (!ofKind.some(([known]) => known === field)) conditions.push(await fieldCondition(field, values, dimensions));
   }
+  // What is no list of alternatives (expressions) is asked of each flow.
+  const others = Object.entries(filter).some(([, values]) => values !== undefined && !Array.isArray(values));
+  if (others) conditions.push({ sql: 'TRUE', exact: false });
   return {
     sql: conditions.length === 0 ? 'TRUE' : `(${conditions.map(({ sql }) => sql).join(' AND ')})`,
     exact: conditions.every(({ exact }) => exact),
@@ -100,7 +103,10 @@ function ipCondition(value: string): string {
   const { addr, bits } = parsePrefix(value);
   const hosts = (1n << BigInt(128 - bits)) - 1n;
   const first = addrToBigint(addr) & ~hosts;
-  return `coalesce(address BETWEEN '${first}'::UHUGEINT AND '${first | hosts}'::UHUGEINT, FALSE)`;
+  const within = (from: bigint, to: bigint) => `address BETWEEN '${from}'::UHUGEINT AND '${to}'::UHUGEINT`;
+  // Addresses of IPv4 lie inside of IPv6's range here, and in no prefix of IPv6.
+  const others = value.includes(':') && bits < 96 ? ` AND NOT ${within(0xffffn << 32n, (0x10000n << 32n) - 1n)}` : '';
+  return `coalesce(${within(first, first | hosts)}${others}, FALSE)`;
 }
 
 /** A protocol without ports has none: the predicate says so of each kind. */
@@ -108,7 +114,7 @@ async function portCondition(side: 'source' | 'destination', values: readonly un
   const ports = values.map(Number);
   const some = compileFilter({ [field]: values.slice(0, 1) } as FlowFilter);
   const kinds = await dimensions.kinds(flow => some({ ...flow, [`${side}Port`]: ports[0]! }));
-  return { sql: `(${side}_port IN (${literals(ports)}) AND ${kinds.sql})`, exact: true, needsFlows: side === 'source' };
+  return { sql: `(${side}_port IN (${literals(ports)}) AND ${kinds.sql})`, exact: true, needsFlows: true };
 }
 
 /** Ids end in `-TIME-SUFFIX`, both in base 36; flows with other ids have suffix -1 and are asked one by one. */

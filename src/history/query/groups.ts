@@ -8,6 +8,7 @@ import { policyOf } from '../decision.ts';
 import { Tally, tallyOf } from '../row.ts';
 import { timeNs, timeText } from '../time.ts';
 import { scan } from './flows.ts';
+import { byMeasure } from './order.ts';
 import type { Reader, Slice } from './reader.ts';
 
 export const mostGroups = 100_000;
@@ -46,7 +47,8 @@ function endColumn(side: 'source' | 'destination', what: string): GroupColumn {
     labels: [`array_to_string(${end}l.labels, ',')`, e => e.labels.join(',')],
   };
   const [text, ofEnd] = texts[what]!;
-  return { facts: [side], text, ofFlow: flow => ofEnd(flow[side]) };
+  const other = side === 'source' ? 'destination' : 'source';
+  return { facts: [side], text, ofFlow: flow => ofEnd(flow[flow.isReply === true ? other : side]) };
 }
 
 function podOf(end: FlowEndpoint): string | undefined {
@@ -66,7 +68,7 @@ function timeColumn(name: string, minutes: number): GroupColumn {
 }
 
 const flowColumns: Readonly<Partial<Record<GroupDimension, GroupColumn>>> = {
-  port: { facts: ['destination_port'], text: `CASE WHEN f.destination_port >= 0 THEN f.destination_port END`, ofFlow: flow => String(flow.destinationPort ?? '') },
+  port: { facts: ['server_port'], text: 'CASE WHEN f.server_port >= 0 THEN f.server_port END', ofFlow: flow => String((flow.isReply === true ? flow.sourcePort : flow.destinationPort) ?? '') },
   protocol: { facts: ['kind'], text: 'k.protocol', ofFlow: flow => flow.protocol },
   verdict: { facts: ['kind'], text: 'k.verdict', ofFlow: flow => flow.verdict },
   reason: { facts: ['kind'], text: 'k.reason', ofFlow: flow => flow.dropReason ?? '' },
@@ -130,13 +132,19 @@ function groupSlice(slice: Slice, columns: readonly GroupColumn[]): string {
   const { alias, where } = slice;
   const facts = [...new Set(columns.flatMap(column => column.facts))];
   const fromSums = slice.fromSums && !columns.some(({ needsFlows }) => needsFlows);
-  const select = facts.map(fact => (fact in factExpressions ? `${factExpressions[fact]} AS ${fact}` : fact)).join(', ');
+  // A reply is of the connection that it answers: its source is whom the connection was made to.
+  const oriented: Readonly<Record<string, string>> = {
+    ...factExpressions,
+    source: `CASE WHEN ${slice.isReply} THEN destination ELSE source END`, destination: `CASE WHEN ${slice.isReply} THEN source ELSE destination END`,
+    ...(!fromSums && { server_port: `CASE WHEN ${slice.isReply} THEN source_port ELSE destination_port END` }),
+  };
+  const select = facts.map(fact => (fact in oriented ? `${oriented[fact]} AS g_${fact}` : `${fact} AS g_${fact}`)).join(', ');
   const sums = fromSums
     ? `sum(flows) AS flows, sum(flows * (tally & ${Tally.counted})) AS connections, sum(bytes) AS bytes, min(first) AS first, max(last) AS last FROM ${alias}.sums`
     : `count(*) AS flows, sum(tally & ${Tally.counted}) AS connections, sum(${bytesOfFlow}) AS bytes, min(time) AS first, max(time) AS last FROM ${alias}.flows`;
   const texts = columns.map(({ text }, i) => `coalesce((${text})::VARCHAR, '') AS k${i}`).join(', ');
   const used = new Set(columns.flatMap(({ text }) => [...text.matchAll(/\b(s|d|sn|dn|sl|dl|k|p|v)\./g)].map(match => match[1]!)));
-  return `SELECT ${texts}, flows, connections, bytes, first, last FROM (SELECT ${select}, ${sums} WHERE ${where} GROUP BY ALL) f ${joinsOf(alias, used)}`;
+  return `SELECT ${texts}, flows, connections, bytes, first, last FROM (SELECT ${facts.map(fact => `g_${fact} AS ${fact}`).join(', ')}, flows, connections, bytes, first, last FROM (SELECT ${select}, ${sums} WHERE ${where} GROUP BY ALL)) f ${joinsOf(alias, used)}`;
 }
 
 /** The dimension tables that the texts speak of. */
@@ -195,14 +203,4 @@ class FlowGroups {
   sorted(order: GroupMeasure): HistoryGroup[] {
     return [...this.#groups.values()].sort(byMeasure(order));
   }
-}
-
-/** Largest first; equal ones by their keys. */
-export function byMeasure(order: GroupMeasure): (a: HistoryGroup, b: HistoryGroup) => number {
-  return (a, b) => b[order] - a[order] || compareKeys(a.key, b.key);
-}
-
-function compareKeys(a: readonly string[], b: readonly string[]): number {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! < b[i]! ? -1 : 1;
-  return 0;
 }

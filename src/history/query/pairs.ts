@@ -39,9 +39,9 @@ function pairsOfSlice({ alias, where, fromSums }: Slice, namespace: string | und
   const ends = namespace === undefined ? 'TRUE' : `(${['source', 'destination'].map(side => `${side} IN (SELECT id FROM ${alias}.ends WHERE namespace = ${literal(namespace)})`).join(' OR ')})`;
   const kinds = `kind IN (SELECT id FROM ${alias}.kinds WHERE verdict IN (${literals(verdicts)}))`;
   const measures = fromSums ? `sum(flows) AS count, min(first) AS first, max(last) AS last FROM ${alias}.sums` : `count(*) AS count, min(time) AS first, max(time) AS last FROM ${alias}.flows`;
-  const facts = `SELECT source, destination, destination_port, kind, ${measures} WHERE ${where} AND tally & ${Tally.judged} != 0 AND ${ends} AND ${kinds} GROUP BY ALL`;
+  const facts = `SELECT source, destination, ${fromSums ? 'server_port' : 'destination_port'} AS port, kind, ${measures} WHERE ${where} AND tally & ${Tally.judged} != 0 AND ${ends} AND ${kinds} GROUP BY ALL`;
   return `SELECT ${keys.join(', ')}, k.direction, k.protocol,
-      CASE WHEN starts_with(k.protocol, 'ICMP') THEN coalesce((k.json->>'icmpType')::INTEGER, 0) ELSE greatest(f.destination_port, 0) END AS port, k.verdict,
+      CASE WHEN starts_with(k.protocol, 'ICMP') THEN coalesce((k.json->>'icmpType')::INTEGER, 0) ELSE greatest(f.port, 0) END AS port, k.verdict,
       s.pod AS s_pod, d.pod AS d_pod, f.count, f.first, f.last FROM (${facts}) f ${joinsOf(alias, used)}`;
 }
 

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { HistoryWindow } from '../../model/history.ts';
+import { rowsOf } from '../database.ts';
 import type { Partition } from '../partition.ts';
 import type { HistoryStore } from '../store.ts';
 import { timeNs } from '../time.ts';
@@ -16,6 +17,8 @@ export interface Slice {
   readonly fromSums: boolean;
   readonly first: bigint;
   readonly last: bigint;
+  /** True for replies, whose source is the connection's destination. */
+  readonly isReply: string;
 }
 
 export interface Reader {
@@ -38,27 +41,18 @@ export async function openReader(store: HistoryStore, connection: DuckDBConnecti
     const { first, last, alias } = partition;
     if (first === undefined || last === undefined || last < since || (until !== undefined && first > until)) continue;
     const filter = await filterToSql(connection, alias, window.whitelist ?? [], window.blacklist ?? []);
+    const replies = (await rowsOf(connection, `SELECT id FROM ${alias}.kinds WHERE is_reply`)).map(([id]) => Number(id));
     const isWhole = first >= since && (until === undefined || last <= until);
     const times = [...(first < since ? [`time >= ${since}`] : []), ...(until !== undefined && last > until ? [`time <= ${until}`] : [])];
     slices.push({
       partition, alias, filter,
       where: [...times, filter.where].join(' AND '),
       fromSums: isWhole && partition.sealed && !filter.needsFlows && filter.residual === undefined,
+      isReply: replies.length === 0 ? 'FALSE' : `kind IN (${replies.join(', ')})`,
       first: first < since ? since : first,
       last: until !== undefined && last > until ? until : last,
     });
   }
   slices.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
   return { connection, signal, since: window.since === undefined ? undefined : since, until, slices };
-}
-
-/** Stops the query when the client leaves. */
-export async function interruptible<T>(connection: DuckDBConnection, signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const stop = () => connection.interrupt();
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    return await work;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }

@@ -2,6 +2,7 @@ import type { FlowConsumer, FlowView, LostFlows } from '../../flows/consumer.ts'
 import { compileFilters, type FlowFilter, type FlowPredicate } from '../../flows/filter.ts';
 import { flowToJson } from '../../flows/jsonpb.ts';
 import { FlowAggregate } from './aggregate.ts';
+import { flowLine } from './flow-line.ts';
 import { compileMask } from './mask.ts';
 import { RotatingFile } from './rotating-file.ts';
 
@@ -50,6 +51,7 @@ export class FlowExporter implements FlowConsumer {
   readonly #matches: FlowPredicate;
   readonly #mask: (flow: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
   readonly #aggregate: FlowAggregate | undefined;
+  readonly #isWhole: boolean;
   readonly #sink: Sink;
   readonly #timer: NodeJS.Timeout | undefined;
 
@@ -60,6 +62,7 @@ export class FlowExporter implements FlowConsumer {
     this.#matches = compileFilters(options.include, options.exclude);
     this.#mask = compileMask(options.fieldMask);
     this.#aggregate = options.fieldAggregate.length === 0 ? undefined : new FlowAggregate(compileMask(options.fieldAggregate));
+    this.#isWhole = options.fieldMask.length === 0 && this.#aggregate === undefined;
     this.#sink = options.filePath === 'stdout' ? stdoutSink() : new RotatingFile({ path: options.filePath, maxBytes: options.fileMaxSizeMb * 1024 * 1024, maxBackups: options.fileMaxBackups, compress: options.fileCompress });
     if (this.#aggregate) this.#timer = setInterval(() => this.tellAggregates(), options.aggregationIntervalMs).unref();
   }
@@ -80,6 +83,10 @@ export class FlowExporter implements FlowConsumer {
 
   flow(flow: FlowView): void {
     if (!this.active || !this.#matches(flow)) return;
+    if (this.#isWhole) {
+      this.#sink.add(flowLine(flow));
+      return;
+    }
     const json = flowToJson(flow);
     if (this.#aggregate?.add(json.flow)) return;
     this.#sink.add(JSON.stringify({ ...json, flow: this.#mask(json.flow) }));

@@ -34,13 +34,22 @@ const warn = { severityNumber: 13, severityText: 'WARN' };
  * dns, k8s below source and destination), `hubble.` for the rest. `observedMs`: milliseconds since 1970.
  */
 export function logRecord(flow: FlowView, observedMs: number): LogRecord {
+  return { ...head(flow, observedMs), attributes: [...endAttributes(flow.source, 'source'), ...endAttributes(flow.destination, 'destination'), ...attributes(flow)] };
+}
+
+/** `JSON.stringify(logRecord(…))`; what ends look like is written once and kept with them. */
+export function logLine(flow: FlowView, observedMs: number): string {
+  const rest = JSON.stringify(attributes(flow)).slice(1);
+  return `${JSON.stringify(head(flow, observedMs)).slice(0, -1)},"attributes":[${endText(flow.source, 'source')},${endText(flow.destination, 'destination')},${rest}}`;
+}
+
+function head(flow: FlowView, observedMs: number): Omit<LogRecord, 'attributes'> {
   const traceId = flow.traceId !== undefined && /^[0-9a-fA-F]{32}$/.test(flow.traceId) ? flow.traceId.toLowerCase() : undefined;
   return {
     timeUnixNano: `${flow.seconds}${String(flow.nanos).padStart(9, '0')}`,
     observedTimeUnixNano: `${Math.floor(observedMs)}000000`,
     ...(flow.verdict === 'DROPPED' || flow.verdict === 'ERROR' ? warn : info),
     body: { stringValue: sentence(flow) },
-    attributes: attributes(flow),
     ...(traceId === undefined ? {} : { traceId }),
     eventName: 'hubble.flow',
   };
@@ -49,24 +58,32 @@ export function logRecord(flow: FlowView, observedMs: number): LogRecord {
 /** `shop/web:40000 -> shop/db:5432 to-endpoint FORWARDED (TCP Flags: SYN)`. */
 function sentence(flow: Flow): string {
   const kind = flow.type === 'drop' ? flow.dropReason ?? 'dropped' : flow.type === 'trace' ? flow.observationPoint ?? 'trace' : flow.type;
-  return `${endText(flow.source, flow.sourcePort)} ${flow.isReply === true ? '<-' : '->'} ${endText(flow.destination, flow.destinationPort)} ${kind} ${flow.verdict} (${flow.summary})`;
+  return `${endName(flow.source, flow.sourcePort)} ${flow.isReply === true ? '<-' : '->'} ${endName(flow.destination, flow.destinationPort)} ${kind} ${flow.verdict} (${flow.summary})`;
 }
 
-function endText(end: FlowEndpoint, port: number | undefined): string {
+function endName(end: FlowEndpoint, port: number | undefined): string {
   const name = end.podName === undefined ? end.names?.[0] ?? (end.ip.includes(':') ? `[${end.ip}]` : end.ip) : `${end.namespace ?? ''}/${end.podName}`;
   return port === undefined ? name : `${name}:${port}`;
 }
 
-function attributes(flow: Flow): KeyValue[] {
+/** Gathers attributes; what is not there is no attribute. */
+function gather() {
   const list: KeyValue[] = [];
-  const text = (key: string, value: string | undefined) => value !== undefined && value !== '' && void list.push({ key, value: { stringValue: value } });
-  const integer = (key: string, value: number | undefined) => value !== undefined && void list.push({ key, value: { intValue: String(Math.trunc(value)) } });
-  const texts = (key: string, values: readonly string[] | undefined) => values !== undefined && values.length > 0 && void list.push({ key, value: { arrayValue: { values: values.map(stringValue => ({ stringValue })) } } });
+  return {
+    list,
+    text: (key: string, value: string | undefined) => value !== undefined && value !== '' && void list.push({ key, value: { stringValue: value } }),
+    integer: (key: string, value: number | undefined) => value !== undefined && void list.push({ key, value: { intValue: String(Math.trunc(value)) } }),
+    texts: (key: string, values: readonly string[] | undefined) => values !== undefined && values.length > 0 && void list.push({ key, value: { arrayValue: { values: values.map(stringValue => ({ stringValue })) } } }),
+  };
+}
+
+function attributes(flow: Flow): KeyValue[] {
+  const { list, text, integer, texts } = gather();
   text('network.type', flow.ipVersion.toLowerCase());
   text('network.transport', transports[flow.protocol]);
   text('network.protocol.name', flow.l7?.dns ? 'dns' : flow.l7?.http ? 'http' : flow.l7?.kafka ? 'kafka' : undefined);
-  end(flow.source, flow.sourcePort, 'source');
-  end(flow.destination, flow.destinationPort, 'destination');
+  integer('source.port', flow.sourcePort);
+  integer('destination.port', flow.destinationPort);
   text('hubble.uuid', flow.id);
   text('hubble.verdict', flow.verdict);
   text('hubble.type', flow.type);
@@ -101,18 +118,31 @@ function attributes(flow: Flow): KeyValue[] {
     integer('hubble.connection.duration_ns', connection.durationNs);
   }
   return list;
+}
 
-  function end(each: FlowEndpoint, port: number | undefined, role: 'source' | 'destination'): void {
-    text(`${role}.address`, each.ip);
-    integer(`${role}.port`, port);
-    text(`${role}.k8s.namespace.name`, each.namespace);
-    text(`${role}.k8s.pod.name`, each.podName);
-    text(`${role}.k8s.workload.name`, each.workloads?.[0]?.name);
-    text(`${role}.k8s.workload.kind`, each.workloads?.[0]?.kind);
-    integer(`${role}.hubble.identity`, each.identity);
-    texts(`${role}.hubble.labels`, each.labels);
-    texts(`${role}.dns.names`, each.names);
-  }
+type Role = 'source' | 'destination';
+
+function endAttributes(end: FlowEndpoint, role: Role): KeyValue[] {
+  const { list, text, integer, texts } = gather();
+  text(`${role}.address`, end.ip);
+  text(`${role}.k8s.namespace.name`, end.namespace);
+  text(`${role}.k8s.pod.name`, end.podName);
+  text(`${role}.k8s.workload.name`, end.workloads?.[0]?.name);
+  text(`${role}.k8s.workload.kind`, end.workloads?.[0]?.kind);
+  integer(`${role}.hubble.identity`, end.identity);
+  texts(`${role}.hubble.labels`, end.labels);
+  texts(`${role}.dns.names`, end.names);
+  return list;
+}
+
+const endTexts: Readonly<Record<Role, WeakMap<FlowEndpoint, string>>> = { source: new WeakMap(), destination: new WeakMap() };
+
+/** Without the brackets; never empty, as there is always an identity. */
+function endText(end: FlowEndpoint, role: Role): string {
+  const texts = endTexts[role];
+  let text = texts.get(end);
+  if (text === undefined) texts.set(end, text = JSON.stringify(endAttributes(end, role)).slice(1, -1));
+  return text;
 }
 
 const transports: Readonly<Record<string, string>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp', ICMPv4: 'icmp', ICMPv6: 'icmpv6' };

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { anyFlow } from '../../flows/testing-flows.ts';
 import { waitFor } from '../../std/async.ts';
 import { end, view } from '../testing.ts';
-import { logRecord } from './log-record.ts';
+import { logLine, logRecord } from './log-record.ts';
 import { OtlpSender } from './sender.ts';
 import { attributesOf, checkRecord, Collector } from './testing.ts';
 
@@ -49,7 +49,11 @@ test('a flow arrives as a record with the names of the semantic conventions', as
 
 test('any flow makes a record that the schema allows', () => {
   fc.assert(fc.property(anyFlow(), flow => {
-    checkRecord(JSON.parse(JSON.stringify(logRecord({ ...flow, seconds: 1_767_323_045, nanos: 999_999_999, packetless: false }, 1_767_323_045_001.5))), 'record');
+    const seen = { ...flow, seconds: 1_767_323_045, nanos: 999_999_999, packetless: false };
+    const record = JSON.parse(logLine(seen, 1_767_323_045_001.5)) as unknown;
+    checkRecord(record, 'record');
+    assert.deepEqual(record, JSON.parse(JSON.stringify(logRecord(seen, 1_767_323_045_001.5))));
+    assert.deepEqual(JSON.parse(logLine(seen, 1_767_323_045_001.5)), record, 'what is kept with ends is the same');
   }));
 });
 

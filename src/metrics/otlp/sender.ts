@@ -7,7 +7,7 @@ import type { FeatureStatus } from '../../model/status.ts';
 import { backoffMs, delay, Signal } from '../../std/async.ts';
 import { CirriError, errorText } from '../../std/errors.ts';
 import { counter, type MetricFamily } from '../exposition.ts';
-import { logRecord, type KeyValue } from './log-record.ts';
+import { logLine, type KeyValue } from './log-record.ts';
 
 export interface OtlpOptions {
   /** `http://collector:4318`, to which `/v1/logs` is added; a URL with a path is taken as it is. */
@@ -62,7 +62,7 @@ export class OtlpSender implements FlowConsumer {
   }
 
   flow(flow: FlowView): void {
-    const record = JSON.stringify(logRecord(flow, Date.now()));
+    const record = logLine(flow, Date.now());
     if (this.#waitingBytes + record.length > this.#options.maxWaitingBytes) {
       this.#lost++;
       return;
