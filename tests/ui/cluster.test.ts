@@ -141,7 +141,7 @@ test('a session of one namespace sees its own, and of others who they are', { ti
 });
 
 test('the past: what was denied before the change is in the history, map and table as of then', { timeout: 90_000 }, async () => {
-  const page = await open('/map?verdict=DROPPED');
+  const page = await open('/map?verdict=DROPPED&namespace=payments');
   await page.locator('.track .bar-dropped').first().waitFor({ timeout: 30_000 });
   const bar = (await page.locator('.track .bar-dropped').first().boundingBox())!;
   await page.mouse.click(bar.x + bar.width / 2, bar.y + 2);

@@ -26,7 +26,7 @@ export function FlowPanel({ id }: { readonly id: string }) {
   const isDenied = flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT';
   return (
     <Panel title={<><span class={`verdict verdict-${flow.verdict.toLowerCase()}`}>{verdictWords[flow.verdict]}</span> {flow.protocol}{flow.destinationPort === undefined ? '' : ` ${flow.destinationPort}`}</>} label="Flow" onClose={close}>
-      <p class="who"><EndName end={flow.source} /><span class="dim"> → </span><EndName end={flow.destination} /></p>
+      <p class="who"><EndName end={flow.source} /><span class="dim"> → </span><EndName end={flow.destination} service={flow.service} /></p>
       {isDenied && <Explanation flow={flow} />}
       <h3>Flow</h3>
       <Facts rows={[

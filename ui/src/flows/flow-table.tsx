@@ -101,7 +101,7 @@ function Row({ flow, top, index, isOpen, onOpen }: { readonly flow: Flow; readon
     <div class={`flow-row verdict-${flow.verdict.toLowerCase()}`} role="row" aria-rowindex={index + 2} aria-selected={isOpen} style={{ transform: `translateY(${top}px)` }} onClick={() => onOpen(flow)} data-flow={flow.id}>
       <div role="cell" class="mono dim">{time(flow.time)}</div>
       <div role="cell"><EndName end={flow.source} /></div>
-      <div role="cell"><span class="dim arrow">{flow.isReply === true ? '↩' : '→'}</span><EndName end={flow.destination} /></div>
+      <div role="cell"><span class="dim arrow">{flow.isReply === true ? '↩' : '→'}</span><EndName end={flow.destination} service={flow.service} /></div>
       <div role="cell" class="mono">{portOf(flow)}</div>
       <div role="cell"><span class="verdict">{verdictWords[flow.verdict]}</span></div>
       <div role="cell" class="dim" title={flow.rule ? readable(flow.rule.because) : flow.summary}>{decidedBy(flow) || (flow.l7 ? flow.summary : '')}</div>
@@ -109,8 +109,8 @@ function Row({ flow, top, index, isOpen, onOpen }: { readonly flow: Flow; readon
   );
 }
 
-export function EndName({ end }: { readonly end: FlowEndpoint }) {
-  const { namespace, name, isAddress } = endName(end);
+export function EndName({ end, service }: { readonly end: FlowEndpoint; readonly service?: Flow['service'] }) {
+  const { namespace, name, isAddress } = endName(end, service);
   return <>{namespace !== undefined && <span class="dim">{namespace}/</span>}<span class={isAddress ? 'mono' : 'name'}>{name}</span></>;
 }
 

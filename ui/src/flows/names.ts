@@ -1,9 +1,12 @@
 import type { Flow, FlowEndpoint, FlowPolicy } from '../../../src/model/flow.ts';
 
 /** Who an end is, in two parts: where, and the name. */
-export function endName(end: FlowEndpoint): { readonly namespace?: string; readonly name: string; readonly isAddress: boolean } {
+export function endName(end: FlowEndpoint, service?: Flow['service']): { readonly namespace?: string; readonly name: string; readonly isAddress: boolean } {
   const name = end.podName ?? end.workloads?.[0]?.name;
   if (name !== undefined) return { name, isAddress: false, ...(end.namespace !== undefined && { namespace: end.namespace }) };
+  // A service without anybody behind it: it was asked for, and nobody was reached.
+  if (service?.ip === end.ip) return { name: service.name, namespace: service.namespace, isAddress: false };
+  if (end.ip === '::' && end.identity === 0) return { name: 'unknown', isAddress: true };
   const [dns] = end.names ?? [];
   if (dns !== undefined) return { name: dns.replace(/\.$/, ''), isAddress: false };
   const reserved = end.labels.map(label => /^reserved:(?!world)(.+)$/.exec(label)?.[1]).find(each => each !== undefined);
