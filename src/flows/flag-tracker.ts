@@ -147,11 +147,11 @@ export class FilterTracker {
       const [pods, services] = [namesIn(draft, side, 'pod'), namesIn(draft, side, 'service')];
       for (const namespace of [...this.#namespaces.any, ...own]) {
         const outside = [...pods, ...services].find(name => namespaceOf(name) !== '' && namespaceOf(name) !== namespace);
-        if (outside !== undefined) problems.push(`"${outside}" is not in namespace "${namespace}": nothing would match`);
+        if (outside !== undefined) problems.push(`conflicting namepace: "${namespace}" does not contain "${outside}"`);
       }
       for (const pod of pods) {
         const other = namespaceOf(pod) === '' ? undefined : services.find(service => namespaceOf(service) !== namespaceOf(pod));
-        if (other !== undefined) problems.push(`service "${other}" and pod "${pod}" are in different namespaces: nothing would match`);
+        if (other !== undefined) problems.push(`conflicting namepace: namespace of service "${other}" conflict with pod "${pod}"`);
       }
     }
     if (problems.length > 0) throw refuse(problems.join('\n'));

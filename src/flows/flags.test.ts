@@ -30,7 +30,7 @@ test("what cannot be meant is refused in upstream's words", () => {
   refused('filters --ip and --fqdn cannot be combined', ['fqdn', 'a.b'], ['ip', '1.1.1.1']);
   refused('filters --label and --from-label cannot be combined', ['from-label', 'a'], ['label', 'b']);
   refused('filters --encrypted and --unencrypted cannot be combined', ['unencrypted', ''], ['encrypted', '']);
-  refused('"b/c" is not in namespace "a": nothing would match', ['namespace', 'a'], ['pod', 'b/c']);
+  refused('conflicting namepace: "a" does not contain "b/c"', ['namespace', 'a'], ['pod', 'b/c']);
   refused('consecutive --not statements', ['not', ''], ['not', '']);
   refused('unknown tcp flag: XMAS', ['tcp-flags', 'SYN,XMAS']);
   refused('invalid --verdict value: DENIED', ['verdict', 'DROPPED,DENIED']);
