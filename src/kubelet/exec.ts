@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
-import { openPty, setWindowSize } from '../sys/pty.ts';
+import { makeRaw, openPty, setWindowSize } from '../sys/pty.ts';
 import { frame, frameReader } from './frames.ts';
 
 /** A command that runs in a container for somebody who talks with it. */
@@ -81,6 +81,8 @@ export function terminalSession(file: string, args: readonly string[], size: Ter
   const { master, slave } = openPty();
   let child: ChildProcess;
   try {
+    // runc makes it so itself, but a little later than the first words may come.
+    makeRaw(slave);
     if (size) setWindowSize(master, size);
     child = spawn('setsid', ['--ctty', file, ...args], { stdio: [slave, slave, slave] });
   } catch (error) {

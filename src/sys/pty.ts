@@ -7,6 +7,12 @@ import * as native from './native.ts';
 const TIOCSPTLCK = 0x4004_5431;
 const TIOCGPTN = 0x8004_5430;
 const TIOCSWINSZ = 0x5414;
+/** ioctl_tty(2): the modes of a terminal, `struct termios` of the kernel: four words of flags, then the rest of 36 bytes. */
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
+const termiosSize = 36;
+/** termios(3), cfmakeraw: what is cleared of the words for input, output and local modes. */
+const rawClears = { input: 0o2753, output: 0o1, local: 0o100113 } as const;
 
 export interface Pty {
   /** This end: what is written here, the command reads. The caller closes both. */
@@ -26,6 +32,18 @@ export function openPty(): Pty {
     closeSync(master);
     throw error;
   }
+}
+
+/** Bytes pass as they are, both ways: for a terminal behind which another one does what terminals do. */
+export function makeRaw(terminal: number): void {
+  const bytes = new Uint8Array(termiosSize);
+  check(native.ioctl(terminal, TCGETS, bytes), 'ioctl', 'asking for the modes of a terminal');
+  const view = new DataView(bytes.buffer);
+  const clear = (at: number, bits: number) => view.setUint32(at, view.getUint32(at, true) & ~bits, true);
+  clear(0, rawClears.input);
+  clear(4, rawClears.output);
+  clear(12, rawClears.local);
+  check(native.ioctl(terminal, TCSETS, bytes), 'ioctl', 'setting the modes of a terminal');
 }
 
 /** Who has the terminal as its own hears of it by SIGWINCH. */

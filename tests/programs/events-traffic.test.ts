@@ -128,7 +128,7 @@ for (const tunnel of [true, false]) {
           assert.deepEqual(here.traces.map(t => [t.ctState, t.tcpFlags]), [[0, 2]]);
           assert.ok(there.drops.length >= 2, 'a SYN that is sent again is denied again');
           assert.deepEqual([there.traces.length, there.flows.length], [0, there.drops.length]);
-          assert.ok(there.drops.every(drop => drop.rule === 103 && drop.reasonOrPoint === 133 && drop.direction === 1 && drop.sourceIdentity === 1001 && drop.destinationIdentity === 1003 && drop.ifindex > 0));
+          assert.ok(there.drops.every(drop => drop.rule === 103 && drop.reasonOrPoint === 181 && drop.direction === 1 && drop.sourceIdentity === 1001 && drop.destinationIdentity === 1003 && drop.ifindex > 0));
         } finally {
           nodes[1]!.policy(103, 1);
           nodes[1]!.commit();

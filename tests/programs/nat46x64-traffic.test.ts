@@ -81,7 +81,7 @@ for (const tunnel of [true, false]) {
               rig.nodes[at]!.policy(denied, 1);
             }
             const drops = rig.nodes[at]!.told().drops.filter(drop => drop.protocol === 17);
-            assert.deepEqual(drops.map(drop => [drop.reasonOrPoint, formatAddr(drop.source), drop.sourceIdentity, drop.destinationIdentity]), [[133, a, 1001, 1003]]);
+            assert.deepEqual(drops.map(drop => [drop.reasonOrPoint, formatAddr(drop.source), drop.sourceIdentity, drop.destinationIdentity]), [[181, a, 1001, 1003]]);
           }
         });
 

@@ -108,7 +108,7 @@ export class Rig implements Disposable {
     const other = number === 1 ? 2 : 1;
     for (const command of [
       'link set lo up', 'link set eth0 up', `addr add 172.30.0.1${number}/24 dev eth0`, `-6 addr add fdc1::1${number}/64 dev eth0 nodad`,
-      'route add default via 172.30.0.1', '-6 route add default via fdc1::1', `addr add 10.244.${number}.1/32 dev lo`, `-6 addr add fd00:10:244:${number}::1/128 dev lo`,
+      'route add default via 172.30.0.1', '-6 route add default via fdc1::1', `addr add 10.244.${number}.1/32 dev lo`, `-6 addr add fd00:10:244:${number}::1/128 dev lo nodad`,
       ...this.tunnel ? ['link add vx type vxlan external dstport 8472 nolearning', 'link set vx arp off mtu 1450 up'] : [],
       ...this.tunnel
         ? [`route add 10.244.${other}.0/24 dev vx src 10.244.${number}.1`, `-6 route add fd00:10:244:${other}::/64 dev vx src fd00:10:244:${number}::1`]

@@ -130,7 +130,7 @@ test('what cannot be counted is said: invalid policies, no pods', () => {
 
 test('conformance: counts, differences and exit code', () => {
   const cases = file('cases.json', JSON.stringify({ meta: { source: 'here' }, cases: [
-    { id: 'good', kind: 'parse-label', input: { string: 'k8s:a=b' }, expect: { label: 'k8s:a=b' } }, { id: 'bad', kind: 'parse-label', input: { string: 'k8s:a=b' }, expect: { label: 'k8s:a=c' } }, { id: 'other', kind: 'hubble-filter' },
+    { id: 'good', kind: 'parse-label', input: { string: 'k8s:a=b' }, expect: { label: 'k8s:a=b' } }, { id: 'bad', kind: 'parse-label', input: { string: 'k8s:a=b' }, expect: { label: 'k8s:a=c' } }, { id: 'other', kind: 'gateway-http' },
   ] }));
   const { status, stdout } = cirri('conformance', cases);
   assert.equal(status, 1);
