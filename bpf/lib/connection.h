@@ -223,7 +223,6 @@ static __noinline int connection_keep(struct __sk_buff *skb, struct packet *pack
 	int verdict;
 
 	entry.flags = conntrack_flags_after(&packet->headers, packet->ct_flags | (source_is_low ? CONNTRACK_ORIGINATOR_LOW : 0), false);
-	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, bpf_ktime_get_coarse_ns());
 	entry.forward_packets = 1;
 	entry.forward_bytes = skb->len;
 	entry.source_identity = packet->source_identity;
@@ -238,6 +237,7 @@ static __noinline int connection_keep(struct __sk_buff *skb, struct packet *pack
 	entry.credited_packets = 1;
 	entry.credited_bytes = skb->len;
 	entry.started_ns = tell_new(skb, &packet->headers, entry.flags, entry.source_endpoint, entry.destination_endpoint);
+	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, entry.started_ns);
 	if (unlikely((entry.flags & CONNTRACK_CLOSING) == CONNTRACK_CLOSING))
 		entry.flags |= CONNTRACK_ENDED;
 	verdict = conntrack_insert(key, &entry);

@@ -26,10 +26,15 @@ static __always_inline void connection_count(__u32 end)
 		(*count)++;
 }
 
+static __always_inline bool every_packet_tells(void)
+{
+	return config.monitor_aggregation <= AGGREGATION_LOW;
+}
+
 /* Is there anything to tell of a packet of a known connection? `fresh`: flags that the entry has by it. */
 static __always_inline bool packet_tells(__u32 fresh)
 {
-	if (config.monitor_aggregation <= AGGREGATION_LOW)
+	if (every_packet_tells())
 		return true;
 	return config.monitor_aggregation != AGGREGATION_SILENT && unlikely(fresh & (CONNTRACK_SEEN_REPLY | CONNTRACK_CLOSING));
 }
@@ -65,7 +70,6 @@ static __always_inline __u32 latency_us(__u64 nanoseconds)
 /* Notes what is special about a packet of a known connection. False: nothing that the settings want to hear. */
 static __always_inline bool progress_note(struct connection_event *room, struct conntrack_entry *entry, __u32 fresh)
 {
-	bool every = config.monitor_aggregation <= AGGREGATION_LOW;
 	__u32 end = room->event.tcp_flags & TCP_RST ? END_RESET : END_CLOSED;
 
 	if (fresh & CONNTRACK_SEEN_REPLY)
@@ -75,7 +79,7 @@ static __always_inline bool progress_note(struct connection_event *room, struct 
 		totals_note(room, entry, room->event.time_ns);
 		return true;
 	}
-	return every || fresh & CONNTRACK_SEEN_REPLY || (fresh & CONNTRACK_CLOSING && config.monitor_aggregation == AGGREGATION_MEDIUM);
+	return every_packet_tells() || fresh & CONNTRACK_SEEN_REPLY || (fresh & CONNTRACK_CLOSING && config.monitor_aggregation == AGGREGATION_MEDIUM);
 }
 
 static __always_inline void names_note(struct headers *packet)
@@ -125,12 +129,12 @@ __noinline __u64 tell_new(struct __sk_buff *skb, struct headers *packet, __u32 f
 	return room->event.time_ns;
 }
 
-/* What the connection's entry says, as a packet of it would. */
-static __always_inline void event_of_entry(struct flow_event *event, const struct conntrack_key *key, const struct conntrack_entry *entry, bool reply)
+/* What the connection's entry says, as a packet of it would. `now`: CLOCK_MONOTONIC, not the coarse one. */
+static __always_inline void event_of_entry(struct flow_event *event, const struct conntrack_key *key, const struct conntrack_entry *entry, bool reply, __u64 now)
 {
 	bool source_is_low = reply != !!(entry->flags & CONNTRACK_ORIGINATOR_LOW);
 
-	event->time_ns = bpf_ktime_get_ns();
+	event->time_ns = now;
 	event->source = source_is_low ? key->low : key->high;
 	event->destination = source_is_low ? key->high : key->low;
 	event->source_port = source_is_low ? key->low_port : key->high_port;
@@ -167,7 +171,7 @@ __noinline int tell_end(struct conntrack_key *key, struct conntrack_entry *entry
 
 	if (config.monitor_aggregation == AGGREGATION_SILENT || !key || !entry || !room || !connection_ends(entry, end))
 		return 0;
-	event_of_entry(&room->event, key, entry, false);
+	event_of_entry(&room->event, key, entry, false, bpf_ktime_get_ns());
 	room->event.end = end;
 	room->event.flags |= EVENT_PACKETLESS;
 	if (end == END_REVOKED) {

@@ -27,6 +27,7 @@ struct plain {
 	__u8 protocol;
 	bool source_is_low;
 	__u8 tcp_flags;			/* 0: not TCP */
+	__u64 now;			/* CLOCK_MONOTONIC; coarse, where not every packet is told */
 };
 
 static __always_inline bool port_order(__u32 ports)
@@ -279,7 +280,7 @@ __noinline int way_tell(struct __sk_buff *skb, struct plain *plain, struct connt
 
 	if (!room || !plain || !entry)
 		return 0;
-	event_of_entry(&room->event, &plain->key, entry, conntrack_is_reply(entry, plain->source_is_low));
+	event_of_entry(&room->event, &plain->key, entry, conntrack_is_reply(entry, plain->source_is_low), every_packet_tells() ? plain->now : bpf_ktime_get_ns());
 	room->event.tcp_flags = plain->tcp_flags;
 	room->event.ifindex = skb->ifindex;
 	room->event.length = skb->len;
@@ -384,7 +385,8 @@ static __always_inline int way_find(struct __sk_buff *skb, const enum hook hook,
 
 	if (v6 ? !plain_read_v6(skb, &plain) : !plain_read_v4(skb, &plain))
 		return CONTINUE;
-	way.now = bpf_ktime_get_coarse_ns();
+	/* One look at the clock: the exact one costs as much as all the rest of telling. */
+	way.now = plain.now = every_packet_tells() ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns();
 	way.protocol = plain.protocol;
 	way.tcp_flags = plain.tcp_flags;
 	if (hook != HOOK_FROM_POD || !is_to_service_range(&plain, v6)) {

@@ -409,11 +409,11 @@ static __always_inline bool frame_is_for_us(struct xdp_md *ctx)
 	return (void *)(ethernet + 1) <= (void *)(long)ctx->data_end && is_host_mac(ethernet->h_dest);
 }
 
-/* Frames of the uplink before all others. */
+/* Frames of the uplink before all others. Where every packet is to be told, all are left to the programs that tell. */
 SEC("xdp")
 int xdp_uplink(struct xdp_md *ctx)
 {
-	if (!frame_is_for_us(ctx))
+	if (every_packet_tells() || !frame_is_for_us(ctx))
 		return XDP_PASS;
 	if (config.overlay_ifindex && overlay_is_ours(ctx))
 		return short_walk(ctx, OVERLAY_HEAD);
