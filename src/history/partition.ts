@@ -17,8 +17,10 @@ export interface Partition {
   first: bigint | undefined;
   last: bigint | undefined;
   flows: number;
-  /** Nothing is added any more and `sums` is whole. */
+  /** Nothing is added any more. */
   sealed: boolean;
+  /** Of a sealed one: its sums are there, being much less than its flows. */
+  summed: boolean;
 }
 
 export const partitionPattern = /^flows-(\d{8})-(\d{4})\.duckdb$/;
@@ -68,10 +70,13 @@ async function lookInto(connection: DuckDBConnection, partition: Pick<Partition,
   }
   const sealed = await connection.runAndReadAll(`SELECT first, last, flows FROM ${alias}.sealed`);
   const seal = sealed.getRows()[0] as [bigint, bigint, bigint] | undefined;
-  if (seal) return { ...partition, first: seal[0], last: seal[1], flows: Number(seal[2]), sealed: true };
+  if (seal) {
+    const [[sums] = [0]] = await rowsOf(connection, `SELECT count(*) FROM ${alias}.sums`);
+    return { ...partition, first: seal[0], last: seal[1], flows: Number(seal[2]), sealed: true, summed: Number(sums) > 0 };
+  }
   const range = await connection.runAndReadAll(`SELECT min(time), max(time), count(*) FROM ${alias}.flows`);
   const [first, last, flows] = range.getRows()[0] as [bigint | null, bigint | null, bigint];
-  return { ...partition, first: first ?? undefined, last: last ?? undefined, flows: Number(flows), sealed: false };
+  return { ...partition, first: first ?? undefined, last: last ?? undefined, flows: Number(flows), sealed: false, summed: false };
 }
 
 /** Rows summed up at a time: what bounds the memory that sealing takes. */
@@ -79,9 +84,10 @@ const rowsPerStep = 1_000_000;
 
 /**
  * Sums the partition up, a step at a time with room for inserts and questions in between, and marks it. The sums of two steps may
- * have the same key: they are added up by whoever asks.
+ * have the same key: they are added up by whoever asks. Where nearly every flow is the only one of its kind, sums are more work than
+ * flows, and none are kept: more than `sumsShare` of the flows.
  */
-export async function sealPartition(connection: DuckDBConnection, partition: Partition, signal: AbortSignal): Promise<boolean> {
+export async function sealPartition(connection: DuckDBConnection, partition: Partition, sumsShare: number, signal: AbortSignal): Promise<boolean> {
   const { alias, first, last } = partition;
   if (first === undefined || last === undefined) return false;
   const keys = sumColumns.join(', ');
@@ -92,9 +98,13 @@ export async function sealPartition(connection: DuckDBConnection, partition: Par
     await connection.run(`INSERT INTO ${alias}.sums SELECT ${facts}, count(*), sum(${bytesOfFlow}), min(time), max(time)
       FROM ${alias}.flows WHERE rowid >= ${from} AND rowid < ${from + rowsPerStep} GROUP BY ALL`);
   }
+  const [[sums] = [0]] = await rowsOf(connection, `SELECT count(*) FROM ${alias}.sums`);
+  const isWorthIt = Number(sums) <= partition.flows * sumsShare;
+  if (!isWorthIt) await connection.run(`DELETE FROM ${alias}.sums`);
   await connection.run(`INSERT INTO ${alias}.sealed VALUES (${first}, ${last}, ${partition.flows})`);
   await connection.run(`CHECKPOINT ${alias}`);
   partition.sealed = true;
+  partition.summed = isWorthIt;
   return true;
 }
 

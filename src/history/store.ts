@@ -21,6 +21,8 @@ export interface StoreOptions {
   /** Room that is left to others on the disk, default 64 MB: below it nothing is written. */
   readonly reserveMegabytes?: number;
   readonly now?: () => number;
+  /** Sums of a partition are kept when they are at most this share of its flows; default a third. */
+  readonly sumsShare?: number;
   /** The cluster's node that has an address. */
   readonly nodeName?: (ip: string) => string | undefined;
 }
@@ -60,7 +62,7 @@ export class HistoryStore {
   readonly #startedAt: string;
 
   private constructor(options: StoreOptions, log: Logger) {
-    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, nodeName: () => undefined, ...options };
+    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, sumsShare: 1 / 3, nodeName: () => undefined, ...options };
     this.#log = log;
     this.#startedAt = new Date(this.options.now()).toISOString();
   }
@@ -287,7 +289,7 @@ export class HistoryStore {
     if (over) {
       const connection = await this.connect();
       try {
-        await sealPartition(connection, over, signal);
+        await sealPartition(connection, over, this.options.sumsShare, signal);
       } finally {
         connection.closeSync();
       }

@@ -155,7 +155,7 @@ export class TestHistory implements AsyncDisposable {
 
   async begin(): Promise<void> {
     this.#stop = new AbortController();
-    this.store = await HistoryStore.open({ node: 'node1', days: 36_500, maxMegabytes: 4096, reserveMegabytes: 0, ...this.#options, folder: this.folder }, silentLogger);
+    this.store = await HistoryStore.open({ node: 'node1', days: 36_500, maxMegabytes: 4096, reserveMegabytes: 0, sumsShare: 1, ...this.#options, folder: this.folder }, silentLogger);
     this.#server = await serveHistory(this.store, this.socketPath, { log: silentLogger, signal: this.#stop.signal });
   }
 

@@ -185,6 +185,6 @@ export interface HistoryPartition {
   readonly until: string;
   readonly flows: number;
   readonly bytes: number;
-  /** Nothing is added any more; summed up for questions about whole days. */
+  /** Nothing is added any more. */
   readonly sealed: boolean;
 }

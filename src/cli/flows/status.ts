@@ -36,7 +36,7 @@ async function run(flags: { readonly files?: boolean; readonly output?: string }
   }
   if (flags.files) {
     line();
-    printTable(['NODE', 'FILE', 'SINCE', 'UNTIL', 'FLOWS', 'SIZE', 'SUMMED UP'], all.flatMap(({ node, partitions }) => partitions.map(part =>
+    printTable(['NODE', 'FILE', 'SINCE', 'UNTIL', 'FLOWS', 'SIZE', 'CLOSED'], all.flatMap(({ node, partitions }) => partitions.map(part =>
       [node, part.name, part.since.slice(0, 19), part.until.slice(0, 19), String(part.flows), bytes(part.bytes), part.sealed ? 'yes' : 'no'])));
   }
 }

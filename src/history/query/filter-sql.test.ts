@@ -16,7 +16,7 @@ const history = await TestHistory.start();
 // Three days are three partitions. Those that are over are summed up: the questions below are answered from both.
 for (const day of ['2026-11-20', '2026-11-21', '2026-11-22']) await history.record(flows.filter(({ time }) => time.startsWith(day)));
 for (let i = 0; i < 2; i++) await history.store.tidy(new AbortController().signal);
-assert.deepEqual(history.store.partitions.map(({ sealed }) => sealed), [true, true, false]);
+assert.deepEqual(history.store.partitions.map(({ summed }) => summed), [true, true, false]);
 after(() => history[Symbol.asyncDispose]());
 
 const some = <T>(...values: readonly T[]) => fc.array(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });

@@ -8,6 +8,7 @@ import { policyOf } from '../decision.ts';
 import { Tally, tallyOf } from '../row.ts';
 import { timeNs, timeText } from '../time.ts';
 import { scan } from './flows.ts';
+import { mergeGroups } from '../merge.ts';
 import { byMeasure } from './order.ts';
 import type { Reader, Slice } from './reader.ts';
 
@@ -105,12 +106,32 @@ async function groupInSql({ connection, slices }: Reader, columns: readonly Grou
   const keys = columns.map((_, i) => `k${i}`).join(', ');
   const table = `${keys}, flows, connections, bytes, first, last`;
   const parts = slices.map(slice => groupSlice(slice, columns));
+  const few = await groupFew(connection, parts, keys, columns.length);
+  if (few) return few.sort(byMeasure(order)).slice(0, limit);
   const result = await oneByOne(connection, parts, table, `SELECT ${keys}, sum(flows)::BIGINT flows, sum(connections)::BIGINT connections, sum(bytes)::BIGINT bytes, min(first), max(last)
     FROM $parts GROUP BY ${keys} ORDER BY ${order} DESC, ${keys} LIMIT ${limit}`);
-  return result.map(row => {
-    const [flows, connections, bytes, first, last] = row.slice(columns.length) as [bigint, bigint, bigint, bigint, bigint];
-    return { key: row.slice(0, columns.length).map(String), flows: Number(flows), connections: Number(connections), bytes: Number(bytes), first: timeText(first), last: timeText(last) };
-  });
+  return result.map(row => groupOf(row, columns.length));
+}
+
+function groupOf(row: readonly unknown[], keys: number): HistoryGroup {
+  const [flows, connections, bytes, first, last] = row.slice(keys) as [bigint, bigint, bigint, bigint, bigint];
+  return { key: row.slice(0, keys).map(String), flows: Number(flows), connections: Number(connections), bytes: Number(bytes), first: timeText(first), last: timeText(last) };
+}
+
+/** Groups of all partitions that are put together here, without a table on the way; more are left to DuckDB, which can spill. */
+const fewGroups = 20_000;
+
+/** Undefined when there are many. */
+async function groupFew(connection: DuckDBConnection, parts: readonly string[], keys: string, count: number): Promise<HistoryGroup[] | undefined> {
+  const answers: HistoryGroup[][] = [];
+  let rows = 0;
+  for (const part of parts) {
+    const result = await connection.runAndReadAll(`SELECT ${keys}, sum(flows)::BIGINT, sum(connections)::BIGINT, sum(bytes)::BIGINT, min(first), max(last) FROM (${part}) GROUP BY ${keys} LIMIT ${fewGroups + 1}`);
+    rows += result.currentRowCount;
+    if (rows > fewGroups) return undefined;
+    answers.push(result.getRows().map(row => groupOf(row, count)));
+  }
+  return mergeGroups(answers);
 }
 
 /**

@@ -30,6 +30,18 @@ export interface Reader {
   readonly slices: readonly Slice[];
 }
 
+/** Of partitions that are over: the answer does not change. */
+const knownReplies = new WeakMap<Partition, readonly number[]>();
+
+/** The kinds of flows that are replies. */
+async function repliesOf(connection: DuckDBConnection, partition: Partition): Promise<readonly number[]> {
+  const known = knownReplies.get(partition);
+  if (known) return known;
+  const replies = (await rowsOf(connection, `SELECT id FROM ${partition.alias}.kinds WHERE is_reply`)).map(([id]) => Number(id));
+  if (partition.sealed) knownReplies.set(partition, replies);
+  return replies;
+}
+
 /** The partitions that a window touches, with its filters in terms of each. */
 export async function openReader(store: HistoryStore, connection: DuckDBConnection, window: HistoryWindow, signal: AbortSignal): Promise<Reader> {
   const horizon = store.horizonNs;
@@ -41,13 +53,13 @@ export async function openReader(store: HistoryStore, connection: DuckDBConnecti
     const { first, last, alias } = partition;
     if (first === undefined || last === undefined || last < since || (until !== undefined && first > until)) continue;
     const filter = await filterToSql(connection, alias, window.whitelist ?? [], window.blacklist ?? []);
-    const replies = (await rowsOf(connection, `SELECT id FROM ${alias}.kinds WHERE is_reply`)).map(([id]) => Number(id));
+    const replies = await repliesOf(connection, partition);
     const isWhole = first >= since && (until === undefined || last <= until);
     const times = [...(first < since ? [`time >= ${since}`] : []), ...(until !== undefined && last > until ? [`time <= ${until}`] : [])];
     slices.push({
       partition, alias, filter,
       where: [...times, filter.where].join(' AND '),
-      fromSums: isWhole && partition.sealed && !filter.needsFlows && filter.residual === undefined,
+      fromSums: isWhole && partition.summed && !filter.needsFlows && filter.residual === undefined,
       isReply: replies.length === 0 ? 'FALSE' : `kind IN (${replies.join(', ')})`,
       first: first < since ? since : first,
       last: until !== undefined && last > until ? until : last,
