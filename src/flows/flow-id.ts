@@ -30,3 +30,9 @@ export function flowId(nodeName: string, seconds: number, nanos: number, sequenc
   const small = sequence % 1296;
   return `${nodeName}-${lastHeadText === '' ? text.replace(/^0+(?=.)/, '') : lastHeadText + text}-${small < 36 ? digits[small]! : pairs[small]!}`;
 }
+
+/** When the flow with this id was, to a millisecond; undefined for what is no id. */
+export function timeOfFlowId(id: string): Date | undefined {
+  const digits = /-([0-9a-z]{10,13})-[0-9a-z]+$/.exec(id)?.[1];
+  return digits === undefined ? undefined : new Date(parseInt(digits, 36) / 1e6);
+}

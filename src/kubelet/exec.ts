@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Duplex, Readable, Writable } from 'node:stream';
+import { Transform, type Duplex, type Readable, type Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { makeRaw, openPty, setWindowSize } from '../sys/pty.ts';
 import { frame, frameReader } from './frames.ts';
@@ -81,7 +81,8 @@ export function terminalSession(file: string, args: readonly string[], size: Ter
   const { master, slave } = openPty();
   let child: ChildProcess;
   try {
-    // runc makes it so itself, but a little later than the first words may come.
+    // runc does so itself, but a little later than the first key may come; and it lets the outer terminal end the lines instead of
+    // the container's, which has already ended the first ones: two carriage returns. So neither does but `endLines`.
     makeRaw(slave);
     if (size) setWindowSize(master, size);
     child = spawn('setsid', ['--ctty', file, ...args], { stdio: [slave, slave, slave] });
@@ -94,9 +95,12 @@ export function terminalSession(file: string, args: readonly string[], size: Ter
   const terminal = new ReadStream(master);
   // When nobody has the other end any more, reading fails with EIO: that is its end.
   terminal.on('error', () => terminal.destroy());
-  const silent = new Promise<void>(resolve => terminal.once('close', () => resolve()));
+  const output = endLines();
+  terminal.pipe(output);
+  terminal.once('close', () => output.end());
+  const silent = new Promise<void>(resolve => output.once('close', () => resolve()));
   return {
-    child, input: terminal, outputs: [[1, terminal]],
+    child, input: terminal, outputs: [[1, output]],
     resize: (columns, rows) => {
       if (!terminal.destroyed) setWindowSize(master, { rows, columns });
     },
@@ -106,6 +110,25 @@ export function terminalSession(file: string, args: readonly string[], size: Ter
     }),
   };
 }
+
+/** A carriage return before each new line that has none. */
+function endLines(): Transform {
+  let last = 0;
+  return new Transform({
+    transform: (chunk: Buffer, _, done) => {
+      const bytes: number[] = [];
+      for (const byte of chunk) {
+        if (byte === lineFeed && last !== carriageReturn) bytes.push(carriageReturn);
+        bytes.push(byte);
+        last = byte;
+      }
+      done(null, Buffer.from(bytes));
+    },
+  });
+}
+
+const lineFeed = 10;
+const carriageReturn = 13;
 
 /** Passes frames both ways until the command has ended or the client has gone, which ends the command. Whoever is slow is waited for. */
 export async function talk(session: ExecSession, socket: Duplex, head: Buffer, options: { readonly stdin: boolean }): Promise<void> {

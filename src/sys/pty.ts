@@ -11,8 +11,8 @@ const TIOCSWINSZ = 0x5414;
 const TCGETS = 0x5401;
 const TCSETS = 0x5402;
 const termiosSize = 36;
-/** termios(3), cfmakeraw: what is cleared of the words for input, output and local modes. */
-const rawClears = { input: 0o2753, output: 0o1, local: 0o100113 } as const;
+/** termios(3): of the words for input and local modes what cfmakeraw clears; of that for output the carriage return before a new line (ONLCR). */
+const rawClears = { input: 0o2753, output: 0o4, local: 0o100113 } as const;
 
 export interface Pty {
   /** This end: what is written here, the command reads. The caller closes both. */
@@ -34,7 +34,7 @@ export function openPty(): Pty {
   }
 }
 
-/** Bytes pass as they are, both ways: for a terminal behind which another one does what terminals do. */
+/** Bytes pass as they are, both ways: for a terminal behind which another one does what terminals do. Output modes but ONLCR stay: runc turns them on again. */
 export function makeRaw(terminal: number): void {
   const bytes = new Uint8Array(termiosSize);
   check(native.ioctl(terminal, TCGETS, bytes), 'ioctl', 'asking for the modes of a terminal');

@@ -1,8 +1,11 @@
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
+import { timeOfFlowId } from '../../flows/flow-id.ts';
 import { flowFromJson } from '../../flows/jsonpb-read.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
+import { canonicalTime } from '../../flows/query.ts';
+import { queryHistory } from '../../history/client.ts';
 import type { Flow } from '../../model/flow.ts';
 import { connect, type Connection } from '../../policy/connection.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
@@ -10,8 +13,8 @@ import { explainLeg, type Explained } from '../../policy/explained.ts';
 import { flowConnection } from '../../policy/flow-question.ts';
 import { policyText } from '../../policy/policy.ts';
 import type { World } from '../../policy/world.ts';
-import { CirriError } from '../../std/errors.ts';
-import { openContext } from '../context.ts';
+import { CirriError, errorText } from '../../std/errors.ts';
+import { openContext, type Context } from '../context.ts';
 import { openFlowStream } from '../flow-stream.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { addConnectionOptions, endHelp, type ConnectionFlags } from './policy-evaluate.ts';
@@ -80,13 +83,32 @@ async function findFlow(given: string): Promise<Flow> {
   await Promise.all(context.record.nodes.map(({ name }) => openFlowStream(context.paths.node(name).agentSocket, { whitelist: [{ uuid: [id] }] }, {
     onFlows: flows => found.push(...flows),
   }, AbortSignal.timeout(20_000)).ended.catch(() => void silent.push(name))));
-  if (found[0]) return found[0];
+  const flow = found[0] ?? await pastFlow(context, id);
+  if (flow) return flow;
   const nodes = context.record.nodes.map(node => node.name);
   if (silent.length > 0) throw new CirriError('ERR_NO_FLOW', `flow ${id} is not found, and ${silent.join(', ')} did not answer`, { mend: 'cirri status; then ask again, or with --from, --to and --port' });
   const made = nodes.some(name => id.startsWith(`${name}-`));
-  throw new CirriError('ERR_NO_FLOW', made ? `flow ${id} is gone: a node remembers its newest flows only, and none from before its agent started` : `no node has a flow ${id}`, {
+  throw new CirriError('ERR_NO_FLOW', made ? `flow ${id} is gone: neither the nodes' newest flows nor their history have it` : `no node has a flow ${id}`, {
     mend: 'ask with --from, --to and --port, or about a newer one: cirri observe --verdict DROPPED shows [flow ID]',
   });
+}
+
+/** A flow that no agent remembers any more: its id holds its time. */
+async function pastFlow(context: Context, id: string): Promise<Flow | undefined> {
+  const time = timeOfFlowId(id);
+  if (time === undefined || !context.record.settings.hubble.history.enabled) return undefined;
+  const around = (offset: number) => canonicalTime(new Date(time.getTime() + offset).toISOString());
+  for (const { name } of context.record.nodes) {
+    if (!id.startsWith(`${name}-`)) continue;
+    try {
+      for await (const answer of queryHistory(context.paths.node(name).historySocket, { kind: 'flows', since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 })) {
+        if (answer.kind === 'flows' && answer.flows[0]) return answer.flows[0];
+      }
+    } catch (error) {
+      process.stderr.write(`cirri: the history of ${name} does not answer: ${errorText(error)}\n`);
+    }
+  }
+  return undefined;
 }
 
 function printFlow(flow: Flow, connection: Connection, paint: Paint): void {

@@ -1,6 +1,7 @@
 /** Policy commands that ask the agents, as a user calls them: a real API server, and agents on real sockets. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { flowToJson } from '../../flows/jsonpb.ts';
 import type { Flow } from '../../model/flow.ts';
 import { readScenario, type ScenarioObject } from '../../policy/scenario.ts';
 import { rulesOf } from '../../policy/usage.ts';
@@ -111,10 +112,11 @@ test('diff --live: which established connections a change would cut, and which n
 });
 
 test('explain takes the id that observe shows; a flow that is gone is said to be gone', async () => {
-  const observed = (await cluster.cirri('observe', '--verdict', 'DROPPED')).stdout;
+  const flows = cluster.file('flows.json', `${JSON.stringify(flowToJson(flow))}\n`);
+  const observed = (await cluster.cirri('observe', '--verdict', 'DROPPED', '--input-file', flows)).stdout;
   const shown = /\[flow (.*)\]\n$/.exec(observed)?.[1];
   assert.equal(shown, flow.id, observed);
   for (const id of [shown!, `[flow ${shown}]`]) assert.match((await cluster.cirri('policy', 'explain', id)).stdout, /DROPPED \(Policy denied\) on node1[\s\S]*shop\/job → shop\/db 5432\/TCP/);
-  assert.match((await cluster.cirri('policy', 'explain', 'node1-zzz-1')).stderr, /flow node1-zzz-1 is gone: a node remembers its newest flows only/);
+  assert.match((await cluster.cirri('policy', 'explain', 'node1-zzz-1')).stderr, /flow node1-zzz-1 is gone: neither the nodes' newest flows nor their history have it/);
   assert.match((await cluster.cirri('policy', 'explain', 'nonsense')).stderr, /no node has a flow nonsense/);
 });

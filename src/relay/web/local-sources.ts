@@ -1,3 +1,4 @@
+import { timeOfFlowId } from '../../flows/flow-id.ts';
 import { canonicalTime, queryToParams, type FlowQuery } from '../../flows/query.ts';
 import type { SampleLine } from '../../flows/sample.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -102,12 +103,11 @@ async function agentReports(names: readonly string[], socketOf: (name: string) =
   };
 }
 
-/** A flow that no agent remembers any more, of the history: its id holds its time (src/flows/flow-id.ts). */
+/** A flow that no agent remembers any more, of the history: its id holds its time . */
 async function pastFlow(history: WebHistory | undefined, id: string): Promise<Flow | undefined> {
-  const digits = /-([0-9a-z]{10,13})-[0-9a-z]+$/.exec(id)?.[1];
-  if (!history || digits === undefined) return undefined;
-  const ms = parseInt(digits, 36) / 1e6;
-  const around = (offset: number) => canonicalTime(new Date(ms + offset).toISOString());
+  const time = timeOfFlowId(id);
+  if (!history || time === undefined) return undefined;
+  const around = (offset: number) => canonicalTime(new Date(time.getTime() + offset).toISOString());
   return (await history.flows({ since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 })).find(flow => flow.id === id);
 }
 
