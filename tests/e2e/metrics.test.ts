@@ -106,7 +106,11 @@ describe('metrics, in a real Prometheus', () => {
   test('every query of every dashboard is answered, with numbers where there was traffic', async () => {
     await talk();
     // Rates want counters that have moved between two scrapes.
-    await eventually('the first traffic is scraped', 15_000, async () => ((await prometheus.query('hubble_drop_total')).length > 0 ? undefined : 'no drops yet'));
+    await eventually('the first traffic is scraped', 15_000, async () => {
+      const missing: string[] = [];
+      for (const series of ['hubble_drop_total', 'hubble_dns_responses_total{rcode!="No Error"}']) if ((await prometheus.query(series)).length === 0) missing.push(series);
+      return missing.length === 0 ? undefined : `not yet: ${missing.join(', ')}`;
+    });
     await cluster.apply(more);
     await talk();
     const boards = ['cirri-traffic', 'cirri-drops', 'cirri-dns-http'].map(uid => JSON.parse(readFileSync(join(folder, `${uid}.json`), 'utf8')) as Board);

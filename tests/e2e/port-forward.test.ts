@@ -90,8 +90,10 @@ describe('what upstream runs as pods', () => {
       return stdout.trim() === 'True True' ? undefined : stdout;
     });
     const relay = await forward('svc/hubble-relay', 80, {}, 'kube-system');
-    const status = await cluster.cirri('hubble', 'status', '--server', `localhost:${relay.port}`);
-    assert.match(status.stdout, /Connected Nodes: 2\/2/, status.stderr);
+    await eventually('the relay has found both nodes', 15_000, async () => {
+      const status = await cluster.cirri('hubble', 'status', '--server', `localhost:${relay.port}`);
+      return /Connected Nodes: 2\/2/.test(status.stdout) ? undefined : status.stdout + status.stderr;
+    });
     await relay.stop();
     const ui = await forward('svc/hubble-ui', 80, {}, 'kube-system');
     assert.match(await exchange(ui.port, `GET / HTTP/1.1\r\nHost: localhost:${ui.port}\r\nConnection: close\r\n\r\n`), /^HTTP\/1\.1 200 /);

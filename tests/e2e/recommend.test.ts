@@ -50,7 +50,7 @@ test('a policy is tried on the history before anybody applies it', async () => {
   const { wouldDeny, wouldAllow } = JSON.parse(tried.stdout) as ReplayJson;
   assert.ok(wouldDeny.some(pair => pair.direction === 'EGRESS' && pair.source.workload?.name === 'frontend' && pair.port === 8080));
   // The proposals of the first test are gone again, and what they denied would pass.
-  assert.deepEqual([...new Set(wouldAllow.map(pair => pair.destination.workload?.name))], ['frontend']);
+  assert.ok(wouldAllow.every(pair => pair.destination.workload?.name === 'frontend'), JSON.stringify(wouldAllow));
   const shown = await cluster.cirri('policy', 'replay', '-f', file, '--since', '10m');
   assert.match(shown.stdout, /demo\/frontend → demo\/api 8080\/TCP/);
   assert.match(shown.stdout, /shut/);

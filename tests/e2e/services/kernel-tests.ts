@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { resources } from '../../../src/kube/resources.ts';
-import type { EndpointSlice, Service } from '../../../src/kube/types.ts';
+import type { Endpoint, EndpointSlice, Service } from '../../../src/kube/types.ts';
 import { eventually } from '../cluster.ts';
 import { startLoad } from '../load.ts';
 import { countPackets, rulesetOf } from '../witness.ts';
@@ -127,7 +127,7 @@ export function kernelTests(world: World): void {
     for (const node of ['node1', 'node2']) {
       await eventually(`the maps of ${node} are as the API has it`, 10_000, async () => {
         const [services, slices] = await Promise.all([world.api.list<Service>(resources.services), world.api.list<EndpointSlice>(resources.endpointSlices)]);
-        const wanted = services.items.flatMap(one => frontendsOf(one, slices.items)).sort();
+        const wanted = services.items.flatMap(one => frontendsOf(one, slices.items, node)).sort();
         const listed = JSON.parse((await world.cluster.cirri('bpf', 'lb', 'list', '--node', node, '-o', 'json')).stdout) as readonly Listed[];
         const found = listed.filter(row => row.type === 'ClusterIP').map(row => `${row.frontend} ${row.slots.map(slot => slot.address).sort().join()}`).sort();
         return found.join('\n') === wanted.join('\n') ? undefined : `in the kernel:\n${found.join('\n')}\nwanted:\n${wanted.join('\n')}`;
@@ -170,14 +170,16 @@ interface Listed {
 }
 
 /** `FRONTEND BACKENDS` of the service's cluster addresses, as `bpf lb list` writes them. */
-function frontendsOf(one: Service, slices: readonly EndpointSlice[]): readonly string[] {
+function frontendsOf(one: Service, slices: readonly EndpointSlice[], node: string): readonly string[] {
+  // A service whose traffic stays on the node has the node's backends alone.
+  const isServed = (endpoint: Endpoint) => endpoint.conditions?.ready !== false && (one.spec?.internalTrafficPolicy !== 'Local' || endpoint.nodeName === node);
   const own = slices.filter(slice => slice.metadata.namespace === one.metadata.namespace && slice.metadata.labels?.['kubernetes.io/service-name'] === one.metadata.name);
   const bracketed = (address: string) => (address.includes(':') ? `[${address}]` : address);
   return (one.spec?.clusterIPs ?? []).filter(address => address !== 'None').flatMap(address => (one.spec?.ports ?? []).map(servicePort => {
     const protocol = servicePort.protocol ?? 'TCP';
     const backends = own.filter(slice => (slice.addressType === 'IPv6') === address.includes(':')).flatMap(slice => (slice.ports ?? [])
       .filter(each => (each.name ?? '') === (servicePort.name ?? '') && (each.protocol ?? 'TCP') === protocol)
-      .flatMap(each => (slice.endpoints ?? []).filter(endpoint => endpoint.conditions?.ready !== false).map(endpoint => `${bracketed(endpoint.addresses[0]!)}:${each.port}/${protocol}`)));
+      .flatMap(each => (slice.endpoints ?? []).filter(isServed).map(endpoint => `${bracketed(endpoint.addresses[0]!)}:${each.port}/${protocol}`)));
     return `${bracketed(address)}:${servicePort.port}/${protocol} ${backends.sort().join()}`;
   }));
 }
