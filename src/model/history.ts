@@ -42,6 +42,8 @@ export interface GroupsQuery extends HistoryWindow {
   readonly by: readonly GroupDimension[];
   /** What the largest are the largest by; default flows. */
   readonly order?: GroupMeasure;
+  /** Bytes are added up too, which takes a third of the time more; with the order `bytes` they are in any case. */
+  readonly bytes?: boolean;
   /** Groups at most, the largest first; default 1,000, at most 100,000. */
   readonly top?: number;
 }
@@ -147,7 +149,7 @@ export interface HistoryGroup {
   readonly flows: number;
   /** New connections, each counted by one node only (model/service-map.ts). */
   readonly connections: number;
-  /** Of connections that ended, both ways. */
+  /** Of connections that ended, both ways; 0 where they were not asked for. */
   readonly bytes: number;
   readonly first: string;
   readonly last: string;

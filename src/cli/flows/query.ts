@@ -21,6 +21,7 @@ interface QueryFlags extends WindowFlags {
   readonly all?: boolean;
   readonly at?: string;
   readonly within: string;
+  readonly bytes?: boolean;
   readonly groupBy?: string;
   readonly top?: string;
   readonly by: string;
@@ -40,6 +41,7 @@ export function registerQuery(flows: Command): void {
     .option('--within <duration>', 'how long before --at a verdict may lie', '1h')
     .option('--group-by <what>', `one or more of ${groupDimensions.join(', ')}, with commas`)
     .option('--top <n>', 'groups at most, the largest first', '50')
+    .option('--bytes', 'with the bytes of connections that ended')
     .option('--by <measure>', 'largest by flows, connections or bytes', 'connections')
     .option('-o, --output <format>', `${printFormats.join(', ')}; csv`)
     .option('--color <when>', 'auto, always or never', 'auto')
@@ -68,9 +70,10 @@ async function showGroups(flags: QueryFlags, window: HistoryWindow): Promise<voi
   });
   const order = (['flows', 'connections', 'bytes'] as const).find(name => name === flags.by);
   if (!order) throw new CirriError('ERR_FLAG', `--by ${flags.by}: known are flows, connections and bytes`);
+  const withBytes = flags.bytes === true || order === 'bytes';
   const top = countOf('top', flags.top)!;
   // What is small on each node may be large in all: each tells more of its groups than are shown.
-  const query: GroupsQuery = { kind: 'groups', ...window, by, order, top: Math.min(100_000, Math.max(1000, top * 10)) };
+  const query: GroupsQuery = { kind: 'groups', ...window, by, order, ...(withBytes && { bytes: true }), top: Math.min(100_000, Math.max(1000, top * 10)) };
   const answers: (readonly HistoryGroup[])[] = [];
   const gaps: HistoryGap[] = [];
   let more = false;
@@ -84,21 +87,21 @@ async function showGroups(flags: QueryFlags, window: HistoryWindow): Promise<voi
     }
   }
   const all = mergeGroups(answers, order);
-  printGroups(all.slice(0, top), by, flags.output);
+  printGroups(all.slice(0, top), by, withBytes, flags.output);
   if (all.length > top || more) process.stderr.write(`cirri: ${more ? 'many' : all.length - top} more groups; --top ${top * 10} shows more\n`);
   tellGaps(gaps);
 }
 
-function printGroups(groups: readonly HistoryGroup[], by: readonly GroupDimension[], output: string | undefined): void {
-  if (output === 'json' || output === 'jsonpb') return groups.forEach(({ key, ...rest }) => line(safeJson({ ...Object.fromEntries(by.map((name, i) => [name, key[i]!])), ...rest })));
+function printGroups(groups: readonly HistoryGroup[], by: readonly GroupDimension[], withBytes: boolean, output: string | undefined): void {
+  if (output === 'json' || output === 'jsonpb') return groups.forEach(({ key, bytes: total, ...rest }) => line(safeJson({ ...Object.fromEntries(by.map((name, i) => [name, key[i]!])), ...rest, ...(withBytes && { bytes: total }) })));
   if (output === 'csv') {
-    line(csvLine([...by, 'flows', 'connections', 'bytes', 'first', 'last']));
-    return groups.forEach(({ key, flows, connections, bytes: total, first, last }) => line(csvLine([...key, flows, connections, total, first, last])));
+    line(csvLine([...by, 'flows', 'connections', ...(withBytes ? ['bytes'] : []), 'first', 'last']));
+    return groups.forEach(({ key, flows, connections, bytes: total, first, last }) => line(csvLine([...key, flows, connections, ...(withBytes ? [total] : []), first, last])));
   }
   if (output !== undefined && output !== 'table') throw new CirriError('ERR_FLAG', `-o ${output}: groups are printed as table, json or csv`);
   if (groups.length === 0) return line('no flows');
-  printTable([...by.map(name => name.toUpperCase()), 'CONNECTIONS', 'FLOWS', 'BYTES', 'FIRST', 'LAST'], groups.map(({ key, flows, connections, bytes: total, first, last }) =>
-    [...key.map(text => (text === '' ? '-' : safe(text))), String(connections), String(flows), bytes(total), shortTime(first), shortTime(last)]));
+  printTable([...by.map(name => name.toUpperCase()), 'CONNECTIONS', 'FLOWS', ...(withBytes ? ['BYTES'] : []), 'FIRST', 'LAST'], groups.map(({ key, flows, connections, bytes: total, first, last }) =>
+    [...key.map(text => (text === '' ? '-' : safe(text))), String(connections), String(flows), ...(withBytes ? [bytes(total)] : []), shortTime(first), shortTime(last)]));
 }
 
 const shortTime = (time: string) => time.slice(0, 19).replace('T', ' ');

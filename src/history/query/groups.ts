@@ -98,14 +98,14 @@ export async function answerGroups(reader: Reader, query: GroupsQuery): Promise<
   if (reader.slices.length === 0) return { groups: [], more: false };
   const groups = reader.slices.some(({ filter }) => filter.residual !== undefined)
     ? await groupFlows(reader, columns, order, top + 1)
-    : await groupInSql(reader, columns, order, top + 1);
+    : await groupInSql(reader, columns, order, top + 1, query.bytes === true || order === 'bytes');
   return { groups: groups.slice(0, top), more: groups.length > top };
 }
 
-async function groupInSql({ connection, slices }: Reader, columns: readonly GroupColumn[], order: GroupMeasure, limit: number): Promise<HistoryGroup[]> {
+async function groupInSql({ connection, slices }: Reader, columns: readonly GroupColumn[], order: GroupMeasure, limit: number, withBytes: boolean): Promise<HistoryGroup[]> {
   const keys = columns.map((_, i) => `k${i}`).join(', ');
   const table = `${keys}, flows, connections, bytes, first, last`;
-  const parts = slices.map(slice => groupSlice(slice, columns));
+  const parts = slices.map(slice => groupSlice(slice, columns, withBytes));
   const few = await groupFew(connection, parts, keys, columns.length);
   if (few) return few.sort(byMeasure(order)).slice(0, limit);
   const result = await oneByOne(connection, parts, table, `SELECT ${keys}, sum(flows)::BIGINT flows, sum(connections)::BIGINT connections, sum(bytes)::BIGINT bytes, min(first), max(last)
@@ -149,7 +149,7 @@ export async function oneByOne(connection: DuckDBConnection, parts: readonly str
 }
 
 /** Facts are added up by number first, so that texts are looked up once for each pair and not once for each flow. */
-function groupSlice(slice: Slice, columns: readonly GroupColumn[]): string {
+function groupSlice(slice: Slice, columns: readonly GroupColumn[], withBytes: boolean): string {
   const { alias, where } = slice;
   const facts = [...new Set(columns.flatMap(column => column.facts))];
   const fromSums = slice.fromSums && !columns.some(({ needsFlows }) => needsFlows);
@@ -161,8 +161,8 @@ function groupSlice(slice: Slice, columns: readonly GroupColumn[]): string {
   };
   const select = facts.map(fact => (fact in oriented ? `${oriented[fact]} AS g_${fact}` : `${fact} AS g_${fact}`)).join(', ');
   const sums = fromSums
-    ? `sum(flows) AS flows, sum(flows * (tally & ${Tally.counted})) AS connections, sum(bytes) AS bytes, min(first) AS first, max(last) AS last FROM ${alias}.sums`
-    : `count(*) AS flows, sum(tally & ${Tally.counted}) AS connections, sum(${bytesOfFlow}) AS bytes, min(time) AS first, max(time) AS last FROM ${alias}.flows`;
+    ? `sum(flows) AS flows, sum(flows * (tally & ${Tally.counted})) AS connections, ${withBytes ? 'sum(bytes)' : '0'} AS bytes, min(first) AS first, max(last) AS last FROM ${alias}.sums`
+    : `count(*) AS flows, sum(tally & ${Tally.counted}) AS connections, ${withBytes ? `sum(${bytesOfFlow})` : '0'} AS bytes, min(time) AS first, max(time) AS last FROM ${alias}.flows`;
   const texts = columns.map(({ text }, i) => `coalesce((${text})::VARCHAR, '') AS k${i}`).join(', ');
   const used = new Set(columns.flatMap(({ text }) => [...text.matchAll(/\b(s|d|sn|dn|sl|dl|k|p|v)\./g)].map(match => match[1]!)));
   return `SELECT ${texts}, flows, connections, bytes, first, last FROM (SELECT ${facts.map(fact => `g_${fact} AS ${fact}`).join(', ')}, flows, connections, bytes, first, last FROM (SELECT ${select}, ${sums} WHERE ${where} GROUP BY ALL)) f ${joinsOf(alias, used)}`;
