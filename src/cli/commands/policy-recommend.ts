@@ -82,10 +82,13 @@ function adopt(scenario: Scenario, { proposals }: Recommendation): Scenario {
 
 function sayLeft({ left }: Recommendation, say: (text: string) => void): void {
   for (const [reason, text] of [['denied', 'was denied, and is not proposed (--include-denied proposes it)'], ['rare', 'was seen too seldom (--min-connections)']] as const) {
-    const rows = left.filter(row => row.reason === reason).sort((a, b) => b.pair.count - a.pair.count);
-    if (rows.length === 0) continue;
+    // Both ends tell of a connection: it is one all the same.
+    const counts = new Map<string, number>();
+    for (const row of left) if (row.reason === reason) counts.set(pairText(row.pair), Math.max(counts.get(pairText(row.pair)) ?? 0, row.pair.count));
+    if (counts.size === 0) continue;
     say(`${text}:`);
-    for (const { pair } of rows.slice(0, shownLeft)) say(`  ${safe(pairText(pair))} ×${pair.count}`);
-    if (rows.length > shownLeft) say(`  and ${rows.length - shownLeft} more`);
+    const sorted = [...counts].sort(([, a], [, b]) => b - a);
+    for (const [pair, count] of sorted.slice(0, shownLeft)) say(`  ${safe(pair)} ×${count}`);
+    if (sorted.length > shownLeft) say(`  and ${sorted.length - shownLeft} more`);
   }
 }

@@ -71,6 +71,7 @@ async function run(flags: Flags): Promise<void> {
   if (flags.demo) line(`  ${prefix}./cirri probe --from demo/stranger --to demo/api --port 80`);
   line(`  ${prefix}./cirri observe --verdict DROPPED --last 5`);
   line(`  ${prefix}./hubble observe -f`);
+  line(`  ${prefix}./cirri ui`);
   line('./hubble and ./cilium take the commands of Hubble and of Cilium by their names.');
 }
 
