@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Flow } from '../model/flow.ts';
-import { errorText } from '../std/errors.ts';
 import type { FlowView } from './consumer.ts';
 import type { FlowPipeline } from './pipeline.ts';
 import { compileQuery, queryFromParams } from './query.ts';
+import { beginLines, refuseQuery } from './serve.ts';
 import { plainFlow } from './view.ts';
 
 /** A line of `GET /v1/flows/sample`: flows, and how many more matched or were lost before anybody could look. */
@@ -30,12 +30,9 @@ export function serveSample(pipeline: Pick<FlowPipeline, 'consume'>, request: In
     perSecond = Math.min(maxPerSecond, Number(params.get('perSecond') ?? 100) || 100);
     matches = compileQuery(queryFromParams(params));
   } catch (error) {
-    response.writeHead(400, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ error: errorText(error) }));
-    return;
+    return refuseQuery(response, error);
   }
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  response.flushHeaders();
+  beginLines(response);
   const sample = new Sample(perSecond);
   const stop = pipeline.consume({
     flow: flow => {

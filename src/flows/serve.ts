@@ -29,12 +29,9 @@ export async function serveFlows(pipeline: FlowPipeline, request: IncomingMessag
     history = wantsHistory ? pipeline.query(query) : (pipeline.drain(), []);
     follower = query.follow ? pipeline.follow({ ...query, since: undefined }, leaving.signal) : undefined;
   } catch (error) {
-    response.writeHead(400, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ error: errorText(error) }));
-    return;
+    return refuseQuery(response, error);
   }
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  response.flushHeaders();
+  beginLines(response);
   await writeLines(response, history, leaving.signal);
   while (follower && !leaving.signal.aborted) {
     const batch = await follower.next();
@@ -42,6 +39,18 @@ export async function serveFlows(pipeline: FlowPipeline, request: IncomingMessag
     await writeLines(response, batch.map(one => ('flow' in one ? one.flow : { lost: { ...one.lost, time } })), leaving.signal);
   }
   response.end();
+}
+
+/** The question does not parse. */
+export function refuseQuery(response: ServerResponse, error: unknown): void {
+  response.writeHead(400, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ error: errorText(error) }));
+}
+
+/** JSON lines follow; the client may read from now on. */
+export function beginLines(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
 }
 
 async function writeLines(response: ServerResponse, lines: readonly (Flow | LostLine)[], signal: AbortSignal): Promise<void> {
