@@ -132,22 +132,26 @@ describe('metrics, in a real Prometheus', () => {
   test('the numbers are those of what happened', async () => {
     const value = async (expression: string) => Number((await prometheus.query(expression))[0]?.value[1] ?? 0);
     await eventually('the last answers are scraped', 10_000, async () => (await value('sum(hubble_dns_responses_total{query="nobody.metrics.svc.cluster.local."})') >= talks ? undefined : 'not yet'));
-    assert.ok(await value('sum(hubble_drop_total{reason="POLICY_DENIED",source="metrics/stranger",destination="metrics/server",protocol="TCP"})') >= 2);
-    assert.equal(await value('sum(hubble_drop_total{source="metrics/client",reason="POLICY_DENIED"})'), 0);
-    assert.ok(await value('sum(hubble_policy_verdicts_total{action="forwarded",direction="ingress",match="l3-l4",source="metrics/client",destination="metrics/server"})') >= 2);
-    assert.ok(await value('sum(hubble_flows_to_world_total{verdict="DROPPED",port="443",source="metrics/stranger"})') >= 2);
-    assert.ok(await value('sum(hubble_icmp_total{type="EchoRequest",source="metrics/client"})') >= 2);
-    // The pod asks for A alone, with the search domains before the name itself: each time one question of this very name.
-    assert.equal(await value('sum(hubble_dns_queries_total{query="nobody.metrics.svc.cluster.local."})'), talks);
-    assert.equal(await value('sum(hubble_dns_responses_total{rcode="Non-Existent Domain",query="nobody.metrics.svc.cluster.local."})'), talks);
-    assert.ok(await value('sum(cilium_policy_decided_packets_total{policy="client-only",effect="default-deny"})') >= 2);
-    assert.ok(await value('sum(cilium_drop_count_total{reason="Policy denied"})') >= await value('sum(hubble_drop_total{reason="POLICY_DENIED"})'));
-    assert.equal(await value('sum(cilium_endpoint)'), await value('sum(cilium_ip_addresses{family="ipv4"})'));
-    for (const reporter of ['client', 'server']) {
-      const labels = `{source="metrics/client",destination="metrics/server",protocol="TCP",reporter="${reporter}"}`;
-      assert.ok(await value(`sum(hubble_connect_duration_seconds_count${labels})`) >= 2, reporter);
-      assert.ok(await value(`sum(hubble_connections_ended_total${labels.replace('protocol', 'end="closed",protocol')})`) >= 2, reporter);
-      assert.ok(await value(`sum(hubble_connection_bytes_total${labels.replace('protocol="TCP"', 'sender="server"')})`) > 0, reporter);
+    // Each of the four targets has a time of its own to be scraped.
+    await eventually('all targets have told the end of it', 15_000, () => numbers().then(() => undefined, (error: unknown) => (error as Error).message));
+    async function numbers(): Promise<void> {
+      assert.ok(await value('sum(hubble_drop_total{reason="POLICY_DENIED",source="metrics/stranger",destination="metrics/server",protocol="TCP"})') >= 2);
+      assert.equal(await value('sum(hubble_drop_total{source="metrics/client",reason="POLICY_DENIED"})'), 0);
+      assert.ok(await value('sum(hubble_policy_verdicts_total{action="forwarded",direction="ingress",match="l3-l4",source="metrics/client",destination="metrics/server"})') >= 2);
+      assert.ok(await value('sum(hubble_flows_to_world_total{verdict="DROPPED",port="443",source="metrics/stranger"})') >= 2);
+      assert.ok(await value('sum(hubble_icmp_total{type="EchoRequest",source="metrics/client"})') >= 2);
+      // The pod asks for A alone, with the search domains before the name itself: each time one question of this very name.
+      assert.equal(await value('sum(hubble_dns_queries_total{query="nobody.metrics.svc.cluster.local."})'), talks);
+      assert.equal(await value('sum(hubble_dns_responses_total{rcode="Non-Existent Domain",query="nobody.metrics.svc.cluster.local."})'), talks);
+      assert.ok(await value('sum(cilium_policy_decided_packets_total{policy="client-only",effect="default-deny"})') >= 2);
+      assert.ok(await value('sum(cilium_drop_count_total{reason="Policy denied"})') >= await value('sum(hubble_drop_total{reason="POLICY_DENIED"})'));
+      assert.equal(await value('sum(cilium_endpoint)'), await value('sum(cilium_ip_addresses{family="ipv4"})'));
+      for (const reporter of ['client', 'server']) {
+        const labels = `{source="metrics/client",destination="metrics/server",protocol="TCP",reporter="${reporter}"}`;
+        assert.ok(await value(`sum(hubble_connect_duration_seconds_count${labels})`) >= 2, reporter);
+        assert.ok(await value(`sum(hubble_connections_ended_total${labels.replace('protocol', 'end="closed",protocol')})`) >= 2, reporter);
+        assert.ok(await value(`sum(hubble_connection_bytes_total${labels.replace('protocol="TCP"', 'sender="server"')})`) > 0, reporter);
+      }
     }
     assert.equal(await value('sum(hubble_connect_duration_seconds_count{source="metrics/server",destination="metrics/client"})'), 0, 'the source is who opened the connection');
   });
