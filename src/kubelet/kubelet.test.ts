@@ -317,7 +317,8 @@ describe('a kubelet process ended by SIGKILL', () => {
       const node = await killedKubelet(4, afterMs);
       try {
         await node.start();
-        for (let i = 0; i < 4; i++) await node.untilReady(`p${i}`);
+        // A container whose start broke off may have to be tried again, after a pause of up to ten seconds.
+        for (let i = 0; i < 4; i++) await node.untilReady(`p${i}`, 30_000);
         await waitFor(`one process a pod (killed after ${afterMs} ms)`, () => {
           const processes = execFileSync('find', [`${node.parts.runtime.cgroups.trees.unified}${node.layout.cgroupBase}`, '-name', 'cgroup.procs', '-exec', 'cat', '{}', ';'], { encoding: 'utf8' });
           return processes.trim().split('\n').length === 4;
