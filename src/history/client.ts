@@ -1,5 +1,7 @@
 import { connect } from 'node:net';
-import type { HistoryAnswer, HistoryQuery } from '../model/history.ts';
+import { timeOfFlowId } from '../flows/flow-id.ts';
+import { canonicalTime } from '../flows/query.ts';
+import type { FlowsQuery, HistoryAnswer, HistoryQuery } from '../model/history.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import { FrameKind, FrameReader, jsonFrame } from './frames.ts';
 
@@ -61,4 +63,12 @@ function rawQuery(bytes: Uint8Array): Buffer {
 function isLast(answer: Buffer): boolean {
   const start = answer.toString('latin1', 0, 16);
   return start.startsWith('{"kind":"end"') || start.startsWith('{"kind":"error"');
+}
+
+/** The question for one flow by its id, which holds its time; undefined for what is no id. */
+export function questionForFlow(id: string): (FlowsQuery & Required<Pick<FlowsQuery, 'since' | 'until' | 'last' | 'whitelist'>>) | undefined {
+  const time = timeOfFlowId(id)?.getTime();
+  if (time === undefined) return undefined;
+  const around = (offsetMs: number) => canonicalTime(new Date(time + offsetMs).toISOString());
+  return { kind: 'flows', since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync, fork } from 'node:child_process';
+import { execFileSync, fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync, openSync, writeSync, closeSync, mkdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -185,7 +185,7 @@ test('retention by size removes the oldest files until the rest fits', async () 
 
 test('on a full disk writing stops and is counted; with room it goes on', { timeout: 60_000 }, async t => {
   const folder = mkdtempSync(join(tmpdir(), 'cirri-history-disk-'));
-  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]).status !== 0) return t.skip('no right to mount');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]);
   t.after(() => {
     spawnSync('umount', [folder]);
     rmSync(folder, { recursive: true, force: true });

@@ -1,11 +1,9 @@
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { timeOfFlowId } from '../../flows/flow-id.ts';
 import { flowFromJson } from '../../flows/jsonpb-read.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
-import { canonicalTime } from '../../flows/query.ts';
-import { queryHistory } from '../../history/client.ts';
+import { queryHistory, questionForFlow } from '../../history/client.ts';
 import type { Flow } from '../../model/flow.ts';
 import { connect, type Connection } from '../../policy/connection.ts';
 import { portText, resolveEnd, resolvePort } from '../../policy/ends.ts';
@@ -95,13 +93,12 @@ async function findFlow(given: string): Promise<Flow> {
 
 /** A flow that no agent remembers any more: its id holds its time. */
 async function pastFlow(context: Context, id: string): Promise<Flow | undefined> {
-  const time = timeOfFlowId(id);
-  if (time === undefined || !context.record.settings.hubble.history.enabled) return undefined;
-  const around = (offset: number) => canonicalTime(new Date(time.getTime() + offset).toISOString());
+  const question = questionForFlow(id);
+  if (!question || !context.record.settings.hubble.history.enabled) return undefined;
   for (const { name } of context.record.nodes) {
     if (!id.startsWith(`${name}-`)) continue;
     try {
-      for await (const answer of queryHistory(context.paths.node(name).historySocket, { kind: 'flows', since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 })) {
+      for await (const answer of queryHistory(context.paths.node(name).historySocket, question)) {
         if (answer.kind === 'flows' && answer.flows[0]) return answer.flows[0];
       }
     } catch (error) {

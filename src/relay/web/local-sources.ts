@@ -1,6 +1,6 @@
-import { timeOfFlowId } from '../../flows/flow-id.ts';
-import { canonicalTime, queryToParams, type FlowQuery } from '../../flows/query.ts';
+import { queryToParams, type FlowQuery } from '../../flows/query.ts';
 import type { SampleLine } from '../../flows/sample.ts';
+import { questionForFlow } from '../../history/client.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { policyObjects } from '../../kube/policy-objects.ts';
 import type { ClusterRecord, StatePaths } from '../../model/cluster.ts';
@@ -105,10 +105,8 @@ async function agentReports(names: readonly string[], socketOf: (name: string) =
 
 /** A flow that no agent remembers any more, of the history: its id holds its time . */
 async function pastFlow(history: WebHistory | undefined, id: string): Promise<Flow | undefined> {
-  const time = timeOfFlowId(id);
-  if (!history || time === undefined) return undefined;
-  const around = (offset: number) => canonicalTime(new Date(time.getTime() + offset).toISOString());
-  return (await history.flows({ since: around(-1000), until: around(1000), whitelist: [{ uuid: [id] }], last: 1 })).find(flow => flow.id === id);
+  const question = questionForFlow(id);
+  return question && (await history?.flows(question))?.find(flow => flow.id === id);
 }
 
 /**
