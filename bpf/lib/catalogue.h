@@ -47,6 +47,7 @@ struct catalogue {
 	enum monitor_aggregation monitor_aggregation;
 	enum direction direction;
 	enum lost_ring lost_ring;
+	enum proxy_connection_flag proxy_connection_flag;
 };
 
 const volatile struct catalogue catalogue __attribute__((used)) = {};

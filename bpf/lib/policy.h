@@ -3,7 +3,9 @@
 #pragma once
 
 #include "events.h"
+#include "names.h"
 #include "packet.h"
+#include "proxy.h"
 #include "rules.h"
 
 enum policy_match {	/* Hubble's numbers */
@@ -54,12 +56,11 @@ enum policy_verdict_flag {
 struct policy_verdict {
 	__u32 rule;
 	__u32 shadow_rule;
-	__u16 proxy_port;
+	__u32 l7;		/* of VERDICT_REDIRECT: the number of the layer 7 set that says what passes (proxy.h, names.h) */
 	__u8 verdict;
 	__u8 match;
 	__u8 shadow_verdict;	/* what it would be with the shadow policies; 0 = the same */
 	__u8 flags;		/* enum policy_verdict_flag */
-	__u16 pad;
 };
 _Static_assert(sizeof(struct policy_verdict) == 16, "policy_verdict");
 

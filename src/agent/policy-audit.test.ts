@@ -49,7 +49,7 @@ test('a verdict that was changed is mended and named, whichever field it is', ()
   const { verdicts, id, told, rounds, close } = world();
   const key = { ...row, set: id };
   const good = verdicts.lookup(key)!;
-  for (const wrong of [{ rule: 5 }, { verdict: 2 }, { match: 1 }, { proxyPort: 1 }, { shadowRule: 8 }, { shadowVerdict: 0 }, { flags: 1 }]) {
+  for (const wrong of [{ rule: 5 }, { verdict: 2 }, { match: 1 }, { l7: 1 }, { shadowRule: 8 }, { shadowVerdict: 0 }, { flags: 1 }]) {
     verdicts.update(key, { ...good, ...wrong });
     rounds(2);
     assert.deepEqual(verdicts.lookup(key), good, JSON.stringify(wrong));
@@ -75,8 +75,8 @@ test('what was deleted comes back; an identity of another class is put right', (
 test('what belongs to nothing goes, once an earlier agent\'s sets have been swept', () => {
   const { classes, verdicts, sets, id, told, rounds, close } = world();
   const plant = () => {
-    verdicts.update({ ...row, set: id, port: 443 }, { rule: 66, shadowRule: 0, proxyPort: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
-    verdicts.update({ ...row, set: 77 }, { rule: 66, shadowRule: 0, proxyPort: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
+    verdicts.update({ ...row, set: id, port: 443 }, { rule: 66, shadowRule: 0, l7: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
+    verdicts.update({ ...row, set: 77 }, { rule: 66, shadowRule: 0, l7: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
     classes.update({ set: id, identity: 999 }, { class: 1 });
     classes.update({ set: 77, identity: 999 }, { class: 1 });
   };

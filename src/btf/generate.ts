@@ -30,7 +30,7 @@ export function generate(btf: Btf): GeneratedFiles {
   const maps = mapDefinitions(btf).map(nameAnonymousSides);
   const config = variableLayout(btf, 'config');
   const structs = new Map<string, StructLayout>();
-  for (const map of maps) for (const side of [map.key, map.value]) collect(side, structs);
+  for (const map of maps) for (const side of [map.key, map.value, map.inner?.key, map.inner?.value]) collect(side, structs);
   for (const field of catalogueFields(btf)) collect(field.layout, structs);
   if (config) for (const field of config.fields) collect(field.layout, structs);
   const sorted = [...structs.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -116,12 +116,16 @@ function mapsFile(maps: readonly MapDefinition[]): string {
 
 function mapText(map: MapDefinition): string {
   return [
-    `const ${camelCase(map.name)}: MapSpec<${sideType(map.key)}, ${sideType(map.value)}> = {`,
+    `const ${camelCase(map.name)}: MapSpec<${sideType(map.key)}, ${sideType(map.value)}${innerType(map)}> = {`,
     `  name: '${map.name}', type: ${map.type}, maxEntries: ${map.maxEntries}, flags: ${map.flags},`,
     `  key: ${sideCodec(map.key)}, value: ${sideCodec(map.value)}, perCpu: ${PER_CPU_TYPES.has(map.type)}, layoutHash: '${map.layoutHash}',`,
     ...(map.inner ? [`  inner: { name: '${map.inner.name}', type: ${map.inner.type}, maxEntries: ${map.inner.maxEntries}, flags: ${map.inner.flags}, key: ${sideCodec(map.inner.key)}, value: ${sideCodec(map.inner.value)}, perCpu: false, layoutHash: '${map.inner.layoutHash}' },`] : []),
     '};\n',
   ].join('\n');
+}
+
+function innerType({ inner }: MapDefinition): string {
+  return inner && sideType(inner.value) !== 'number' ? `, ${sideType(inner.value)}` : '';
 }
 
 function sideType(side: Layout | undefined): string {

@@ -6,7 +6,7 @@ import { maps as specs } from './generated/maps.ts';
 import type { MapSizes } from './sizes.ts';
 
 type Specs = typeof specs;
-type MapOf<S> = S extends MapSpec<infer K, infer V> ? BpfMap<K, V> : never;
+type MapOf<S> = S extends MapSpec<infer K, infer V, infer _Inner> ? BpfMap<K, V> : never;
 
 /** Every map of the datapath, by its name in the kernel. */
 export type NodeMaps = { readonly [Name in keyof Specs]: MapOf<Specs[Name]> };

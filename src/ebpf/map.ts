@@ -12,7 +12,7 @@ import { possibleCpus } from './cpus.ts';
 import { deleteInBatches, updateInBatches } from './map-batch.ts';
 import { walkMap } from './map-walk.ts';
 
-export interface MapSpec<K, V> {
+export interface MapSpec<K, V, Inner = number> {
   readonly name: string;
   /** BPF_MAP_TYPE_*. */
   readonly type: number;
@@ -23,7 +23,7 @@ export interface MapSpec<K, V> {
   readonly value: Codec<V>;
   readonly perCpu: boolean;
   /** Of a map of maps: those in it, whose `maxEntries` may differ. Values are descriptors when written, ids when read. */
-  readonly inner?: MapSpec<number, number>;
+  readonly inner?: MapSpec<number, Inner>;
   /** 8 hex digits over type, flags, size and layouts; part of the pin's path. */
   readonly layoutHash: string;
 }

@@ -92,6 +92,11 @@ export interface NodePaths {
   readonly historySocket: string;
   /** The node's flow history. */
   readonly history: string;
+  /** The layer 7 proxy's own, and the agent's for its records. */
+  readonly proxySocket: string;
+  readonly l7Socket: string;
+  /** Layer 7 sets, a file each (NUMBER.json, `L7Set`): written before a verdict names them. Root only: they may hold keys. */
+  readonly l7Sets: string;
 }
 
 const instancePattern = /^[a-z][a-z0-9]{0,7}$/;
@@ -134,6 +139,9 @@ export function statePaths(instance: string, state: string): StatePaths {
       hubbleSocket: `${state}/run/${name}/hubble.sock`,
       historySocket: `${state}/run/${name}/history.sock`,
       history: `${state}/nodes/${name}/history`,
+      proxySocket: `${state}/run/${name}/proxy.sock`,
+      l7Socket: `${state}/run/${name}/l7.sock`,
+      l7Sets: `${state}/nodes/${name}/l7`,
     }),
   };
 }

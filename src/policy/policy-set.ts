@@ -20,7 +20,7 @@ import type { Work } from './work.ts';
 /** A row of the kernel's `policy_verdicts`; `portBits` 0 is any port, `protocol` null any protocol. */
 export interface VerdictRow extends Row {
   readonly class: number;
-  readonly proxyPort?: number;
+  readonly l7?: number;
 }
 
 /** A set as the kernel gets it; never changes. */

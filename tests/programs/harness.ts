@@ -191,7 +191,7 @@ export class Datapath {
     this.maps.policyVerdicts.update(
       { prefixBits, set: o.set, class: o.class ?? 0, protocol: o.protocol ?? 0, port: o.port ?? 0 },
       {
-        rule: o.rule, proxyPort: 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
+        rule: o.rule, l7: 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
         flags: o.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0,
       });
   }

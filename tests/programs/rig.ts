@@ -206,7 +206,7 @@ export class RigNode {
   }
 
   policy(set: number, verdict: 1 | 2): void {
-    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, proxyPort: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
+    this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, l7: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
   }
 
   commit(): void {

@@ -95,7 +95,7 @@ after(() => rig[Symbol.dispose]());
       const labelled = (2 << 24) + 5;
       row(labelled);
       nodes[1]!.maps.policyClasses.update({ set: 103, identity: labelled }, { class: 7 });
-      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
+      nodes[1]!.maps.policyVerdicts.update({ prefixBits: 64, set: 103, class: 7, protocol: 0, port: 0 }, { rule: 777, shadowRule: 0, l7: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
       nodes[1]!.commit();
       assert.equal(ask('n1', 'tcp', c), 'failed TimeoutError');
       assert.equal(ask('a', 'tcp', c), `${a} 10 ${c}`, 'a pod of that node is not the node');
@@ -118,7 +118,7 @@ after(() => rig[Symbol.dispose]());
       const remoteRouter = i ? 'fd00:10:244:2::1' : '10.244.2.1';
       // A remote node itself may not talk to a.
       nodes[0]!.maps.policyClasses.update({ set: pods[0]!.id, identity: 6 }, { class: 9 });
-      nodes[0]!.maps.policyVerdicts.update({ prefixBits: 64, set: pods[0]!.id, class: 9, protocol: 0, port: 0 }, { rule: 888, shadowRule: 0, proxyPort: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
+      nodes[0]!.maps.policyVerdicts.update({ prefixBits: 64, set: pods[0]!.id, class: 9, protocol: 0, port: 0 }, { rule: 888, shadowRule: 0, l7: 0, verdict: 2, match: 4, shadowVerdict: 0, flags: 0 });
       nodes[0]!.commit();
       const body = buildIp({ source: a, destination: c, protocol: 'udp', sourcePort: BACKEND_PORT, destinationPort: clientPort });
       const { drops } = await tunnelFrame('n2', 6, buildFrame({ source: remoteRouter, destination: a, protocol: 'icmp', icmp: { type: i ? 2 : 3, code: i ? 0 : 4, body } }));

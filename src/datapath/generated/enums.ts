@@ -392,6 +392,15 @@ export const policyVerdictKindName: Readonly<Record<number, string>> = {
   4: 'AUDIT',
 };
 
+/** enum proxy_connection_flag */
+export const ProxyConnectionFlag = {
+  Revoked: 1,
+} as const;
+export type ProxyConnectionFlag = (typeof ProxyConnectionFlag)[keyof typeof ProxyConnectionFlag];
+export const proxyConnectionFlagName: Readonly<Record<number, string>> = {
+  1: 'REVOKED',
+};
+
 /** enum redirect_exempt_kind */
 export const RedirectExemptKind = {
   Endpoint: 0,

@@ -20,7 +20,12 @@ import {
   type MasqueradeExclusionKey, masqueradeExclusionKeyCodec,
   type Metric, metricCodec,
   type MetricKey, metricKeyCodec,
+  type NameAddress, nameAddressCodec,
+  type NameAddressKey, nameAddressKeyCodec,
   type NameRoom, nameRoomCodec,
+  type NameRule, nameRuleCodec,
+  type NameRuleKey, nameRuleKeyCodec,
+  type NameState, nameStateCodec,
   type NamespaceEndpoint, namespaceEndpointCodec,
   type NatEntry, natEntryCodec,
   type NatKey, natKeyCodec,
@@ -28,6 +33,8 @@ import {
   type PolicyClassKey, policyClassKeyCodec,
   type PolicyVerdict, policyVerdictCodec,
   type PolicyVerdictKey, policyVerdictKeyCodec,
+  type ProxyConnection, proxyConnectionCodec,
+  type ProxyConnectionKey, proxyConnectionKeyCodec,
   type RedirectExemptKey, redirectExemptKeyCodec,
   type ReportBudget, reportBudgetCodec,
   type RuleStat, ruleStatCodec,
@@ -138,6 +145,17 @@ const metrics: MapSpec<MetricKey, Metric> = {
   key: metricKeyCodec, value: metricCodec, perCpu: true, layoutHash: '2a50f768',
 };
 
+const nameAddresses: MapSpec<NameAddressKey, NameAddress> = {
+  name: 'name_addresses', type: 9, maxEntries: 131072, flags: 0,
+  key: nameAddressKeyCodec, value: nameAddressCodec, perCpu: false, layoutHash: 'bc9b2459',
+};
+
+const nameAutomaton: MapSpec<number, number, NameState> = {
+  name: 'name_automaton', type: 12, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '63af0471',
+  inner: { name: 'name_automaton_inner', type: 2, maxEntries: 2, flags: 4096, key: u32Codec, value: nameStateCodec, perCpu: false, layoutHash: '5b02d643' },
+};
+
 const nameEvents: MapSpec<undefined, undefined> = {
   name: 'name_events', type: 27, maxEntries: 1048576, flags: 0,
   key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '8ecf136d',
@@ -146,6 +164,11 @@ const nameEvents: MapSpec<undefined, undefined> = {
 const nameRooms: MapSpec<number, NameRoom> = {
   name: 'name_rooms', type: 6, maxEntries: 1, flags: 0,
   key: u32Codec, value: nameRoomCodec, perCpu: true, layoutHash: '4e754200',
+};
+
+const nameRules: MapSpec<NameRuleKey, NameRule> = {
+  name: 'name_rules', type: 1, maxEntries: 262144, flags: 1,
+  key: nameRuleKeyCodec, value: nameRuleCodec, perCpu: false, layoutHash: '4427c439',
 };
 
 const namespaceEndpoints: MapSpec<NamespaceEndpoint, number> = {
@@ -165,7 +188,17 @@ const policyClasses: MapSpec<PolicyClassKey, PolicyClass> = {
 
 const policyVerdicts: MapSpec<PolicyVerdictKey, PolicyVerdict> = {
   name: 'policy_verdicts', type: 11, maxEntries: 1048576, flags: 1,
-  key: policyVerdictKeyCodec, value: policyVerdictCodec, perCpu: false, layoutHash: 'a746274a',
+  key: policyVerdictKeyCodec, value: policyVerdictCodec, perCpu: false, layoutHash: '1b833737',
+};
+
+const proxyConnections: MapSpec<ProxyConnectionKey, ProxyConnection> = {
+  name: 'proxy_connections', type: 9, maxEntries: 131072, flags: 0,
+  key: proxyConnectionKeyCodec, value: proxyConnectionCodec, perCpu: false, layoutHash: '0b731eaa',
+};
+
+const proxyListeners: MapSpec<number, bigint> = {
+  name: 'proxy_listeners', type: 15, maxEntries: 32, flags: 0,
+  key: u32Codec, value: u64Codec, perCpu: false, layoutHash: '0d426e78',
 };
 
 const redirectExempt: MapSpec<RedirectExemptKey, number> = {
@@ -267,12 +300,17 @@ export const maps = {
   masqueradeExclusions,
   messagePrograms,
   metrics,
+  nameAddresses,
+  nameAutomaton,
   nameEvents,
   nameRooms,
+  nameRules,
   namespaceEndpoints,
   nat,
   policyClasses,
   policyVerdicts,
+  proxyConnections,
+  proxyListeners,
   redirectExempt,
   reportBudgets,
   ruleStats,

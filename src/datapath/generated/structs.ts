@@ -598,6 +598,39 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   }),
 );
 
+/** struct name_address, 64 bytes */
+export interface NameAddress {
+  readonly slots: readonly NameSlot[];
+}
+
+export const nameAddressCodec: Codec<NameAddress> = defineCodec<NameAddress>(
+  64,
+  (view, at, value) => {
+    for (let i = 0; i < 8; i++) nameSlotCodec.write(view, at + i * 8, value.slots[i]!);
+  },
+  (view, at) => ({
+    slots: Array.from({ length: 8 }, (_, i) => nameSlotCodec.read(view, at + i * 8)),
+  }),
+);
+
+/** struct name_address_key, 20 bytes */
+export interface NameAddressKey {
+  readonly endpoint: number;
+  readonly addr: Uint8Array;
+}
+
+export const nameAddressKeyCodec: Codec<NameAddressKey> = defineCodec<NameAddressKey>(
+  20,
+  (view, at, value) => {
+    view.setUint32(at, value.endpoint, true);
+    writeBytes(view, at + 4, value.addr, 16);
+  },
+  (view, at) => ({
+    endpoint: view.getUint32(at, true),
+    addr: readBytes(view, at + 4, 16),
+  }),
+);
+
 /** struct name_event, 120 bytes */
 export interface NameEvent {
   readonly event: FlowEvent;
@@ -635,6 +668,78 @@ export const nameRoomCodec: Codec<NameRoom> = defineCodec<NameRoom>(
   (view, at) => ({
     name: nameEventCodec.read(view, at),
     payload: readBytes(view, at + 120, 1472),
+  }),
+);
+
+/** struct name_rule, 4 bytes */
+export interface NameRule {
+  readonly rule: number;
+}
+
+export const nameRuleCodec: Codec<NameRule> = defineCodec<NameRule>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.rule, true);
+  },
+  (view, at) => ({
+    rule: view.getUint32(at, true),
+  }),
+);
+
+/** struct name_rule_key, 8 bytes */
+export interface NameRuleKey {
+  readonly l7: number;
+  readonly class: number;
+}
+
+export const nameRuleKeyCodec: Codec<NameRuleKey> = defineCodec<NameRuleKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.l7, true);
+    view.setUint32(at + 4, value.class, true);
+  },
+  (view, at) => ({
+    l7: view.getUint32(at, true),
+    class: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct name_slot, 8 bytes */
+export interface NameSlot {
+  readonly identity: number;
+  readonly expiresS: number;
+}
+
+export const nameSlotCodec: Codec<NameSlot> = defineCodec<NameSlot>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.identity, true);
+    view.setUint32(at + 4, value.expiresS, true);
+  },
+  (view, at) => ({
+    identity: view.getUint32(at, true),
+    expiresS: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct name_state, 88 bytes */
+export interface NameState {
+  readonly next: readonly number[];
+  readonly class: number;
+  readonly identity: number;
+}
+
+export const nameStateCodec: Codec<NameState> = defineCodec<NameState>(
+  88,
+  (view, at, value) => {
+    for (let i = 0; i < 40; i++) view.setUint16(at + i * 2, value.next[i]!, true);
+    view.setUint32(at + 80, value.class, true);
+    view.setUint32(at + 84, value.identity, true);
+  },
+  (view, at) => ({
+    next: Array.from({ length: 40 }, (_, i) => view.getUint16(at + i * 2, true)),
+    class: view.getUint32(at + 80, true),
+    identity: view.getUint32(at + 84, true),
   }),
 );
 
@@ -792,7 +897,7 @@ export const policyClassKeyCodec: Codec<PolicyClassKey> = defineCodec<PolicyClas
 export interface PolicyVerdict {
   readonly rule: number;
   readonly shadowRule: number;
-  readonly proxyPort: number;
+  readonly l7: number;
   readonly verdict: number;
   readonly match: number;
   readonly shadowVerdict: number;
@@ -804,21 +909,20 @@ export const policyVerdictCodec: Codec<PolicyVerdict> = defineCodec<PolicyVerdic
   (view, at, value) => {
     view.setUint32(at, value.rule, true);
     view.setUint32(at + 4, value.shadowRule, true);
-    view.setUint16(at + 8, value.proxyPort, true);
-    view.setUint8(at + 10, value.verdict);
-    view.setUint8(at + 11, value.match);
-    view.setUint8(at + 12, value.shadowVerdict);
-    view.setUint8(at + 13, value.flags);
-    zero(view, at + 14, 2);
+    view.setUint32(at + 8, value.l7, true);
+    view.setUint8(at + 12, value.verdict);
+    view.setUint8(at + 13, value.match);
+    view.setUint8(at + 14, value.shadowVerdict);
+    view.setUint8(at + 15, value.flags);
   },
   (view, at) => ({
     rule: view.getUint32(at, true),
     shadowRule: view.getUint32(at + 4, true),
-    proxyPort: view.getUint16(at + 8, true),
-    verdict: view.getUint8(at + 10),
-    match: view.getUint8(at + 11),
-    shadowVerdict: view.getUint8(at + 12),
-    flags: view.getUint8(at + 13),
+    l7: view.getUint32(at + 8, true),
+    verdict: view.getUint8(at + 12),
+    match: view.getUint8(at + 13),
+    shadowVerdict: view.getUint8(at + 14),
+    flags: view.getUint8(at + 15),
   }),
 );
 
@@ -847,6 +951,76 @@ export const policyVerdictKeyCodec: Codec<PolicyVerdictKey> = defineCodec<Policy
     class: view.getUint32(at + 8, true),
     protocol: view.getUint8(at + 12),
     port: view.getUint16(at + 14, false),
+  }),
+);
+
+/** struct proxy_connection, 48 bytes */
+export interface ProxyConnection {
+  readonly generation: number;
+  readonly flags: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly sourceEndpoint: number;
+  readonly destinationEndpoint: number;
+  readonly egressL7: number;
+  readonly ingressL7: number;
+  readonly egressRule: number;
+  readonly ingressRule: number;
+  readonly service: number;
+}
+
+export const proxyConnectionCodec: Codec<ProxyConnection> = defineCodec<ProxyConnection>(
+  48,
+  (view, at, value) => {
+    view.setUint32(at, value.generation, true);
+    view.setUint32(at + 4, value.flags, true);
+    view.setUint32(at + 8, value.sourceIdentity, true);
+    view.setUint32(at + 12, value.destinationIdentity, true);
+    view.setUint32(at + 16, value.sourceEndpoint, true);
+    view.setUint32(at + 20, value.destinationEndpoint, true);
+    view.setUint32(at + 24, value.egressL7, true);
+    view.setUint32(at + 28, value.ingressL7, true);
+    view.setUint32(at + 32, value.egressRule, true);
+    view.setUint32(at + 36, value.ingressRule, true);
+    view.setUint32(at + 40, value.service, true);
+    zero(view, at + 44, 4);
+  },
+  (view, at) => ({
+    generation: view.getUint32(at, true),
+    flags: view.getUint32(at + 4, true),
+    sourceIdentity: view.getUint32(at + 8, true),
+    destinationIdentity: view.getUint32(at + 12, true),
+    sourceEndpoint: view.getUint32(at + 16, true),
+    destinationEndpoint: view.getUint32(at + 20, true),
+    egressL7: view.getUint32(at + 24, true),
+    ingressL7: view.getUint32(at + 28, true),
+    egressRule: view.getUint32(at + 32, true),
+    ingressRule: view.getUint32(at + 36, true),
+    service: view.getUint32(at + 40, true),
+  }),
+);
+
+/** struct proxy_connection_key, 36 bytes */
+export interface ProxyConnectionKey {
+  readonly client: Uint8Array;
+  readonly server: Uint8Array;
+  readonly clientPort: number;
+  readonly serverPort: number;
+}
+
+export const proxyConnectionKeyCodec: Codec<ProxyConnectionKey> = defineCodec<ProxyConnectionKey>(
+  36,
+  (view, at, value) => {
+    writeBytes(view, at, value.client, 16);
+    writeBytes(view, at + 16, value.server, 16);
+    view.setUint16(at + 32, value.clientPort, false);
+    view.setUint16(at + 34, value.serverPort, false);
+  },
+  (view, at) => ({
+    client: readBytes(view, at, 16),
+    server: readBytes(view, at + 16, 16),
+    clientPort: view.getUint16(at + 32, false),
+    serverPort: view.getUint16(at + 34, false),
   }),
 );
 

@@ -39,7 +39,7 @@ test('a set is written whole under a number of its own, and an equal one is shar
   const one = sets.ensure(set('a', [[300, 1]], [row(7)]));
   assert.equal(sets.ensure(set('a', [[300, 1]], [row(7)])), one);
   assert.deepEqual([...classes.entries()], [[{ set: one.id, identity: 300 }, { class: 1 }]]);
-  assert.deepEqual([...verdicts.entries()], [[{ prefixBits: 96, set: one.id, class: 1, protocol: 6, port: 80 }, { rule: 7, shadowRule: 0, proxyPort: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 }]]);
+  assert.deepEqual([...verdicts.entries()], [[{ prefixBits: 96, set: one.id, class: 1, protocol: 6, port: 80 }, { rule: 7, shadowRule: 0, l7: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 }]]);
 });
 
 test('any protocol is a 64 bit prefix, any port an 80 bit one', () => {
@@ -99,7 +99,7 @@ test('a policy that does not fit is refused with the numbers and leaves nothing 
 
 test('a set that reads back differently never comes into force', () => {
   const { maps, classes, verdicts } = fakeMaps();
-  verdicts.lie = () => ({ rule: 666, shadowRule: 0, proxyPort: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
+  verdicts.lie = () => ({ rule: 666, shadowRule: 0, l7: 0, verdict: 1, match: 2, shadowVerdict: 0, flags: 0 });
   const sets = new PolicySets(maps);
   assert.throws(() => sets.ensure(set('a', [[300, 1]], [row(7)])), /reads back differently.*rule 7 expected, rule 666 found/);
   assert.equal(sets.get('a'), undefined);
