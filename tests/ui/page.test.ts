@@ -236,6 +236,22 @@ test('the past: a drag over the timeline shows an interval, the address keeps it
   await page.close();
 });
 
+test('a drag that is over before the page is drawn anew counts too', async () => {
+  const server = await serve(new SyntheticCluster(small));
+  const page = await open(server);
+  await page.locator('.track svg rect').first().waitFor();
+  await page.mouse.move(10, 10);
+  await page.evaluate(`(() => {
+    const track = document.querySelector('.track');
+    const { left, top, width } = track.getBoundingClientRect();
+    for (const [type, share, buttons] of [['pointerdown', 0.4, 1], ['pointermove', 0.45, 1], ['pointerup', 0.5, 0]])
+      track.dispatchEvent(new PointerEvent(type, { pointerId: 1, bubbles: true, clientX: left + width * share, clientY: top + 20, buttons }));
+  })()`);
+  await until('the past is shown', async () => parameters(page).get('past-from') !== null);
+  assertQuiet();
+  await page.close();
+});
+
 test('when the server goes, the page says so, keeps what it has, and comes back by itself; a node that is away is named', async () => {
   const sources = new SyntheticCluster(small);
   const server = await serve(sources);

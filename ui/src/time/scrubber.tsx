@@ -15,7 +15,9 @@ export function Scrubber() {
   const here = useStore(place);
   const [span, setSpan] = useState(0);
   const [tick, setTick] = useState(Date.now);
-  const [drag, setDrag] = useState<readonly [number, number]>();
+  const [drag, showDrag] = useState<readonly [number, number]>();
+  // What the pointer has done, at once: the next event may come before the page is drawn anew.
+  const dragged = useRef<readonly [number, number]>(undefined);
   const track = useRef<HTMLDivElement>(null);
   const length = spans[span]![1];
   const params = useMemo(() => {
@@ -35,6 +37,10 @@ export function Scrubber() {
   const shareAt = (event: PointerEvent) => {
     const { left, width } = track.current!.getBoundingClientRect();
     return Math.max(0, Math.min(1, (event.clientX - left) / width));
+  };
+  const setDrag = (next: readonly [number, number] | undefined) => {
+    dragged.current = next;
+    showDrag(next);
   };
   const choose = ([a, b]: readonly [number, number]) => {
     const bucketMs = length / buckets;
@@ -60,11 +66,12 @@ export function Scrubber() {
           const share = shareAt(event);
           setDrag([share, share]);
         }}
-        onPointerMove={event => drag && setDrag([drag[0], shareAt(event)])}
+        onPointerMove={event => dragged.current && setDrag([dragged.current[0], shareAt(event)])}
         onPointerUp={event => {
-          if (drag) choose([drag[0], shareAt(event)]);
+          if (dragged.current) choose([dragged.current[0], shareAt(event)]);
           setDrag(undefined);
         }}
+        onPointerCancel={() => setDrag(undefined)}
         onKeyDown={event => {
           const by = event.key === 'ArrowLeft' ? -1 : event.key === 'ArrowRight' ? 1 : 0;
           if (by === 0) return;
