@@ -17,9 +17,10 @@
 #define MARK_TO_PROXY    0x0200	/* delivered here, whatever its destination is: a rule and a route of the node */
 #define MARK_FROM_PROXY  0x0A00	/* on all sockets of the proxy, the accepted ones too */
 
-/* Source ports of the proxy's own connections: apart from those that pods choose from by default (32768 up). */
+/* Source ports of the proxy's own connections: of the node's local ports (the kernel narrows that range, it does not widen it), apart from
+ * those that pods choose from by default (32768 up). */
 #define PROXY_PORT_MIN 16384
-#define PROXY_PORT_MAX 32767
+#define PROXY_PORT_MAX 29999
 
 /* As the proxy's accepted socket has it: after a service's translation. */
 struct proxy_connection_key {

@@ -53,6 +53,13 @@ export const setsockopt: (fd: number, level: number, option: number, value: Byte
 export const getsockopt: (fd: number, level: number, option: number, value: Bytes, length: Bytes) => number =
   libc.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 export const bind: (fd: number, address: Bytes, length: number) => number = libc.func('bind', 'int', ['int', 'void *', 'uint32']);
+export const listen: (fd: number, backlog: number) => number = libc.func('listen', 'int', ['int', 'int']);
+/** The peer's address is not asked for: two times 0. */
+export const accept4: (fd: number, address: number, length: number, flags: number) => number = libc.func('accept4', 'int', ['int', 'uint64', 'uint64', 'int']);
+export const connect: (fd: number, address: Bytes, length: number) => number = libc.func('connect', 'int', ['int', 'void *', 'uint32']);
+export const getsockname: (fd: number, address: Bytes, length: Bytes) => number = libc.func('getsockname', 'int', ['int', 'void *', 'void *']);
+export const getpeername: (fd: number, address: Bytes, length: Bytes) => number = libc.func('getpeername', 'int', ['int', 'void *', 'void *']);
+export const shutdown: (fd: number, how: number) => number = libc.func('shutdown', 'int', ['int', 'int']);
 export const send: (fd: number, data: Bytes, length: number, flags: number) => number =
   libc.func('send', 'int64', ['int', 'void *', 'size_t', 'int']);
 export const recv: (fd: number, into: Bytes, length: number, flags: number) => number =
