@@ -1,22 +1,5 @@
-/** HTTP rules as policies state them, decided for one request: for simulation and tests, and the proxy's oracle. */
-
-export type L7Type = 'http' | 'dns' | 'kafka' | 'l7proto';
-
-export interface HttpRule {
-  /** Expressions over the whole of the method, the path with its query, and the authority. Absent: any. */
-  readonly method?: string;
-  readonly path?: string;
-  readonly host?: string;
-  readonly headers: readonly HeaderRule[];
-}
-
-export interface HeaderRule {
-  readonly name: string;
-  /** Exactly this; absent: the header is there. */
-  readonly value?: string;
-  /** The value stands in a Secret, which is not read here: never holds. */
-  readonly secret?: true;
-}
+/** HTTP rules decided for one request: for simulation and tests. */
+import type { HttpL7Rule } from '../model/l7.ts';
 
 export interface HttpRequest {
   readonly method: string;
@@ -26,13 +9,14 @@ export interface HttpRequest {
 }
 
 /** All that is set must match. */
-export function httpRuleMatches(rule: HttpRule, request: HttpRequest): boolean {
+export function httpRuleMatches(rule: HttpL7Rule, request: HttpRequest): boolean {
   const headers = new Map(Object.entries(request.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const));
   const host = request.host ?? headers.get('host');
   if (!matchesWhole(rule.method, request.method) || !matchesWhole(rule.path, request.path) || !matchesWhole(rule.host, host)) return false;
-  return rule.headers.every(({ name, value, secret }) => {
-    const actual = headers.get(name.toLowerCase());
-    return !secret && actual !== undefined && (value === undefined || value === actual);
+  return rule.headers.every(({ name, value, missing, mismatch }) => {
+    const actual = headers.get(name);
+    // A mismatch that is mended lets the request pass.
+    return !missing && (mismatch !== undefined || (actual !== undefined && (value === undefined || value === actual)));
   });
 }
 
