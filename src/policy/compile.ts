@@ -18,12 +18,13 @@ import { formatPrefix } from '../std/ip.ts';
 import { subjectText } from './engine-options.ts';
 import type { EngineOptions, Subject } from './engine-options.ts';
 import { levels } from './flatten.ts';
+import { fqdnsOf } from './fqdn.ts';
 import { IdentityStore } from './identity-store.ts';
 import { LabelIndex } from './label-index.ts';
 import { SetL7 } from './l7-in-set.ts';
 import { L7InUse, L7Numbers } from './l7-numbers.ts';
 import type { SecretKey } from './l7-rules.ts';
-import { allIPv4, allIPv6, identityRecord, MatcherIndex } from './matchers.ts';
+import { allIPv4, allIPv6, identityRecord, MatcherIndex, rulesByUser } from './matchers.ts';
 import type { Matcher, NamedPorts } from './matchers.ts';
 import { policyAddress } from './policy.ts';
 import type { Direction, Policy, PolicySpec, Rule } from './policy.ts';
@@ -152,7 +153,7 @@ export class PolicyEngine {
     const after = this.#matchers.matching(record);
     for (const matcher of before) matcher.identities.delete(id);
     for (const matcher of after) matcher.identities.add(id);
-    const rules = rulesBySet(after);
+    const rules = rulesByUser(after);
     for (const matcher of before) for (const set of matcher.users.keys()) if (!rules.has(set)) rules.set(set, []);
     return present([...rules].map(([set, list]) => set.assign(record, list)));
   }
@@ -166,7 +167,7 @@ export class PolicyEngine {
     this.#identities.delete(id);
     const matchers = this.#matchers.matching(record);
     for (const matcher of matchers) matcher.identities.delete(id);
-    return present([...rulesBySet(matchers).keys()].map(set => set.remove(id)));
+    return present([...rulesByUser(matchers).keys()].map(set => set.remove(id)));
   }
 
   // ---- outputs ----
@@ -193,6 +194,21 @@ export class PolicyEngine {
   missingPrefixes(): string[] {
     const known = new Set([...this.#identities.all.values()].flatMap(i => (i.prefix ? [formatPrefix(i.prefix)] : [])));
     return this.cidrPrefixes().filter(p => !known.has(p));
+  }
+
+  /** Patterns of toFQDNs in force (in lower case, without a final dot), sorted. Rules with one select identities that bear `fqdn:PATTERN`. */
+  fqdnSelectors(): readonly string[] {
+    return this.#policies.fqdns.sorted;
+  }
+
+  /** These and the patterns of `rules.dns`, sorted. */
+  nameSelectors(): readonly string[] {
+    return this.#policies.names.sorted;
+  }
+
+  /** Counts changes of both. */
+  get nameRevision(): number {
+    return this.#policies.fqdns.revision + this.#policies.names.revision;
   }
 
   /** The layer 7 sets that rows of compiled sets name, by number. A set stands here before the row is given out. */
@@ -250,7 +266,7 @@ export class PolicyEngine {
   classesFor(identity: number): ReadonlyMap<string, number> {
     const classes = new Map<string, number>();
     const record = this.#identities.get(identity);
-    for (const [set, rules] of record ? rulesBySet(this.#matchers.matching(record)) : []) {
+    for (const [set, rules] of record ? rulesByUser(this.#matchers.matching(record)) : []) {
       const number = set.classify(record!, rules).class;
       if (number !== 0) classes.set(set.key, number);
     }
@@ -318,7 +334,7 @@ export class PolicyEngine {
     }
     this.#infos.add(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
-    const l7 = new SetL7({ direction, numbers: this.#options.l7, inUse: this.#l7, ids: this.#ids, infos, remember: info => this.#infos.add([info]) });
+    const l7 = new SetL7({ direction, numbers: this.#options.l7, inUse: this.#l7, ids: this.#ids, infos, learns: this.#options.provides.proxy === true && !subject.isHost && rules.some(r => fqdnsOf(r.rule).length > 0), remember: info => this.#infos.add([info]) });
     const set = new PolicySet({ key, direction, enforced: defaults.enforced.info.effect === 'default-deny', rules: bound, fallbacks, infos, l7 }, this.work);
     try {
       set.fill(id => this.#identities.get(id)!);
@@ -369,23 +385,9 @@ export class PolicyEngine {
   }
 }
 
-function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, number[]> {
-  const rules = new Map<PolicySet, number[]>();
-  for (const matcher of matchers) {
-    for (const [set, indexes] of matcher.users) {
-      const list = rules.get(set);
-      // One by one: there may be more of them than a call may have arguments.
-      if (list) for (const index of indexes) list.push(index);
-      else rules.set(set, [...indexes]);
-    }
-  }
-  return rules;
-}
-
 function present<T>(values: readonly (T | undefined)[]): readonly T[] {
   return values.filter(v => v !== undefined);
 }
-
 
 function union(sets: readonly StaleSubjects[]): StaleSubjects {
   return new Set(sets.flatMap(set => [...set]));

@@ -21,7 +21,10 @@ export interface EngineOptions {
   readonly worldFamily?: 'ipv4' | 'ipv6';
   /** What there is to carry out conditions beyond addresses and ports. Without it, what only such a rule would allow is denied. */
   readonly provides?: Provides;
-  /** Numbers for layer 7 sets. A number must keep its meaning for as long as anything on the node may name it. */
+  /**
+   * Numbers for layer 7 sets, asked for each set before a row names it, and again when one that no row named any more comes back:
+   * who answers sees to it that the set can be found. A number must keep its meaning for as long as anything on the node may name it.
+   */
   readonly l7?: Pick<L7Numbers, 'numberOf'>;
 }
 

@@ -8,6 +8,7 @@ import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { CidrGroup, CompiledSet, EngineOptions, NamedPorts, Service, Subject, VerdictRow } from './compile.ts';
+import { fqdnsOf } from './fqdn.ts';
 import { isCarriedOut } from './l7-rules.ts';
 import type { SecretKey } from './l7-rules.ts';
 import { mergeL7, resolveL7 } from './l7-sets.ts';
@@ -70,7 +71,7 @@ export function evaluate(world: World, subject: Subject, direction: Direction, p
   const has = (wanted: PolicyMode) => world.policies.some(p => p.mode === wanted);
   const audited = has('audit') ? answer(question, { takesPart: mode => mode !== 'shadow' }) : enforced;
   const shadow = has('shadow') ? answer(question, { takesPart: (mode, verdict) => mode !== 'audit' || verdict !== 'deny' }) : enforced;
-  const found = merged(question, enforced);
+  const found = learned(question, merged(question, enforced));
   const denies = enforced.verdict === 'deny';
   return {
     ...(found.verdict !== 'deny' && audited.verdict === 'deny' ? { verdict: 'audit', rule: audited.rule } : found),
@@ -83,6 +84,14 @@ function merged({ world, direction }: Question, { verdict, rule, inspected }: An
   if (verdict !== 'redirect') return { verdict: verdict as 'allow', rule };
   const found = mergeL7(inspected!.map(r => l7Of(r, world)!));
   return 'set' in found ? { verdict, rule, l7: found.set, inspected: inspected! } : { verdict: 'deny', rule: conflictAddress(direction, inspected!) };
+}
+
+/** Where a rule of the subject waits for names, they are learned from what is plainly allowed; by UDP the kernel does it unasked. */
+function learned({ world, subject, direction, protocol, port }: Question, found: ReturnType<typeof merged>): ReturnType<typeof merged> {
+  const waits = () => world.options?.mode !== 'never' && world.options?.provides?.proxy === true && policiesInOrder(world.policies).some(policy => policy.specs
+    .some(spec => !spec.selectsNodes && spec.subject.matches(subject.labels) && spec.rules.some(rule => rule.direction === direction && fqdnsOf(rule).length > 0)));
+  if (found.verdict !== 'allow' || protocol !== 6 || port !== 53 || subject.isHost || !waits()) return found;
+  return { verdict: 'redirect', rule: found.rule, l7: { protocol: 'dns', rules: [{ rule: fnv1a(found.rule) || 1, pattern: '*' }], learn: true } };
 }
 
 /** What the rule lets pass, if there is somebody to read it. */

@@ -77,7 +77,7 @@ export interface L7Sets {
   /** The set of these rules together; `conflict` is the rule id that says why they cannot hold together. */
   merged(redirects: readonly Candidate[]): { readonly l7: number } | { readonly conflict: number };
   /** All names may be asked, and are learned; undefined where nobody waits for names. */
-  learned?(rule: number): number;
+  readonly learned: ((rule: number) => number) | undefined;
 }
 
 type View = keyof Fallbacks;
@@ -89,16 +89,16 @@ const takesPart: Readonly<Record<View, (candidate: Candidate) => boolean>> = {
   shadow: ({ mode, verdict }) => mode !== 'audit' || verdict !== 'deny',
 };
 
-/** DNS, by UDP and TCP. */
+/** DNS. Questions by UDP are read in the kernel wherever they may pass; by TCP somebody has to be asked to read them. */
 export const namePort = 53;
-export const nameProtocols: readonly number[] = [protocols.TCP, protocols.UDP];
+export const nameProtocol = protocols.TCP;
 
 /** The rows of a class, by protocol and port; the first is always the one for any protocol. */
 export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks, sets: L7Sets): readonly Row[] {
   const rulings = viewsNeeded(candidates, fallbacks).map(view => new Ruling(candidates.filter(takesPart[view]), fallbacks[view], view));
   // No rule that is looked into is for any protocol: there is no redirect here.
   const base = outcome(rulings.map(r => [r.view, { claim: r.base, redirects: none }] as const), sets, false);
-  const protocolsNamed = new Set([...rulings.flatMap(r => r.protocols), ...(sets.learned ? nameProtocols : [])]);
+  const protocolsNamed = new Set([...rulings.flatMap(r => r.protocols), ...(sets.learned ? [nameProtocol] : [])]);
   const rows: Row[] = [{ protocol: null, port: 0, portBits: 0, ...base }];
   for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base, sets));
   return rows;
@@ -242,7 +242,7 @@ function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcom
   const outcomes: Outcome[] = [base];
   const indexes = new Map([[outcomeText(base), 0]]);
   const intervals: Interval[] = [];
-  const learns = sets.learned !== undefined && nameProtocols.includes(protocol);
+  const learns = sets.learned !== undefined && protocol === nameProtocol;
   const steps = rulings.map(r => (learns ? withNamePort([...r.over(protocol)]) : [...r.over(protocol)]));
   for (const { start, at } of zipped(steps)) {
     const result = outcome(rulings.map((r, i) => [r.view, at[i]!] as const), sets, learns && start === namePort);

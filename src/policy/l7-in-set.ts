@@ -1,5 +1,6 @@
 /** The layer 7 sets of one policy set: which rules they are made of, and that they are known while a row names them. */
 import type { L7Set } from '../model/l7.ts';
+import { CirriError } from '../std/errors.ts';
 import type { Candidate, L7Sets, Row } from './flatten.ts';
 import type { L7InUse, L7Numbers } from './l7-numbers.ts';
 import { mergeL7 } from './l7-sets.ts';
@@ -14,6 +15,8 @@ export interface SetL7Options {
   readonly ids: RuleIds;
   /** The set's rules; a conflict is one more. */
   readonly infos: Map<number, RuleInfo>;
+  /** Some rule waits for names: where port 53 is plainly allowed they are learned. */
+  readonly learns: boolean;
   readonly remember: (info: RuleInfo) => void;
 }
 
@@ -24,8 +27,11 @@ export class SetL7 implements L7Sets {
   readonly #sets = new Map<number, L7Set>();
   readonly #conflicts = new Map<number, RuleInfo>();
 
+  readonly learned: ((rule: number) => number) | undefined;
+
   constructor(options: SetL7Options) {
     this.#options = options;
+    this.learned = options.learns ? rule => this.#number(learning(rule)) : undefined;
   }
 
   merged(redirects: readonly Candidate[]): ReturnType<L7Sets['merged']> {
@@ -38,7 +44,7 @@ export class SetL7 implements L7Sets {
   /** The rows are given out from now on. */
   take(rows: readonly Row[]): void {
     for (const { l7, rule } of rows) {
-      if (l7 !== undefined) this.#options.inUse.take(l7, this.#sets.get(l7)!);
+      if (l7 !== undefined) this.#take(l7);
       const conflict = this.#conflicts.get(rule);
       if (conflict) this.#options.inUse.takeConflict(conflict);
     }
@@ -49,6 +55,15 @@ export class SetL7 implements L7Sets {
       if (l7 !== undefined) this.#options.inUse.drop(l7);
       if (this.#conflicts.has(rule)) this.#options.inUse.dropConflict(rule);
     }
+  }
+
+  /** Whoever keeps the sets may have let go of one that no row named; it is asked for anew. */
+  #take(number: number): void {
+    const set = this.#sets.get(number)!;
+    if (!this.#options.inUse.sets.has(number) && this.#options.numbers.numberOf(set) !== number) {
+      throw new CirriError('ERR_L7_NUMBER', `layer 7 set ${number} has got another number`, { mend: 'numbers must keep their meaning; restart the agent' });
+    }
+    this.#options.inUse.take(number, set);
   }
 
   #merge(redirects: readonly Candidate[]): ReturnType<L7Sets['merged']> {
@@ -72,6 +87,11 @@ export class SetL7 implements L7Sets {
     remember(info);
     return info.id;
   }
+}
+
+/** Every name may be asked, and what is no DNS passes: the rule allows it. */
+export function learning(rule: number): L7Set {
+  return { protocol: 'dns', rules: [{ rule, pattern: '*' }], learn: true };
 }
 
 /** A policy in audit adds what it allows to what the others do; where that would limit them, it is not heard. */

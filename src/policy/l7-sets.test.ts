@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fnv1a } from '../model/identity.ts';
 import type { L7Set } from '../model/l7.ts';
+import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from './compile.ts';
 import type { EngineOptions } from './compile.ts';
 import { lookup } from './evaluate.ts';
@@ -153,4 +154,57 @@ test('a set stays known while some row names it, and goes with the last', () => 
   assert.deepEqual(delta!.rows.flatMap(row => row.l7 ?? []).every(number => engine.l7Sets().has(number)), true);
   engine.forget(me);
   assert.equal(engine.l7Sets().size, 0);
+});
+
+// ---- names ----
+
+const byName = (patterns: readonly string[], more: object = {}) => ({ toFQDNs: patterns.map(matchPattern => ({ matchPattern })), ...more });
+const outside = (id: number, ...patterns: string[]) => [id, LabelSet.of([...patterns.map(p => `fqdn:${p}`), 'reserved:world', 'reserved:world-ipv4'])] as const;
+
+test('names: rules select the identities that bear them, and the engine says which there are', () => {
+  const engine = engineOf([cnp('a', 'x', { endpointSelector: web, egress: [
+    byName(['API.example.com.', '*.b.example'], { toPorts: [{ ports: [{ port: '443', protocol: 'TCP' }] }] }),
+    { toEndpoints: [db], toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'other.example' }, { matchPattern: '*.b.example' }] } }] },
+  ] })]);
+  assert.deepEqual(engine.fqdnSelectors(), ['*.b.example', 'api.example.com']);
+  assert.deepEqual(engine.nameSelectors(), ['*.b.example', 'api.example.com', 'other.example']);
+  engine.upsertIdentity(...outside(17_000_000, 'api.example.com'));
+  engine.upsertIdentity(...outside(17_000_001, 'c.example'));
+  const set = engine.compile(me, 'egress');
+  const verdicts = (id: number) => [443, 444].map(port => lookup(set, id, 6, port)!.verdict);
+  assert.deepEqual([verdicts(17_000_000), verdicts(17_000_001), verdicts(9)], [['allow', 'deny'], ['deny', 'deny'], ['deny', 'deny']]);
+});
+
+test('names: the revision counts changes of what is named, not of policies', () => {
+  const named = (name: string, ...patterns: string[]) => cnp(name, 'x', { endpointSelector: web, egress: [byName(patterns)] });
+  const engine = engineOf([named('a', 'a.example')]);
+  const revisions = [engine.nameRevision];
+  const step = (change: () => unknown) => {
+    change();
+    revisions.push(engine.nameRevision);
+  };
+  step(() => engine.upsertPolicy(named('b', 'a.example')));
+  step(() => engine.upsertPolicy(named('a', 'a.example')));
+  step(() => engine.removePolicy('CiliumNetworkPolicy/x/a'));
+  const changes = () => revisions.slice(1).map((r, i) => r !== revisions[i]);
+  assert.deepEqual(changes(), [false, false, false]);
+  step(() => engine.upsertPolicy(named('b', 'b.example')));
+  step(() => engine.upsertPolicy(cnp('b', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db], toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'b.example' }] } }] }] })));
+  assert.deepEqual([changes().slice(3), engine.fqdnSelectors(), engine.nameSelectors()], [[true, true], [], ['b.example']]);
+});
+
+test('names are learned from TCP port 53 where it is plainly allowed, whatever the ports of the rule', () => {
+  const rules = (dnsRule: object) => engineOf([cnp('a', 'x', { endpointSelector: web, egress: [byName(['a.example']), { toEndpoints: [db], ...dnsRule }] })]);
+  const learned = (path: string) => ({ protocol: 'dns', rules: [{ rule: id(`a/${path}`), pattern: '*' }], learn: true });
+  for (const ports of [{}, { toPorts: [{ ports: [{ port: '53' }] }] }, { toPorts: [{ ports: [{ port: '50', endPort: 60, protocol: 'TCP' }] }] }]) {
+    const engine = rules(ports);
+    assert.deepEqual(at(engine, 53, 6, 'egress').set, learned('spec.egress[1]'));
+    assert.match(at(engine, 53, 6, 'egress').because, /^CiliumNetworkPolicy x\/a \(spec.egress\[1\]\) allows/);
+    assert.notEqual(at(engine, 54, 6, 'egress').verdict, 'redirect');
+  }
+  assert.equal(at(rules({}), 53, 17, 'egress').verdict, 'allow', 'by UDP the kernel reads them unasked');
+  assert.equal(at(rules({ toPorts: [{ ports: [{ port: '80' }] }] }), 53, 6, 'egress').verdict, 'deny');
+  assert.equal(at(engineOf([cnp('a', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db] }] })]), 53, 6, 'egress').verdict, 'allow', 'nobody waits for names');
+  const both = at(rules({ toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'a.example' }] } }] }), 53, 6, 'egress').set;
+  assert.deepEqual(both, { protocol: 'dns', rules: [{ rule: id('a/spec.egress[1].toPorts[0]'), pattern: 'a.example' }] });
 });

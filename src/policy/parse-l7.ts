@@ -2,9 +2,9 @@
 import { join } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
 import { matchNameFault, matchPatternFault } from './fqdn.ts';
+import { expressionFault } from './l7-expression.ts';
 import type { DnsRule, HeaderRule, HttpRule, KafkaRule, RuleL7, SecretKey, TlsContext } from './l7-rules.ts';
 import { apiKeyNumber, kafkaApiKeys, kafkaRoles } from './kafka-keys.ts';
-import { re2Fault } from './re2.ts';
 
 /** An L7Rules object that restricts something, or undefined (`rules: {}`, `http: []`). Secrets without a namespace lie in this one. */
 export function parseL7Rules(reader: FieldReader, value: unknown, path: string, namespace: string): RuleL7 | undefined {
@@ -67,7 +67,7 @@ function parseHeaderMatch(reader: FieldReader, value: unknown, path: string, nam
 /** An RE2 expression; absent and empty are none. */
 function parseExpression(reader: FieldReader, value: unknown, path: string): string | undefined {
   const text = reader.string(value, path) || undefined;
-  const fault = text === undefined ? undefined : re2Fault(text);
+  const fault = text === undefined ? undefined : expressionFault(text);
   return fault === undefined ? text : reader.fail(path, `invalid regular expression "${text}": ${fault}`, 'write an RE2 expression; "*" alone is not one, ".*" is');
 }
 

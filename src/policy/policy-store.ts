@@ -2,7 +2,7 @@
  * The policies in force, each prepared once and found by the subjects that it selects.
  *
  *     policy ──► rules with their peers resolved ──► SelectorIndex: labels → specs
- *                        ▲                     └──► prefixes that they name, counted
+ *                        ▲                     └──► prefixes and names that they name, counted
  *     services, groups, Secrets ──┘ a change prepares again the policies that name the object
  */
 import type { L7Set } from '../model/l7.ts';
@@ -10,17 +10,18 @@ import type { LabelSet } from '../model/labels.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
 import { SelectorIndex } from './label-index.ts';
+import { fqdnsOf } from './fqdn.ts';
 import { describeL7, isCarriedOut, secretsOf } from './l7-rules.ts';
 import type { SecretKey } from './l7-rules.ts';
 import { canonicalText, resolveL7 } from './l7-sets.ts';
 import type { Matcher } from './matchers.ts';
 import { policyAddress, tierOrder } from './policy.ts';
 import type { Policy, PolicySpec, Rule } from './policy.ts';
-import { PrefixCount } from './prefix-count.ts';
 import { resolvePeers, selectsGroup, selectsService } from './resolve.ts';
 import type { CidrGroup, NamedObjects, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
 import { ruleInfo } from './rule-info.ts';
 import type { Provides, RuleIds, RuleInfo } from './rule-info.ts';
+import { TextCount } from './text-count.ts';
 import type { Work } from './work.ts';
 
 export interface PreparedRule<User> {
@@ -66,8 +67,11 @@ export class PolicyStore<User> {
     groups: peer => [...this.#groups.values()].filter(g => selectsGroup(peer, g)),
   };
   /** All prefixes that need an identity, and those of `networks`. */
-  readonly prefixes = new PrefixCount();
-  readonly networks = new PrefixCount();
+  readonly prefixes = new TextCount();
+  readonly networks = new TextCount();
+  /** Patterns of toFQDNs, and these with those of `rules.dns`. */
+  readonly fqdns = new TextCount();
+  readonly names = new TextCount();
 
   constructor(ids: RuleIds, work: Work, provides: Provides) {
     this.#ids = ids;
@@ -94,12 +98,13 @@ export class PolicyStore<User> {
   /** Puts the policy in the place of the one with its address. Returns the specs that subjects lose or get. */
   upsert(policy: Policy): readonly PolicySpec[] {
     const address = policyAddress(policy);
-    const before = this.remove(address);
     const specs = policy.specs.map((spec, position) => ({ policy, spec, position, rules: spec.rules.map(rule => this.#prepareRule(policy, rule)) }));
+    // Before the old ones go, so that what both name has not changed.
+    this.#count(specs, 1);
+    const before = this.remove(address);
     this.#entries.set(address, { policy, specs });
     for (const spec of specs) this.#bySubject.add(spec);
     for (const kind of namedKinds(policy)) this.#naming[kind].add(address);
-    this.#countPrefixes(specs, 1);
     return [...before, ...policy.specs];
   }
 
@@ -109,7 +114,7 @@ export class PolicyStore<User> {
     this.#entries.delete(address);
     for (const spec of entry.specs) this.#bySubject.remove(spec);
     for (const addresses of Object.values(this.#naming)) addresses.delete(address);
-    this.#countPrefixes(entry.specs, -1);
+    this.#count(entry.specs, -1);
     return entry.policy.specs;
   }
 
@@ -170,7 +175,12 @@ export class PolicyStore<User> {
     return { policy, rule, info, peers, l7, fingerprint, bound: undefined };
   }
 
-  #countPrefixes(specs: readonly PreparedSpec<User>[], by: 1 | -1): void {
+  #count(specs: readonly PreparedSpec<User>[], by: 1 | -1): void {
+    for (const { rule } of specs.flatMap(s => s.rules)) {
+      const fqdns = fqdnsOf(rule);
+      for (const pattern of fqdns) this.fqdns.change(pattern, by);
+      for (const pattern of [...fqdns, ...dnsPatterns(rule)]) this.names.change(pattern, by);
+    }
     for (const cidr of specs.flatMap(s => s.rules).flatMap(({ peers }) => (peers === 'any' ? [] : peers.cidrs))) {
       const texts = prefixTexts(cidr);
       for (const text of texts) this.prefixes.change(text, by);
@@ -192,6 +202,10 @@ function namedKinds(policy: Policy): ReadonlySet<NamedKind> {
     if (l7 && secretsOf(l7).length > 0) kinds.add('secret');
   }
   return kinds;
+}
+
+function dnsPatterns({ l7 }: Rule): readonly string[] {
+  return l7?.protocol === 'dns' ? l7.rules.map(rule => rule.pattern) : [];
 }
 
 function prefixTexts({ cidr, except }: ResolvedCidr): readonly string[] {

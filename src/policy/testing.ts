@@ -52,6 +52,7 @@ export function identitiesFor(engine: PolicyEngine, pods: readonly TestIdentity[
     ...pods,
     ...engine.networkPrefixes().flatMap((network, i) => pods.slice(0, 3).map((one, j) => ({ id: 17_900_000 + i * 10 + j, labels: networkIdentityLabels(one.labels, network), namedPorts: one.namedPorts }))),
     { id: 33_554_432, labels: Labels.of(['reserved:remote-node', 'node:zone=east']), namedPorts: [] },
+    ...engine.fqdnSelectors().flatMap((pattern, i, all) => [[pattern], all]).map((patterns, i) => ({ id: 17_000_000 + i, labels: Labels.of([...patterns.map(p => `fqdn:${p}`), 'reserved:world', 'reserved:world-ipv4']), namedPorts: [] })),
     ...prefixes.map((prefix, i) => ({ id: firstPrefixIdentity + i, labels: cidrIdentityLabels(prefix, prefixes), namedPorts: [] })),
   ];
 }
@@ -101,12 +102,13 @@ const cidrRule = fc.oneof(
   fc.record({ cidr }),
   fc.constantFrom<object>({ cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] }, { cidr: '10.0.0.0/8', except: ['10.1.0.0/16', '10.2.0.0/16'] }, { cidrGroupRef: 'office', except: ['10.1.0.0/16'] }, { cidrGroupSelector: { matchLabels: { site: 'hq' } } }, { cidrGroupRef: 'missing' }),
 );
+const fqdn = fc.constantFrom<object>({ matchName: 'A.example' }, { matchPattern: '*.b.example' });
 const service = fc.constantFrom<object>({ k8sService: { serviceName: 'front', namespace: 'x' } }, { k8sServiceSelector: { selector: { matchLabels: { kind: 'web' } } } }, { k8sService: { serviceName: 'outside' } }, { k8sService: { serviceName: 'missing' } });
 
-function peers(prefix: 'from' | 'to'): fc.Arbitrary<object> {
+function peers(prefix: 'from' | 'to', deny: boolean): fc.Arbitrary<object> {
   const list = <T>(name: string, of: fc.Arbitrary<T>) => fc.array(of, { maxLength: 2 }).map(items => ({ [prefix + name]: items }));
   const kinds: fc.Arbitrary<object>[] = [fc.constant({}), list('Endpoints', endpointPeer), list('Endpoints', endpointPeer), list('Entities', entity), list('CIDR', cidr), list('CIDRSet', cidrRule)];
-  if (prefix === 'to') kinds.push(list('Services', service));
+  if (prefix === 'to') kinds.push(list('Services', service), ...(deny ? [] : [list('FQDNs', fqdn)]));
   return fc.oneof(...kinds);
 }
 
@@ -135,7 +137,7 @@ const icmps = fc.constantFrom<object>({ icmps: [{ fields: [{ type: 8 }] }] }, { 
 function entries(prefix: 'from' | 'to', deny: boolean): fc.Arbitrary<object[]> {
   const ports = fc.oneof({ weight: 3, arbitrary: plainPorts }, { weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: icmps }, ...(deny ? [] : [{ weight: 2, arbitrary: proxyPorts(prefix) }]));
   const authentication = deny ? fc.constant({}) : fc.oneof({ weight: 8, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: fc.constant({ authentication: { mode: 'required' } }) });
-  return fc.array(fc.tuple(peers(prefix), ports, authentication).map(parts => Object.assign({}, ...parts) as object), { maxLength: 3 });
+  return fc.array(fc.tuple(peers(prefix, deny), ports, authentication).map(parts => Object.assign({}, ...parts) as object), { maxLength: 3 });
 }
 
 const optionalBoolean = fc.constantFrom<object>({}, {}, {}, { enableDefaultDeny: { ingress: false } }, { enableDefaultDeny: { egress: false, ingress: false } }, { enableDefaultDeny: { egress: true } });
