@@ -10,7 +10,8 @@ export type L7Protocol = 'http' | 'kafka' | 'dns' | 'tls';
 export type L7Set =
   | { readonly protocol: 'http'; readonly rules: readonly HttpL7Rule[]; readonly tls?: L7Tls }
   | { readonly protocol: 'kafka'; readonly rules: readonly KafkaL7Rule[]; readonly tls?: L7Tls }
-  | { readonly protocol: 'dns'; readonly rules: readonly DnsL7Rule[] }
+  /** `learn`: the policy lets everything pass here; names are read for the sake of toFQDNs, and what is no DNS passes too. */
+  | { readonly protocol: 'dns'; readonly rules: readonly DnsL7Rule[]; readonly learn?: true }
   /** Server names; with `terminating` or `originating` the bytes within pass as they are. */
   | { readonly protocol: 'tls'; readonly rules: readonly TlsL7Rule[]; readonly tls?: L7Tls };
 
@@ -60,6 +61,8 @@ export interface TlsL7Rule {
 
 /** PEM, out of Secrets: the proxy as the server for the client (`terminating`), and as a client of the server (`originating`). */
 export interface L7Tls {
+  /** Of `http` and `kafka`: the client must begin TLS and ask for one of these; absent: any, or none. */
+  readonly serverNames?: readonly string[];
   readonly terminating?: { readonly certificate: string; readonly key: string; readonly trustedCa?: string };
   readonly originating?: { readonly trustedCa?: string; readonly certificate?: string; readonly key?: string };
   /** Why it cannot be carried out: "Secret shop/tls has no tls.key". Then nothing passes. */

@@ -40,7 +40,7 @@ const order: readonly (readonly [Effect, string])[] = [
   ['deny', 'denied, whatever else allows it'],
   ['unauthenticated', 'denied until peers can authenticate, also against rules below'],
   ['allow', 'allowed'],
-  ['unproxied', 'denied until the proxy can look into it'],
+  ['inspect', 'read, and let pass as far as the rules say'],
 ];
 
 export function appliesTo(world: World, subject: Subject, direction: Direction): Applies {

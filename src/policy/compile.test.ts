@@ -7,7 +7,7 @@ import type { CompiledSet, EngineOptions, SetDelta, VerdictRow } from './compile
 import { evaluate, lookup } from './evaluate.ts';
 import { policyAddress } from './policy.ts';
 import type { Policy } from './policy.ts';
-import { cnp, identitiesFor, pod, policies, subject, testGroups, testPods, testPorts, testProtocols, testServices } from './testing.ts';
+import { cnp, identitiesFor, pod, policies, subject, testGroups, testPods, testPorts, testProtocols, testSecrets, testServices } from './testing.ts';
 import type { TestIdentity } from './testing.ts';
 
 const directions = ['ingress', 'egress'] as const;
@@ -33,21 +33,23 @@ function content(set: CompiledSet): unknown {
 const runs = Number(process.env['CIRRI_PROPERTY_RUNS'] ?? 150);
 
 test('the kernel\'s lookup in a compiled set gives the verdict and the rule of the plain evaluation, for every peer, protocol and port', () => {
-  const modes = fc.constantFrom<EngineOptions>({}, {}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' }, { provides: { proxy: true, authentication: true } });
+  const modes = fc.constantFrom<EngineOptions>({}, {}, { mode: 'always' }, { mode: 'never' }, { allowLocalhost: 'policy' }, { provides: { proxy: true } }, { provides: { proxy: true } }, { provides: { proxy: true, authentication: true } });
   fc.assert(fc.property(policies, modes, (list, options) => {
     const engine = engineOf(list, options);
     const identities = identitiesFor(engine, testPods);
     fill(engine, identities);
     assert.deepEqual(engine.missingPrefixes(), []);
-    const world = { policies: list, services: testServices, cidrGroups: testGroups, options };
+    engine.setSecrets(testSecrets);
+    const world = { policies: list, services: testServices, cidrGroups: testGroups, secrets: testSecrets, options };
     for (const one of subjects) for (const direction of directions) {
       const set = engine.compile(one, direction);
       for (const peer of [undefined, ...identities]) for (const protocol of testProtocols) for (const port of testPorts) {
-        const expected = evaluate(world, one, direction, peer, protocol, port);
+        const { inspected: _, ...expected } = evaluate(world, one, direction, peer, protocol, port);
         const row = lookup(set, peer?.id ?? 4242, protocol, port);
         assert.ok(row, 'no row');
         const shadow = row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)?.address } };
-        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address, ...shadow }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
+        const l7 = row.l7 !== undefined && { l7: engine.l7Sets().get(row.l7) };
+        assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)?.address, ...l7, ...shadow }, expected, `${direction} ${one.labels} ← ${peer?.labels} ${protocol}/${port}`);
       }
     }
   }), { numRuns: runs });

@@ -11,13 +11,20 @@
  * the address map: an address that still has the identity of a wider prefix would be judged by that one.
  */
 import { reservedIdentities } from '../model/identity.ts';
+import type { L7Set } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix } from '../std/ip.ts';
+import { subjectText } from './engine-options.ts';
+import type { EngineOptions, Subject } from './engine-options.ts';
 import { levels } from './flatten.ts';
+import { fqdnsOf } from './fqdn.ts';
 import { IdentityStore } from './identity-store.ts';
 import { LabelIndex } from './label-index.ts';
-import { allIPv4, allIPv6, identityRecord, MatcherIndex, namedPortsText } from './matchers.ts';
+import { SetL7 } from './l7-in-set.ts';
+import { L7InUse, L7Numbers } from './l7-numbers.ts';
+import type { SecretKey } from './l7-rules.ts';
+import { allIPv4, allIPv6, identityRecord, MatcherIndex, rulesByUser } from './matchers.ts';
 import type { Matcher, NamedPorts } from './matchers.ts';
 import { policyAddress } from './policy.ts';
 import type { Direction, Policy, PolicySpec, Rule } from './policy.ts';
@@ -26,7 +33,7 @@ import type { PreparedRule } from './policy-store.ts';
 import { PolicySet } from './policy-set.ts';
 import type { BoundRule, CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 import type { CidrGroup, ResolvedPeers, Service } from './resolve.ts';
-import { localhostAddress, localhostInfo, RuleIds } from './rule-info.ts';
+import { localhostAddress, localhostInfo, RememberedRules, RuleIds } from './rule-info.ts';
 import type { RuleInfo } from './rule-info.ts';
 import { resolveSpans } from './resolve-spans.ts';
 import type { ResolvedSpans } from './resolve-spans.ts';
@@ -34,37 +41,14 @@ import { ruleCandidate, setRules } from './set-rules.ts';
 import type { SetRules } from './set-rules.ts';
 import { Work } from './work.ts';
 
+export { subjectText } from './engine-options.ts';
+export type { EngineOptions, Subject } from './engine-options.ts';
 export type { NamedPort, NamedPorts } from './matchers.ts';
 export type { CompiledSet, SetDelta, VerdictRow } from './policy-set.ts';
 export type { RuleInfo } from './rule-info.ts';
 export type { CidrGroup, Service } from './resolve.ts';
 
-export interface Subject {
-  readonly labels: LabelSet;
-  readonly namedPorts: NamedPorts;
-  /** A node: only policies with a nodeSelector concern it. */
-  readonly isHost?: boolean;
-}
-
-export interface EngineOptions {
-  /** default: subjects that a policy selects; always: everyone; never: nobody. */
-  readonly mode?: 'default' | 'always' | 'never';
-  /** Whether the node may always reach its pods; `policy` asks the policies. */
-  readonly allowLocalhost?: 'always' | 'policy';
-  /** What identity 2 stands for where there is one family only. */
-  readonly worldFamily?: 'ipv4' | 'ipv6';
-  /** What there is to carry out conditions beyond addresses and ports. Without it, what only such a rule would allow is denied. */
-  readonly provides?: { readonly proxy?: boolean; readonly authentication?: boolean };
-}
-
 const reservedLabels: ReadonlyMap<number, LabelSet> = new Map(reservedIdentities.map(r => [r.id, r.labels] as const));
-
-const maxRememberedRules = 100_000;
-
-/** Names a subject: equal texts get the same sets. Changes of policies say whom they concern by it. */
-export function subjectText({ labels, namedPorts, isHost }: Subject): string {
-  return `${isHost ?? false} ${namedPortsText([namedPorts])} ${labels.toString()}`;
-}
 
 /** A subject that somebody has asked for, and its sets. */
 interface Compiled {
@@ -85,14 +69,16 @@ export class PolicyEngine {
   readonly #ids = new RuleIds();
   readonly #identities = new IdentityStore(this.work);
   readonly #matchers = new MatcherIndex<PolicySet>(this.#identities);
-  readonly #policies = new PolicyStore<PolicySet>(this.#ids, this.work);
+  readonly #policies: PolicyStore<PolicySet>;
+  readonly #l7 = new L7InUse();
   readonly #sets = new Map<string, PolicySet>();
-  readonly #infos = new Map<number, RuleInfo>();
+  readonly #infos = new RememberedRules();
   readonly #subjects = new Map<string, Compiled>();
   readonly #subjectsByLabel = new LabelIndex<Compiled>(compiled => compiled.subject.labels);
 
   constructor(options: EngineOptions = {}) {
-    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: {}, ...options };
+    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: {}, l7: new L7Numbers(), ...options };
+    this.#policies = new PolicyStore(this.#ids, this.work, this.#options.provides);
     for (const { id, labels } of reservedIdentities) this.upsertIdentity(id, labels);
   }
 
@@ -137,6 +123,16 @@ export class PolicyEngine {
     return union([...gone.map(name => this.setCidrGroup(name, undefined)), ...[...next].map(([name, group]) => this.setCidrGroup(name, group))]);
   }
 
+  /** A Secret that rules name (`namespace/name`), its entries as text; undefined: it has gone, or may not be read. */
+  setSecret(key: SecretKey, entries: Readonly<Record<string, string>> | undefined): StaleSubjects {
+    return this.#selected(this.#policies.setSecret(key, entries));
+  }
+
+  setSecrets(secrets: ReadonlyMap<SecretKey, Readonly<Record<string, string>>>): StaleSubjects {
+    const gone = [...this.#policies.secretKeys()].filter(key => !secrets.has(key));
+    return union([...gone.map(key => this.setSecret(key, undefined)), ...[...secrets].map(([key, entries]) => this.setSecret(key, entries))]);
+  }
+
   /** All identities at once. The reserved ones are known anyway; give those that bear further labels. */
   setIdentities(identities: Iterable<readonly [id: number, labels: LabelSet, namedPorts?: readonly NamedPorts[]]>): void {
     const next = new Map([...identities].map(i => [i[0], i] as const));
@@ -157,7 +153,7 @@ export class PolicyEngine {
     const after = this.#matchers.matching(record);
     for (const matcher of before) matcher.identities.delete(id);
     for (const matcher of after) matcher.identities.add(id);
-    const rules = rulesBySet(after);
+    const rules = rulesByUser(after);
     for (const matcher of before) for (const set of matcher.users.keys()) if (!rules.has(set)) rules.set(set, []);
     return present([...rules].map(([set, list]) => set.assign(record, list)));
   }
@@ -171,7 +167,7 @@ export class PolicyEngine {
     this.#identities.delete(id);
     const matchers = this.#matchers.matching(record);
     for (const matcher of matchers) matcher.identities.delete(id);
-    return present([...rulesBySet(matchers).keys()].map(set => set.remove(id)));
+    return present([...rulesByUser(matchers).keys()].map(set => set.remove(id)));
   }
 
   // ---- outputs ----
@@ -198,6 +194,41 @@ export class PolicyEngine {
   missingPrefixes(): string[] {
     const known = new Set([...this.#identities.all.values()].flatMap(i => (i.prefix ? [formatPrefix(i.prefix)] : [])));
     return this.cidrPrefixes().filter(p => !known.has(p));
+  }
+
+  /** Patterns of toFQDNs in force (in lower case, without a final dot), sorted. Rules with one select identities that bear `fqdn:PATTERN`. */
+  fqdnSelectors(): readonly string[] {
+    return this.#policies.fqdns.sorted;
+  }
+
+  /** These and the patterns of `rules.dns`, sorted. */
+  nameSelectors(): readonly string[] {
+    return this.#policies.names.sorted;
+  }
+
+  /** Counts changes of both. */
+  get nameRevision(): number {
+    return this.#policies.fqdns.revision + this.#policies.names.revision;
+  }
+
+  /** The layer 7 sets that rows of compiled sets name, by number. A set stands here before the row is given out. */
+  l7Sets(): ReadonlyMap<number, L7Set> {
+    return this.#l7.sets;
+  }
+
+  /** Counts changes of `l7Sets`. */
+  get l7Revision(): number {
+    return this.#l7.revision;
+  }
+
+  /** Rules of different policies that cannot hold for one port and peer, in the sets compiled so far: nothing passes there. */
+  l7Conflicts(): readonly RuleInfo[] {
+    return [...this.#l7.conflicts.values()];
+  }
+
+  /** Secrets that rules name, sorted: `namespace/name`. */
+  secretKeys(): readonly SecretKey[] {
+    return this.#policies.namedSecrets();
   }
 
   compile(subject: Subject, direction: Direction): CompiledSet {
@@ -235,7 +266,7 @@ export class PolicyEngine {
   classesFor(identity: number): ReadonlyMap<string, number> {
     const classes = new Map<string, number>();
     const record = this.#identities.get(identity);
-    for (const [set, rules] of record ? rulesBySet(this.#matchers.matching(record)) : []) {
+    for (const [set, rules] of record ? rulesByUser(this.#matchers.matching(record)) : []) {
       const number = set.classify(record!, rules).class;
       if (number !== 0) classes.set(set.key, number);
     }
@@ -301,9 +332,10 @@ export class PolicyEngine {
       infos.set(info.id, info);
       bound.unshift(this.#localhostRule(info));
     }
-    this.#remember(infos.values());
+    this.#infos.add(infos.values());
     const fallbacks = { enforced: defaults.enforced.candidate, audit: defaults.audit.candidate, shadow: defaults.shadow.candidate };
-    const set = new PolicySet({ key, direction, enforced: defaults.enforced.info.effect === 'default-deny', rules: bound, fallbacks, infos }, this.work);
+    const l7 = new SetL7({ direction, numbers: this.#options.l7, inUse: this.#l7, ids: this.#ids, infos, learns: this.#options.provides.proxy === true && !subject.isHost && rules.some(r => fqdnsOf(r.rule).length > 0), remember: info => this.#infos.add([info]) });
+    const set = new PolicySet({ key, direction, enforced: defaults.enforced.info.effect === 'default-deny', rules: bound, fallbacks, infos, l7 }, this.work);
     try {
       set.fill(id => this.#identities.get(id)!);
     } catch (error) {
@@ -321,19 +353,8 @@ export class PolicyEngine {
   }
 
   #release(set: PolicySet): void {
+    set.release();
     for (const matcher of set.matchers()) this.#matchers.release(matcher, set);
-  }
-
-  /** Keeps the newest; the oldest of very many go. */
-  #remember(infos: Iterable<RuleInfo>): void {
-    for (const info of infos) {
-      this.#infos.delete(info.id);
-      this.#infos.set(info.id, info);
-    }
-    for (const id of this.#infos.keys()) {
-      if (this.#infos.size <= maxRememberedRules) break;
-      this.#infos.delete(id);
-    }
   }
 
   #bind(prepared: PreparedRule<PolicySet>, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
@@ -364,23 +385,9 @@ export class PolicyEngine {
   }
 }
 
-function rulesBySet(matchers: readonly Matcher<PolicySet>[]): Map<PolicySet, number[]> {
-  const rules = new Map<PolicySet, number[]>();
-  for (const matcher of matchers) {
-    for (const [set, indexes] of matcher.users) {
-      const list = rules.get(set);
-      // One by one: there may be more of them than a call may have arguments.
-      if (list) for (const index of indexes) list.push(index);
-      else rules.set(set, [...indexes]);
-    }
-  }
-  return rules;
-}
-
 function present<T>(values: readonly (T | undefined)[]): readonly T[] {
   return values.filter(v => v !== undefined);
 }
-
 
 function union(sets: readonly StaleSubjects[]): StaleSubjects {
   return new Set(sets.flatMap(set => [...set]));

@@ -6,10 +6,10 @@ import { reserved } from '../model/identity.ts';
 import { CirriError } from '../std/errors.ts';
 import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
-import type { HttpRequest } from './http.ts';
 import { protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
 import { requestPasses } from './requests.ts';
+import type { HttpRequest } from './requests.ts';
 import type { ScenarioPod } from './scenario.ts';
 import type { Decision, Member, World } from './world.ts';
 

@@ -2,12 +2,18 @@
  * The plain reading of the rules, for tests, probes and explanations: slow, obvious, and written without a look at the
  * compiler, which must always give the same answer. And the kernel's lookup, modelled.
  */
-import { cidrContains, identityNetwork, identityPrefix, isWorld } from '../model/identity.ts';
+import { cidrContains, fnv1a, identityNetwork, identityPrefix, isWorld } from '../model/identity.ts';
+import type { L7Set } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { CidrGroup, CompiledSet, EngineOptions, NamedPorts, Service, Subject, VerdictRow } from './compile.ts';
+import { fqdnsOf } from './fqdn.ts';
+import { isCarriedOut } from './l7-rules.ts';
+import type { SecretKey } from './l7-rules.ts';
+import { mergeL7, resolveL7 } from './l7-sets.ts';
 import { protocolNumber } from './matchers.ts';
+import { conflictAddress } from './rule-info.ts';
 import { policyAddress, policyText, tierOrder } from './policy.ts';
 import type { CidrPeer, Direction, Effect, Peer, Policy, PolicyMode, PortMatch, Rule, Tier } from './policy.ts';
 
@@ -15,6 +21,7 @@ export interface World {
   readonly policies: readonly Policy[];
   readonly services?: readonly Service[];
   readonly cidrGroups?: readonly CidrGroup[];
+  readonly secrets?: ReadonlyMap<SecretKey, Readonly<Record<string, string>>>;
   readonly options?: EngineOptions;
 }
 
@@ -28,6 +35,9 @@ export interface Evaluation {
   readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit';
   /** Address of the rule that decides. */
   readonly rule: string;
+  /** Of a redirect: all that passes, and the rules that say so, in their order. */
+  readonly l7?: L7Set;
+  readonly inspected?: readonly Rule[];
   /** What it would be with the shadow policies in force, where that is another verdict. */
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: string };
 }
@@ -42,7 +52,14 @@ interface Question {
   readonly port: number;
 }
 
-type Answer = { readonly verdict: 'allow' | 'deny' | 'redirect' | 'pass'; readonly rule: string };
+type Answer = { readonly verdict: 'allow' | 'deny' | 'redirect' | 'pass'; readonly rule: string; readonly l7?: L7Set; readonly inspected?: readonly Rule[] };
+
+/** Whether a policy is heard with this verdict of a rule; default deny is heard as a denial. */
+interface Hearing {
+  takesPart(mode: PolicyMode, verdict: Answer['verdict']): boolean;
+  /** Rules of policies in audit that are to be read let pass what nobody else would, and never limit what somebody allows. */
+  readonly auditOnlyAdds?: true;
+}
 
 /**
  * May this peer talk with the subject? Asked in turn: allow-localhost, the tier admin, the tier normal, the tier baseline, and
@@ -50,19 +67,39 @@ type Answer = { readonly verdict: 'allow' | 'deny' | 'redirect' | 'pass'; readon
  */
 export function evaluate(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): Evaluation {
   const question = { world, subject, direction, peer, protocol, port };
-  const enforced = answer(question, (mode, verdict) => mode === 'enforce' || (mode === 'audit' && verdict !== 'deny'));
+  const enforced = answer(question, { takesPart: (mode, verdict) => mode === 'enforce' || (mode === 'audit' && verdict !== 'deny'), auditOnlyAdds: true });
   const has = (wanted: PolicyMode) => world.policies.some(p => p.mode === wanted);
-  const audited = has('audit') ? answer(question, mode => mode !== 'shadow') : enforced;
-  const shadow = has('shadow') ? answer(question, (mode, verdict) => mode !== 'audit' || verdict !== 'deny') : enforced;
+  const audited = has('audit') ? answer(question, { takesPart: mode => mode !== 'shadow' }) : enforced;
+  const shadow = has('shadow') ? answer(question, { takesPart: (mode, verdict) => mode !== 'audit' || verdict !== 'deny' }) : enforced;
+  const found = learned(question, merged(question, enforced));
   const denies = enforced.verdict === 'deny';
   return {
-    ...(!denies && audited.verdict === 'deny' ? { verdict: 'audit', rule: audited.rule } : { verdict: enforced.verdict as 'allow', rule: enforced.rule }),
+    ...(found.verdict !== 'deny' && audited.verdict === 'deny' ? { verdict: 'audit', rule: audited.rule } : found),
     ...((shadow.verdict === 'deny') !== denies && { shadow: { verdict: shadow.verdict === 'deny' ? 'deny' : 'allow', rule: shadow.rule } }),
   };
 }
 
-/** `takesPart` says which policies are heard, and with which of their verdicts; default deny is heard as a denial. */
-function answer(question: Question, takesPart: (mode: PolicyMode, verdict: Answer['verdict']) => boolean): Answer {
+/** The set of a redirect; rules that cannot hold together let nothing pass. */
+function merged({ world, direction }: Question, { verdict, rule, inspected }: Answer): Pick<Evaluation, 'verdict' | 'rule' | 'l7' | 'inspected'> {
+  if (verdict !== 'redirect') return { verdict: verdict as 'allow', rule };
+  const found = mergeL7(inspected!.map(r => l7Of(r, world)!));
+  return 'set' in found ? { verdict, rule, l7: found.set, inspected: inspected! } : { verdict: 'deny', rule: conflictAddress(direction, inspected!) };
+}
+
+/** Where a rule of the subject waits for names, they are learned from what is plainly allowed; by UDP the kernel does it unasked. */
+function learned({ world, subject, direction, protocol, port }: Question, found: ReturnType<typeof merged>): ReturnType<typeof merged> {
+  const waits = () => world.options?.mode !== 'never' && world.options?.provides?.proxy === true && policiesInOrder(world.policies).some(policy => policy.specs
+    .some(spec => !spec.selectsNodes && spec.subject.matches(subject.labels) && spec.rules.some(rule => rule.direction === direction && fqdnsOf(rule).length > 0)));
+  if (found.verdict !== 'allow' || protocol !== 6 || port !== 53 || subject.isHost || !waits()) return found;
+  return { verdict: 'redirect', rule: found.rule, l7: { protocol: 'dns', rules: [{ rule: fnv1a(found.rule) || 1, pattern: '*' }], learn: true } };
+}
+
+/** What the rule lets pass, if there is somebody to read it. */
+function l7Of(rule: Rule, { options, secrets }: Pick<World, 'options' | 'secrets'>): L7Set | undefined {
+  return rule.l7 && options?.provides?.proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, fnv1a(rule.address) || 1, key => secrets?.get(key)) : undefined;
+}
+
+function answer(question: Question, { takesPart, auditOnlyAdds }: Hearing): Answer {
   const { world, subject, direction, peer } = question;
   const mode = world.options?.mode ?? 'default';
   if (mode === 'never') return { verdict: 'allow', rule: `default/never/${direction}` };
@@ -70,21 +107,40 @@ function answer(question: Question, takesPart: (mode: PolicyMode, verdict: Answe
     .filter(spec => spec.selectsNodes === (subject.isHost ?? false) && spec.subject.matches(subject.labels))
     .map(spec => ({ policy, spec })));
   const denying = selecting.filter(({ policy, spec }) => spec.defaultDeny[direction] && takesPart(policy.mode, 'deny')).map(({ policy }) => policy);
-  const rules = (tier: Tier) => selecting.filter(({ policy }) => policy.tier === tier)
-    .flatMap(({ policy, spec }) => spec.rules.filter(rule => rule.direction === direction && takesPart(policy.mode, meaningOf(rule, world))));
+  const adds = new Set<Rule>();
+  const rules = (tier: Tier) => selecting.filter(({ policy }) => policy.tier === tier).flatMap(({ policy, spec }) => spec.rules.filter(rule => {
+    const meaning = meaningOf(rule, world);
+    if (rule.direction !== direction || !takesPart(policy.mode, meaning)) return false;
+    if (auditOnlyAdds && policy.mode === 'audit' && meaning === 'redirect') adds.add(rule);
+    return true;
+  }));
   const restricted = mode === 'always' || selecting.some(({ spec }) => spec.defaultDeny[direction]) || selecting.some(({ spec }) => spec.rules.some(r => r.direction === direction));
 
   const localhost = direction === 'ingress' && !subject.isHost && (world.options?.allowLocalhost ?? 'always') === 'always';
   if (localhost && peer?.labels.has('reserved', 'host') && restricted) return { verdict: 'allow', rule: 'builtin/allow-localhost/ingress' };
   const first = firstRule(question, rules('admin'));
   if (first && first.verdict !== 'pass') return first;
-  const normal = strongestRule(question, rules('normal'));
-  if (normal) return normal;
+  const heard = rules('normal');
+  const normal = strongestRule(question, heard.filter(rule => !adds.has(rule)));
+  const added = strongestRule(question, [...adds]);
+  if (normal) return normal.verdict === 'redirect' && added ? { ...normal, inspected: withoutLimits(question, normal.inspected!, heard.filter(rule => added.inspected!.includes(rule))) } : normal;
   const names = [...new Set(denying.map(policyText))].join(',');
-  if (denying.length > 0 || mode === 'always') return { verdict: 'deny', rule: names === '' ? `default/always/${direction}` : `default/deny/${direction}/${names}` };
   const last = firstRule(question, rules('baseline'));
+  const closed = denying.length > 0 || mode === 'always';
+  if (added && (closed || last?.verdict === 'deny')) return added;
+  if (closed) return { verdict: 'deny', rule: names === '' ? `default/always/${direction}` : `default/deny/${direction}/${names}` };
   // Nobody comes after the tier baseline: what it passes on is allowed.
   return last ? { ...last, verdict: last.verdict === 'pass' ? 'allow' : last.verdict } : { verdict: 'allow', rule: `default/allow/${direction}` };
+}
+
+/** Beside rules that are in force, one in audit is heard only where it can do no more than add. */
+function withoutLimits({ world }: Question, enforced: readonly Rule[], audited: readonly Rule[]): readonly Rule[] {
+  const protocol = enforced[0]!.l7!.protocol;
+  return enforced.every(r => r.l7!.protocol === protocol) ? [...enforced, ...audited.filter(r => r.l7!.protocol === protocol && (protocol === 'dns' || !hasTls(l7Of(r, world)!)))] : enforced;
+}
+
+function hasTls(set: L7Set): boolean {
+  return set.protocol !== 'dns' && set.tls !== undefined;
 }
 
 /** Tiers admin and baseline: the first that applies. */
@@ -93,34 +149,38 @@ function firstRule(question: Question, rules: readonly Rule[]): Answer | undefin
   return rule && { verdict: meaningOf(rule, question.world) as 'allow', rule: rule.address };
 }
 
-/** Tier normal: deny, unmet authentication, allow, what the proxy is needed for. The narrowest names the verdict. */
+/** Tier normal: deny, unmet authentication, allow, what is to be read, what nobody can read. The narrowest names the verdict. */
 function strongestRule(question: Question, rules: readonly Rule[]): Answer | undefined {
-  const provides = question.world.options?.provides;
-  const groups: readonly (readonly [readonly Effect[], Answer['verdict']])[] = [
-    [['deny'], 'deny'], [['unauthenticated'], 'deny'], [['allow'], 'allow'], [['unproxied'], provides?.proxy ? 'redirect' : 'deny'],
+  const { world } = question;
+  const provides = world.options?.provides;
+  const groups: readonly (readonly [(rule: Rule) => boolean, Answer['verdict']])[] = [
+    [rule => rule.effect === 'deny', 'deny'], [rule => conditionOf(rule, provides) === 'unauthenticated', 'deny'], [rule => conditionOf(rule, provides) === 'allow', 'allow'],
+    [rule => meaningOf(rule, world) === 'redirect', 'redirect'], [rule => conditionOf(rule, provides) === 'inspect', 'deny'],
   ];
-  for (const [effects, verdict] of groups) {
+  for (const [belongs, verdict] of groups) {
     let best: { rule: Rule; ports: number } | undefined;
-    for (const rule of rules.filter(r => effects.includes(conditionOf(r, provides)))) {
+    const covering: Rule[] = [];
+    for (const rule of rules.filter(belongs)) {
       const ports = applies(question, rule);
       if (ports === undefined) continue;
+      covering.push(rule);
       const better = !best || ports < best.ports || (ports === best.ports && best.rule.peers === 'any' && rule.peers !== 'any');
       if (better) best = { rule, ports };
     }
-    if (best) return { verdict, rule: best.rule.address };
+    if (best) return { verdict, rule: best.rule.address, ...(verdict === 'redirect' && { inspected: covering }) };
   }
   return undefined;
 }
 
-/** With authentication, a rule that requires it is a plain one, or one that only waits for the proxy. */
-function conditionOf({ effect, proxied }: Rule, provides: EngineOptions['provides']): Effect {
-  return effect !== 'unauthenticated' || !provides?.authentication ? effect : proxied ? 'unproxied' : 'allow';
+/** With authentication, a rule that requires it is a plain one, or one that is looked into. */
+function conditionOf({ effect, l7 }: Rule, provides: EngineOptions['provides']): Effect {
+  return effect !== 'unauthenticated' || !provides?.authentication ? effect : l7 ? 'inspect' : 'allow';
 }
 
 /** What an effect comes to: conditions that nobody can check deny. */
 function meaningOf(rule: Rule, { options }: Pick<World, 'options'>): Answer['verdict'] {
   const effect = conditionOf(rule, options?.provides);
-  if (effect === 'unproxied') return options?.provides?.proxy ? 'redirect' : 'deny';
+  if (effect === 'inspect') return options?.provides?.proxy && isCarriedOut(rule.l7!) ? 'redirect' : 'deny';
   return effect === 'unauthenticated' ? 'deny' : effect;
 }
 

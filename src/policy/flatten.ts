@@ -8,9 +8,10 @@
  * the stronger effect does; then the narrower range of ports, the rule that names the peer and the order of policies say
  * whose name and counter the verdict bears. Levels and strengths are compared, never added up: nothing can overflow.
  */
+import type { L7Set } from '../model/l7.ts';
 import { optimalPrefixes } from './prefixes.ts';
 import type { Interval } from './prefixes.ts';
-import { maxPort } from './policy.ts';
+import { maxPort, protocols } from './policy.ts';
 import type { PolicyMode } from './policy.ts';
 
 export type Verdict = 'allow' | 'deny' | 'redirect' | 'audit';
@@ -43,6 +44,8 @@ export interface Candidate {
   readonly mode: PolicyMode;
   readonly keepEstablished: boolean;
   readonly spans: 'any' | readonly Span[];
+  /** Of a redirect: what the rule lets pass. */
+  readonly l7?: L7Set;
 }
 
 /** What is said where no rule says anything: with the enforced policies, with those in audit too, with those in shadow instead. */
@@ -61,10 +64,20 @@ export interface Row {
   readonly verdict: Verdict;
   readonly rule: number;
   readonly match: MatchType;
+  /** Of a redirect: the number of the set of all that the rules there let pass. */
+  readonly l7?: number;
   /** What it would be with the shadow policies in force, where that is another verdict. */
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: number };
   /** On a denial: connections that were allowed before go on. */
   readonly keepEstablished?: true;
+}
+
+/** Where the sets of redirects get their numbers. */
+export interface L7Sets {
+  /** The set of these rules together; `conflict` is the rule id that says why they cannot hold together. */
+  merged(redirects: readonly Candidate[]): { readonly l7: number } | { readonly conflict: number };
+  /** All names may be asked, and are learned; undefined where nobody waits for names. */
+  readonly learned: ((rule: number) => number) | undefined;
 }
 
 type View = keyof Fallbacks;
@@ -76,13 +89,18 @@ const takesPart: Readonly<Record<View, (candidate: Candidate) => boolean>> = {
   shadow: ({ mode, verdict }) => mode !== 'audit' || verdict !== 'deny',
 };
 
+/** DNS. Questions by UDP are read in the kernel wherever they may pass; by TCP somebody has to be asked to read them. */
+export const namePort = 53;
+export const nameProtocol = protocols.TCP;
+
 /** The rows of a class, by protocol and port; the first is always the one for any protocol. */
-export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks): readonly Row[] {
+export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks, sets: L7Sets): readonly Row[] {
   const rulings = viewsNeeded(candidates, fallbacks).map(view => new Ruling(candidates.filter(takesPart[view]), fallbacks[view], view));
-  const base = outcome(rulings.map(r => [r.view, r.base] as const));
-  const protocolsNamed = new Set(rulings.flatMap(r => r.protocols));
+  // No rule that is looked into is for any protocol: there is no redirect here.
+  const base = outcome(rulings.map(r => [r.view, { claim: r.base, redirects: none }] as const), sets, false);
+  const protocolsNamed = new Set([...rulings.flatMap(r => r.protocols), ...(sets.learned ? [nameProtocol] : [])]);
   const rows: Row[] = [{ protocol: null, port: 0, portBits: 0, ...base }];
-  for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base));
+  for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base, sets));
   return rows;
 }
 
@@ -104,16 +122,30 @@ function claimAll(candidate: Candidate): Claim {
   return { candidate, protocol: -1, start: 0, end: maxPort, size: maxPort + 2 };
 }
 
-/** Who decides in one view. What can pass a point on, and what comes after it, are kept apart. */
+/** What decides at a point, and of a redirect all that cover the point, in the order of their rules. */
+interface Decision {
+  readonly claim: Claim;
+  readonly redirects: readonly Claim[];
+}
+
+const none: readonly Claim[] = [];
+
+/**
+ * Who decides in one view. What can pass a point on, and what comes after it, are kept apart; so are, in the view `enforced`,
+ * the redirects of policies in audit: they let pass what nobody else would, and never limit what somebody allows.
+ */
 class Ruling {
   readonly view: View;
   readonly #first: Stage;
   readonly #second: Stage;
+  readonly #audited: Stage;
 
   constructor(candidates: readonly Candidate[], fallback: Candidate, view: View) {
     this.view = view;
+    const isAudited = (c: Candidate) => view === 'enforced' && c.mode === 'audit' && c.verdict === 'redirect';
     this.#first = new Stage(candidates.filter(c => c.level <= levels.admin));
-    this.#second = new Stage([...candidates.filter(c => c.level > levels.admin), fallback]);
+    this.#second = new Stage([...candidates.filter(c => c.level > levels.admin && !isAudited(c)), fallback]);
+    this.#audited = new Stage(candidates.filter(isAudited));
   }
 
   /** For protocols that no rule names. */
@@ -122,20 +154,36 @@ class Ruling {
   }
 
   get protocols(): readonly number[] {
-    return [...this.#first.spans.keys(), ...this.#second.spans.keys()];
+    return [this.#first, this.#second, this.#audited].flatMap(stage => [...stage.spans.keys()]);
   }
 
   /** The deciding claim from each boundary on, ascending. */
-  *over(protocol: number): Generator<{ start: number; claim: Claim }> {
-    const first = [...this.#first.sweep(protocol)];
-    const second = [...this.#second.sweep(protocol)];
-    for (let i = 0, j = 0, start = 0; start <= maxPort; ) {
-      yield { start, claim: decisive(first[i]!.claim, second[j]!.claim!) };
-      const next = Math.min(first[i + 1]?.start ?? maxPort + 1, second[j + 1]?.start ?? maxPort + 1);
-      if (first[i + 1]?.start === next) i++;
-      if (second[j + 1]?.start === next) j++;
-      start = next;
+  *over(protocol: number): Generator<{ readonly start: number } & Decision> {
+    for (const { start, at: [first, second, audited] } of zipped([this.#first, this.#second, this.#audited].map(stage => [...stage.sweep(protocol)]))) {
+      const claim = decisive(first!.claim, second!.claim!);
+      const opens = audited!.claim !== undefined && (claim.candidate.verdict === 'redirect' || isDefaultDenial(claim));
+      if (!opens) yield { start, claim, redirects: claim.candidate.verdict === 'redirect' ? second!.redirects : none };
+      else if (claim.candidate.verdict === 'redirect') yield { start, claim, redirects: [...second!.redirects, ...audited!.redirects] };
+      else yield { start, claim: audited!.claim!, redirects: audited!.redirects };
     }
+  }
+}
+
+/** What an allow rule of the tier normal overrules: default deny, and denials of the tier baseline. */
+function isDefaultDenial({ candidate }: Claim): boolean {
+  return candidate.verdict === 'deny' && candidate.level > levels.normal;
+}
+
+/** Steps that each begin at 0, side by side: what each says from each boundary of any of them on. */
+function* zipped<T extends { readonly start: number }>(steps: readonly (readonly T[])[]): Generator<{ readonly start: number; readonly at: readonly T[] }> {
+  const at = steps.map(() => 0);
+  for (let start = 0; start <= maxPort; ) {
+    yield { start, at: steps.map((list, i) => list[at[i]!]!) };
+    const next = Math.min(...steps.map((list, i) => list[at[i]! + 1]?.start ?? maxPort + 1));
+    steps.forEach((list, i) => {
+      if (list[at[i]! + 1]?.start === next) at[i]!++;
+    });
+    start = next;
   }
 }
 
@@ -166,8 +214,8 @@ class Stage {
     this.all = all;
   }
 
-  /** The strongest claim from each boundary on, ascending; undefined where there is none. */
-  *sweep(protocol: number): Generator<{ start: number; claim: Claim | undefined }> {
+  /** The strongest claim from each boundary on, ascending; undefined where there is none. Of a redirect all that are in force there. */
+  *sweep(protocol: number): Generator<{ readonly start: number; readonly claim: Claim | undefined; readonly redirects: readonly Claim[] }> {
     const starts = [...(this.spans.get(protocol) ?? [])].sort((a, b) => a.start - b.start);
     const boundaries = [...new Set([0, ...starts.flatMap(c => [c.start, c.end + 1])])].filter(p => p <= maxPort).sort((a, b) => a - b);
     const heap = new ClaimHeap();
@@ -175,7 +223,8 @@ class Stage {
     for (const start of boundaries) {
       while (next < starts.length && starts[next]!.start <= start) heap.push(starts[next++]!);
       while (heap.top && heap.top.end < start) heap.pop();
-      yield { start, claim: heap.top && (!this.all || stronger(heap.top, this.all)) ? heap.top : this.all };
+      const claim = heap.top && (!this.all || stronger(heap.top, this.all)) ? heap.top : this.all;
+      yield { start, claim, redirects: claim?.candidate.verdict === 'redirect' ? heap.redirects(start) : none };
     }
   }
 }
@@ -189,12 +238,14 @@ function stronger(a: Claim, b: Claim): boolean {
   return a.candidate.order < b.candidate.order;
 }
 
-function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcome): Row[] {
+function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcome, sets: L7Sets): Row[] {
   const outcomes: Outcome[] = [base];
   const indexes = new Map([[outcomeText(base), 0]]);
   const intervals: Interval[] = [];
-  for (const { start, claims } of together(protocol, rulings)) {
-    const result = outcome(claims);
+  const learns = sets.learned !== undefined && protocol === nameProtocol;
+  const steps = rulings.map(r => (learns ? withNamePort([...r.over(protocol)]) : [...r.over(protocol)]));
+  for (const { start, at } of zipped(steps)) {
+    const result = outcome(rulings.map((r, i) => [r.view, at[i]!] as const), sets, learns && start === namePort);
     const text = outcomeText(result);
     let value = indexes.get(text);
     if (value === undefined) {
@@ -206,18 +257,10 @@ function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcom
   return optimalPrefixes(intervals, 0).map(row => ({ protocol, port: row.port, portBits: row.bits, ...outcomes[row.value]! }));
 }
 
-/** What each view says, from each boundary of any of them on. */
-function* together(protocol: number, rulings: readonly Ruling[]): Generator<{ start: number; claims: readonly (readonly [View, Claim])[] }> {
-  const steps = rulings.map(r => [...r.over(protocol)]);
-  const at = steps.map(() => 0);
-  for (let start = 0; start <= maxPort; ) {
-    yield { start, claims: rulings.map((r, i) => [r.view, steps[i]![at[i]!]!.claim] as const) };
-    const next = Math.min(...steps.map((s, i) => s[at[i]! + 1]?.start ?? maxPort + 1));
-    steps.forEach((s, i) => {
-      if (s[at[i]! + 1]?.start === next) at[i]!++;
-    });
-    start = next;
-  }
+/** The port of DNS a step of its own. */
+function withNamePort<T extends { readonly start: number }>(steps: readonly T[]): T[] {
+  const inForce = (port: number) => ({ ...steps.findLast(step => step.start <= port)!, start: port });
+  return [...steps.filter(step => step.start < namePort), inForce(namePort), inForce(namePort + 1), ...steps.filter(step => step.start > namePort + 1)];
 }
 
 /** The strongest claim on top; claims that have ended are dropped when they come up. */
@@ -226,6 +269,11 @@ class ClaimHeap {
 
   get top(): Claim | undefined {
     return this.#items[0];
+  }
+
+  /** Those that are redirects and have not ended, in the order of their rules. */
+  redirects(start: number): readonly Claim[] {
+    return this.#items.filter(claim => claim.candidate.verdict === 'redirect' && claim.end >= start).sort((a, b) => a.candidate.order - b.candidate.order);
   }
 
   push(claim: Claim): void {
@@ -256,21 +304,28 @@ class ClaimHeap {
 
 type Outcome = Omit<Row, 'protocol' | 'port' | 'portBits'>;
 
-function outcome(views: readonly (readonly [View, Claim])[]): Outcome {
-  const enforced = views[0]![1];
-  const of = (view: View) => views.find(([v]) => v === view)?.[1];
-  const audited = enforced.candidate.verdict !== 'deny' && of('audit')?.candidate.verdict === 'deny' ? of('audit') : undefined;
+function outcome(views: readonly (readonly [View, Decision])[], sets: L7Sets, learns: boolean): Outcome {
+  const { claim, redirects } = views[0]![1];
+  const of = (view: View) => views.find(([v]) => v === view)?.[1].claim;
+  const found = ruled(claim, redirects, sets, learns);
+  const audited = found.verdict !== 'deny' && of('audit')?.candidate.verdict === 'deny' ? of('audit') : undefined;
   const shadow = of('shadow');
-  const differs = shadow !== undefined && (shadow.candidate.verdict === 'deny') !== (enforced.candidate.verdict === 'deny');
+  const differs = shadow !== undefined && (shadow.candidate.verdict === 'deny') !== (claim.candidate.verdict === 'deny');
   return {
-    ...ruled(audited ?? enforced, audited ? 'audit' : enforced.candidate.verdict as Verdict),
+    ...(audited ? { verdict: 'audit', rule: audited.candidate.rule, match: claimMatch(audited) } : found),
     ...(differs && { shadow: { verdict: shadow.candidate.verdict === 'deny' ? 'deny' : 'allow', rule: shadow.candidate.rule } }),
-    ...(enforced.candidate.verdict === 'deny' && enforced.candidate.keepEstablished && { keepEstablished: true }),
+    ...(claim.candidate.verdict === 'deny' && claim.candidate.keepEstablished && { keepEstablished: true }),
   };
 }
 
-function ruled(claim: Claim, verdict: Verdict): Pick<Row, 'verdict' | 'rule' | 'match'> {
-  return { verdict, rule: claim.candidate.rule, match: claimMatch(claim) };
+/** Where rules cannot hold together, nothing passes. */
+function ruled(claim: Claim, redirects: readonly Claim[], sets: L7Sets, learns: boolean): Pick<Row, 'verdict' | 'rule' | 'match' | 'l7'> {
+  const { verdict, rule } = claim.candidate;
+  const match = claimMatch(claim);
+  if (verdict === 'allow' && learns) return { verdict: 'redirect', rule, match, l7: sets.learned!(rule) };
+  if (verdict !== 'redirect') return { verdict: verdict as Verdict, rule, match };
+  const merged = sets.merged(redirects.map(r => r.candidate));
+  return 'conflict' in merged ? { verdict: 'deny', rule: merged.conflict, match } : { verdict, rule, match, l7: merged.l7 };
 }
 
 function claimMatch(claim: Claim): MatchType {
@@ -282,5 +337,5 @@ function claimMatch(claim: Claim): MatchType {
 }
 
 export function outcomeText(o: Outcome): string {
-  return `${o.verdict} ${o.rule} ${o.match}${o.shadow ? ` shadow ${o.shadow.verdict} ${o.shadow.rule}` : ''}${o.keepEstablished ? ' keep' : ''}`;
+  return `${o.verdict} ${o.rule} ${o.match}${o.l7 === undefined ? '' : ` l7 ${o.l7}`}${o.shadow ? ` shadow ${o.shadow.verdict} ${o.shadow.rule}` : ''}${o.keepEstablished ? ' keep' : ''}`;
 }

@@ -2,6 +2,16 @@
  * DNS names in policies: `matchName` and `matchPattern`, compared as fully qualified lower-case names
  * with the final dot.
  */
+import type { Rule } from './policy.ts';
+
+/** Labels of identities for addresses of names: `fqdn:*.example.com`. */
+export const fqdnSource = 'fqdn';
+
+/** Patterns of toFQDNs (and domainNames) that a rule has among its peers. */
+export function fqdnsOf({ peers }: Pick<Rule, 'peers'>): readonly string[] {
+  if (peers === 'any') return [];
+  return peers.flatMap(peer => (peer.type === 'selector' ? peer.selector.requirements.filter(r => r.source === fqdnSource).map(r => r.key) : []));
+}
 
 /** Why a name cannot stand in matchName, or undefined. */
 export function matchNameFault(name: string): string | undefined {

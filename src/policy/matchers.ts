@@ -154,6 +154,20 @@ export class MatcherIndex<User> {
   }
 }
 
+/** The rules that each user of these matchers binds to them. */
+export function rulesByUser<User>(matchers: readonly Matcher<User>[]): Map<User, number[]> {
+  const rules = new Map<User, number[]>();
+  for (const matcher of matchers) {
+    for (const [user, indexes] of matcher.users) {
+      const list = rules.get(user);
+      // One by one: there may be more of them than a call may have arguments.
+      if (list) for (const index of indexes) list.push(index);
+      else rules.set(user, [...indexes]);
+    }
+  }
+  return rules;
+}
+
 function newMatcher<User>(text: string): Pick<Matcher<User>, 'text' | 'identities' | 'users'> {
   return { text, identities: new Set(), users: new Map() };
 }

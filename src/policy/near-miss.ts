@@ -53,7 +53,7 @@ function rulesBefore(world: World, step: Step): readonly { readonly policy: Poli
   const tier: Tier | 'default' = deciding < 0 ? 'default' : all[deciding]!.policy.tier;
   return all.filter(({ policy, rule }, i) => {
     if (policy.mode === 'shadow' || (rule.peers !== 'any' && rule.peers.length === 0)) return false;
-    const opens = rule.effect === 'allow' || rule.effect === 'unproxied';
+    const opens = rule.effect === 'allow' || rule.effect === 'inspect';
     switch (tier) {
       case 'admin': return policy.tier === 'admin' && i < deciding && (opens || rule.effect === 'pass');
       case 'normal': return policy.tier === 'admin' && opens;

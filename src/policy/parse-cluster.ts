@@ -138,8 +138,7 @@ function parseRule(context: RuleContext, dialect: Dialect, value: unknown, path:
   const peers = peerList.flatMap((item, i) => parsePeer(context, item, `${path}.${peerField}[${i}]`, direction, effect));
   const ports = parsePorts(context, dialect, fields[dialect.ports], join(path, dialect.ports));
   if (ports !== 'any' && ports.some(port => 'name' in port)) refuseNameless(context, peerList, `${path}.${peerField}`);
-  const notEnforced = peers.some(isName) ? { notEnforced: 'domainNames need names learned from DNS' } : {};
-  return { address: `${context.address}/${path}`, path, ...(name && { name }), direction, effect, peers, ports, ...notEnforced };
+  return { address: `${context.address}/${path}`, path, ...(name && { name }), direction, effect, peers, ports };
 }
 
 /** Only pods have ports with names. */
@@ -148,10 +147,6 @@ function refuseNameless({ reader }: RuleContext, peers: readonly unknown[], path
     const kind = ['nodes', 'networks', 'domainNames'].find(field => (peer as Fields | null)?.[field] !== undefined);
     if (kind !== undefined) reader.fail(`${path}[${i}].${kind}`, `${kind} do not go with a port by name: only pods have ports with names`, 'give the port by number, or write another rule');
   });
-}
-
-function isName(peer: Peer): boolean {
-  return peer.type === 'selector' && peer.selector.requirements.some(r => r.source === 'fqdn');
 }
 
 function checkLength({ reader }: RuleContext, list: readonly unknown[], path: string, max: number, what: string, mend: string): void {
@@ -207,15 +202,14 @@ function networkPeers(context: RuleContext, value: unknown, path: string): reado
 
 /** `*.example.com` stands for one label or more here, which is `**.` in Cilium's patterns. */
 function namePeers(context: RuleContext, value: unknown, path: string, effect: Effect): readonly Peer[] {
-  const { reader, conditions } = context;
+  const { reader } = context;
   if (effect !== 'allow') reader.fail(path, 'domainNames may only stand in rules that allow', 'an address may have many names: deny networks instead');
   const list = reader.strings(value, path) ?? [];
   checkLength(context, list, path, limits.domainNames, 'domainNames', 'write several peers');
-  conditions.push({ type: 'FQDNNotEnforced', severity: 'degraded', path, message: 'names are not learned from DNS yet: these names match no address' });
   return list.flatMap((name, i) => {
     const fault = matchPatternFault(name) ?? (/^(\*\.)?[^*]+$/.test(name) ? undefined : '"*" may only stand before the first dot');
     if (fault) return reader.fail(`${path}[${i}]`, `invalid domain name "${name}": ${fault}`, 'write a name such as api.example.com or *.example.com') ?? [];
-    return [fqdnPeer(name.startsWith('*.') ? `*${name}` : name)];
+    return [fqdnPeer((name.startsWith('*.') ? `*${name}` : name).toLowerCase().replace(/(.)\.$/, '$1'))];
   });
 }
 

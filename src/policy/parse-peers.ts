@@ -6,6 +6,7 @@ import { AddressError, formatPrefix, parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
+import { fqdnSource } from './fqdn.ts';
 import { parseDnsRule } from './parse-l7.ts';
 import { hasNamespace, parseSelector, scopeCluster, scopePeer } from './parse-selector.ts';
 import type { Scope } from './parse-selector.ts';
@@ -84,8 +85,6 @@ export function parsePeers(reader: FieldReader, fields: Fields, path: string, di
   if (direction === 'egress' && !options.deny) {
     eachIfAny('FQDNs', (value, p) => {
       const name = parseDnsRule(reader, value, p);
-      notEnforced = 'toFQDNs needs names learned from DNS';
-      condition(options, 'FQDNNotEnforced', p, 'names are not learned from DNS yet: this name matches no address');
       return name === undefined ? [] : [fqdnPeer(name)];
     });
   }
@@ -239,7 +238,7 @@ function parseExcept(reader: FieldReader, value: unknown, path: string, outer: P
 
 /** Addresses whose identity says that they were given for the name, or for a name that the pattern takes. */
 export function fqdnPeer(name: string): SelectorPeer {
-  return { type: 'selector', selector: EndpointSelector.of([{ source: 'fqdn', key: name, operator: 'Exists', values: [] }]), written: `name ${name}` };
+  return { type: 'selector', selector: EndpointSelector.of([{ source: fqdnSource, key: name, operator: 'Exists', values: [] }]), written: `name ${name}` };
 }
 
 // ---- services, groups ----

@@ -1,10 +1,9 @@
 /** `toPorts` and `icmps`: ports, ranges, names, protocols, ICMP types. */
 import { join, show } from './fields.ts';
 import type { FieldReader, Fields } from './fields.ts';
-import type { L7Type } from './http.ts';
 import { icmpTypeNumber } from './icmp.ts';
+import type { RuleL7, TlsNeed } from './l7-rules.ts';
 import { parseL7Rules, parseListener, parseServerNames, parseTls } from './parse-l7.ts';
-import type { L7Rules } from './parse-l7.ts';
 import { maxPort, protocols } from './policy.ts';
 import type { ConditionType, Direction, PortMatch } from './policy.ts';
 
@@ -15,15 +14,17 @@ const maxIcmpFields = 40;
 export interface PortBlock {
   readonly path: string;
   readonly ports: 'any' | readonly PortMatch[];
-  /** What only a proxy could check, with the field that asks for it. */
-  readonly needsProxy?: { readonly type: ConditionType; readonly path: string; readonly what: string };
-  readonly l7?: L7Rules;
+  readonly l7?: RuleL7;
+  /** What of it nobody carries out, with the field that asks for it. */
+  readonly unmet?: { readonly type: ConditionType; readonly path: string; readonly what: string };
 }
 
 export interface PortOptions {
   readonly direction: Direction;
   readonly deny: boolean;
   readonly selectsNodes: boolean;
+  /** Where Secrets lie that are named without one. */
+  readonly namespace: string;
 }
 
 /** The entries of `toPorts`; undefined when the field is absent. */
@@ -40,29 +41,41 @@ function parsePortRule(reader: FieldReader, value: unknown, path: string, option
   const ports = parsed.length === 0 ? 'any' : parsed.flatMap(p => p?.matches ?? []);
   if (options.deny) return { path, ports };
 
-  const l7 = parseL7Rules(reader, fields['rules'], join(path, 'rules'));
-  if (l7) checkL7Ports(reader, l7.type, parsed.filter(p => p !== undefined), path, options);
-  const needsProxy = proxyNeed(reader, fields, path, l7?.type, options);
-  return { path, ports, ...(needsProxy && { needsProxy }), ...(l7 && { l7 }) };
+  const rules = parseL7Rules(reader, fields['rules'], join(path, 'rules'), options.namespace);
+  if (rules) checkL7Ports(reader, rules.protocol, parsed.filter(p => p !== undefined), path, options);
+  const l7 = parseAround(reader, fields, path, rules, options);
+  return l7 ? { path, ports: l7Ports(ports, l7.protocol), l7, ...unmet(l7, path) } : { path, ports };
 }
 
-function proxyNeed(reader: FieldReader, fields: Fields, path: string, l7: L7Type | undefined, options: PortOptions): PortBlock['needsProxy'] {
-  const terminating = parseTls(reader, fields['terminatingTLS'], join(path, 'terminatingTLS'));
-  const originating = parseTls(reader, fields['originatingTLS'], join(path, 'originatingTLS'));
+/** The rules with the TLS around them; TLS and a listener also stand alone. */
+function parseAround(reader: FieldReader, fields: Fields, path: string, rules: RuleL7 | undefined, options: PortOptions): RuleL7 | undefined {
+  const terminating = parseTls(reader, fields['terminatingTLS'], join(path, 'terminatingTLS'), options.namespace);
+  const originating = parseTls(reader, fields['originatingTLS'], join(path, 'originatingTLS'), options.namespace);
   const serverNames = parseServerNames(reader, fields['serverNames'], join(path, 'serverNames'));
   const listener = parseListener(reader, fields['listener'], join(path, 'listener'));
-  if (serverNames && l7 && !terminating) reader.fail(join(path, 'serverNames'), 'serverNames are not allowed with L7 rules without TLS termination', 'add terminatingTLS or write two toPorts entries');
-  if (listener !== undefined && l7) reader.fail(join(path, 'listener'), `Listener is not allowed with L7 rules (${listener})`, 'write two toPorts entries');
+  if (serverNames && rules && !terminating) reader.fail(join(path, 'serverNames'), 'serverNames are not allowed with L7 rules without TLS termination', 'add terminatingTLS or write two toPorts entries');
+  if (listener !== undefined && rules) reader.fail(join(path, 'listener'), `Listener is not allowed with L7 rules (${listener})`, 'write two toPorts entries');
   if (listener !== undefined && options.direction === 'ingress') reader.fail(join(path, 'listener'), `Listener is not allowed on ingress (${listener})`, 'a listener may only be named in egress rules');
-  if (l7) return { type: 'L7NotEnforced', path: join(path, 'rules'), what: `L7 ${l7} needs the proxy` };
-  if (listener !== undefined) return { type: 'ListenerNotEnforced', path: join(path, 'listener'), what: `listener ${listener} needs the proxy` };
-  if (serverNames) return { type: 'ServerNamesNotEnforced', path: join(path, 'serverNames'), what: 'serverNames need the proxy' };
-  if (terminating) return { type: 'TLSNotEnforced', path: join(path, 'terminatingTLS'), what: 'TLS termination needs the proxy' };
-  if (originating) return { type: 'TLSNotEnforced', path: join(path, 'originatingTLS'), what: 'TLS origination needs the proxy' };
-  return undefined;
+  const tls: TlsNeed | undefined = terminating || originating || serverNames ? { ...(terminating && { terminating }), ...(originating && { originating }), ...(serverNames && { serverNames }) } : undefined;
+  if (rules?.protocol === 'dns') return tls ? reader.fail(join(path, 'rules.dns'), 'DNS rules are not allowed with TLS contexts or serverNames', 'write two toPorts entries') : rules;
+  if (listener !== undefined) return { protocol: 'listener', name: listener, ...(tls && { tls }) };
+  if (rules) return { ...rules, ...(tls && { tls }) } as RuleL7;
+  return tls && { protocol: 'tls', tls };
 }
 
-function checkL7Ports(reader: FieldReader, l7: L7Type, ports: readonly ParsedPort[], path: string, options: PortOptions): void {
+function unmet(l7: RuleL7, path: string): Pick<PortBlock, 'unmet'> {
+  if (l7.protocol === 'l7proto') return { unmet: { type: 'L7NotEnforced', path: join(path, 'rules'), what: `nobody reads the protocol ${l7.name}` } };
+  if (l7.protocol === 'listener') return { unmet: { type: 'ListenerNotEnforced', path: join(path, 'listener'), what: `there is no Envoy with the listener ${l7.name}` } };
+  return {};
+}
+
+/** Names are asked by UDP and TCP, all else that is read is TCP. */
+function l7Ports(ports: PortBlock['ports'], protocol: RuleL7['protocol']): readonly PortMatch[] {
+  const read: readonly number[] = protocol === 'dns' ? [protocols.TCP, protocols.UDP] : [protocols.TCP];
+  return ports === 'any' ? read.map(number => ({ protocol: number, start: 0, end: maxPort })) : ports.filter(port => read.includes(port.protocol));
+}
+
+function checkL7Ports(reader: FieldReader, l7: RuleL7['protocol'], ports: readonly ParsedPort[], path: string, options: PortOptions): void {
   const at = join(path, 'rules');
   if (l7 === 'dns') {
     if (options.direction === 'ingress') reader.fail(join(at, 'dns'), 'DNS rules are not allowed on ingress', 'move the rule to egress of the pods that ask');

@@ -87,7 +87,7 @@ interface EntryOptions {
   readonly subjectIsInit: boolean;
 }
 
-/** One element of ingress, ingressDeny, egress or egressDeny: a rule, and one more for each `toPorts` that needs the proxy. */
+/** One element of ingress, ingressDeny, egress or egressDeny: a rule, and one more for each `toPorts` that is looked into. */
 function parseEntry(context: RuleContext, value: unknown, path: string, options: EntryOptions): readonly Rule[] {
   const { reader, conditions } = context;
   const known = [...peerFields(options.direction, options.deny), 'toPorts', 'icmps', ...(options.deny ? [] : ['authentication'])];
@@ -95,7 +95,7 @@ function parseEntry(context: RuleContext, value: unknown, path: string, options:
   if (!fields) return reader.fail(path, 'must be an object', 'write {} for a rule that selects nothing') ?? [];
   const peerOptions: PeerOptions = { scope: context.scope, deny: options.deny, subjectIsInit: options.subjectIsInit, nodeLabels: context.nodeLabels, conditions };
   const parsed = parsePeers(reader, fields, path, options.direction, peerOptions);
-  const blocks = parsePortRules(reader, fields['toPorts'], join(path, 'toPorts'), options) ?? [];
+  const blocks = parsePortRules(reader, fields['toPorts'], join(path, 'toPorts'), { ...options, namespace: context.scope.namespace ?? 'default' }) ?? [];
   const icmps = parseIcmps(reader, fields['icmps'], join(path, 'icmps'));
   if (blocks.length > 0 && icmps?.length) reader.fail(path, 'the ICMPs block may only be present without ToPorts. Define a separate rule to use ToPorts', 'move icmps into a list entry of its own');
   const authentication = options.deny ? undefined : parseAuthentication(context, fields, path, parsed);
@@ -110,13 +110,13 @@ function parseEntry(context: RuleContext, value: unknown, path: string, options:
   if (peers !== 'any' && peers.length === 0 && !parsed.notEnforced) {
     conditions.push({ type: 'SelectsNothing', severity: 'warning', path, message: 'the list of peers is empty: the rule is for nobody' });
   }
-  const ports = hasIcmps ? icmps! : blocks.length === 0 ? 'any' : mergePorts(blocks.filter(b => !b.needsProxy));
+  const ports = hasIcmps ? icmps! : blocks.length === 0 ? 'any' : mergePorts(blocks.filter(b => !b.l7));
   const base = { direction: options.direction, peers };
   const rules: Rule[] = [...required];
-  if (hasIcmps || blocks.length === 0 || blocks.some(b => !b.needsProxy)) {
+  if (hasIcmps || blocks.length === 0 || blocks.some(b => !b.l7)) {
     rules.push(makeRule(context, path, base, ports, options.deny ? 'deny' : authentication ? 'unauthenticated' : 'allow', authentication ?? parsed.notEnforced));
   }
-  for (const block of blocks) if (block.needsProxy) rules.push(...proxyRule(context, block, base, authentication));
+  for (const block of blocks) if (block.l7) rules.push(inspectingRule(context, block, base, authentication));
   return rules;
 }
 
@@ -133,16 +133,15 @@ function emptyRuleMessage(options: EntryOptions): string {
   return `an empty rule ${what} and turns on default deny at ${options.direction}; in a NetworkPolicy the same text would allow everything`;
 }
 
-/** With `authentication` the rule waits for both. */
-function proxyRule(context: RuleContext, block: PortBlock, base: { direction: Direction; peers: Rule['peers'] }, authentication: string | undefined): readonly Rule[] {
-  const need = block.needsProxy!;
-  context.conditions.push({
-    type: need.type, severity: 'degraded', path: need.path,
-    message: `not enforced yet: ${need.what}; what only this rule would allow is denied`,
-  });
-  const about = { ...(block.l7 && { parser: block.l7.type }), ...(block.l7?.http && { http: block.l7.http }) };
-  if (authentication === undefined) return [{ ...makeRule(context, block.path, base, block.ports, 'unproxied', need.what), ...about }];
-  return [{ ...makeRule(context, block.path, base, block.ports, 'unauthenticated', `${authentication}, and ${need.what}`), ...about, proxied: true }];
+/** With `authentication` the rule waits for that first. */
+function inspectingRule(context: RuleContext, block: PortBlock, base: { direction: Direction; peers: Rule['peers'] }, authentication: string | undefined): Rule {
+  const { unmet, l7 } = block;
+  if (unmet) {
+    context.conditions.push({ type: unmet.type, severity: 'degraded', path: unmet.path, message: `not enforced: ${unmet.what}; what only this rule would allow is denied` });
+  }
+  const reasons = [authentication, unmet?.what].filter(reason => reason !== undefined);
+  const rule = makeRule(context, block.path, base, block.ports, authentication === undefined ? 'inspect' : 'unauthenticated', reasons.length === 0 ? undefined : reasons.join(', and '));
+  return { ...rule, ...(l7 && { l7 }) };
 }
 
 function makeRule(context: RuleContext, path: string, base: { direction: Direction; peers: 'any' | readonly Peer[] }, ports: 'any' | readonly PortMatch[], effect: Effect, notEnforced: string | undefined): Rule {
@@ -182,7 +181,7 @@ function warnUnlearnedNames(context: RuleContext, fields: Fields, path: string):
   const usesNames = entries.some(entry => Array.isArray(entry?.['toFQDNs']) && entry['toFQDNs'].length > 0);
   const learnsNames = entries.some(entry => Array.isArray(entry?.['toPorts']) && (entry['toPorts'] as readonly ({ readonly rules?: { readonly dns?: unknown } } | null)[]).some(p => Array.isArray(p?.rules?.dns)));
   if (!usesNames || learnsNames) return;
-  context.conditions.push({ type: 'NoDNSRule', severity: 'warning', path: join(path, 'egress'), message: 'no DNS proxy rule: toFQDNs needs a further egress rule to the resolver with rules.dns, from which names are learned' });
+  context.conditions.push({ type: 'NoDNSRule', severity: 'warning', path: join(path, 'egress'), message: 'no rule has rules.dns: names are learned all the same, from the answers on port 53 that the pod may have; upstream learns none without such a rule' });
 }
 
 function parseDefaultDeny(reader: FieldReader, fields: Fields, path: string, used: Readonly<Record<Direction, boolean>>): Record<Direction, boolean> {

@@ -50,7 +50,7 @@ const refused: readonly [what: string, spec: object, error: RegExp][] = [
   ['DNS rules on a range', egressRule({ toPorts: [{ ports: [{ port: '53', endPort: 54 }], rules: { dns: [{ matchPattern: '*' }] } }] }), /do not support port ranges/],
   ['two L7 types', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{}], kafka: [{}] } }] }), /multiple L7 protocol rule types/],
   ['a Kafka role and key', rule({ toPorts: [{ ports: [{ port: '9092', protocol: 'TCP' }], rules: { kafka: [{ role: 'produce', apiKey: 'fetch' }] } }] }), /cannot set both Role/],
-  ['lookahead in a path', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ path: '/(?=x)' }] } }] }), /do not exist in RE2/],
+  ['lookahead in a path', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ path: '/(?=x)' }] } }] }), /unsupported Perl syntax/],
   ['a listener at ingress', rule({ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], listener: { envoyConfig: { name: 'c' }, name: 'l' } }] }), /not allowed on ingress/],
   ['name and pattern at once', egressRule({ toFQDNs: [{ matchName: 'a.b', matchPattern: '*' }] }), /only one of MatchName or MatchPattern/],
   ['names in a deny rule', { endpointSelector: {}, egressDeny: [{ toFQDNs: [{ matchName: 'a.b' }] }] }, /unknown field "toFQDNs"/],
@@ -79,7 +79,7 @@ for (const [what, spec, error] of refusedByKubernetes) test(`refused in a Networ
 test('what is accepted but not enforced yet is said, with its field, and has a rule of its own', () => {
   const policy = cnp('p', 'x', {
     endpointSelector: {},
-    ingress: [{ fromEndpoints: [{}], toPorts: [{ ports: [{ port: '443' }] }, { ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }] }],
+    ingress: [{ fromEndpoints: [{}], toPorts: [{ ports: [{ port: '443' }] }, { ports: [{ port: '80', protocol: 'TCP' }], rules: { l7proto: 'own', l7: [{ action: 'x' }] } }] }],
     egress: [
       { toFQDNs: [{ matchName: 'a.example' }] },
       { toEndpoints: [{}], authentication: { mode: 'required' } },
@@ -88,11 +88,10 @@ test('what is accepted but not enforced yet is said, with its field, and has a r
     ],
   });
   assert.deepEqual(policy.conditions.map(c => `${c.type} ${c.path}`), [
-    'L7NotEnforced spec.ingress[0].toPorts[1].rules', 'FQDNNotEnforced spec.egress[0].toFQDNs[0]', 'AuthenticationNotEnforced spec.egress[1].authentication',
-    'ServerNamesNotEnforced spec.egress[2].toPorts[0].serverNames', 'AuthenticationNotEnforced spec.egress[3].authentication', 'PeerCannotAuthenticate spec.egress[3]', 'NoDNSRule spec.egress',
+    'L7NotEnforced spec.ingress[0].toPorts[1].rules', 'AuthenticationNotEnforced spec.egress[1].authentication', 'AuthenticationNotEnforced spec.egress[3].authentication', 'PeerCannotAuthenticate spec.egress[3]', 'NoDNSRule spec.egress',
   ]);
   assert.deepEqual(policy.specs[0]!.rules.map(r => `${r.path} ${r.effect}`), [
-    'spec.ingress[0] allow', 'spec.ingress[0].toPorts[1] unproxied', 'spec.egress[0] allow', 'spec.egress[1] unauthenticated', 'spec.egress[2].toPorts[0] unproxied', 'spec.egress[3] unauthenticated',
+    'spec.ingress[0] allow', 'spec.ingress[0].toPorts[1] inspect', 'spec.egress[0] allow', 'spec.egress[1] unauthenticated', 'spec.egress[2].toPorts[0] inspect', 'spec.egress[3] unauthenticated',
   ]);
 });
 

@@ -55,8 +55,15 @@ export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): P
   const { specs, order } = parseBody(context, kind, name, object);
   const ways = parseAnnotations(reader, object.metadata?.annotations);
   if (reader.errors.length > 0) return { errors: reader.errors, conditions };
+  if (ways.mode !== 'enforce') conditions.push(...unreported(specs, ways.mode));
   const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
   return { policy: { ...identity, ...(uid !== undefined && { uid }), ...order, ...ways, specs, conditions }, conditions };
+}
+
+/** Where the connection as such is allowed, nobody reads it for the sake of a policy that is not in force. */
+function unreported(specs: readonly PolicySpec[], mode: string): readonly Condition[] {
+  const rule = specs.flatMap(spec => spec.rules).find(r => r.l7);
+  return rule ? [{ type: 'L7NotAudited', severity: 'warning', path: rule.path, message: `what this rule would refuse within a connection is not reported while the policy is in ${mode}` }] : [];
 }
 
 function isMapping(value: unknown): boolean {

@@ -11,6 +11,7 @@ import { CirriError } from '../std/errors.ts';
 import { ContentHash } from './content-hash.ts';
 import { flatten, outcomeText } from './flatten.ts';
 import type { Candidate, Fallbacks, Row, Span } from './flatten.ts';
+import type { SetL7 } from './l7-in-set.ts';
 import { resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher } from './matchers.ts';
 import type { Direction, PortMatch } from './policy.ts';
@@ -20,7 +21,6 @@ import type { Work } from './work.ts';
 /** A row of the kernel's `policy_verdicts`; `portBits` 0 is any port, `protocol` null any protocol. */
 export interface VerdictRow extends Row {
   readonly class: number;
-  readonly l7?: number;
 }
 
 /** A set as the kernel gets it; never changes. */
@@ -80,6 +80,7 @@ export interface PolicySetOptions {
   readonly rules: readonly BoundRule[];
   readonly fallbacks: Fallbacks;
   readonly infos: ReadonlyMap<number, RuleInfo>;
+  readonly l7: SetL7;
 }
 
 interface ClassState {
@@ -98,6 +99,7 @@ export class PolicySet {
   readonly #rules: readonly BoundRule[];
   readonly #fallbacks: Fallbacks;
   readonly #infos: ReadonlyMap<number, RuleInfo>;
+  readonly #l7: SetL7;
   readonly #everyone: readonly Candidate[];
   readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
   readonly #work: Work;
@@ -114,16 +116,17 @@ export class PolicySet {
   /** Nothing more is known of a set that became too large while identities came: it is refused as a whole. */
   #tooLarge: CirriError | undefined;
 
-  constructor({ key, direction, enforced, rules, fallbacks, infos }: PolicySetOptions, work: Work) {
+  constructor({ key, direction, enforced, rules, fallbacks, infos, l7 }: PolicySetOptions, work: Work) {
     this.key = key;
     this.direction = direction;
     this.enforced = enforced;
     this.#rules = rules;
     this.#fallbacks = fallbacks;
     this.#infos = infos;
+    this.#l7 = l7;
     this.#work = work;
     this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
-    const rows = flatten(this.#everyone, fallbacks);
+    const rows = flatten(this.#everyone, fallbacks, l7);
     this.#baseText = rowsText(rows);
     this.#addClass(0, rows, this.#baseText);
     for (const [i, rule] of rules.entries()) for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) this.#use(matcher, i);
@@ -172,6 +175,11 @@ export class PolicySet {
     return new Set(this.#rules.flatMap(rule => (rule.matchers === 'any' ? [] : rule.matchers)));
   }
 
+  /** Nobody has the set any more. */
+  release(): void {
+    for (const { rows } of this.#states.values()) this.#l7.drop(rows);
+  }
+
   /** Shares the classes until the next one changes: a set that is not asked for is never copied. Throws for a set that is too large. */
   snapshot(): CompiledSet {
     if (this.#tooLarge) throw this.#tooLarge;
@@ -210,7 +218,7 @@ export class PolicySet {
   #rowsOf(node: TreeNode): readonly Row[] {
     const candidates = [...this.#everyone];
     for (let n: TreeNode | undefined = node; n?.parent; n = n.parent) candidates.push({ ...this.#rules[n.rule]!.candidate, spans: n.spans });
-    return flatten(candidates, this.#fallbacks);
+    return flatten(candidates, this.#fallbacks, this.#l7);
   }
 
   /** The class number: 0 when the rows are those of class 0. */
@@ -280,11 +288,13 @@ export class PolicySet {
   }
 
   #addClass(number: number, rows: readonly Row[], text: string): void {
+    this.#l7.take(rows);
     this.#states.set(number, { rows: withClass(number, rows), text, identities: 0 });
     this.#hash.add(`class ${number} ${text}`);
   }
 
   #dropClass(number: number): void {
+    this.#l7.drop(this.#states.get(number)!.rows);
     this.#hash.remove(`class ${number} ${this.#states.get(number)!.text}`);
     this.#states.delete(number);
   }

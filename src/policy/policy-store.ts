@@ -2,21 +2,26 @@
  * The policies in force, each prepared once and found by the subjects that it selects.
  *
  *     policy ──► rules with their peers resolved ──► SelectorIndex: labels → specs
- *                        ▲                     └──► prefixes that they name, counted
- *     services, groups ──┘ a change prepares again the policies that name the object
+ *                        ▲                     └──► prefixes and names that they name, counted
+ *     services, groups, Secrets ──┘ a change prepares again the policies that name the object
  */
+import type { L7Set } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
 import { SelectorIndex } from './label-index.ts';
+import { fqdnsOf } from './fqdn.ts';
+import { describeL7, isCarriedOut, secretsOf } from './l7-rules.ts';
+import type { SecretKey } from './l7-rules.ts';
+import { canonicalText, resolveL7 } from './l7-sets.ts';
 import type { Matcher } from './matchers.ts';
 import { policyAddress, tierOrder } from './policy.ts';
 import type { Policy, PolicySpec, Rule } from './policy.ts';
-import { PrefixCount } from './prefix-count.ts';
 import { resolvePeers, selectsGroup, selectsService } from './resolve.ts';
 import type { CidrGroup, NamedObjects, ResolvedCidr, ResolvedPeers, Service } from './resolve.ts';
 import { ruleInfo } from './rule-info.ts';
-import type { RuleIds, RuleInfo } from './rule-info.ts';
+import type { Provides, RuleIds, RuleInfo } from './rule-info.ts';
+import { TextCount } from './text-count.ts';
 import type { Work } from './work.ts';
 
 export interface PreparedRule<User> {
@@ -24,6 +29,8 @@ export interface PreparedRule<User> {
   readonly rule: Rule;
   readonly info: RuleInfo;
   readonly peers: ResolvedPeers;
+  /** What the rule lets pass of what it allows, its Secrets read. */
+  readonly l7: L7Set | undefined;
   /** Changes when anything that the rule does changes. */
   readonly fingerprint: string;
   bound: 'any' | readonly Matcher<User>[] | undefined;
@@ -45,12 +52,14 @@ interface Entry<User> {
 export class PolicyStore<User> {
   readonly #ids: RuleIds;
   readonly #work: Work;
+  readonly #provides: Provides;
   readonly #entries = new Map<string, Entry<User>>();
   readonly #bySubject = new SelectorIndex<PreparedSpec<User>>(prepared => prepared.spec.subject);
   readonly #services = new Map<string, Service>();
   readonly #groups = new Map<string, CidrGroup>();
-  /** Addresses of the policies that name services or groups. */
-  readonly #naming = { service: new Set<string>(), 'cidr-group': new Set<string>() };
+  readonly #secrets = new Map<SecretKey, Readonly<Record<string, string>>>();
+  /** Addresses of the policies that name services, groups or Secrets. */
+  readonly #naming = { service: new Set<string>(), 'cidr-group': new Set<string>(), secret: new Set<string>() };
   readonly #objects: NamedObjects = {
     services: peer => (peer.namespace !== undefined && peer.name !== undefined
       ? [this.#services.get(`${peer.namespace}/${peer.name}`)].filter(s => s !== undefined)
@@ -58,12 +67,16 @@ export class PolicyStore<User> {
     groups: peer => [...this.#groups.values()].filter(g => selectsGroup(peer, g)),
   };
   /** All prefixes that need an identity, and those of `networks`. */
-  readonly prefixes = new PrefixCount();
-  readonly networks = new PrefixCount();
+  readonly prefixes = new TextCount();
+  readonly networks = new TextCount();
+  /** Patterns of toFQDNs, and these with those of `rules.dns`. */
+  readonly fqdns = new TextCount();
+  readonly names = new TextCount();
 
-  constructor(ids: RuleIds, work: Work) {
+  constructor(ids: RuleIds, work: Work, provides: Provides) {
     this.#ids = ids;
     this.#work = work;
+    this.#provides = provides;
   }
 
   addresses(): Iterable<string> {
@@ -85,12 +98,13 @@ export class PolicyStore<User> {
   /** Puts the policy in the place of the one with its address. Returns the specs that subjects lose or get. */
   upsert(policy: Policy): readonly PolicySpec[] {
     const address = policyAddress(policy);
-    const before = this.remove(address);
     const specs = policy.specs.map((spec, position) => ({ policy, spec, position, rules: spec.rules.map(rule => this.#prepareRule(policy, rule)) }));
+    // Before the old ones go, so that what both name has not changed.
+    this.#count(specs, 1);
+    const before = this.remove(address);
     this.#entries.set(address, { policy, specs });
     for (const spec of specs) this.#bySubject.add(spec);
     for (const kind of namedKinds(policy)) this.#naming[kind].add(address);
-    this.#countPrefixes(specs, 1);
     return [...before, ...policy.specs];
   }
 
@@ -100,7 +114,7 @@ export class PolicyStore<User> {
     this.#entries.delete(address);
     for (const spec of entry.specs) this.#bySubject.remove(spec);
     for (const addresses of Object.values(this.#naming)) addresses.delete(address);
-    this.#countPrefixes(entry.specs, -1);
+    this.#count(entry.specs, -1);
     return entry.policy.specs;
   }
 
@@ -109,14 +123,33 @@ export class PolicyStore<User> {
     const before = this.#services.get(key);
     if (service) this.#services.set(key, service);
     else this.#services.delete(key);
-    return this.#prepareAgain('service', peer => peer.type === 'service' && [before, service].some(s => s !== undefined && selectsService(peer, s)));
+    return this.#prepareAgain('service', anyPeer(peer => peer.type === 'service' && [before, service].some(s => s !== undefined && selectsService(peer, s))));
   }
 
   setGroup(name: string, group: CidrGroup | undefined): readonly PolicySpec[] {
     const before = this.#groups.get(name);
     if (group) this.#groups.set(name, group);
     else this.#groups.delete(name);
-    return this.#prepareAgain('cidr-group', peer => peer.type === 'cidr-group' && [before, group].some(g => g !== undefined && selectsGroup(peer, g)));
+    return this.#prepareAgain('cidr-group', anyPeer(peer => peer.type === 'cidr-group' && [before, group].some(g => g !== undefined && selectsGroup(peer, g))));
+  }
+
+  /** The Secret of this key is now this, or cannot be read any more. */
+  setSecret(key: SecretKey, entries: Readonly<Record<string, string>> | undefined): readonly PolicySpec[] {
+    const before = this.#secrets.get(key);
+    if (before === entries || (before && entries && canonicalText(before) === canonicalText(entries))) return [];
+    if (entries) this.#secrets.set(key, entries);
+    else this.#secrets.delete(key);
+    return this.#prepareAgain('secret', rule => rule.l7 !== undefined && secretsOf(rule.l7).includes(key));
+  }
+
+  secretKeys(): Iterable<SecretKey> {
+    return this.#secrets.keys();
+  }
+
+  /** Those that policies name, sorted. */
+  namedSecrets(): readonly SecretKey[] {
+    const rules = [...this.#naming.secret].flatMap(address => this.#entries.get(address)!.policy.specs.flatMap(spec => spec.rules));
+    return [...new Set(rules.flatMap(rule => (rule.l7 ? secretsOf(rule.l7) : [])))].sort();
   }
 
   /** What selects these labels, in the order in which policies are asked. */
@@ -126,22 +159,28 @@ export class PolicyStore<User> {
     return specs.sort((a, b) => (a.policy === b.policy ? a.position - b.position : tierOrder(a.policy, b.policy)));
   }
 
-  #prepareAgain(kind: NamedKind, isMeant: (peer: Exclude<Rule['peers'], 'any'>[number]) => boolean): readonly PolicySpec[] {
-    const concerned = [...this.#naming[kind]].map(address => this.#entries.get(address)!.policy)
-      .filter(policy => policy.specs.some(spec => spec.rules.some(rule => rule.peers !== 'any' && rule.peers.some(isMeant))));
+  #prepareAgain(kind: NamedKind, isMeant: (rule: Rule) => boolean): readonly PolicySpec[] {
+    const concerned = [...this.#naming[kind]].map(address => this.#entries.get(address)!.policy).filter(policy => policy.specs.some(spec => spec.rules.some(isMeant)));
     return concerned.flatMap(policy => this.upsert(policy));
   }
 
   #prepareRule(policy: Policy, rule: Rule): PreparedRule<User> {
     this.#work.rulesPrepared++;
     const peers = resolvePeers(rule.peers, this.#objects);
-    const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address));
+    const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address), this.#provides);
+    const l7 = rule.l7 && this.#provides.proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, info.id, key => this.#secrets.get(key)) : undefined;
     const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
-    const fingerprint = hashText(`${rule.effect} ${rule.proxied ?? false} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
-    return { policy, rule, info, peers, fingerprint, bound: undefined };
+    const l7Text = l7 ? canonicalText(l7) : rule.l7 ? describeL7(rule.l7) : '';
+    const fingerprint = hashText(`${rule.effect} ${l7Text} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);
+    return { policy, rule, info, peers, l7, fingerprint, bound: undefined };
   }
 
-  #countPrefixes(specs: readonly PreparedSpec<User>[], by: 1 | -1): void {
+  #count(specs: readonly PreparedSpec<User>[], by: 1 | -1): void {
+    for (const { rule } of specs.flatMap(s => s.rules)) {
+      const fqdns = fqdnsOf(rule);
+      for (const pattern of fqdns) this.fqdns.change(pattern, by);
+      for (const pattern of [...fqdns, ...dnsPatterns(rule)]) this.names.change(pattern, by);
+    }
     for (const cidr of specs.flatMap(s => s.rules).flatMap(({ peers }) => (peers === 'any' ? [] : peers.cidrs))) {
       const texts = prefixTexts(cidr);
       for (const text of texts) this.prefixes.change(text, by);
@@ -150,14 +189,23 @@ export class PolicyStore<User> {
   }
 }
 
-type NamedKind = 'service' | 'cidr-group';
+type NamedKind = 'service' | 'cidr-group' | 'secret';
+
+function anyPeer(isMeant: (peer: Exclude<Rule['peers'], 'any'>[number]) => boolean): (rule: Rule) => boolean {
+  return rule => rule.peers !== 'any' && rule.peers.some(isMeant);
+}
 
 function namedKinds(policy: Policy): ReadonlySet<NamedKind> {
   const kinds = new Set<NamedKind>();
-  for (const { peers } of policy.specs.flatMap(spec => spec.rules)) {
+  for (const { peers, l7 } of policy.specs.flatMap(spec => spec.rules)) {
     for (const peer of peers === 'any' ? [] : peers) if (peer.type === 'service' || peer.type === 'cidr-group') kinds.add(peer.type);
+    if (l7 && secretsOf(l7).length > 0) kinds.add('secret');
   }
   return kinds;
+}
+
+function dnsPatterns({ l7 }: Rule): readonly string[] {
+  return l7?.protocol === 'dns' ? l7.rules.map(rule => rule.pattern) : [];
 }
 
 function prefixTexts({ cidr, except }: ResolvedCidr): readonly string[] {

@@ -3,7 +3,7 @@
  * its subjects into default deny, and has rules; a rule is peers × ports with an effect.
  */
 import type { EndpointSelector } from '../model/selector.ts';
-import type { HttpRule, L7Type } from './http.ts';
+import type { RuleL7 } from './l7-rules.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -68,10 +68,11 @@ export interface PolicySpec {
  * - `allow`, `deny`: as written; deny wins.
  * - `unauthenticated`: an allow rule that requires authentication, which nobody provides yet: denies what it covers, also
  *   against plain allows, as upstream drops until the peers have authenticated.
- * - `unproxied`: an allow rule with a condition that only a proxy could check: denies what no plain allow covers.
+ * - `inspect`: an allow rule that lets pass what `l7` says, where no plain allow covers it: the verdict is a redirect. What
+ *   nobody can read is denied.
  * - `pass`: the next tier decides; after the tier baseline that is the default, which allows.
  */
-export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'unproxied' | 'pass';
+export type Effect = 'allow' | 'deny' | 'unauthenticated' | 'inspect' | 'pass';
 
 export interface Rule {
   /** `CiliumNetworkPolicy/shop/web/spec.ingress[0]`: unique, stable; rule ids are made from it. */
@@ -86,13 +87,9 @@ export interface Rule {
   readonly peers: 'any' | readonly Peer[];
   /** OR; 'any' is every protocol and port; an empty list is none. */
   readonly ports: 'any' | readonly PortMatch[];
-  /** Of an allow rule that waits for the proxy: requests that it lets through. */
-  readonly http?: readonly HttpRule[];
-  /** How the proxy would read what passes; rules of two parsers cannot hold for one port and peer. */
-  readonly parser?: L7Type;
-  /** Of an `unauthenticated` rule: it waits for the proxy too, so with authentication it is `unproxied`. */
-  readonly proxied?: true;
-  /** Why the effect is not what was written: "L7 http needs the proxy". */
+  /** What passes of what it allows. Of an `unauthenticated` rule: with authentication it is `inspect`. */
+  readonly l7?: RuleL7;
+  /** Why the effect is not what was written: "there is no Envoy with the listener x". */
   readonly notEnforced?: string;
 }
 
@@ -148,8 +145,7 @@ export interface Condition {
 }
 
 export type ConditionType =
-  | 'L7NotEnforced' | 'FQDNNotEnforced' | 'TLSNotEnforced' | 'ServerNamesNotEnforced' | 'ListenerNotEnforced'
-  | 'AuthenticationNotEnforced' | 'GroupsNotEnforced'
+  | 'L7NotEnforced' | 'ListenerNotEnforced' | 'L7NotAudited' | 'AuthenticationNotEnforced' | 'GroupsNotEnforced'
   | 'PeerCannotAuthenticate' | 'NoDNSRule' | 'NamespaceOverridden' | 'SelectsNothing' | 'EmptyMeansAny' | 'EndPortTooLarge' | 'RequiresIsDeny';
 
 export interface PolicyError {

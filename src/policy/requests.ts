@@ -1,17 +1,19 @@
-/** What rules say of one HTTP request at a point that they leave to the proxy. */
+/** What rules say of one HTTP request at a point where they are to be read. */
 import type { Subject } from './compile.ts';
-import { portsMatched, selectsPeer } from './evaluate.ts';
+import { evaluate } from './evaluate.ts';
 import type { PeerView, World } from './evaluate.ts';
-import { httpRuleMatches } from './http.ts';
-import type { HttpRequest } from './http.ts';
-import type { Direction, Rule } from './policy.ts';
+import { compileHttpRules, viewOf } from './l7-match.ts';
+import type { Direction } from './policy.ts';
 
-/** Any rule at the point that waits for the proxy may let the request pass. */
-export function requestPasses(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number, request: HttpRequest): boolean {
-  return rulesAt(world, subject, direction, peer, protocol, port).some(rule => rule.http?.some(h => httpRuleMatches(h, request)));
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly host?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-function rulesAt(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number): readonly Rule[] {
-  const specs = world.policies.filter(p => p.mode !== 'shadow').flatMap(p => p.specs).filter(s => s.selectsNodes === (subject.isHost ?? false) && s.subject.matches(subject.labels));
-  return specs.flatMap(s => s.rules).filter(r => r.direction === direction && (r.effect === 'unproxied' || r.proxied) && selectsPeer(r, peer, world) && portsMatched(r, subject, peer, protocol, port, world) !== undefined);
+/** Any rule at the point may let the request pass. */
+export function requestPasses(world: World, subject: Subject, direction: Direction, peer: PeerView | undefined, protocol: number, port: number, request: HttpRequest): boolean {
+  const { l7 } = evaluate(world, subject, direction, peer, protocol, port);
+  return l7?.protocol === 'http' && l7.tls?.fault === undefined && compileHttpRules(l7.rules).match(viewOf(request)).passes;
 }

@@ -1,7 +1,14 @@
 /** What the number in an event means: which rule of which policy, and in a sentence what it does. */
 import { fnv1a } from '../model/identity.ts';
+import { describeL7, isCarriedOut } from './l7-rules.ts';
 import { policyText, protocolName, maxPort } from './policy.ts';
 import type { Direction, Peer, Policy, PolicyKind, PortMatch, Rule } from './policy.ts';
+
+/** What there is to carry out conditions beyond addresses and ports. */
+export interface Provides {
+  readonly proxy?: boolean;
+  readonly authentication?: boolean;
+}
 
 export interface RuleInfo {
   readonly id: number;
@@ -41,12 +48,61 @@ export class RuleIds {
   }
 }
 
-export function ruleInfo(policy: Policy, rule: Rule, id: number): RuleInfo {
+const maxRememberedRules = 100_000;
+
+/** Rules by id: the newest; the oldest of very many go. */
+export class RememberedRules {
+  readonly #infos = new Map<number, RuleInfo>();
+
+  get(id: number): RuleInfo | undefined {
+    return this.#infos.get(id);
+  }
+
+  add(infos: Iterable<RuleInfo>): void {
+    for (const info of infos) {
+      this.#infos.delete(info.id);
+      this.#infos.set(info.id, info);
+    }
+    for (const id of this.#infos.keys()) {
+      if (this.#infos.size <= maxRememberedRules) break;
+      this.#infos.delete(id);
+    }
+  }
+}
+
+export function ruleInfo(policy: Policy, rule: Rule, id: number, provides: Provides): RuleInfo {
+  const notEnforced = unmetOf(rule, provides);
   return {
     id, address: rule.address, kind: policy.kind, ...(policy.namespace !== undefined && { namespace: policy.namespace }), name: policy.name, path: rule.path,
-    direction: rule.direction, effect: rule.effect === 'allow' || rule.effect === 'pass' ? rule.effect : 'deny', ...(policy.mode !== 'enforce' && { mode: policy.mode }), ...(rule.notEnforced !== undefined && { notEnforced: rule.notEnforced }),
-    because: ruleSentence(policy, rule),
+    direction: rule.direction, effect: effectOf(rule, notEnforced), ...(policy.mode !== 'enforce' && { mode: policy.mode }), ...(notEnforced !== undefined && { notEnforced }),
+    because: ruleSentence(policy, rule, notEnforced),
   };
+}
+
+function effectOf({ effect }: Rule, notEnforced: string | undefined): RuleInfo['effect'] {
+  if (effect === 'allow' || effect === 'pass') return effect;
+  return effect !== 'deny' && notEnforced === undefined ? 'allow' : 'deny';
+}
+
+/** Why a rule is not carried out as written, with what there is to carry it out. */
+export function unmetOf({ effect, l7, notEnforced }: Rule, { proxy, authentication }: Provides): string | undefined {
+  if (effect === 'unauthenticated' && !authentication) return notEnforced;
+  if (!l7) return effect === 'unauthenticated' ? undefined : notEnforced;
+  if (!isCarriedOut(l7)) return notEnforced ?? `nobody carries out ${describeL7(l7)}`;
+  return proxy ? undefined : `${l7.protocol === 'tls' ? 'TLS' : `L7 ${l7.protocol}`} needs the proxy, and there is none`;
+}
+
+/** Two rules that cannot hold for one port and peer: nothing passes there. */
+export function conflictInfo(direction: Direction, rules: readonly RuleInfo[], conflict: string, id: number): RuleInfo {
+  const [first] = rules as readonly [RuleInfo, ...RuleInfo[]];
+  return {
+    id, address: conflictAddress(direction, rules), kind: first.kind, ...(first.namespace !== undefined && { namespace: first.namespace }), name: first.name, path: first.path, direction, effect: 'deny',
+    because: `${conflict}: ${rules.map(r => `${r.kind} ${r.namespace === undefined ? '' : `${r.namespace}/`}${r.name} (${r.path})`).join(' and ')} are for the same port and peer at ${direction}, so nothing passes there`,
+  };
+}
+
+export function conflictAddress(direction: Direction, rules: readonly { readonly address: string }[]): string {
+  return `conflict/${direction}/${rules.map(r => r.address).join(',')}`;
 }
 
 /** The verdict where no rule says anything. `policies` (sorted) are those that put the subject into default deny. */
@@ -76,16 +132,18 @@ export function localhostInfo(id: number): RuleInfo {
   };
 }
 
-function ruleSentence(policy: Policy, rule: Rule): string {
+function ruleSentence(policy: Policy, rule: Rule, notEnforced: string | undefined): string {
   const from = rule.direction === 'ingress' ? 'from' : 'to';
   const what = `${rule.direction} ${from} ${describePeers(rule.peers)} on ${describePorts(rule.ports)}`;
   const where = `${policyText(policy)} (${placeInOrder(policy)}${rule.path}${rule.name === undefined ? '' : ` "${rule.name}"`})`;
   const turn = turns[policy.tier];
+  const only = rule.l7 ? `, and there only ${describeL7(rule.l7)}` : '';
   switch (rule.effect) {
-    case 'allow': return rule.notEnforced === undefined ? `${where} allows ${what}${turn}` : `${where} would allow ${what}, but not enforced yet: ${rule.notEnforced}`;
+    case 'allow': return notEnforced === undefined ? `${where} allows ${what}${turn}` : `${where} would allow ${what}, but not enforced yet: ${notEnforced}`;
     case 'pass': return `${where} passes ${what} on to the next tier`;
-    case 'deny': return `${where} denies ${what}${turn}${rule.notEnforced === undefined ? '' : `; not enforced as written: ${rule.notEnforced}`}`;
-    case 'unauthenticated': case 'unproxied': return `not enforced yet: ${rule.notEnforced ?? rule.effect}; ${where} would allow ${what} under that condition, so it denies it`;
+    case 'deny': return `${where} denies ${what}${turn}${notEnforced === undefined ? '' : `; not enforced as written: ${notEnforced}`}`;
+    case 'unauthenticated': case 'inspect':
+      return notEnforced === undefined ? `${where} allows ${what}${only}` : `not enforced: ${notEnforced}; ${where} would allow ${what}${only} under that condition, so it denies it`;
   }
 }
 

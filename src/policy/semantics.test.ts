@@ -38,8 +38,8 @@ function ask(policies: readonly Policy[], options: { direction?: Direction; subj
     const peer = peerName === 'unknown' ? undefined : pods[peerName] ?? identities.find(i => i.labels.has('reserved', peerName) && i.labels.size <= 2) ?? identities.find(i => i.labels.has('cidr', peerName));
     if (peerName !== 'unknown' && !peer) throw new Error(`no peer ${peerName}`);
     const row = lookup(set, peer?.id ?? 4242, protocol, port)!;
-    const plain = evaluate({ policies, services: testServices, cidrGroups: groups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
-    assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)!.address }, plain);
+    const { inspected: _, ...plain } = evaluate({ policies, services: testServices, cidrGroups: groups, ...(options.engine && { options: options.engine }) }, one, direction, peer, protocol, port);
+    assert.deepEqual({ verdict: row.verdict, rule: set.rules.get(row.rule)!.address, ...(row.l7 !== undefined && { l7: engine.l7Sets().get(row.l7) }) }, plain);
     return plain.verdict;
   };
 }

@@ -1,4 +1,5 @@
 /** From the specs that select a subject to what a set is made of: its rules, its defaults, and the key that names them. */
+import type { L7Set } from '../model/l7.ts';
 import { hashText } from './content-hash.ts';
 import type { EngineOptions, Subject } from './compile.ts';
 import { levels } from './flatten.ts';
@@ -7,10 +8,10 @@ import type { Direction, Effect, Policy, Rule, Tier } from './policy.ts';
 import type { PreparedRule, PreparedSpec } from './policy-store.ts';
 import { resolveSpans } from './resolve-spans.ts';
 import { defaultInfo } from './rule-info.ts';
-import type { RuleIds, RuleInfo } from './rule-info.ts';
+import type { Provides, RuleIds, RuleInfo } from './rule-info.ts';
 
-/** Strength of an effect within the tier normal: the strongest rule decides. */
-export const strengths: Readonly<Record<Effect, number>> = { deny: 4, unauthenticated: 3, allow: 2, pass: 2, unproxied: 1 };
+/** Strength of an effect within the tier normal: the strongest rule decides. What is to be read and nobody can read is weaker still. */
+export const strengths: Readonly<Record<Effect, number>> = { deny: 4, unauthenticated: 3, allow: 2, pass: 2, inspect: 1 };
 
 const levelOf: Readonly<Record<Tier, Level>> = { admin: levels.admin, normal: levels.normal, baseline: levels.baseline };
 
@@ -56,15 +57,16 @@ function defaultCandidate(info: RuleInfo, keepEstablished: boolean): Candidate {
 }
 
 /** A rule as it takes part in a set, but for the ports. */
-export function ruleCandidate({ rule, info, policy }: PreparedRule<unknown>, order: number, provides: Required<EngineOptions>['provides']): Omit<Candidate, 'spans'> {
+export function ruleCandidate({ rule, info, policy, l7 }: PreparedRule<unknown>, order: number, provides: Provides): Omit<Candidate, 'spans'> {
+  const ruled = verdictOf(rule, policy.tier, provides, l7);
   return {
-    rule: info.id, ...verdictOf(rule, policy.tier, provides), level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished,
+    rule: info.id, ...ruled, level: levelOf[policy.tier], order, specific: rule.peers !== 'any', mode: policy.mode, keepEstablished: policy.keepEstablished, ...(l7 && ruled.verdict === 'redirect' && { l7 }),
   };
 }
 
 /** What an effect comes to with what there is to carry it out. */
-function verdictOf({ effect, proxied }: Rule, tier: Tier, { proxy, authentication }: Required<EngineOptions>['provides']): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
-  if (effect === 'unproxied' || (proxied && authentication)) return { verdict: proxy ? 'redirect' : 'deny', strength: strengths.unproxied };
+function verdictOf({ effect, l7: asked }: Rule, tier: Tier, { authentication }: Provides, l7: L7Set | undefined): { readonly verdict: Verdict | 'pass'; readonly strength: number } {
+  if (effect === 'inspect' || (effect === 'unauthenticated' && asked && authentication)) return l7 ? { verdict: 'redirect', strength: strengths.inspect } : { verdict: 'deny', strength: strengths.inspect - 1 };
   if (effect === 'unauthenticated') return authentication ? { verdict: 'allow', strength: strengths.allow } : { verdict: 'deny', strength: strengths.unauthenticated };
   // After the last tier comes the default, which allows.
   return { verdict: effect === 'pass' && tier === 'baseline' ? 'allow' : effect, strength: strengths[effect] };

@@ -52,6 +52,7 @@ export function identitiesFor(engine: PolicyEngine, pods: readonly TestIdentity[
     ...pods,
     ...engine.networkPrefixes().flatMap((network, i) => pods.slice(0, 3).map((one, j) => ({ id: 17_900_000 + i * 10 + j, labels: networkIdentityLabels(one.labels, network), namedPorts: one.namedPorts }))),
     { id: 33_554_432, labels: Labels.of(['reserved:remote-node', 'node:zone=east']), namedPorts: [] },
+    ...engine.fqdnSelectors().flatMap((pattern, i, all) => [[pattern], all]).map((patterns, i) => ({ id: 17_000_000 + i, labels: Labels.of([...patterns.map(p => `fqdn:${p}`), 'reserved:world', 'reserved:world-ipv4']), namedPorts: [] })),
     ...prefixes.map((prefix, i) => ({ id: firstPrefixIdentity + i, labels: cidrIdentityLabels(prefix, prefixes), namedPorts: [] })),
   ];
 }
@@ -70,6 +71,10 @@ export const testServices: readonly Service[] = [
 ];
 
 export const testGroups: readonly CidrGroup[] = [{ name: 'office', labels: Labels.of(['k8s:site=hq']), cidrs: ['10.0.0.0/8', 'fd00::/8'] }];
+
+export const testSecrets: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map<string, Record<string, string>>([
+  ['x/token', { value: 's3cret' }], ['y/token', { a: '1', b: '2' }], ['x/web-tls', { 'tls.crt': 'CERT', 'tls.key': 'KEY' }], ['y/web-tls', { 'tls.crt': 'OTHER', 'tls.key': 'KEY' }],
+]);
 
 /** Numbers around which a verdict may change. */
 export const testPorts: readonly number[] = [0, 1, 52, 53, 54, 79, 80, 81, 82, 442, 443, 444, 1023, 1024, 8079, 8080, 8081, 9000, 32767, 32768, 65534, 65535];
@@ -97,12 +102,13 @@ const cidrRule = fc.oneof(
   fc.record({ cidr }),
   fc.constantFrom<object>({ cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] }, { cidr: '10.0.0.0/8', except: ['10.1.0.0/16', '10.2.0.0/16'] }, { cidrGroupRef: 'office', except: ['10.1.0.0/16'] }, { cidrGroupSelector: { matchLabels: { site: 'hq' } } }, { cidrGroupRef: 'missing' }),
 );
+const fqdn = fc.constantFrom<object>({ matchName: 'A.example' }, { matchPattern: '*.b.example' });
 const service = fc.constantFrom<object>({ k8sService: { serviceName: 'front', namespace: 'x' } }, { k8sServiceSelector: { selector: { matchLabels: { kind: 'web' } } } }, { k8sService: { serviceName: 'outside' } }, { k8sService: { serviceName: 'missing' } });
 
-function peers(prefix: 'from' | 'to'): fc.Arbitrary<object> {
+function peers(prefix: 'from' | 'to', deny: boolean): fc.Arbitrary<object> {
   const list = <T>(name: string, of: fc.Arbitrary<T>) => fc.array(of, { maxLength: 2 }).map(items => ({ [prefix + name]: items }));
   const kinds: fc.Arbitrary<object>[] = [fc.constant({}), list('Endpoints', endpointPeer), list('Endpoints', endpointPeer), list('Entities', entity), list('CIDR', cidr), list('CIDRSet', cidrRule)];
-  if (prefix === 'to') kinds.push(list('Services', service));
+  if (prefix === 'to') kinds.push(list('Services', service), ...(deny ? [] : [list('FQDNs', fqdn)]));
   return fc.oneof(...kinds);
 }
 
@@ -113,13 +119,25 @@ const portProtocol = fc.oneof(
   fc.constantFrom<object>({ port: '0', protocol: 'TCP' }, { port: 'web', protocol: 'TCP' }, { port: 'dns', protocol: 'UDP' }, { port: 'web' }, { protocol: 'GRE' }),
 );
 const plainPorts = fc.array(fc.record({ ports: fc.array(portProtocol, { maxLength: 3 }) }), { minLength: 1, maxLength: 2 }).map(toPorts => ({ toPorts }));
-const proxyPorts = fc.array(boundary.map(port => ({ ports: [{ port: String(port), protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } })), { minLength: 1, maxLength: 2 }).map(toPorts => ({ toPorts }));
+const tcpPort = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('80', '443').map(port => ({ port, protocol: 'TCP' })) }, { weight: 1, arbitrary: fc.constantFrom<object>({ port: '79', endPort: 82, protocol: 'TCP' }, { port: 'web', protocol: 'TCP' }) });
+const ended = fc.constantFrom<object>({}, {}, {}, { terminatingTLS: { secret: { name: 'web-tls' } } }, { terminatingTLS: { secret: { name: 'web-tls' } }, serverNames: ['a.example'] }, { terminatingTLS: { secret: { name: 'missing', namespace: 'y' } } });
+const requests = fc.constantFrom<object>(
+  { http: [{ method: 'GET' }] }, { http: [{ path: '/a.*', headers: ['X-Token: 1'] }, {}] }, { http: [{ headerMatches: [{ name: 'X-Token', secret: { name: 'token' } }, { name: 'X-Added', value: '1', mismatch: 'ADD' }] }] },
+  { kafka: [{ role: 'produce', topic: 'orders' }] }, { kafka: [{ apiKey: 'fetch', clientID: 'c', apiVersion: '3' }] },
+);
+const names = fc.constantFrom<object>({ dns: [{ matchPattern: '*' }] }, { dns: [{ matchName: 'a.example' }, { matchPattern: '*.b.example' }] });
+const inspected = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(tcpPort, requests, ended).map(([port, rules, tls]) => ({ ports: [port], rules, ...tls })) },
+  { weight: 1, arbitrary: fc.constantFrom<object>({ ports: [{ port: '443' }], serverNames: ['a.example', '*.b.example'] }, { serverNames: ['c.example'] }, { ports: [{ port: '443', protocol: 'TCP' }], terminatingTLS: { secret: { name: 'web-tls' } } }) },
+  { weight: 1, arbitrary: fc.constantFrom<object>({ ports: [{ port: '80', protocol: 'TCP' }], rules: { l7proto: 'own' } }) },
+);
+const proxyPorts = (prefix: 'from' | 'to') => fc.array(prefix === 'from' ? inspected : fc.oneof({ weight: 3, arbitrary: inspected }, { weight: 1, arbitrary: names.map(rules => ({ ports: [{ port: '53' }], rules })) }), { minLength: 1, maxLength: 2 }).map(toPorts => ({ toPorts }));
 const icmps = fc.constantFrom<object>({ icmps: [{ fields: [{ type: 8 }] }] }, { icmps: [{ fields: [{ family: 'IPv6', type: 'EchoRequest' }, { type: 0 }] }] });
 
 function entries(prefix: 'from' | 'to', deny: boolean): fc.Arbitrary<object[]> {
-  const ports = fc.oneof({ weight: 3, arbitrary: plainPorts }, { weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: icmps }, ...(deny ? [] : [{ weight: 1, arbitrary: proxyPorts }]));
+  const ports = fc.oneof({ weight: 3, arbitrary: plainPorts }, { weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: icmps }, ...(deny ? [] : [{ weight: 2, arbitrary: proxyPorts(prefix) }]));
   const authentication = deny ? fc.constant({}) : fc.oneof({ weight: 8, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: fc.constant({ authentication: { mode: 'required' } }) });
-  return fc.array(fc.tuple(peers(prefix), ports, authentication).map(parts => Object.assign({}, ...parts) as object), { maxLength: 3 });
+  return fc.array(fc.tuple(peers(prefix, deny), ports, authentication).map(parts => Object.assign({}, ...parts) as object), { maxLength: 3 });
 }
 
 const optionalBoolean = fc.constantFrom<object>({}, {}, {}, { enableDefaultDeny: { ingress: false } }, { enableDefaultDeny: { egress: false, ingress: false } }, { enableDefaultDeny: { egress: true } });
@@ -189,6 +207,11 @@ const plainObject = fc.oneof(
 );
 
 /** Objects of all kinds, valid by construction. */
-export const policyObject: fc.Arbitrary<object> = fc.tuple(fc.oneof({ weight: 3, arbitrary: plainObject }, { weight: 1, arbitrary: clusterPolicyObject }), modes).map(inMode);
+export const policyObject: fc.Arbitrary<object> = fc.tuple(fc.oneof({ weight: 3, arbitrary: plainObject }, { weight: 1, arbitrary: clusterPolicyObject }), modes).map(inMode).filter(holdsTogether);
+
+/** Rules of one policy that cannot hold together are refused; those of two policies meet in the engine. */
+function holdsTogether(object: object): boolean {
+  return !parsePolicy(object).errors?.some(e => e.message.startsWith('cannot merge'));
+}
 
 export const policies: fc.Arbitrary<Policy[]> = fc.array(policyObject, { maxLength: 6 }).map(objects => objects.map(policy));

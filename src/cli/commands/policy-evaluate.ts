@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { connect, type Connection } from '../../policy/connection.ts';
 import { resolveEnd, resolvePort } from '../../policy/ends.ts';
-import type { HttpRequest } from '../../policy/http.ts';
+import type { HttpRequest } from '../../policy/requests.ts';
 import { safe } from '../../flows/print/fields.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';

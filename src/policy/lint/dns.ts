@@ -43,7 +43,7 @@ function checkForgotten({ world, policy, report }: Checked, spec: PolicySpec): v
 }
 
 function opens(rule: Rule): boolean {
-  return rule.direction === 'egress' && (rule.effect === 'allow' || rule.effect === 'unproxied') && (rule.peers === 'any' || rule.peers.length > 0);
+  return rule.direction === 'egress' && (rule.effect === 'allow' || rule.effect === 'inspect') && (rule.peers === 'any' || rule.peers.length > 0);
 }
 
 /** A rule with port 53 means DNS, whoever it is for: resolvers have many places. One for every port must be for a resolver. */

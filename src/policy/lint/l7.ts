@@ -1,5 +1,5 @@
 /** Rules of several policies that the proxy could not carry out together. */
-import { portsMeet } from '../parse-conflicts.ts';
+import { l7Conflict, portsMeet } from '../parse-conflicts.ts';
 import type { Rule } from '../policy.ts';
 import type { World } from '../world.ts';
 import type { Checked } from './finding.ts';
@@ -8,10 +8,10 @@ import type { Placed } from './shadows.ts';
 
 /** Two parsers for one port and peer; said at the later policy. Within one policy parsing refuses it. */
 export function checkParsers({ world, policy, report }: Checked): void {
-  const all = world.policies.filter(p => p.mode !== 'shadow').flatMap(p => p.specs.flatMap(spec => spec.rules.filter(r => r.parser !== undefined).map((rule): Placed => ({ policy: p, spec, rule }))));
+  const all = world.policies.filter(p => p.mode !== 'shadow').flatMap(p => p.specs.flatMap(spec => spec.rules.filter(r => r.l7 !== undefined).map((rule): Placed => ({ policy: p, spec, rule }))));
   for (const own of all.filter(p => p.policy === policy)) {
-    const other = all.find(p => p.policy !== policy && p.rule.address < own.rule.address && p.rule.direction === own.rule.direction && p.rule.parser !== own.rule.parser && meet(world, p, own));
-    if (other) report('l7-conflict', 'error', `${own.rule.path}.rules`, `${where(other)} reads the same port of the same peers as ${other.rule.parser}, this rule as ${own.rule.parser}: cannot merge conflicting L7 parsers, and upstream rejects the policy`, 'give each parser ports or peers of its own');
+    const other = all.find(p => p.policy !== policy && p.rule.address < own.rule.address && p.rule.direction === own.rule.direction && l7Conflict(p.rule.l7!, own.rule.l7!) !== undefined && meet(world, p, own));
+    if (other) report('l7-conflict', 'error', `${own.rule.path}.rules`, `${where(other)} is for the same port and peers, and the two cannot hold together, so nothing passes there: ${l7Conflict(other.rule.l7!, own.rule.l7!)}`, 'give each parser ports or peers of its own');
   }
 }
 

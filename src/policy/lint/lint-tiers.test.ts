@@ -53,7 +53,6 @@ const fixtures: readonly (readonly [code: string, bad: readonly ScenarioObject[]
   ['port-not-listening', [anp({ ingress: [{ action: 'Allow', from: all, ports: [{ portNumber: { port: 80, protocol: 'TCP' } }, { portNumber: { port: 81, protocol: 'TCP' } }] }] })], 'spec.ingress[0].ports[1]', [anp({ ingress: [{ ...deny, ports: [{ portNumber: { port: 81, protocol: 'TCP' } }] }] })]],
   ['port-name-unknown', [clusterPolicy('b', { ingress: [{ action: 'Accept', from: all, protocols: [{ destinationNamedPort: 'wbe' }] }] })], 'spec.ingress[0].protocols[0]', [clusterPolicy('b', { ingress: [{ action: 'Accept', from: all, protocols: [{ destinationNamedPort: 'web' }] }] })]],
   ['empty-means-any', [anp({ subject: { pods: { podSelector: { matchLabels: { app: 'a' } } } }, ingress: [deny] })], 'spec.subject.pods', [anp({ subject: pods('a'), ingress: [deny] })]],
-  ['fqdn-not-enforced', [anp({ egress: [{ action: 'Allow', to: [{ domainNames: ['example.com'] }] }] })], 'spec.egress[0].to[0].domainNames', [anp({ egress: [{ action: 'Allow', to: all }] })]],
   ['in-audit', [knp({ ingress: [fromA] }, mode('audit'))], 'metadata.annotations[policy.cirri.io/mode]', [knp({ ingress: [fromA] }, mode('enforce'))]],
   ['in-shadow', [anp({ ingress: [deny] }, mode('shadow'))], 'metadata.annotations[policy.cirri.io/mode]', [anp({ ingress: [deny] })]],
   ['unknown-annotation', [knp({ ingress: [fromA] }, { annotations: { 'policy.cirri.io/audit': 'true' } })], 'metadata.annotations[policy.cirri.io/audit]', [knp({ ingress: [fromA] }, mode('audit'))]],

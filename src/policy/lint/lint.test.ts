@@ -70,7 +70,7 @@ const fixtures: readonly (readonly [code: string, bad: readonly ScenarioObject[]
   ['dns-forgotten', [cnp({ egress: [{ toEndpoints: web }] })], 'spec.egress', [cnp({ egress: [{ toEntities: ['cluster'] }] })]],
   ['dns-forgotten', [cnp({ egress: [{ toCIDR: ['203.0.113.0/24'] }] })], 'spec.egress', [cnp({ egress: [{ toCIDR: ['203.0.113.0/24'], toPorts: port('53', 'ANY') }] })]],
   ['fqdn-without-dns', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }] })], 'spec.egress[0].toFQDNs', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }, { toEntities: ['cluster'], toPorts: [{ ports: [{ port: '53', protocol: 'ANY' }], rules: { dns: [{ matchPattern: '*' }] } }] }] })]],
-  ['fqdn-not-enforced', [cnp({ egress: [{ toFQDNs: [{ matchName: 'example.com' }] }] })], 'spec.egress[0].toFQDNs[0]', [cnp({ egress: [{ toEndpoints: web }] })]],
+  ['l7-not-enforced', [cnp({ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { l7proto: 'own' } }] }] })], 'spec.ingress[0].toPorts[0].rules', [cnp({ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{}] } }] }] })]],
   ['namespace-ignored', [ccnp({ ingress: [{}] }, { namespace: 'shop' })], 'metadata.namespace', [ccnp({ ingress: [{}] })]],
   ['policy-types', [knp({ policyTypes: ['Ingress'], egress: [{ to: [{ podSelector: {} }] }] })], 'spec.policyTypes', [knp({ policyTypes: ['Ingress', 'Egress'], egress: [{ to: [{ podSelector: {} }] }] })]],
   ['policy-types-default', [knp({ egress: [{ to: [{ podSelector: {} }] }] })], 'spec', [knp({ policyTypes: ['Egress'], egress: [{ to: [{ podSelector: {} }] }] })]],

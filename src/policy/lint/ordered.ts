@@ -30,7 +30,7 @@ function placedRules(world: World, isWanted: (policy: Policy) => boolean): reado
   return world.policies.filter(isWanted).toSorted(tierOrder).flatMap(p => p.specs.flatMap(spec => spec.rules.map((rule): Placed => ({ policy: p, spec, rule }))));
 }
 
-const words = { allow: 'allows', deny: 'denies', pass: 'passes on', unauthenticated: 'denies', unproxied: 'denies' } as const;
+const words = { allow: 'allows', deny: 'denies', pass: 'passes on', unauthenticated: 'denies', inspect: 'allows' } as const;
 
 /** Within a tier the first that applies decides. */
 function checkEarlier({ world, policy, report }: Checked, own: Placed): void {

@@ -28,7 +28,7 @@ export function checkShadows({ world, policy, report }: Checked): void {
     if (same && (own.rule.effect === 'allow' || own.rule.effect === 'deny')) {
       report('redundant', 'info', own.rule.path, `this rule adds nothing: ${where(same)} ${same.rule.effect === 'deny' ? 'denies' : 'allows'} all of it already`, 'remove it, or narrow the other');
     }
-    if (own.rule.effect === 'unproxied') {
+    if (own.rule.effect === 'inspect') {
       const plain = wider.find(({ rule }) => rule.effect === 'allow');
       if (plain) report('l7-bypassed', 'error', own.rule.path, `the requests of this rule are not restricted: ${where(plain)} allows the same ports to the same peers without looking at requests`, 'give the other rule the same L7 rules, or narrow it');
     }

@@ -1,0 +1,102 @@
+/** The layer 7 sets of one policy set: which rules they are made of, and that they are known while a row names them. */
+import type { L7Set } from '../model/l7.ts';
+import { CirriError } from '../std/errors.ts';
+import type { Candidate, L7Sets, Row } from './flatten.ts';
+import type { L7InUse, L7Numbers } from './l7-numbers.ts';
+import { mergeL7 } from './l7-sets.ts';
+import type { Direction } from './policy.ts';
+import { conflictAddress, conflictInfo } from './rule-info.ts';
+import type { RuleIds, RuleInfo } from './rule-info.ts';
+
+export interface SetL7Options {
+  readonly direction: Direction;
+  readonly numbers: Pick<L7Numbers, 'numberOf'>;
+  readonly inUse: L7InUse;
+  readonly ids: RuleIds;
+  /** The set's rules; a conflict is one more. */
+  readonly infos: Map<number, RuleInfo>;
+  /** Some rule waits for names: where port 53 is plainly allowed they are learned. */
+  readonly learns: boolean;
+  readonly remember: (info: RuleInfo) => void;
+}
+
+export class SetL7 implements L7Sets {
+  readonly #options: SetL7Options;
+  /** By the rules that they are made of: many classes have the same. */
+  readonly #merged = new Map<string, ReturnType<L7Sets['merged']>>();
+  readonly #sets = new Map<number, L7Set>();
+  readonly #conflicts = new Map<number, RuleInfo>();
+
+  readonly learned: ((rule: number) => number) | undefined;
+
+  constructor(options: SetL7Options) {
+    this.#options = options;
+    this.learned = options.learns ? rule => this.#number(learning(rule)) : undefined;
+  }
+
+  merged(redirects: readonly Candidate[]): ReturnType<L7Sets['merged']> {
+    const key = redirects.map(r => r.rule).join(' ');
+    let merged = this.#merged.get(key);
+    if (!merged) this.#merged.set(key, (merged = this.#merge(redirects)));
+    return merged;
+  }
+
+  /** The rows are given out from now on. */
+  take(rows: readonly Row[]): void {
+    for (const { l7, rule } of rows) {
+      if (l7 !== undefined) this.#take(l7);
+      const conflict = this.#conflicts.get(rule);
+      if (conflict) this.#options.inUse.takeConflict(conflict);
+    }
+  }
+
+  drop(rows: readonly Row[]): void {
+    for (const { l7, rule } of rows) {
+      if (l7 !== undefined) this.#options.inUse.drop(l7);
+      if (this.#conflicts.has(rule)) this.#options.inUse.dropConflict(rule);
+    }
+  }
+
+  /** Whoever keeps the sets may have let go of one that no row named; it is asked for anew. */
+  #take(number: number): void {
+    const set = this.#sets.get(number)!;
+    if (!this.#options.inUse.sets.has(number) && this.#options.numbers.numberOf(set) !== number) {
+      throw new CirriError('ERR_L7_NUMBER', `layer 7 set ${number} has got another number`, { mend: 'numbers must keep their meaning; restart the agent' });
+    }
+    this.#options.inUse.take(number, set);
+  }
+
+  #merge(redirects: readonly Candidate[]): ReturnType<L7Sets['merged']> {
+    const heard = withoutLimits(redirects);
+    const merged = mergeL7(heard.map(r => r.l7!));
+    return 'set' in merged ? { l7: this.#number(merged.set) } : { conflict: this.#conflict(heard, merged.conflict) };
+  }
+
+  #number(set: L7Set): number {
+    const number = this.#options.numbers.numberOf(set);
+    this.#sets.set(number, set);
+    return number;
+  }
+
+  #conflict(redirects: readonly Candidate[], text: string): number {
+    const { direction, ids, infos, remember } = this.#options;
+    const rules = [...new Set(redirects.map(r => r.rule))].map(rule => infos.get(rule)!);
+    const info = conflictInfo(direction, rules, text, ids.idOf(conflictAddress(direction, rules)));
+    infos.set(info.id, info);
+    this.#conflicts.set(info.id, info);
+    remember(info);
+    return info.id;
+  }
+}
+
+/** Every name may be asked, and what is no DNS passes: the rule allows it. */
+export function learning(rule: number): L7Set {
+  return { protocol: 'dns', rules: [{ rule, pattern: '*' }], learn: true };
+}
+
+/** A policy in audit adds what it allows to what the others do; where that would limit them, it is not heard. */
+function withoutLimits(redirects: readonly Candidate[]): readonly Candidate[] {
+  const enforced = redirects.filter(r => r.mode !== 'audit');
+  if (enforced.length === 0 || enforced.length === redirects.length) return redirects;
+  return redirects.filter(r => r.mode !== 'audit' || (enforced.every(e => e.l7!.protocol === r.l7!.protocol) && (r.l7!.protocol === 'dns' || r.l7!.tls === undefined)));
+}

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fnv1a } from '../model/identity.ts';
+import type { L7Set } from '../model/l7.ts';
+import { LabelSet } from '../model/labels.ts';
+import { PolicyEngine } from './compile.ts';
+import type { EngineOptions } from './compile.ts';
+import { lookup } from './evaluate.ts';
+import { L7Numbers } from './l7-numbers.ts';
+import { canonicalText, mergeL7 } from './l7-sets.ts';
+import { policyAnnotations } from './policy.ts';
+import type { Policy } from './policy.ts';
+import { ccnp, cnp, pod, policy, subject, testSecrets } from './testing.ts';
+
+const [web, db] = [{ matchLabels: { app: 'web' } }, { matchLabels: { app: 'db' } }];
+const me = subject(pod('x', { app: 'web' }));
+const peer = { id: 300, labels: pod('x', { app: 'db' }) };
+const tcp = (port: string, rules: object, more: object = {}) => ({ ports: [{ port, protocol: 'TCP' }], ...(rules && { rules }), ...more });
+const ingress = (name: string, ...toPorts: object[]) => cnp(name, 'x', { endpointSelector: web, ingress: [{ fromEndpoints: [db], toPorts }] });
+const id = (address: string) => fnv1a(`CiliumNetworkPolicy/x/${address}`);
+
+function engineOf(policies: readonly Policy[], options: EngineOptions = {}): PolicyEngine {
+  const engine = new PolicyEngine({ provides: { proxy: true }, ...options });
+  engine.setSecrets(testSecrets);
+  engine.setPolicies(policies);
+  engine.upsertIdentity(peer.id, peer.labels);
+  return engine;
+}
+
+/** What passes from the peer at a port, and by which verdict. */
+function at(engine: PolicyEngine, port: number, protocol = 6, direction: 'ingress' | 'egress' = 'ingress') {
+  const row = lookup(engine.compile(me, direction), peer.id, protocol, port)!;
+  return { verdict: row.verdict, set: row.l7 === undefined ? undefined : engine.l7Sets().get(row.l7), because: engine.ruleInfo(row.rule)?.because ?? '' };
+}
+
+test('the rules of all policies at a point are one set, each with its own id', () => {
+  const a = ingress('a', tcp('80', { http: [{ method: 'GET', path: '/a' }] }));
+  const b = ingress('b', { ports: [{ port: '79', endPort: 90, protocol: 'TCP' }], rules: { http: [{ host: 'b.example', headers: ['X-A: 1', 'X-B'] }] } });
+  const engine = engineOf([a, b]);
+  const ruleA = { rule: id('a/spec.ingress[0].toPorts[0]'), method: 'GET', path: '/a', headers: [] };
+  const ruleB = { rule: id('b/spec.ingress[0].toPorts[0]'), host: 'b.example', headers: [{ name: 'x-a', value: '1' }, { name: 'x-b' }] };
+  assert.deepEqual(at(engine, 80), { verdict: 'redirect', set: { protocol: 'http', rules: [ruleA, ruleB] }, because: 'CiliumNetworkPolicy x/a (spec.ingress[0].toPorts[0]) allows ingress from endpoints app=db, k8s:io.kubernetes.pod.namespace=x on port 80/TCP, and there only HTTP GET /a' });
+  assert.deepEqual(at(engine, 81).set, { protocol: 'http', rules: [ruleB] });
+  assert.equal(at(engine, 91).verdict, 'deny');
+  assert.equal(engine.l7Sets().size, 2);
+});
+
+test('beside a plain allow of the same peers and ports there is nothing to read', () => {
+  assert.deepEqual(at(engineOf([ingress('a', tcp('80', { http: [{ method: 'GET' }] }), { ports: [{ port: '80' }] })]), 80).verdict, 'allow');
+});
+
+test('without a proxy nothing passes, and the rule says why', () => {
+  const engine = engineOf([ingress('a', tcp('80', { http: [{}] }))], { provides: {} });
+  assert.deepEqual([at(engine, 80).verdict, engine.l7Sets().size], ['deny', 0]);
+  assert.match(at(engine, 80).because, /^not enforced: L7 http needs the proxy, and there is none/);
+});
+
+test('Kafka: roles are written out, names are numbers', () => {
+  const { set } = at(engineOf([ingress('a', tcp('9092', { kafka: [{ role: 'Produce', topic: 'orders' }, { apiKey: 'fetch', apiVersion: '4', clientID: 'c' }, { role: 'consume' }] }))]), 9092);
+  const rule = id('a/spec.ingress[0].toPorts[0]');
+  assert.deepEqual(set, { protocol: 'kafka', rules: [
+    { rule, apiKeys: [0, 3, 17, 18, 22, 36], topic: 'orders' }, { rule, apiKeys: [1], apiVersion: 4, clientId: 'c' },
+    { rule, apiKeys: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 23, 36] },
+  ] });
+});
+
+test('DNS rules hold for UDP and TCP, names in lower case without a final dot', () => {
+  const engine = engineOf([cnp('a', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db], toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'API.example.com.' }, { matchPattern: '*.B.example' }] } }] }] })]);
+  const rule = id('a/spec.egress[0].toPorts[0]');
+  const set = { protocol: 'dns', rules: [{ rule, pattern: 'api.example.com' }, { rule, pattern: '*.b.example' }] };
+  assert.deepEqual([17, 6].map(protocol => at(engine, 53, protocol, 'egress').set), [set, set]);
+  assert.equal(at(engine, 53, 132, 'egress').verdict, 'deny', 'names are not asked by SCTP');
+});
+
+test('names of servers: TCP only, and their TLS may be ended with a Secret', () => {
+  const engine = engineOf([ingress('a', { ports: [{ port: '443' }], serverNames: ['B.example', 'a.example'] }, tcp('8443', { http: [{ method: 'GET' }] }, { terminatingTLS: { secret: { name: 'web-tls' } }, serverNames: ['a.example'] }))]);
+  assert.deepEqual(at(engine, 443).set, { protocol: 'tls', rules: [{ rule: id('a/spec.ingress[0].toPorts[0]'), serverNames: ['a.example', 'b.example'] }] });
+  assert.equal(at(engine, 443, 17).verdict, 'deny');
+  assert.deepEqual(at(engine, 8443).set, { protocol: 'http', rules: [{ rule: id('a/spec.ingress[0].toPorts[1]'), method: 'GET', headers: [] }], tls: { terminating: { certificate: 'CERT', key: 'KEY' }, serverNames: ['a.example'] } });
+});
+
+test('Secrets: what is missing lets nothing pass; when it comes, the set is another', () => {
+  const engine = engineOf([ingress('a', tcp('80', { http: [{ headerMatches: [{ name: 'X-Token', secret: { name: 'late' } }] }] }), tcp('443', { http: [{}] }, { terminatingTLS: { secret: { name: 'late' } } }))]);
+  assert.deepEqual(engine.secretKeys(), ['x/late']);
+  const before = engine.compile(me, 'ingress');
+  const rule = (i: number) => id(`a/spec.ingress[0].toPorts[${i}]`);
+  assert.deepEqual(at(engine, 80).set, { protocol: 'http', rules: [{ rule: rule(0), headers: [{ name: 'x-token', missing: true, secret: true }] }] });
+  assert.deepEqual(at(engine, 443).set, { protocol: 'http', rules: [{ rule: rule(1), headers: [] }], tls: { fault: 'there is no Secret x/late' } });
+  assert.equal(engine.setSecret('x/late', { 'tls.crt': 'C' }).size, 1);
+  assert.deepEqual(at(engine, 443).set, { protocol: 'http', rules: [{ rule: rule(1), headers: [] }], tls: { fault: 'Secret x/late has no tls.key' } });
+  assert.deepEqual(at(engine, 80).set, { protocol: 'http', rules: [{ rule: rule(0), headers: [{ name: 'x-token', value: 'C', secret: true }] }] });
+  assert.notEqual(engine.compile(me, 'ingress').key, before.key);
+  assert.equal(engine.setSecret('x/late', { 'tls.crt': 'C' }).size, 0, 'the same again');
+  assert.equal(engine.l7Sets().size, 2, 'the sets from before have gone');
+});
+
+test('two parsers from two policies at one point: nothing passes, and both are named', () => {
+  const engine = engineOf([ingress('a', tcp('80', { http: [{}] })), ingress('b', tcp('80', { kafka: [{}] }), tcp('81', { kafka: [{}] }))]);
+  assert.deepEqual(at(engine, 80), { verdict: 'deny', set: undefined, because: 'cannot merge conflicting L7 parsers (http/kafka): CiliumNetworkPolicy x/a (spec.ingress[0].toPorts[0]) and CiliumNetworkPolicy x/b (spec.ingress[0].toPorts[0]) are for the same port and peer at ingress, so nothing passes there' });
+  assert.equal(at(engine, 81).verdict, 'redirect');
+  assert.deepEqual(engine.l7Conflicts().map(c => c.address), ['conflict/ingress/CiliumNetworkPolicy/x/a/spec.ingress[0].toPorts[0],CiliumNetworkPolicy/x/b/spec.ingress[0].toPorts[0]']);
+  engine.removePolicy('CiliumNetworkPolicy/x/b');
+  assert.equal(at(engine, 80).verdict, 'redirect');
+  assert.deepEqual(engine.l7Conflicts(), []);
+});
+
+const audited = (name: string, spec: object) => policy({ kind: 'CiliumNetworkPolicy', metadata: { name, namespace: 'x', annotations: { [policyAnnotations.mode]: 'audit' } }, spec: { endpointSelector: web, ...spec } });
+
+test('a policy in audit adds what its rules let pass, and limits nobody', () => {
+  const inAudit = (rules: object, more: object = {}) => audited('p', { ingress: [{ fromEndpoints: [db], toPorts: [tcp('80', rules, more)] }] });
+  const get = { http: [{ method: 'GET' }] };
+  assert.equal(at(engineOf([inAudit(get)]), 80).verdict, 'allow', 'nothing else restricts');
+  const closed = ccnp('closed', { endpointSelector: {}, ingress: [{}] });
+  const opened = at(engineOf([inAudit(get), closed]), 80);
+  assert.deepEqual([opened.verdict, opened.set?.rules.length], ['redirect', 1], 'what default deny would refuse');
+  const enforced = ingress('a', tcp('80', { http: [{ method: 'PUT' }] }));
+  assert.equal(at(engineOf([inAudit(get), enforced]), 80).set?.rules.length, 2);
+  assert.equal(at(engineOf([inAudit({ kafka: [{}] }), enforced]), 80).set?.protocol, 'http', 'another parser is not heard');
+  assert.equal(at(engineOf([inAudit(get, { terminatingTLS: { secret: { name: 'web-tls' } } }), enforced]), 80).set?.rules.length, 1, 'nor TLS that the others do not ask for');
+  assert.equal(at(engineOf([inAudit(get), ingress('a', { ports: [{ port: '80' }] })]), 80).verdict, 'allow');
+});
+
+test('merging: tls beside http becomes http; names of servers are asked of everyone; contexts must be equal', () => {
+  const http: L7Set = { protocol: 'http', rules: [{ rule: 1, method: 'GET', headers: [] }], tls: { terminating: { certificate: 'c', key: 'k' } } };
+  const names: L7Set = { protocol: 'tls', rules: [{ rule: 2, serverNames: ['b', 'a'] }] };
+  assert.deepEqual(mergeL7([http, names]), { set: { protocol: 'http', rules: [{ rule: 1, method: 'GET', headers: [] }, { rule: 2, headers: [] }], tls: { terminating: { certificate: 'c', key: 'k' }, serverNames: ['a', 'b'] } } });
+  assert.deepEqual(mergeL7([{ ...http, tls: {} }, names]), { set: { protocol: 'http', rules: [{ rule: 1, method: 'GET', headers: [] }, { rule: 2, headers: [] }], tls: { serverNames: ['a', 'b'], fault: 'serverNames beside rules on requests need terminatingTLS' } } });
+  assert.deepEqual(mergeL7([http, { ...http, tls: { terminating: { certificate: 'd', key: 'k' } } }]), { conflict: 'cannot merge different terminatingTLS contexts' });
+  assert.deepEqual(mergeL7([names, { protocol: 'kafka', rules: [{ rule: 3 }] }]), { conflict: 'cannot merge conflicting L7 parsers (kafka/tls)' });
+  assert.deepEqual(mergeL7([names, { protocol: 'tls', rules: [{ rule: 3, serverNames: ['c'] }] }, names]), { set: { protocol: 'tls', rules: [{ rule: 2, serverNames: ['b', 'a'] }, { rule: 3, serverNames: ['c'] }] } });
+});
+
+test('numbers: equal sets have one, whatever the order of their fields; what exists keeps its own', () => {
+  const set: L7Set = { protocol: 'dns', rules: [{ rule: 7, pattern: 'a.example' }] };
+  const same: L7Set = { rules: [{ pattern: 'a.example', rule: 7 }], protocol: 'dns' };
+  const numbers = new L7Numbers();
+  assert.equal(numbers.numberOf(set), fnv1a(canonicalText(set)));
+  assert.equal(numbers.numberOf(same), numbers.numberOf(set));
+  const taken = new L7Numbers([[fnv1a(canonicalText(set)), { protocol: 'dns', rules: [] }], [42, { protocol: 'dns', rules: [] }]]);
+  assert.equal(taken.numberOf(set), (fnv1a(canonicalText(set)) + 1) >>> 0, 'a number that means something else is left alone');
+});
+
+test('a set stays known while some row names it, and goes with the last', () => {
+  const engine = engineOf([ingress('a', tcp('80', { http: [{}] }))]);
+  const set = engine.compile(me, 'ingress');
+  const numbers = set.verdicts.flatMap(row => row.l7 ?? []);
+  assert.equal(numbers.length, 1);
+  assert.deepEqual([...engine.l7Sets().keys()], numbers);
+  const before = engine.l7Revision;
+  engine.removeIdentity(peer.id);
+  assert.equal(engine.l7Sets().size, 0);
+  assert.notEqual(engine.l7Revision, before);
+  const [delta] = engine.upsertIdentity(peer.id, peer.labels);
+  assert.deepEqual(delta!.rows.flatMap(row => row.l7 ?? []).every(number => engine.l7Sets().has(number)), true);
+  engine.forget(me);
+  assert.equal(engine.l7Sets().size, 0);
+});
+
+// ---- names ----
+
+const byName = (patterns: readonly string[], more: object = {}) => ({ toFQDNs: patterns.map(matchPattern => ({ matchPattern })), ...more });
+const outside = (id: number, ...patterns: string[]) => [id, LabelSet.of([...patterns.map(p => `fqdn:${p}`), 'reserved:world', 'reserved:world-ipv4'])] as const;
+
+test('names: rules select the identities that bear them, and the engine says which there are', () => {
+  const engine = engineOf([cnp('a', 'x', { endpointSelector: web, egress: [
+    byName(['API.example.com.', '*.b.example'], { toPorts: [{ ports: [{ port: '443', protocol: 'TCP' }] }] }),
+    { toEndpoints: [db], toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'other.example' }, { matchPattern: '*.b.example' }] } }] },
+  ] })]);
+  assert.deepEqual(engine.fqdnSelectors(), ['*.b.example', 'api.example.com']);
+  assert.deepEqual(engine.nameSelectors(), ['*.b.example', 'api.example.com', 'other.example']);
+  engine.upsertIdentity(...outside(17_000_000, 'api.example.com'));
+  engine.upsertIdentity(...outside(17_000_001, 'c.example'));
+  const set = engine.compile(me, 'egress');
+  const verdicts = (id: number) => [443, 444].map(port => lookup(set, id, 6, port)!.verdict);
+  assert.deepEqual([verdicts(17_000_000), verdicts(17_000_001), verdicts(9)], [['allow', 'deny'], ['deny', 'deny'], ['deny', 'deny']]);
+});
+
+test('names: the revision counts changes of what is named, not of policies', () => {
+  const named = (name: string, ...patterns: string[]) => cnp(name, 'x', { endpointSelector: web, egress: [byName(patterns)] });
+  const engine = engineOf([named('a', 'a.example')]);
+  const revisions = [engine.nameRevision];
+  const step = (change: () => unknown) => {
+    change();
+    revisions.push(engine.nameRevision);
+  };
+  step(() => engine.upsertPolicy(named('b', 'a.example')));
+  step(() => engine.upsertPolicy(named('a', 'a.example')));
+  step(() => engine.removePolicy('CiliumNetworkPolicy/x/a'));
+  const changes = () => revisions.slice(1).map((r, i) => r !== revisions[i]);
+  assert.deepEqual(changes(), [false, false, false]);
+  step(() => engine.upsertPolicy(named('b', 'b.example')));
+  step(() => engine.upsertPolicy(cnp('b', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db], toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'b.example' }] } }] }] })));
+  assert.deepEqual([changes().slice(3), engine.fqdnSelectors(), engine.nameSelectors()], [[true, true], [], ['b.example']]);
+});
+
+test('names are learned from TCP port 53 where it is plainly allowed, whatever the ports of the rule', () => {
+  const rules = (dnsRule: object) => engineOf([cnp('a', 'x', { endpointSelector: web, egress: [byName(['a.example']), { toEndpoints: [db], ...dnsRule }] })]);
+  const learned = (path: string) => ({ protocol: 'dns', rules: [{ rule: id(`a/${path}`), pattern: '*' }], learn: true });
+  for (const ports of [{}, { toPorts: [{ ports: [{ port: '53' }] }] }, { toPorts: [{ ports: [{ port: '50', endPort: 60, protocol: 'TCP' }] }] }]) {
+    const engine = rules(ports);
+    assert.deepEqual(at(engine, 53, 6, 'egress').set, learned('spec.egress[1]'));
+    assert.match(at(engine, 53, 6, 'egress').because, /^CiliumNetworkPolicy x\/a \(spec.egress\[1\]\) allows/);
+    assert.notEqual(at(engine, 54, 6, 'egress').verdict, 'redirect');
+  }
+  assert.equal(at(rules({}), 53, 17, 'egress').verdict, 'allow', 'by UDP the kernel reads them unasked');
+  assert.equal(at(rules({ toPorts: [{ ports: [{ port: '80' }] }] }), 53, 6, 'egress').verdict, 'deny');
+  assert.equal(at(engineOf([cnp('a', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db] }] })]), 53, 6, 'egress').verdict, 'allow', 'nobody waits for names');
+  const both = at(rules({ toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'a.example' }] } }] }), 53, 6, 'egress').set;
+  assert.deepEqual(both, { protocol: 'dns', rules: [{ rule: id('a/spec.egress[1].toPorts[0]'), pattern: 'a.example' }] });
+});
