@@ -1,0 +1,90 @@
+import type { NodeMaps } from '../../datapath/maps.ts';
+import type { NameAddress, NameAddressKey, NameSlot } from '../../datapath/generated/structs.ts';
+import { walkMap } from '../../ebpf/map-walk.ts';
+import { formatAddr } from '../../std/ip.ts';
+
+export const nameSlots = 8;
+/** An address with more identities than these at a time gets one that joins them. */
+export const crowdedFrom = nameSlots / 2;
+/** Of one walk: the rest waits for the next. */
+const crowdedAtOnce = 256;
+/** What is over may still be in the hands of a packet. */
+const graceSeconds = 60;
+
+export type NameAddressMap = NodeMaps['nameAddresses'];
+
+/** An address with too many identities for a pod. */
+export interface CrowdedAddress {
+  readonly key: NameAddressKey;
+  /** Those that are not over. */
+  readonly identities: readonly number[];
+}
+
+export interface AddressScan {
+  readonly rows: number;
+  /** Identities that some address has, or had a minute ago. */
+  readonly identities: ReadonlySet<number>;
+  readonly crowded: readonly CrowdedAddress[];
+}
+
+/** Seconds of the clock that slots are written in. */
+export function monotonicSeconds(): number {
+  return Number(process.hrtime.bigint() / 1_000_000_000n);
+}
+
+/** Looks at every address once, some thousands in a turn of the event loop. */
+export async function scanAddresses(map: NameAddressMap, nowSeconds: number, signal: AbortSignal): Promise<AddressScan> {
+  const identities = new Set<number>();
+  const crowded: CrowdedAddress[] = [];
+  const { key, value } = map.spec;
+  let rows = 0;
+  for (const chunk of walkMap(map)) {
+    rows += chunk.count;
+    for (let i = 0; i < chunk.count; i++) {
+      let living = 0;
+      for (let slot = 0; slot < nameSlots; slot++) {
+        const at = i * value.size + slot * 8;
+        const identity = chunk.values.getUint32(at, true);
+        if (identity === 0) continue;
+        const expires = chunk.values.getUint32(at + 4, true);
+        if (expires + graceSeconds >= nowSeconds) identities.add(identity);
+        if (expires >= nowSeconds) living++;
+      }
+      if (living <= crowdedFrom || crowded.length >= crowdedAtOnce) continue;
+      crowded.push({ key: key.read(chunk.keys, i * key.size), identities: livingIdentities(value.read(chunk.values, i * value.size), nowSeconds) });
+    }
+    await new Promise(resolve => setImmediate(resolve));
+    if (signal.aborted) break;
+  }
+  return { rows, identities, crowded };
+}
+
+export function livingIdentities({ slots }: NameAddress, nowSeconds: number): number[] {
+  return [...new Set(slots.filter(slot => slot.identity !== 0 && slot.expiresS >= nowSeconds).map(slot => slot.identity))].sort((a, b) => a - b);
+}
+
+/**
+ * Gives an address an identity, in place of others if need be. Between reading and writing a packet may write too, and is
+ * overwritten: its identity comes again with the next answer.
+ */
+export function putAddress(map: Pick<NameAddressMap, 'lookup' | 'update'>, key: NameAddressKey, put: NameSlot, replaces: readonly number[], nowSeconds: number): void {
+  const present = map.lookup(key)?.slots ?? [];
+  const kept = present.filter(slot => slot.identity !== 0 && slot.expiresS >= nowSeconds && slot.identity !== put.identity && !replaces.includes(slot.identity));
+  const known = present.find(slot => slot.identity === put.identity);
+  const slots = [{ identity: put.identity, expiresS: Math.max(put.expiresS, known?.expiresS ?? 0) }, ...kept.sort((a, b) => b.expiresS - a.expiresS)].slice(0, nameSlots);
+  map.update(key, { slots: Array.from({ length: nameSlots }, (_, i) => slots[i] ?? { identity: 0, expiresS: 0 }) });
+}
+
+/** One pod's address as `cirri fqdn cache` shows it. */
+export interface AddressIdentities {
+  readonly endpoint: number;
+  readonly ip: string;
+  readonly identities: readonly NameSlot[];
+}
+
+export function* listAddresses(map: NameAddressMap, nowSeconds: number): Generator<AddressIdentities> {
+  for (const [{ endpoint, addr }, { slots }] of map.entries()) {
+    const identities = slots.filter(slot => slot.identity !== 0 && slot.expiresS >= nowSeconds);
+    if (identities.length > 0) yield { endpoint, ip: formatAddr(addr), identities };
+  }
+}
