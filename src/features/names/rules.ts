@@ -52,8 +52,8 @@ export class NameRules {
     if (this.#sets.has(number)) return;
     const rules = new Map<string, number>();
     for (const { pattern, rule } of set.rules) if (!rules.has(pattern)) rules.set(pattern, rule);
-    const any = [...rules].find(([pattern]) => /^\*+$/.test(pattern));
-    this.#write([...(any ? [[{ l7: number, class: anyNameClass }, { rule: any[1] }] as const] : []), ...rowsOf(number, rules, this.#classes)]);
+    const everyName = [...rules].find(([pattern]) => /^\*+$/.test(pattern));
+    this.#write([...(everyName ? [[{ l7: number, class: anyNameClass }, { rule: everyName[1] }] as const] : []), ...rowsOf(number, rules, this.#classes)]);
     this.#sets.set(number, rules);
   }
 
