@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { maps as specs } from '../datapath/generated/maps.ts';
 import { BpfMap } from '../ebpf/map.ts';
 import { endpointKey, type Endpoint } from '../features/endpoints/endpoint.ts';
-import { putAddress } from '../features/names/addresses.ts';
 import { nameIdentityLabels } from '../features/names/names.ts';
+import { plainPut } from '../features/names/testing.ts';
 import { NameCache } from '../flows/name-cache.ts';
 import { buildNameAutomaton } from '../policy/name-automaton.ts';
 import { parsePolicy } from '../policy/parse.ts';
@@ -29,7 +29,7 @@ test('an address is shown under the names it was given, with its identities and 
   const cache = new NameCache();
   cache.learn(3, 'api.stripe.com.', ['54.1.1.1'], 30, 1_000e9);
   cache.learn(3, 'old.example.com.', ['54.1.1.2', '54.1.1.3'], 5, 900e9);
-  for (const [ip, expiresS] of [['54.1.1.1', 1_060], ['fd00:54::1', 1_040]] as const) putAddress(addresses, { endpoint: 3, addr: parseAddr(ip) }, { identity: 70, expiresS }, [], 1_000);
+  for (const [ip, expiresS] of [['54.1.1.1', 1_060], ['fd00:54::1', 1_040]] as const) plainPut(addresses, () => 1_000)({ key: { endpoint: 3, addr: parseAddr(ip) }, identity: 70, expiresS, replaces: [] });
   const connection = (destination: string) => ({ source: '10.0.0.3', destination });
   const rows = nameCacheRows({ names, cache, addresses, endpoints }, [connection('54.1.1.1'), connection('54.1.1.1'), connection('54.1.1.2')], 1_000, 0);
   const pod = { endpoint: 3, namespace: 'shop', pod: 'web' };

@@ -63,17 +63,8 @@ export function livingIdentities({ slots }: NameAddress, nowSeconds: number): nu
   return [...new Set(slots.filter(slot => slot.identity !== 0 && slot.expiresS >= nowSeconds).map(slot => slot.identity))].sort((a, b) => a - b);
 }
 
-/**
- * Gives an address an identity, in place of others if need be. Between reading and writing a packet may write too, and is
- * overwritten: its identity comes again with the next answer.
- */
-export function putAddress(map: Pick<NameAddressMap, 'lookup' | 'update'>, key: NameAddressKey, put: NameSlot, replaces: readonly number[], nowSeconds: number): void {
-  const present = map.lookup(key)?.slots ?? [];
-  const kept = present.filter(slot => slot.identity !== 0 && slot.expiresS >= nowSeconds && slot.identity !== put.identity && !replaces.includes(slot.identity));
-  const known = present.find(slot => slot.identity === put.identity);
-  const slots = [{ identity: put.identity, expiresS: Math.max(put.expiresS, known?.expiresS ?? 0) }, ...kept.sort((a, b) => b.expiresS - a.expiresS)].slice(0, nameSlots);
-  map.update(key, { slots: Array.from({ length: nameSlots }, (_, i) => slots[i] ?? { identity: 0, expiresS: 0 }) });
-}
+/** Gives an address an identity, in place of others if need be: `name_put` of the kernel. */
+export type AddressPut = (put: { readonly key: NameAddressKey; readonly identity: number; readonly expiresS: number; readonly replaces: readonly number[] }) => void;
 
 /** One pod's address as `cirri fqdn cache` shows it. */
 export interface AddressIdentities {

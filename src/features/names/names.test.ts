@@ -9,10 +9,11 @@ import type { LabelSet } from '../../model/labels.ts';
 import { nameColumn, nameColumns } from '../../policy/name-automaton.ts';
 import { parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
-import { livingIdentities, nameSlots, putAddress, scanAddresses } from './addresses.ts';
+import { livingIdentities, scanAddresses } from './addresses.ts';
 import { DnsNames, nameIdentities } from './names.ts';
 import { NameStore } from './numbers.ts';
 import { anyNameClass } from './rules.ts';
+import { plainPut } from './testing.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'names-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -58,11 +59,14 @@ function node() {
   const log: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: (message: string) => void errors.push(message) } as unknown as Logger;
   let nowSeconds = 1_000;
   let work = 0;
+  let inUse: boolean | undefined;
+  const put = plainPut(maps.nameAddresses, () => nowSeconds);
   return {
-    maps, file, errors,
+    maps, file, errors, put,
+    get inUse() { return inUse; },
     get work() { return work; },
     wait: (seconds: number) => { nowSeconds += seconds; },
-    agent: (engine: FakeEngine) => new DnsNames({ maps, store: new NameStore(file), engine, log, onWork: () => work++, nowSeconds: () => nowSeconds }),
+    agent: (engine: FakeEngine) => new DnsNames({ maps, store: new NameStore(file), engine, log, put, setInUse: value => { inUse = value; }, onWork: () => work++, nowSeconds: () => nowSeconds }),
     /** As a packet walks. */
     walk: (name: string) => {
       using map = BpfMap.openById(specs.nameAutomaton.inner!, maps.nameAutomaton.lookup(0) ?? 0);
@@ -133,7 +137,7 @@ describe('DNS names in the kernel', () => {
     engine.select(['a.com', 'b.com']);
     pass(kernel.agent(engine));
     const [a, b] = [kernel.walk('a.com'), kernel.walk('b.com')];
-    putAddress(kernel.maps.nameAddresses, { endpoint: 5, addr: parseAddr('10.1.1.1') }, { identity: b.identity, expiresS: kernel.now + 300 }, [], kernel.now);
+    kernel.put({ key: { endpoint: 5, addr: parseAddr('10.1.1.1') }, identity: b.identity, expiresS: kernel.now + 300, replaces: [] });
     const again = new FakeEngine();
     again.select(['a.com', 'c.com']);
     const names = kernel.agent(again);
@@ -142,13 +146,14 @@ describe('DNS names in the kernel', () => {
     assert.notEqual(kernel.maps.nameAutomaton.lookup(0), id);
     assert.deepEqual(kernel.walk('a.com'), a);
     assert.notEqual(kernel.walk('c.com').identity, b.identity);
-    for (let i = 0; i < 4; i++) names.take(await kernel.scan());
+    for (let i = 0; i < 4; i++) assert.deepEqual(names.take(await kernel.scan()), []);
     assert.deepEqual(again.identities.get(b.identity), ['fqdn:b.com', 'reserved:world'], 'an address bears it');
     kernel.wait(400);
-    for (let i = 0; i < 2; i++) names.take(await kernel.scan());
-    assert.ok(again.identities.has(b.identity), 'an answer may be on its way');
-    names.take(await kernel.scan());
-    assert.ok(!again.identities.has(b.identity));
+    for (let i = 0; i < 2; i++) assert.deepEqual(names.take(await kernel.scan()), [], 'an answer may be on its way');
+    assert.deepEqual(names.take(await kernel.scan()), [b.identity]);
+    assert.ok(again.identities.has(b.identity), 'a connection may have it');
+    names.release([b.identity, a.identity]);
+    assert.ok(!again.identities.has(b.identity) && again.identities.has(a.identity));
     assert.equal(names.labels(b.identity), undefined);
     // Nor does the number come again.
     again.select(['a.com', 'c.com', 'd.com']);
@@ -188,7 +193,7 @@ describe('DNS names in the kernel', () => {
     const names = kernel.agent(engine);
     pass(names);
     const key = { endpoint: 5, addr: parseAddr('fd00::1') };
-    all.forEach((name, i) => putAddress(kernel.maps.nameAddresses, key, { identity: kernel.walk(name).identity, expiresS: kernel.now + 100 + i }, [], kernel.now));
+    all.forEach((name, i) => kernel.put({ key, identity: kernel.walk(name).identity, expiresS: kernel.now + 100 + i, replaces: [] }));
     names.take(await kernel.scan());
     assert.equal(kernel.work, 1);
     assert.equal(livingIdentities(kernel.maps.nameAddresses.lookup(key)!, kernel.now).length, 5);
@@ -198,7 +203,7 @@ describe('DNS names in the kernel', () => {
     names.commit();
     const { slots } = kernel.maps.nameAddresses.lookup(key)!;
     assert.deepEqual(slots.filter(slot => slot.identity !== 0), [{ identity: joined[0], expiresS: kernel.now + 104 }]);
-    for (let i = 0; i < 4; i++) names.take(await kernel.scan());
+    for (let i = 0; i < 4; i++) names.release(names.take(await kernel.scan()));
     assert.ok(engine.identities.has(joined[0]), 'the address bears it');
   });
 
@@ -244,20 +249,11 @@ describe('DNS names in the kernel', () => {
     engine.select(['a.com']);
     const names = kernel.agent(engine);
     pass(names);
+    assert.equal(kernel.inUse, true);
     engine.select([]);
     pass(names);
+    assert.equal(kernel.inUse, false);
     assert.deepEqual(kernel.walk('a.com'), { class: 0, identity: 0 });
     assert.ok(kernel.maps.nameAutomaton.lookup(0));
-  });
-});
-
-describe('an address and its identities', () => {
-  it('has at most eight; the one that ends first goes', () => {
-    using map = BpfMap.create({ ...specs.nameAddresses, maxEntries: 16 });
-    const key = { endpoint: 1, addr: parseAddr('10.0.0.1') };
-    for (let i = 1; i <= nameSlots + 1; i++) putAddress(map, key, { identity: i, expiresS: 1_000 + i }, [], 0);
-    assert.deepEqual(livingIdentities(map.lookup(key)!, 0), [2, 3, 4, 5, 6, 7, 8, 9]);
-    putAddress(map, key, { identity: 3, expiresS: 5 }, [], 0);
-    assert.equal(map.lookup(key)!.slots.find(slot => slot.identity === 3)!.expiresS, 1_003, 'an end is never moved back');
   });
 });

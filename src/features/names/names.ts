@@ -6,7 +6,7 @@ import { buildNameAutomaton, maxNameStates, type NameAutomaton } from '../../pol
 import { errorText } from '../../std/errors.ts';
 import { parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
-import { livingIdentities, monotonicSeconds, putAddress, scanAddresses, type AddressScan, type CrowdedAddress } from './addresses.ts';
+import { livingIdentities, monotonicSeconds, type AddressPut, type AddressScan, type CrowdedAddress } from './addresses.ts';
 import { KernelAutomaton, type NumberedAutomaton } from './kernel-automaton.ts';
 import { NameStore, PatternSetNumbers, type PatternSet } from './numbers.ts';
 import { NameRules, type DnsSet } from './rules.ts';
@@ -37,6 +37,9 @@ export interface NamesDependencies {
   readonly store: NameStore;
   readonly engine: NameEngine;
   readonly log: Logger;
+  readonly put: AddressPut;
+  /** Whether the kernel is to look for identities of names: told once the automaton has some, and before it loses the last. */
+  readonly setInUse: (inUse: boolean) => void;
   /** Asks for a pass. */
   readonly onWork: () => void;
   readonly nowSeconds?: () => number;
@@ -46,6 +49,8 @@ export interface NamesDependencies {
 export const nameIdentities = { first: firstPrefixIdentity + 3 * (1 << 22), last: firstRemoteNodeIdentity - 1 } as const;
 /** More joined ones would cost every policy set a row each. */
 const maxIdentities = 8_192;
+/** The first may have begun before the automaton changed, and an answer been on its way. */
+const unusedScans = 3;
 
 /**
  * DNS names of policies, from the engine to the kernel, in an order in which no packet meets a gap:
@@ -118,7 +123,10 @@ export class DnsNames {
     let changed = false;
     this.#attempt('commit', () => {
       if (built !== this.#inForce) {
+        const inUse = built.identities.some(id => id !== 0);
+        if (!inUse) this.#deps.setInUse(false);
         changed = this.#automaton.put(built);
+        if (inUse) this.#deps.setInUse(true);
         this.#inForce = built;
         this.#noteUnused(built);
       }
@@ -138,26 +146,32 @@ export class DnsNames {
     });
   }
 
-  /** What a walk over the addresses has found: identities that none has go, those of crowded ones are joined in the next pass. */
-  take(scan: AddressScan): void {
+  /**
+   * What a walk over the addresses has found: those of crowded ones are joined in the next pass. Returns identities that nothing
+   * hands out and no address has had for some scans; `release` those that no connection has either.
+   */
+  take(scan: AddressScan): number[] {
     this.#addresses = scan.rows;
-    if (!this.#inForce) return;
+    if (!this.#inForce) return [];
     const current = new Set([...this.#inForce.identities, ...(this.#built?.identities ?? [])]);
     for (const [id] of this.#identities.entries()) {
-      if (current.has(id) || scan.identities.has(id)) {
-        this.#unused.delete(id);
-        continue;
-      }
-      // The first scan may have begun before the automaton changed, and an answer been on its way.
-      const scans = (this.#unused.get(id) ?? 0) + 1;
-      this.#unused.set(id, scans);
-      if (scans < 3) continue;
+      if (current.has(id) || scan.identities.has(id)) this.#unused.delete(id);
+      else this.#unused.set(id, (this.#unused.get(id) ?? 0) + 1);
+    }
+    this.#crowded = scan.crowded.filter(({ identities }) => identities.length > 1 && identities.every(id => this.#identities.patterns(id)));
+    if (this.#crowded.length > 0) this.#deps.onWork();
+    return [...this.#unused].filter(([, scans]) => scans >= unusedScans).map(([id]) => id);
+  }
+
+  /** Nothing has these any more. */
+  release(identities: readonly number[]): void {
+    for (const id of identities) {
+      if ((this.#unused.get(id) ?? 0) < unusedScans) continue;
       this.#unused.delete(id);
       this.#identities.release(id);
       if (this.#told.delete(id)) this.#deps.engine.removeIdentity(id);
     }
-    this.#crowded = scan.crowded.filter(({ identities }) => identities.length > 1 && identities.every(id => this.#identities.patterns(id)));
-    if (this.#crowded.length > 0) this.#deps.onWork();
+    if (identities.length > 0) this.#deps.onWork();
   }
 
   /** Gives addresses that pods were told before their names were selected what those names mean now. */
@@ -172,7 +186,7 @@ export class DnsNames {
       if (identity === 0 || expiresS <= now) continue;
       const key = { endpoint, addr: parseAddr(ip) };
       const present = nameAddresses.lookup(key);
-      if (!present || !livingIdentities(present, now).includes(identity)) putAddress(nameAddresses, key, { identity, expiresS }, [], now);
+      if (!present || !livingIdentities(present, now).includes(identity)) this.#deps.put({ key, identity, expiresS, replaces: [] });
       yield;
     }
   }
@@ -246,13 +260,12 @@ export class DnsNames {
 
   #joinAddresses(): void {
     const { nameAddresses } = this.#deps.maps;
-    const now = this.#now();
     for (const { key, identities } of this.#crowded) {
       const identity = this.#identities.known(this.#union(identities));
       const present = nameAddresses.lookup(key);
       if (identity === undefined || !present || !this.#told.has(identity)) continue;
       const joined = present.slots.filter(slot => identities.includes(slot.identity));
-      putAddress(nameAddresses, key, { identity, expiresS: Math.max(...joined.map(slot => slot.expiresS), 0) }, identities, now);
+      this.#deps.put({ key, identity, expiresS: Math.max(...joined.map(slot => slot.expiresS), 0), replaces: identities });
     }
     this.#crowded = [];
   }
