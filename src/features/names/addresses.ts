@@ -8,6 +8,7 @@ export const nameSlots = 8;
 export const crowdedFrom = nameSlots / 2;
 /** Of one walk: the rest waits for the next. */
 const crowdedAtOnce = 256;
+const deadAtOnce = 8_192;
 /** What is over may still be in the hands of a packet. */
 const graceSeconds = 60;
 
@@ -25,6 +26,10 @@ export interface AddressScan {
   /** Identities that some address has, or had a minute ago. */
   readonly identities: ReadonlySet<number>;
   readonly crowded: readonly CrowdedAddress[];
+  /** Those of which nothing has lived since `deadBefore`. */
+  readonly dead: readonly NameAddressKey[];
+  /** Pods that have rows. */
+  readonly endpoints: ReadonlySet<number>;
 }
 
 /** Seconds of the clock that slots are written in. */
@@ -33,15 +38,19 @@ export function monotonicSeconds(): number {
 }
 
 /** Looks at every address once, some thousands in a turn of the event loop. */
-export async function scanAddresses(map: NameAddressMap, nowSeconds: number, signal: AbortSignal): Promise<AddressScan> {
+export async function scanAddresses(map: NameAddressMap, nowSeconds: number, signal: AbortSignal, deadBefore = 0): Promise<AddressScan> {
   const identities = new Set<number>();
   const crowded: CrowdedAddress[] = [];
+  const dead: NameAddressKey[] = [];
+  const endpoints = new Set<number>();
   const { key, value } = map.spec;
   let rows = 0;
   for (const chunk of walkMap(map)) {
     rows += chunk.count;
     for (let i = 0; i < chunk.count; i++) {
       let living = 0;
+      let last = 0;
+      endpoints.add(chunk.keys.getUint32(i * key.size, true));
       for (let slot = 0; slot < nameSlots; slot++) {
         const at = i * value.size + slot * 8;
         const identity = chunk.values.getUint32(at, true);
@@ -49,14 +58,16 @@ export async function scanAddresses(map: NameAddressMap, nowSeconds: number, sig
         const expires = chunk.values.getUint32(at + 4, true);
         if (expires + graceSeconds >= nowSeconds) identities.add(identity);
         if (expires >= nowSeconds) living++;
+        last = Math.max(last, expires);
       }
+      if (last < deadBefore && dead.length < deadAtOnce) dead.push(key.read(chunk.keys, i * key.size));
       if (living <= crowdedFrom || crowded.length >= crowdedAtOnce) continue;
       crowded.push({ key: key.read(chunk.keys, i * key.size), identities: livingIdentities(value.read(chunk.values, i * value.size), nowSeconds) });
     }
     await new Promise(resolve => setImmediate(resolve));
     if (signal.aborted) break;
   }
-  return { rows, identities, crowded };
+  return { rows, identities, crowded, dead, endpoints };
 }
 
 export function livingIdentities({ slots }: NameAddress, nowSeconds: number): number[] {
