@@ -73,6 +73,8 @@ const knobs: Readonly<Record<string, Knob>> = {
   'hubble.export.denylist': { read: exported('denylist', texts) },
   'hubble.export.fieldMask': { read: exported('fieldMask', words) },
   'hubble.export.otlpEndpoint': { read: exported('otlpEndpoint', String) },
+  'dns.minTTL': { read: numberFrom(0, 604_800) },
+  'dns.rejectResponse': { read: oneOf('refused', 'nameError') },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },
@@ -217,7 +219,7 @@ function placeOf(name: string): readonly string[] {
 
 function oneOf(...words: readonly string[]): Knob['read'] {
   return value => {
-    const word = words.find(each => each === String(value).toLowerCase());
+    const word = words.find(each => each.toLowerCase() === String(value).toLowerCase());
     if (word === undefined) throw new Error(`must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`);
     return word;
   };

@@ -18,6 +18,10 @@ export const otherNames: Readonly<Record<string, (value: unknown) => readonly Kn
   'hubble.export.static.fileMaxSizeMb': renamed('hubble.export.fileMaxSizeMb'),
   'hubble.export.static.fileMaxBackups': renamed('hubble.export.fileMaxBackups'),
   'hubble.export.static.fileCompress': renamed('hubble.export.fileCompress'),
+  'dnsProxy.minTtl': renamed('dns.minTTL'),
+  'dnsProxy.dnsRejectResponseCode': renamed('dns.rejectResponse'),
+  'extraConfig.tofqdns-min-ttl': renamed('dns.minTTL'),
+  'extraConfig.tofqdns-dns-reject-response-code': renamed('dns.rejectResponse'),
   'ipMasqAgent.config.nonMasqueradeCIDRS': renamed('ipMasqAgent.config.nonMasqueradeCIDRs'),
   'nonMasqueradeCIDRs': renamed('ipMasqAgent.config.nonMasqueradeCIDRs'),
   'tunnel': value => {

@@ -4,8 +4,9 @@ export interface NameRow {
   readonly endpoint: number;
   readonly name: string;
   readonly ip: string;
-  /** Monotonic clock, nanoseconds. */
+  /** When it is forgotten, and when its TTL ends; monotonic clock, nanoseconds. */
   readonly untilNs: number;
+  readonly ttlEndNs: number;
 }
 
 export interface NameCacheOptions {
@@ -17,8 +18,13 @@ export interface NameCacheOptions {
   readonly minimumSeconds?: number;
 }
 
+interface Times {
+  untilNs: number;
+  ttlEndNs: number;
+}
+
 interface Names {
-  readonly until: Map<string, number>;
+  readonly until: Map<string, Times>;
   /** Shared with flows: made anew when a name comes or goes. */
   list: readonly string[];
 }
@@ -57,10 +63,11 @@ export class NameCache {
   }
 
   learn(endpoint: number, name: string, ips: readonly string[], ttlSeconds: number, nowNs: number): void {
-    const untilNs = nowNs + Math.max(ttlSeconds * 1e9, this.#minimumNs);
+    const ttlEndNs = nowNs + ttlSeconds * 1e9;
+    const times = { untilNs: Math.max(ttlEndNs, nowNs + this.#minimumNs), ttlEndNs };
     for (const ip of ips) {
-      if (endpoint !== anybody) this.#put(endpoint, ip, name, untilNs, this.#perPod);
-      this.#put(anybody, ip, name, untilNs, this.#total);
+      if (endpoint !== anybody) this.#put(endpoint, ip, name, times, this.#perPod);
+      this.#put(anybody, ip, name, times, this.#total);
     }
     while (this.#size > 2 * this.#total) this.#dropOldestPod();
   }
@@ -75,7 +82,7 @@ export class NameCache {
     for (const [viewer, addresses] of this.#viewers) {
       for (const [ip, names] of addresses) {
         const before = names.until.size;
-        for (const [name, untilNs] of names.until) if (untilNs < nowNs) names.until.delete(name);
+        for (const [name, { untilNs }] of names.until) if (untilNs < nowNs) names.until.delete(name);
         if (names.until.size === 0) this.#drop(viewer, addresses, ip);
         else if (names.until.size < before) this.#changed(names);
       }
@@ -85,11 +92,11 @@ export class NameCache {
   *rows(): Generator<NameRow> {
     for (const [endpoint, addresses] of this.#viewers) {
       if (endpoint === anybody) continue;
-      for (const [ip, { until }] of addresses) for (const [name, untilNs] of until) yield { endpoint, name, ip, untilNs };
+      for (const [ip, { until }] of addresses) for (const [name, times] of until) yield { endpoint, name, ip, ...times };
     }
   }
 
-  #put(viewer: number, ip: string, name: string, untilNs: number, limit: number): void {
+  #put(viewer: number, ip: string, name: string, { untilNs, ttlEndNs }: Times, limit: number): void {
     let addresses = this.#viewers.get(viewer);
     if (!addresses) this.#viewers.set(viewer, addresses = new Map());
     let names = addresses.get(ip);
@@ -104,8 +111,12 @@ export class NameCache {
       this.#size++;
     }
     const known = names.until.get(name);
-    names.until.set(name, Math.max(known ?? 0, untilNs));
-    if (known !== undefined) return;
+    if (known) {
+      known.untilNs = Math.max(known.untilNs, untilNs);
+      known.ttlEndNs = Math.max(known.ttlEndNs, ttlEndNs);
+      return;
+    }
+    names.until.set(name, { untilNs, ttlEndNs });
     if (names.until.size > this.#perAddress) names.until.delete(names.until.keys().next().value!);
     this.#changed(names);
   }

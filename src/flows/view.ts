@@ -283,7 +283,8 @@ export class ColumnView implements FlowView {
     if (known === undefined || known.policies.length === 0 || this.#byte(layout.direction) !== direction || this.shadow !== undefined) return undefined;
     const { effect } = known.rule;
     if (effect === 'pass' || effect === 'default-allow') return undefined;
-    const denies = effect === 'deny' || effect === 'default-deny';
+    // What was said did not pass a rule that let the connection pass: of that rule's policies it was denied.
+    const denies = effect === 'deny' || effect === 'default-deny' || (this.#byte(layout.type) === EventType.l7 && this.verdict === 'DROPPED');
     return denies === denied ? known.policies : undefined;
   }
 }

@@ -97,6 +97,8 @@ export interface NodePaths {
   readonly l7Socket: string;
   /** Layer 7 sets, a file each (NUMBER.json, `L7Set`): written before a verdict names them. Root only: they may hold keys. */
   readonly l7Sets: string;
+  /** What the numbers mean that the kernel's rows of DNS names bear. */
+  readonly names: string;
 }
 
 const instancePattern = /^[a-z][a-z0-9]{0,7}$/;
@@ -142,6 +144,7 @@ export function statePaths(instance: string, state: string): StatePaths {
       proxySocket: `${state}/run/${name}/proxy.sock`,
       l7Socket: `${state}/run/${name}/l7.sock`,
       l7Sets: `${state}/nodes/${name}/l7`,
+      names: `${state}/nodes/${name}/names.json`,
     }),
   };
 }

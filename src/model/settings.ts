@@ -79,6 +79,12 @@ export interface Settings {
       readonly otlpEndpoint: string;
     };
   };
+  readonly dns: {
+    /** Seconds that an address of a name stays usable at least, however short its TTL is. */
+    readonly minTTL: number;
+    /** The answer to a question that policy does not allow. */
+    readonly rejectResponse: 'refused' | 'nameError';
+  };
   /** Prefixes from which services may take addresses that are not the cluster's own (spec.externalIPs, status.loadBalancer), beside the load balancer pools. */
   readonly externalIPs: { readonly allowed: readonly string[] };
   readonly localRedirectPolicies: {
@@ -120,6 +126,7 @@ export const defaultSettings: Settings = {
     history: { enabled: true, days: 30, maxMegabytes: 4096 },
     export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
   },
+  dns: { minTTL: 60, rejectResponse: 'refused' },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },
