@@ -18,16 +18,13 @@ export const ErrorCode = {
 /** The peer does not keep to the protocol, in a way that ends the connection: `code` goes into GOAWAY, the message into its debug data. */
 export class ConnectionFault extends Error {
   readonly code: number;
+  /** Whose fault it is, where that is not who was read from. */
+  readonly blame: 'client' | undefined;
 
-  constructor(code: number, message: string) {
+  constructor(code: number, message: string, blame?: 'client') {
     super(message);
     this.name = 'ConnectionFault';
     this.code = code;
+    this.blame = blame;
   }
-}
-
-/** What is wrong with one message, for RST_STREAM: the connection goes on. */
-export interface StreamFault {
-  readonly code: number;
-  readonly message: string;
 }

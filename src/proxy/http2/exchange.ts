@@ -1,0 +1,224 @@
+import type { Wire } from '../protocol.ts';
+import type { OwnAnswer } from './answer.ts';
+import { accessDenied, badRequest, serverGarbled } from './answer.ts';
+import { ConnectionFault, ErrorCode } from './error.ts';
+import type { Field } from './field.ts';
+import { Flag, FrameType, writeFrame, writeFrameHeader, writeGoaway, writeHeaders, writeNumber } from './frame.ts';
+import { HpackEncoder } from './hpack-encoder.ts';
+import { controlBudget, earnedByMessage, resetBudget } from './limits.ts';
+import type { RequestHead } from './message.ts';
+import { Output } from './output.ts';
+import type { Judgement, RequestPolicy } from './policy.ts';
+import { maxWindow } from './settings.ts';
+import type { Stream } from './stream.ts';
+
+const initialWindow = 65_535;
+/** DATA from here on is handed to the wire as it lies there, not gathered first. */
+const largeBytes = 2048;
+
+/**
+ * What the two halves of a connection share: the streams that both sides have, what goes out to each, and the windows.
+ *
+ * Windows are between client and server: their WINDOW_UPDATEs pass. Two things are between us and one of them. DATA that does not
+ * pass (its stream was denied or is gone) is given back to its sender at once. And DATA of our own takes of the client's window
+ * what the server believes to have: this `debt` is held back from the client's next WINDOW_UPDATEs, and until then a server that
+ * uses all it believes to have waits (`clientTakes`).
+ */
+export class Exchange<Compiled, J extends Judgement> {
+  readonly wire: Wire<Compiled>;
+  readonly policy: RequestPolicy<Compiled, J>;
+  readonly streams = new Map<number, Stream<J>>();
+  readonly toClient = new Output();
+  readonly toServer = new Output();
+  readonly forClient = new HpackEncoder();
+  readonly forServer = new HpackEncoder();
+  readonly clientControl = controlBudget();
+  readonly serverControl = controlBudget();
+  readonly resets = resetBudget();
+  /** The highest stream the client has opened, passed on or not. */
+  lastStream = 0;
+  /** No streams after this one: GOAWAY was sent to the client. */
+  finalStream = maxWindow;
+  /** Octets that the client would take on the connection now, and the server. */
+  clientWindow = initialWindow;
+  serverWindow = initialWindow;
+  /** SETTINGS_INITIAL_WINDOW_SIZE of the client. */
+  clientStreamWindow = initialWindow;
+  debt = 0;
+  /** SETTINGS passed on that their receivers have not acknowledged; of those to the client, the first is our own. */
+  unacknowledged = { client: 0, server: 0 };
+  /** The server takes extended CONNECT. */
+  extendedConnect = false;
+  /** Nothing is read any more. */
+  over = false;
+  #giveBack = { client: 0, server: 0 };
+
+  constructor(wire: Wire<Compiled>, policy: RequestPolicy<Compiled, J>) {
+    this.wire = wire;
+    this.policy = policy;
+  }
+
+  /** Part of a message came: it pays for frames that are none. */
+  message(): void {
+    this.clientControl.earn(earnedByMessage);
+    this.serverControl.earn(earnedByMessage);
+  }
+
+  /** A frame that is no message. */
+  control(from: 'client' | 'server'): void {
+    const budget = from === 'client' ? this.clientControl : this.serverControl;
+    if (!budget.take(this.wire.now())) throw new ConnectionFault(ErrorCode.enhanceYourCalm, 'too many frames that carry no message');
+  }
+
+  /** DATA that goes no further: its sender may send as much again. */
+  giveBack(to: 'client' | 'server', octets: number): void {
+    this.#giveBack[to] += octets;
+  }
+
+  /** False: DATA of the server must wait until the client takes more, as we have sent some of our own. */
+  clientTakes(octets: number): boolean {
+    if (octets <= this.clientWindow) return true;
+    if (this.debt === 0) throw new ConnectionFault(ErrorCode.flowControl, 'more DATA than the client takes');
+    return false;
+  }
+
+  /** WINDOW_UPDATE of the client for the connection; what of it is the server's. */
+  clientWindowGrows(octets: number): number {
+    this.clientWindow += octets;
+    if (this.clientWindow > maxWindow) throw new ConnectionFault(ErrorCode.flowControl, 'a window over 2^31-1');
+    const held = Math.min(octets, this.debt);
+    this.debt -= held;
+    return octets - held;
+  }
+
+  /** Part of a body as a frame of its own, so that no frame stays open on the other side: frames of others may go between. */
+  data(to: 'client' | 'server', stream: number, flags: number, data: Buffer, start: number, end: number): void {
+    const out = to === 'client' ? this.toClient : this.toServer;
+    if (end - start < largeBytes) return writeFrame(out, FrameType.data, flags, stream, data, start, end);
+    writeFrameHeader(out, end - start, FrameType.data, flags, stream);
+    this.#flush(to, out);
+    this.wire.send(to, data, start, end);
+  }
+
+  headers(to: 'client' | 'server', stream: number, fields: readonly Field[], endStream: boolean): void {
+    const out = to === 'client' ? this.toClient : this.toServer;
+    const encoder = to === 'client' ? this.forClient : this.forServer;
+    writeHeaders(out, stream, endStream, () => encoder.encode(fields, out));
+  }
+
+  reset(to: 'client' | 'server', stream: number, code: number): void {
+    writeNumber(to === 'client' ? this.toClient : this.toServer, FrameType.rstStream, stream, code);
+  }
+
+  /** An answer of our own to a request of the client. `clientDone`: its message is whole; otherwise it is told to send no more. */
+  answer(id: number, head: RequestHead | undefined, answer: OwnAnswer, clientDone: boolean): void {
+    const { plain, grpc } = answer;
+    if (head?.grpc) this.headers('client', id, grpc, true);
+    else {
+      const room = Math.min(this.clientWindow, this.clientStreamWindow) >= plain.body.length;
+      const withBody = room && head !== undefined && head.method !== 'HEAD';
+      this.headers('client', id, withBody ? plain.withBody : plain.bare, !withBody);
+      if (withBody) {
+        this.data('client', id, Flag.endStream, plain.body, 0, plain.body.length);
+        this.clientWindow -= plain.body.length;
+        this.debt += plain.body.length;
+      }
+    }
+    if (!clientDone) this.reset('client', id, ErrorCode.none);
+  }
+
+  /** A request that policy does not let pass, before the server has seen any of it. */
+  deny(id: number, head: RequestHead, judgement: J, clientDone: boolean): void {
+    const answer = judgement.malformed ? badRequest : accessDenied;
+    this.answer(id, head, answer, clientDone);
+    this.policy.request(this.wire, head, judgement);
+    this.policy.answer(this.wire, head, judgement, answer.status, 0);
+  }
+
+  /** Asks policy again for streams that run: one that it does not let pass any more ends here. */
+  judgeAgain(): void {
+    const layers = this.wire.layers();
+    for (const stream of [...this.streams.values()]) {
+      const judgement = this.policy.judge(layers, stream.head);
+      if (judgement.passes) continue;
+      this.reset('server', stream.id, ErrorCode.cancel);
+      if (stream.answered) this.reset('client', stream.id, ErrorCode.cancel);
+      else this.answer(stream.id, stream.head, accessDenied, stream.clientDone);
+      this.policy.request(this.wire, stream.head, judgement);
+      this.gone(stream);
+    }
+  }
+
+  /** The message on a stream is malformed: neither side hears more of it. */
+  refuse(stream: Stream<J>, code: number, blame: 'client' | 'server'): void {
+    this.reset('server', stream.id, blame === 'client' ? ErrorCode.cancel : code);
+    if (blame === 'server' && !stream.answered) this.answerFor(stream, serverGarbled);
+    else this.reset('client', stream.id, blame === 'client' ? code : ErrorCode.internal);
+    this.gone(stream);
+    this.countReset();
+  }
+
+  /** An answer of our own in the server's place. */
+  answerFor(stream: Stream<J>, answer: OwnAnswer): void {
+    this.answer(stream.id, stream.head, answer, stream.clientDone);
+    this.tellAnswer(stream, answer.status);
+  }
+
+  tellAnswer({ head, judgement, startUs }: Stream<J>, status: number): void {
+    this.policy.answer(this.wire, head, judgement, status, this.wire.now() - startUs);
+  }
+
+  countReset(): void {
+    if (!this.resets.take(this.wire.now())) throw new ConnectionFault(ErrorCode.enhanceYourCalm, 'too many streams were reset', 'client');
+  }
+
+  /** Both sides have ended it, or one has reset it. */
+  gone(stream: Stream<J>): void {
+    this.streams.delete(stream.id);
+    if (this.streams.size === 0 && this.finalStream < maxWindow) this.#finish();
+  }
+
+  /** Takes no more streams, and ends the connection when those that run have ended. */
+  drain(): void {
+    if (this.finalStream < maxWindow) return;
+    this.finalStream = this.lastStream;
+    writeGoaway(this.toClient, this.lastStream, ErrorCode.none, 'the proxy goes');
+    if (this.streams.size === 0) this.#finish();
+  }
+
+  /** GOAWAY of one side for the other. The client's names the streams of a push: there are none. */
+  passGoaway(to: 'client' | 'server', data: Buffer, start: number, end: number): void {
+    const last = to === 'client' ? data.readUInt32BE(start) & maxWindow : 0;
+    writeGoaway(to === 'client' ? this.toClient : this.toServer, last, data.readUInt32BE(start + 4), data.toString('latin1', start + 8, end));
+  }
+
+  #finish(): void {
+    if (this.over) return;
+    writeGoaway(this.toServer, 0, ErrorCode.none, '');
+    this.finish();
+  }
+
+  /** Nothing more is read; what is written goes out. */
+  finish(): void {
+    this.over = true;
+    this.flush();
+    this.wire.close('written');
+  }
+
+  /** Hands everything that was written to the wire. */
+  flush(): void {
+    for (const side of ['client', 'server'] as const) {
+      const octets = this.#giveBack[side];
+      const out = side === 'client' ? this.toClient : this.toServer;
+      if (octets > 0) writeNumber(out, FrameType.windowUpdate, 0, octets);
+      this.#giveBack[side] = 0;
+      this.#flush(side, out);
+    }
+  }
+
+  #flush(side: 'client' | 'server', out: Output): void {
+    if (out.length === 0) return;
+    this.wire.send(side, out.buffer, 0, out.length);
+    out.clear();
+  }
+}

@@ -1,0 +1,26 @@
+import type { RequestHead } from './message.ts';
+import type { Judgement } from './policy.ts';
+
+/** A stream that policy let pass: both sides have it, under the same number. */
+export class Stream<J extends Judgement> {
+  readonly id: number;
+  readonly head: RequestHead;
+  readonly startUs: number;
+  judgement: J;
+  /** The client, or the server, has sent END_STREAM. */
+  clientDone = false;
+  serverDone = false;
+  /** The head of the final answer has been passed on. */
+  answered = false;
+  /** Octets of body that content-length has announced and that have not come; −1: not announced. */
+  clientLeft: number;
+  serverLeft = -1;
+
+  constructor(id: number, head: RequestHead, judgement: J, startUs: number) {
+    this.id = id;
+    this.head = head;
+    this.judgement = judgement;
+    this.startUs = startUs;
+    this.clientLeft = head.contentLength;
+  }
+}
