@@ -29,6 +29,8 @@ export interface Session {
   timeout(): void;
   /** Gone on either side, or given up: release what is held. Nothing is called after it. */
   closed(): void;
+  /** The process is to end, and another takes its place: ask the client to come again (GOAWAY), and close when nothing is going on. */
+  drain?(): void;
   /** Between two exchanges: nothing would be lost if the process handed the two sockets on now. */
   readonly idle: boolean;
 }

@@ -65,6 +65,25 @@ export const send: (fd: number, data: Bytes, length: number, flags: number) => n
 export const recv: (fd: number, into: Bytes, length: number, flags: number) => number =
   libc.func('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
 
+// Of sockets, pipes and epoll. Addresses, not buffers: these calls are made for every request, and an address costs less to hand over.
+/** At most 2^31 - 1 bytes at once. */
+export const readAt: (fd: number, address: number, length: number) => number = libc.func('read', 'int', ['int', 'uint64', 'size_t']);
+export const writeAt: (fd: number, address: number, length: number) => number = libc.func('write', 'int', ['int', 'uint64', 'size_t']);
+/** Without offsets: pipes and sockets. */
+export const splice: (from: number, fromOffset: number, into: number, intoOffset: number, length: number, flags: number) => number =
+  libc.func('splice', 'int', ['int', 'uint64', 'int', 'uint64', 'size_t', 'uint32']);
+export const pipe2: (fds: Bytes, flags: number) => number = libc.func('pipe2', 'int', ['void *', 'int']);
+export const fcntl: (fd: number, command: number, argument: number) => number = libc.func('fcntl', 'int', ['int', 'int', 'int']);
+export const epollCreate: (flags: number) => number = libc.func('epoll_create1', 'int', ['int']);
+export const epollControl: (epoll: number, operation: number, fd: number, event: number) => number = libc.func('epoll_ctl', 'int', ['int', 'int', 'int', 'uint64']);
+export const epollWait: (epoll: number, events: number, most: number, timeoutMs: number) => number = libc.func('epoll_wait', 'int', ['int', 'uint64', 'int', 'int']);
+
+/** Calls `ready` from the event loop for as long as `fd` can be read. The result must be kept in a live variable until it is stopped. */
+export function watchReadable(fd: number, ready: () => void): { stop(): void } {
+  const handle = koffi.node.poll(fd, { readable: true }, () => ready());
+  return { stop: () => handle.close() };
+}
+
 function optional(name: string, parameters: string[]): ((keep: number) => number) | undefined {
   try {
     return libc.func(name, 'int', parameters) as (keep: number) => number;
@@ -78,7 +97,7 @@ export const syscall: (number: number, a: number, b: number, c: number, d: numbe
   libc.func('syscall', 'int64', ['int64', 'int64', 'uint64', 'int64', 'int64']);
 
 const arm = process.arch === 'arm64';
-export const syscallNumber = { bpf: arm ? 280 : 321, pidfdOpen: 434, pidfdSendSignal: 424 } as const;
+export const syscallNumber = { bpf: arm ? 280 : 321, pidfdOpen: 434, pidfdSendSignal: 424, pidfdGetfd: 438 } as const;
 
 const bpfCall: (number: number, command: number, attributes: number, size: number) => number =
   libc.func('syscall', 'int', ['int', 'int', 'uint64', 'uint32']);

@@ -39,6 +39,11 @@ export function setParentDeathSignal(signal: number): void {
   check(native.prctl(1, signal, 0, 0, 0), 'prctl', 'setting the parent death signal');
 }
 
+/** A duplicate of another process's descriptor, close-on-exec (pidfd_getfd(2), Linux 5.6). Needs the right to trace the process. */
+export function takeFd(pidfd: Fd, fd: number): number {
+  return check(native.syscall(syscallNumber.pidfdGetfd, pidfd.fd, fd, 0, 0), 'pidfd_getfd', `taking descriptor ${fd} of ${pidfd.what}`);
+}
+
 function sent(result: number, syscall: string, doing: string): boolean {
   if (result === 0) return true;
   const error = new KernelError({ errno: lastErrno(), syscall, doing });

@@ -1,0 +1,381 @@
+import { monotonicMicroseconds } from './clock.ts';
+import type { Admission, Host } from './host.ts';
+import { Leg, type LegOwner } from './leg.ts';
+import type { Loop } from './loop.ts';
+import type { Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
+import { Transit } from './transit.ts';
+import { type Timed, tickMs } from './wheel.ts';
+
+/** A client, its server, and the session between them. */
+export class Connection implements Wire<unknown>, LegOwner, Timed {
+  readonly about: Admission;
+  readonly client: Leg;
+  server: Leg | undefined;
+  /** The tick of its last bytes. */
+  active: number;
+  /** Place in the worker's list. */
+  index = -1;
+  /** Its client has been asked whether it is there. */
+  asked = false;
+  wheelTick = 0;
+  wheelPrevious: Timed | undefined;
+  wheelNext: Timed | undefined;
+  readonly #host: Host;
+  readonly #loop: Loop;
+  readonly #session: Session;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #inCall = false;
+  #closeAt: 'once' | 'written' | undefined;
+  #serverFailure: string | undefined;
+  readonly #paused = { client: false, server: false };
+  /** Bytes of a side that pass unread. */
+  readonly #left = { client: 0, server: 0 };
+  #transits: { readonly client: Transit; readonly server: Transit } | undefined;
+  /** All passes, and the session is asked nothing more. */
+  #passing = false;
+  #wakeTick = 0;
+  #connectTick = 0;
+  #closeTick = 0;
+
+  constructor(host: Host, about: Admission, clientFd: number, serverFd?: number) {
+    this.#host = host;
+    this.#loop = host.loop;
+    this.about = about;
+    this.active = this.#loop.wheel.now;
+    this.client = new Leg(this.#loop, this, 'client', clientFd, false);
+    if (serverFd !== undefined) this.server = new Leg(this.#loop, this, 'server', serverFd, false);
+    this.#inCall = true;
+    this.#session = about.protocol.open(this);
+    this.#leave();
+    this.#loop.wheel.arm(this, this.#idleTick());
+  }
+
+  /** Could go to another process now. */
+  get idle(): boolean {
+    return this.#state === 'open' && this.client.idle && (this.server?.idle ?? true) && (this.#passing ? this.#held === 0 : this.#session.idle && this.#left.client + this.#left.server === 0) && !this.client.ended && !this.server?.ended;
+  }
+
+  get passing(): boolean {
+    return this.#passing;
+  }
+
+  // -- the wire -------------------------------------------------------------------------------------------------------
+
+  layers(): Layers<unknown> {
+    if (this.about.row.generation !== this.#host.generation && !this.#inCall && !this.#host.review(this)) this.close('once');
+    return this.about.layers;
+  }
+
+  send(to: Side, data: Buffer, start: number, end: number): void {
+    if (start >= end || this.#closeAt !== undefined || this.#state !== 'open') return;
+    const leg = to === 'client' ? this.client : this.server ?? this.#connect();
+    if (!leg || leg.ending || leg.closed) return;
+    const gather = to === 'client' ? this.#loop.toClient : this.#loop.toServer;
+    if (!gather.add(data, start, end)) {
+      leg.writeGathered(gather);
+      if (!leg.closed && !gather.add(data, start, end)) {
+        leg.enqueue(data.subarray(start, end));
+        leg.flush();
+      }
+    }
+    if (!this.#inCall) this.#leave();
+  }
+
+  end(to: Side): void {
+    const leg = to === 'client' ? this.client : this.server;
+    if (leg) leg.ending = true;
+    if (!this.#inCall) this.#leave();
+  }
+
+  close(at: 'once' | 'written'): void {
+    if (this.#closeAt !== 'once') this.#closeAt = at;
+    if (!this.#inCall) this.#leave();
+  }
+
+  passAll(): void {
+    this.#passing = true;
+    this.#left.client = this.#left.server = Infinity;
+    if (!this.server) this.#connect();
+    if (!this.#inCall) this.#leave();
+  }
+
+  pass(from: Side, bytes: number): void {
+    this.#left[from] += bytes;
+    if (from === 'client' && !this.server) this.#connect();
+    if (!this.#inCall) this.#leave();
+  }
+
+  pause(from: Side, on: boolean): void {
+    this.#paused[from] = on;
+    if (!this.#inCall) this.#leave();
+  }
+
+  wake(ms: number): void {
+    const { wheel } = this.#loop;
+    this.#wakeTick = ms === 0 ? 0 : wheel.now + 1 + Math.ceil(ms / tickMs);
+    if (ms !== 0) wheel.arm(this, this.#wakeTick);
+  }
+
+  now(): number {
+    return monotonicMicroseconds();
+  }
+
+  record(record: SessionRecord): void {
+    this.#host.record(this, record);
+  }
+
+  // -- the legs' events -----------------------------------------------------------------------------------------------
+
+  readable(leg: Leg): void {
+    if (this.#state === 'closing') return this.#discard(leg);
+    const { side } = leg;
+    if (!this.#mayGoOn()) return;
+    this.active = this.#loop.wheel.now;
+    const left = this.#left[side];
+    if (left >= this.#loop.limits.readBytes) return this.#pass(leg, left);
+    const { readBytes, totalQueueBytes } = this.#loop.limits;
+    const count = leg.read(this.#loop.queuedBytes > totalQueueBytes ? readBytes >> 4 : readBytes);
+    if (count < 0) return;
+    if (count === 0) leg.sawEnd();
+    this.#inCall = true;
+    try {
+      if (count === 0) this.#session.ended(side);
+      else this.#deliver(side, count, left);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#leave();
+  }
+
+  connected(_leg: Leg): void {
+    this.#connectTick = 0;
+    this.active = this.#loop.wheel.now;
+  }
+
+  drained(leg: Leg): void {
+    this.active = this.#loop.wheel.now;
+    if (this.#state === 'open' && this.#transits && !this.#transits[leg.side === 'client' ? 'server' : 'client'].drain(leg)) return;
+    if (!this.#inCall) this.#leave();
+  }
+
+  broken(leg: Leg, code: string): void {
+    if (leg.closed) return;
+    if (this.#state === 'closing' || leg === this.client || this.#passing) {
+      this.#closeAt = 'once';
+    } else {
+      leg.close('reset');
+      this.server = undefined;
+      this.#connectTick = 0;
+      this.#left.client = this.#left.server = 0;
+      this.#serverFailure = code;
+    }
+    if (!this.#inCall) this.#leave();
+  }
+
+  tick(now: number): number {
+    if (this.#state === 'closed') return 0;
+    if (this.#closeTick !== 0) return now >= this.#closeTick ? (this.#finish('reset'), 0) : this.#closeTick;
+    if (this.#connectTick !== 0 && now >= this.#connectTick && this.server) this.broken(this.server, 'ETIMEDOUT');
+    else if (now >= this.#idleTick()) this.close('once');
+    else if (this.#wakeTick !== 0 && now >= this.#wakeTick) {
+      this.#wakeTick = 0;
+      this.#call(() => this.#session.timeout());
+    }
+    return this.#isClosed ? 0 : this.#nextTick();
+  }
+
+  /** Compares what is in force with what it knows; a revoked one ends. */
+  review(): void {
+    if (this.#state === 'open') this.#mayGoOn();
+  }
+
+  /** The process is to end. */
+  drain(): void {
+    if (this.#state === 'open' && !this.#passing) this.#call(() => this.#session.drain?.());
+  }
+
+  /** Another process goes on with both sockets. */
+  handOver(): void {
+    this.#session.closed();
+    this.#gone(true);
+    this.#transits?.client.close();
+    this.#transits?.server.close();
+    this.client.close('handed');
+    this.server?.close('handed');
+  }
+
+  // -- within ---------------------------------------------------------------------------------------------------------
+
+  #call(run: () => void): void {
+    this.#inCall = true;
+    try {
+      run();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#leave();
+  }
+
+  #fail(error: unknown): void {
+    this.#closeAt = 'once';
+    this.#host.failed(this, error);
+  }
+
+  #mayGoOn(): boolean {
+    if (this.about.row.generation === this.#host.generation || this.#host.review(this)) return true;
+    this.#closeAt = 'once';
+    this.#leave();
+    return false;
+  }
+
+  /** `left` bytes of what was read pass, the rest is the session's. */
+  #deliver(side: Side, count: number, left: number): void {
+    const { readBuffer } = this.#loop;
+    const passed = Math.min(left, count);
+    if (passed > 0) {
+      this.#left[side] -= passed;
+      this.send(side === 'client' ? 'server' : 'client', readBuffer, 0, passed);
+    }
+    if (passed < count) this.#session.data(side, readBuffer, passed, count);
+  }
+
+  #pass(leg: Leg, left: number): void {
+    const into = leg === this.client ? this.server : this.client;
+    if (!into) return;
+    this.#transits ??= { client: new Transit(this.#loop, this), server: new Transit(this.#loop, this) };
+    const { side } = leg;
+    this.#inCall = true;
+    const count = this.#transits[side].move(leg, into, left);
+    if (count > 0) this.#left[side] -= count;
+    if (count === 0) leg.sawEnd();
+    if (count === 0 && this.#passing) into.ending = true;
+    else if (count === 0) return this.#call(() => this.#session.ended(side));
+    this.#leave();
+  }
+
+  get #isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  get #held(): number {
+    return this.#transits ? this.#transits.client.held + this.#transits.server.held : 0;
+  }
+
+  #connect(): Leg | undefined {
+    if (this.#serverFailure !== undefined) return undefined;
+    try {
+      this.server = new Leg(this.#loop, this, 'server', this.#host.connect(this), true);
+    } catch (error) {
+      this.#serverFailure = error instanceof Error && 'errno' in error ? String(error.errno) : 'EIO';
+      return undefined;
+    }
+    this.#connectTick = this.#loop.wheel.now + Math.ceil(this.#host.times.connectMs / tickMs);
+    this.#loop.wheel.arm(this, this.#connectTick);
+    return this.server;
+  }
+
+  /** After a call into the session, or an event: writes what was gathered and does what was asked for. */
+  #leave(): void {
+    this.#inCall = true;
+    this.#write();
+    while (this.#serverFailure !== undefined && this.#closeAt === undefined) {
+      const code = this.#serverFailure;
+      this.#serverFailure = undefined;
+      try {
+        if (this.#passing) this.#closeAt = 'once';
+        else this.#session.serverFailed(code);
+      } catch (error) {
+        this.#fail(error);
+      }
+      this.#write();
+    }
+    this.#inCall = false;
+    if (this.#state === 'closing') return this.#goOnClosing();
+    if (this.#state === 'closed') return;
+    if (this.#closeAt !== undefined) return this.#beginClosing(this.#closeAt);
+    this.#settle();
+  }
+
+  #write(): void {
+    const { toClient, toServer } = this.#loop;
+    if (toServer.length > 0) {
+      if (this.server && this.#closeAt !== 'once') this.server.writeGathered(toServer);
+      toServer.clear();
+    }
+    if (toClient.length > 0) {
+      if (this.#closeAt !== 'once') this.client.writeGathered(toClient);
+      toClient.clear();
+    }
+  }
+
+  /** Who is read from, whose FIN is due, and whether all is over. */
+  #settle(): void {
+    const { client, server } = this;
+    const { queueBytes, totalQueueBytes } = this.#loop.limits;
+    if (this.#loop.queuedBytes > 2 * totalQueueBytes && client.queuedBytes + (server?.queuedBytes ?? 0) > 0) return this.#beginClosing('once');
+    const transits = this.#transits;
+    if (client.ending && (transits?.server.held ?? 0) === 0) client.finish();
+    if (server?.ending && (transits?.client.held ?? 0) === 0) server.finish();
+    if (client.ended && client.finished && (!server || (server.ended && server.finished))) return this.#beginClosing('written');
+    client.reading = !this.#paused.client && client.queuedBytes <= queueBytes && (server ? server.idle && (transits?.client.held ?? 0) === 0 : this.#left.client === 0);
+    if (server) server.reading = !this.#paused.server && client.idle && server.queuedBytes <= queueBytes && (transits?.server.held ?? 0) === 0;
+  }
+
+  #beginClosing(at: 'once' | 'written'): void {
+    this.#closeAt = at;
+    this.#state = 'closing';
+    try {
+      this.#session.closed();
+    } catch (error) {
+      this.#host.failed(this, error);
+    }
+    this.#transits?.client.close();
+    this.#transits?.server.close();
+    if (at === 'once') return this.#finish('reset');
+    this.client.ending = true;
+    if (this.server) this.server.reading = false;
+    this.#closeTick = this.#loop.wheel.now + Math.ceil(this.#host.times.lingerMs / tickMs);
+    this.#loop.wheel.arm(this, this.#closeTick);
+    this.#goOnClosing();
+  }
+
+  /** What a client has sent and nobody read would turn our FIN into a reset, and the reset destroys the answer: so it is read. */
+  #goOnClosing(): void {
+    if (this.#closeAt === 'once') return this.#finish('reset');
+    this.client.finish();
+    if (this.server?.idle) this.server.close('written');
+    if (this.client.ended && this.client.finished && (this.server?.closed ?? true)) return this.#finish('written');
+    this.client.reading = true;
+  }
+
+  #discard(leg: Leg): void {
+    const count = leg.read(this.#loop.limits.readBytes);
+    if (count === 0) leg.sawEnd();
+    if (count === 0) this.#leave();
+  }
+
+  #finish(at: 'reset' | 'written'): void {
+    // First: once they are closed, the client may come again from the same port.
+    this.#gone(false);
+    this.client.close(at);
+    this.server?.close(at);
+  }
+
+  #gone(handed: boolean): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#loop.wheel.remove(this);
+    this.#host.gone(this, handed);
+  }
+
+  #idleTick(): number {
+    return this.active + Math.ceil(this.#host.times.idleMs / tickMs);
+  }
+
+  #nextTick(): number {
+    let next = this.#closeTick || this.#idleTick();
+    if (this.#connectTick !== 0) next = Math.min(next, this.#connectTick);
+    if (this.#wakeTick !== 0) next = Math.min(next, this.#wakeTick);
+    return next;
+  }
+}

@@ -1,0 +1,39 @@
+import type { ProxyConnection } from '../datapath/generated/structs.ts';
+import type { SocketAddress } from '../sys/net.ts';
+import type { Connection } from './connection.ts';
+import type { Loop } from './loop.ts';
+import type { Layers, Protocol, SessionRecord } from './protocol.ts';
+
+/** What a connection needs of the worker that carries it. */
+export interface Host {
+  readonly loop: Loop;
+  readonly times: Times;
+  /** Of policy; compared with a connection's at each of its events. */
+  readonly generation: number;
+  /** Begins to connect to the server under the client's address. Throws. */
+  connect(connection: Connection): number;
+  /** Looks at what is in force for it; false when it may not go on. */
+  review(connection: Connection): boolean;
+  record(connection: Connection, record: SessionRecord): void;
+  /** A session threw: its connection is cut off. */
+  failed(connection: Connection, error: unknown): void;
+  /** It is about to be closed, or (`handed`) goes on elsewhere. */
+  gone(connection: Connection, handed: boolean): void;
+}
+
+export interface Times {
+  readonly connectMs: number;
+  /** Neither side has said anything. */
+  readonly idleMs: number;
+  /** A closed connection's last bytes must be taken within this. */
+  readonly lingerMs: number;
+}
+
+/** Of whom it is, and what holds for it. */
+export interface Admission {
+  readonly client: SocketAddress;
+  readonly server: SocketAddress;
+  readonly protocol: Protocol<unknown, unknown>;
+  row: ProxyConnection;
+  layers: Layers<unknown>;
+}

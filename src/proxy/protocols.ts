@@ -1,0 +1,24 @@
+import { createRequire } from 'node:module';
+import type { L7Set } from '../model/l7.ts';
+import { CirriError } from '../std/errors.ts';
+import type { Protocol } from './protocol.ts';
+
+/** A protocol whose types the loop does not know: it gives a protocol its own compiled sets back. */
+export type AnyProtocol = Protocol<unknown, unknown>;
+
+export type ProtocolLoader = (set: L7Set) => AnyProtocol;
+
+const require = createRequire(import.meta.url);
+
+/** Where each protocol is. Loaded when a set asks for it: a proxy without Kafka rules has no Kafka in its memory. */
+const modules: Readonly<Record<string, () => AnyProtocol>> = {};
+
+/** A set's protocol; throws where this proxy has none for it. */
+export const loadProtocol: ProtocolLoader = set => {
+  const name = set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol;
+  const load = modules[name];
+  if (!load) throw new CirriError('ERR_L7_PROTOCOL', `this proxy knows no protocol ${name}`);
+  return load();
+};
+
+void require;

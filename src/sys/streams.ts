@@ -1,0 +1,154 @@
+/** Stream sockets as a proxy needs them, and pipes to splice through. On top of `net.ts`: failures are negative errnos there, errors with a name here. */
+import { type Addr, isIPv4 } from '../std/ip.ts';
+import { KernelError, check, errnoName } from './errno.ts';
+import { stable } from './memory.ts';
+import { lastErrno } from './native.ts';
+import * as native from './native.ts';
+import { bind, closeSocket, connect, getOption, ipv6Option, level, listen, setLocalPorts, setOption, setTransparent, type SocketAddress, socketOption, tcpSocket } from './net.ts';
+
+/** AF_UNIX; SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC. */
+const [UNIX, STREAM, NONBLOCK_CLOEXEC] = [1, 1 | 0o2004000, 0o2004000] as const;
+/** From asm-generic/socket.h and linux/tcp.h. */
+const keepAlive = 9;
+const tcpOption = { noDelay: 1, keepIdle: 4, userTimeout: 18 } as const;
+
+export const errno = { interrupted: 4, again: 11, tooManyFilesAtAll: 23, tooManyFiles: 24, inProgress: 115 } as const;
+
+export interface StreamOptions {
+  /** May bind to, and answer for, addresses that are not this machine's (CAP_NET_ADMIN). */
+  readonly transparent?: boolean;
+  /** SO_MARK of all its packets; what is accepted inherits it. */
+  readonly mark?: number;
+  /** Nobody answered for so long: the connection is over (TCP_USER_TIMEOUT). */
+  readonly userTimeoutMs?: number;
+}
+
+/** A listening socket. Accepted ones inherit its options, no-delay and keep-alive too. Port 0: the kernel chooses. Throws KernelError. */
+export function listenOn(at: SocketAddress, options: StreamOptions & { readonly backlog?: number } = {}): number {
+  const fd = streamSocket(at.addr, options);
+  return orClose(fd, () => {
+    setOption(fd, level.socket, socketOption.reuseAddress, 1, 'listening on a port that was in use');
+    if (!isIPv4(at.addr)) setOption(fd, level.ipv6, ipv6Option.v6only, 1, 'listening for IPv6 alone');
+    required(bind(fd, at), 'bind', `binding port ${at.port}`);
+    required(listen(fd, options.backlog ?? 4096), 'listen', `listening on port ${at.port}`);
+    return fd;
+  });
+}
+
+export interface ConnectOptions extends StreamOptions {
+  /** The address that the server sees. */
+  readonly from?: Addr;
+  /** Its port is one of these, as far as net.ipv4.ip_local_port_range has them. */
+  readonly ports?: readonly [first: number, last: number];
+}
+
+/** Begins to connect: a descriptor that becomes writable when it has succeeded or failed (`socketError`). Throws KernelError what fails at once. */
+export function connectTo(to: SocketAddress, options: ConnectOptions = {}): number {
+  const fd = streamSocket(to.addr, options);
+  return orClose(fd, () => {
+    if (options.from) bindFrom(fd, options.from, options.ports);
+    const result = connect(fd, to);
+    if (result !== -errno.inProgress) required(result, 'connect', `connecting to port ${to.port}`);
+    return fd;
+  });
+}
+
+const attempts = 16;
+let knowsPortRange = true;
+
+/** The port is chosen when it connects, by the kernel (6.3), or else here. */
+function bindFrom(fd: number, from: Addr, ports: readonly [number, number] | undefined): void {
+  if (ports && knowsPortRange) {
+    try {
+      setLocalPorts(fd, ...ports);
+    } catch {
+      knowsPortRange = false;
+    }
+  }
+  if (!ports || knowsPortRange) return void required(bind(fd, { addr: from, port: 0 }), 'bind', 'binding the client\'s address');
+  const [first, last] = ports;
+  for (let attempt = 1; ; attempt++) {
+    const result = bind(fd, { addr: from, port: first + Math.floor(Math.random() * (last - first + 1)) });
+    if (result === 0) return;
+    if (attempt === attempts) required(result, 'bind', 'binding the client\'s address and a free port');
+  }
+}
+
+function streamSocket(address: Addr, options: StreamOptions): number {
+  const version = isIPv4(address) ? 4 : 6;
+  const fd = tcpSocket(version);
+  return orClose(fd, () => {
+    if (options.transparent) setTransparent(fd, version);
+    if (options.mark !== undefined) setOption(fd, level.socket, socketOption.mark, options.mark, 'marking a socket');
+    if (options.userTimeoutMs !== undefined) setOption(fd, level.tcp, tcpOption.userTimeout, options.userTimeoutMs, 'bounding how long nobody may answer');
+    setOption(fd, level.tcp, tcpOption.noDelay, 1, 'sending at once');
+    setOption(fd, level.socket, keepAlive, 1, 'asking whether a silent peer is still there');
+    return fd;
+  });
+}
+
+/** A socket that is connected to a path of the file system; undefined where nobody listens. */
+export function connectUnix(path: string): number | undefined {
+  const fd = check(native.socket(UNIX, STREAM, 0), 'socket', 'making a socket');
+  const address = Buffer.alloc(3 + Buffer.byteLength(path));
+  address.writeUInt16LE(UNIX, 0);
+  address.write(path, 2);
+  if (native.connect(fd, address, address.length) === 0) return fd;
+  native.close(fd);
+  return undefined;
+}
+
+/** The name of what went wrong with it, as "ECONNREFUSED"; undefined when nothing did. Asking clears it. */
+export function socketError(fd: number): string | undefined {
+  const code = getOption(fd, level.socket, socketOption.error);
+  return code === 0 ? undefined : errnoName(Math.abs(code));
+}
+
+/** After so many seconds without a word the peer is asked whether it is there; at once when it has been silent for longer. */
+export function setKeepIdle(fd: number, seconds: number): void {
+  setOption(fd, level.tcp, tcpOption.keepIdle, seconds, 'choosing when a silent peer is asked');
+}
+
+function required(result: number, syscall: string, doing: string): number {
+  if (result < 0) throw new KernelError({ errno: -result, syscall, doing });
+  return result;
+}
+
+function orClose(fd: number, run: () => number): number {
+  try {
+    return run();
+  } catch (error) {
+    closeSocket(fd);
+    throw error;
+  }
+}
+
+// -- pipes, for splice ------------------------------------------------------------------------------------------------
+
+export interface Pipe {
+  readonly read: number;
+  readonly write: number;
+}
+
+const SET_PIPE_SIZE = 1031;
+const MOVE_NONBLOCK = 3;
+const pair = stable(8);
+
+/** With room for `bytes`, or what the kernel gives. */
+export function makePipe(bytes: number): Pipe {
+  check(native.pipe2(pair.bytes, NONBLOCK_CLOEXEC), 'pipe2', 'making a pipe');
+  const pipe = { read: pair.view.getInt32(0, true), write: pair.view.getInt32(4, true) };
+  native.fcntl(pipe.write, SET_PIPE_SIZE, bytes);
+  return pipe;
+}
+
+/** Bytes moved, 0 at the end of the source, or minus the errno. */
+export function spliceSome(from: number, into: number, bytes: number): number {
+  const moved = native.splice(from, 0, into, 0, bytes, MOVE_NONBLOCK);
+  return moved >= 0 ? moved : -lastErrno();
+}
+
+export function closePipe(pipe: Pipe): void {
+  native.close(pipe.read);
+  native.close(pipe.write);
+}
