@@ -8,6 +8,7 @@
 #include "host.h"
 #include "nat.h"
 #include "policy.h"
+#include "redirect.h"
 #include "runtime.h"
 #include "service_step.h"
 #include "tell.h"
@@ -115,6 +116,12 @@ static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, co
 	question.set = direction == DIRECTION_EGRESS ? endpoint->egress_set : endpoint->ingress_set;
 	question.identity = direction == DIRECTION_EGRESS ? packet->destination_policy_identity : packet->source_identity;
 	verdict = policy_ask(&packet->headers, &question);
+	/* The node itself is no client or server of the proxy's. */
+	if (unlikely(packet->verdict == VERDICT_REDIRECT && endpoint_is_host(endpoint)))
+		verdict = -DROP_PROXY_NOT_SUPPORTED;
+	/* The client's connection to the proxy has been counted and told. */
+	if (packet->flags & PACKET_FROM_PROXY && verdict == CONTINUE)
+		return CONTINUE;
 	if (packet->shadow_verdict)
 		shadow_tell(skb, packet, endpoint, known);
 	if (verdict == -DROP_POLICY_DENIED && connection_is_kept(packet, known)) {
@@ -165,11 +172,13 @@ static __noinline int judge(struct __sk_buff *skb, struct packet *packet, const 
 
 	packet->egress_rule = 0;
 	packet->ingress_rule = 0;
+	packet->egress_l7 = 0;
 	if (packet->from && egress_is_judged(packet)) {
 		verdict = judge_end(skb, packet, packet->from, known, DIRECTION_EGRESS);
 		if (verdict != CONTINUE)
 			return verdict;
 	}
+	packet->ingress_l7 = 0;
 	if (packet->to && ingress_is_judged(packet)) {
 		verdict = judge_end(skb, packet, packet->to, known, DIRECTION_INGRESS);
 		if (verdict != CONTINUE)
@@ -236,6 +245,13 @@ static __noinline int connection_keep(struct __sk_buff *skb, struct packet *pack
 	entry.ingress_rule = packet->ingress_rule;
 	entry.credited_packets = 1;
 	entry.credited_bytes = skb->len;
+	if (unlikely(entry.flags & CONNTRACK_PROXY_LEG)) {
+		/* One connection is told and counted, the client's. */
+		entry.started_ns = bpf_ktime_get_coarse_ns();
+		entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, entry.started_ns);
+		entry.flags |= CONNTRACK_ENDED;
+		return conntrack_insert(key, &entry);
+	}
 	entry.started_ns = tell_new(skb, &packet->headers, entry.flags, entry.source_endpoint, entry.destination_endpoint);
 	entry.expires_ns = conntrack_expiry(packet->protocol, entry.flags, entry.started_ns);
 	if (unlikely((entry.flags & CONNTRACK_CLOSING) == CONNTRACK_CLOSING))
@@ -256,6 +272,8 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	int verdict;
 
 	if (unlikely(packet_opens_nothing(&packet->headers)))
+		return -DROP_CONNTRACK_INVALID;
+	if (unlikely(packet->flags & PACKET_FROM_PROXY && !proxy_may_open(packet)))
 		return -DROP_CONNTRACK_INVALID;
 	packet->ct_state = STATE_NEW;
 	packet->ct_flags = (packet->flags & PACKET_OVERLAY ? CONNTRACK_OVERLAY : 0) | (packet->flags & PACKET_TRANSIT ? CONNTRACK_TRANSIT : 0) |
@@ -278,7 +296,13 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 			verdict = judge(skb, packet, NULL);
 		if (verdict != CONTINUE)
 			return verdict;
+		if (unlikely(packet->egress_l7 | packet->ingress_l7))
+			verdict = proxy_take(packet, generation);
+		if (verdict != CONTINUE)
+			return verdict;
 	}
+	if (packet->flags & PACKET_FROM_PROXY)
+		packet->ct_flags |= CONNTRACK_PROXY_LEG;
 	if (packet->flags & PACKET_UNRELATED) {
 		tell_new(skb, &packet->headers, 0, endpoint_id(packet->from), endpoint_id(packet->to));
 		return CONTINUE;
@@ -317,6 +341,12 @@ static __noinline int connection_revoked(struct __sk_buff *skb, struct packet *p
 	return entry->flags & CONNTRACK_RULE_DENIES ? -DROP_POLICY_DENY : -DROP_POLICY_DENIED;
 }
 
+/* Refused by policy as it is now; other reasons pass. */
+static __always_inline bool connection_is_over(int verdict)
+{
+	return verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED || verdict == -DROP_PROXY_TOO_LATE;
+}
+
 /* Policy, identities or addresses have changed since the connection was allowed: what was allowed then is asked again now. */
 static __noinline int connection_judge_again(struct __sk_buff *skb, struct packet *packet, struct conntrack_key *key, struct conntrack_entry *entry)
 {
@@ -328,10 +358,17 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	if (verdict != CONTINUE)
 		return verdict;
 	verdict = judge(skb, packet, entry);
-	if (verdict == CONTINUE || verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
+	if (verdict == CONTINUE && unlikely((packet->egress_l7 | packet->ingress_l7) && !(entry->flags & CONNTRACK_PROXIED)))
+		verdict = -DROP_PROXY_TOO_LATE;
+	if (verdict == CONTINUE || connection_is_over(verdict))
 		conntrack_credit(entry);
-	if (verdict == -DROP_POLICY_DENIED || verdict == -DROP_PROXY_NOT_SUPPORTED)
+	if (connection_is_over(verdict)) {
 		connection_revoke(packet, key, entry);
+		if (unlikely(entry->flags & CONNTRACK_PROXIED))
+			proxy_revoke(&packet->headers);
+	} else if (verdict == CONTINUE && unlikely(entry->flags & CONNTRACK_PROXIED)) {
+		verdict = proxy_note(packet, generation);
+	}
 	if (verdict != CONTINUE)
 		return verdict;
 	/* It goes on, and will end again. */
@@ -432,7 +469,9 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		packet->destination_identity = reply ? entry->source_identity : entry->destination_identity;
 	}
 	fresh = conntrack_touch(entry, &packet->headers, reply, skb->len, now);
-	if (packet_tells(fresh) || unlikely(packet->ct_flags & CONNTRACK_NAMES))
+	if (unlikely(packet->ct_flags & CONNTRACK_PROXY_LEG))
+		fresh = 0;
+	else if (packet_tells(fresh) || unlikely(packet->ct_flags & CONNTRACK_NAMES))
 		tell_known(skb, &packet->headers, entry, fresh);
 	if (unlikely(entry->way_generation != policy_generation()))
 		way_learn(packet, entry, reply);
@@ -502,6 +541,11 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 	else if (unlikely(!(entry->flags & CONNTRACK_OTHER_FAMILY) != !(packet->flags & PACKET_OTHER_FAMILY)))
 		/* A pod's sockets of both families use one port towards one backend: nobody could tell the answers apart. */
 		return -DROP_NAT_CONTENDED;
+	if (unlikely(entry->flags & CONNTRACK_OF_PROXY || packet->flags & PACKET_FROM_PROXY)) {
+		verdict = proxy_check(packet, entry, reply);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	return connection_known(skb, packet, &key, entry, reply, now);
 }
 

@@ -31,6 +31,8 @@ enum conntrack_flag {
 	CONNTRACK_ENDED = 131072,	/* its end has been told */
 	CONNTRACK_RULE_DENIES = 524288,	/* what has revoked it is a rule that denies */
 	CONNTRACK_NAMES = 262144,	/* DNS messages of a pod, which are told: the long way */
+	CONNTRACK_PROXIED = 1048576,	/* its server's end is the node's layer 7 proxy: proxy.h */
+	CONNTRACK_PROXY_LEG = 2097152,	/* the proxy's own connection to the server, under the client's address */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */
@@ -88,6 +90,8 @@ struct conntrack_entry {
 _Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
 
 #define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
+
+#define CONNTRACK_OF_PROXY (CONNTRACK_PROXIED | CONNTRACK_PROXY_LEG)
 
 /* What judging an established connection again decides anew. */
 #define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS | \

@@ -37,4 +37,8 @@ enum drop_reason {
 	DROP_CONNTRACK_CONTENDED = 231,		/* the kernel's bucket lock was taken: not full, the next packet tries again */
 	DROP_CONNTRACK_INVALID = 232,		/* no connection begins like this: flags that exclude each other, or none */
 	DROP_PACKET_TOO_BIG = 233,		/* what has to be added does not fit into the path's MTU; the sender is told */
+	DROP_NO_PROXY = 234,			/* layer 7 rules ask for the proxy, and nobody listens */
+	DROP_PROXY_PORT = 235,			/* two connections of the same ends and ports, one of them the proxy's: the later gives way */
+	DROP_PROXY_TOO_LATE = 236,		/* opened before layer 7 rules asked for the proxy: its client is reset, and comes again */
+	DROP_PROXYMAP_FULL = 237,		/* the proxy cannot be told of the connection: proxy_connections took no row */
 };

@@ -40,6 +40,7 @@ enum event_flag {
 /* Where a packet was seen; Hubble's monitor has these numbers. */
 enum observation_point {
 	POINT_TO_ENDPOINT = 0,
+	POINT_TO_PROXY = 1,
 	POINT_TO_HOST = 2,
 	POINT_TO_STACK = 3,
 	POINT_TO_OVERLAY = 4,

@@ -227,6 +227,8 @@ static __always_inline int forward_from_outside(struct __sk_buff *skb, struct pa
 {
 	int verdict;
 
+	if (unlikely(packet->flags & PACKET_TO_PROXY))
+		return forward_to_proxy(skb, packet);
 	if (packet->flags & PACKET_TRANSIT)
 		return forward_transit(skb, packet);
 	if (!packet->to)

@@ -43,7 +43,9 @@ enum packet_flag {
 	PACKET_TRANSIT = 1024,		/* from a client outside to a service's backend on another node, answered by way of this one */
 	PACKET_DSR = 2048,		/* the same, answered by the backend's node: as this one forwards it, or as the backend's has got it */
 	PACKET_OTHER_FAMILY = 4096,	/* ends noted here are of another family than those in the frame: nat64.h */
+	PACKET_FROM_PROXY = 8192,	/* of the node's layer 7 proxy: proxy.h */
 	PACKET_REJECT = 16384,		/* for a service that has nobody, and may be told so */
+	PACKET_TO_PROXY = 32768,	/* the proxy's, whoever it is addressed to */
 };
 
 /* What is told of a packet when it is handed on (tell.h). */
@@ -81,12 +83,19 @@ struct headers {
 	__u16 l4_length;
 	__u16 flags;				/* enum packet_flag */
 	__u8 hop_limit;
-	__be32 fragment_id;
+	/* Stacks are full: layer 7 sets that either end's verdict asks for (0 = none) stand where nobody looks any more when that end is judged. */
+	union {
+		__be32 fragment_id;
+		__u32 egress_l7;
+	};
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u32 service;				/* id of the service that the client asked for, if translated here */
 	__u32 backend;
-	__u32 destination_policy_identity;	/* who the destination is for egress policy */
+	union {
+		__u32 destination_policy_identity;	/* who the destination is for egress policy */
+		__u32 ingress_l7;
+	};
 	__u32 rule;				/* of the last verdict */
 	__u32 shadow_rule;			/* of the last verdict, where shadow policies differ */
 	__u32 egress_rule;			/* what decided at either end; 0 = policy was not asked there */

@@ -85,6 +85,23 @@ struct policy_question {
 };
 
 /*
+ * Who carries out the layer 7 part of a verdict: the node's proxy, for TCP. What has been through it has been asked there. Whatever nobody
+ * here understands does not pass.
+ */
+static __always_inline int policy_redirect(struct headers *packet, const struct policy_question *question, __u32 l7)
+{
+	if (packet->protocol != IPPROTO_TCP || !l7)
+		return -DROP_PROXY_NOT_SUPPORTED;
+	if (packet->flags & PACKET_FROM_PROXY)
+		return CONTINUE;
+	if (question->direction == DIRECTION_EGRESS)
+		packet->egress_l7 = l7;
+	else
+		packet->ingress_l7 = l7;
+	return CONTINUE;
+}
+
+/*
  * The answer is left in the packet (rule, verdict, match, direction, and what the shadow policies would say) for its events; audit turns
  * a denial into a remark. Two look-ups, whatever the policies are.
  */
@@ -128,8 +145,7 @@ __noinline int policy_ask(struct headers *packet, const struct policy_question *
 	case VERDICT_AUDIT:
 		return CONTINUE;
 	case VERDICT_REDIRECT:
-		/* No proxy is attached here: passing would lose the rule's layer 7 part. */
-		return -DROP_PROXY_NOT_SUPPORTED;
+		return policy_redirect(packet, question, row->l7);
 	default:
 		if (!question->audit)
 			return -DROP_POLICY_DENIED;

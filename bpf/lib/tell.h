@@ -284,6 +284,8 @@ static __always_inline int names_write(struct __sk_buff *skb, const struct heade
 /* Where a packet goes on to: 0 up the stack, else out of the device that it was redirected to. */
 static __always_inline __u8 point_of(const struct packet *packet, __u32 hook, int action)
 {
+	if (unlikely(packet->flags & PACKET_TO_PROXY))
+		return POINT_TO_PROXY;
 	if (action == TC_ACT_OK) {
 		if (hook == HOOK_TO_POD)
 			return POINT_TO_ENDPOINT;

@@ -94,6 +94,27 @@ int from_network(struct __sk_buff *skb)
 	return likely(action != CONTINUE) ? action : long_way_from_network(skb);
 }
 
+/* The proxy's, to a client or a server outside of the node. */
+static __always_inline int walk_proxy_to_network(struct __sk_buff *skb, struct packet *packet)
+{
+	struct addr address;
+	int verdict = parse(skb, packet);
+
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->flags |= PACKET_FROM_PROXY;
+	packet->direction = DIRECTION_EGRESS;
+	packet->from = endpoint_find(&packet->source);
+	verdict = connection_step(skb, packet, false);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!leaves_masqueraded(packet))
+		return TC_ACT_OK;
+	address = nat_node_address(&packet->headers);
+	verdict = nat_masquerade(skb, packet, &address);
+	return verdict == CONTINUE ? TC_ACT_OK : verdict;
+}
+
 /* Forwarded packets have been judged before. Of the node's own, answers to services' clients get the service's address. */
 static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet *packet)
 {
@@ -115,11 +136,23 @@ static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 
-/* All that leaves the node. */
-SEC("tc")
-int to_network(struct __sk_buff *skb)
+static __noinline int proxy_to_network(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	return finish(skb, &packet, walk_proxy_to_network(skb, &packet), HOOK_TO_NETWORK);
+}
+
+static __noinline int stack_to_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 
 	return finish(skb, &packet, walk_to_network(skb, &packet), HOOK_TO_NETWORK);
+}
+
+/* All that leaves the node. */
+SEC("tc")
+int to_network(struct __sk_buff *skb)
+{
+	return unlikely(mark_is_from_proxy(skb) && skb_is_ip(skb)) ? proxy_to_network(skb) : stack_to_network(skb);
 }

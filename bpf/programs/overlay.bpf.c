@@ -145,6 +145,29 @@ static __noinline bool has_tunnel_key(struct __sk_buff *skb)
 	return bpf_skb_get_tunnel_key(skb, &key, member_offset(struct bpf_tunnel_key, local_ipv4), 0) != -EINVAL;
 }
 
+/*
+ * The proxy's, to a client or a server on another node: who that is told to be is who the packet's source is. The mark ends here, or the
+ * tunnel's packet would have it.
+ */
+static __always_inline int walk_proxy_to_overlay(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict = parse(skb, packet);
+
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->flags |= PACKET_FROM_PROXY;
+	packet->from = endpoint_find(&packet->source);
+	verdict = connection_step(skb, packet, false);
+	if (verdict != CONTINUE)
+		return verdict;
+	packet->remote = ipcache_find(&packet->destination);
+	if (!packet->remote || !(packet->remote->flags & IPCACHE_HAS_TUNNEL))
+		return -DROP_NO_TUNNEL_ENDPOINT;
+	verdict = tunnel_key_set(skb, &packet->remote->tunnel, identity_for_others(packet));
+	skb->mark = 0;
+	return verdict == CONTINUE ? TC_ACT_OK : verdict;
+}
+
 static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet *packet)
 {
 	int verdict;
@@ -180,11 +203,23 @@ static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 
-/* The node's stack to remote pods: for the receiver it is a remote node. */
-SEC("tc")
-int to_overlay(struct __sk_buff *skb)
+static __noinline int proxy_to_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = { .direction = DIRECTION_EGRESS };
+
+	return finish(skb, &packet, walk_proxy_to_overlay(skb, &packet), HOOK_TO_OVERLAY);
+}
+
+static __noinline int stack_to_overlay(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_EGRESS };
 
 	return finish(skb, &packet, walk_to_overlay(skb, &packet), HOOK_TO_OVERLAY);
+}
+
+/* The node's stack to remote pods: for the receiver it is a remote node. Pods' packets come here with their key. */
+SEC("tc")
+int to_overlay(struct __sk_buff *skb)
+{
+	return unlikely(mark_is_from_proxy(skb) && skb_is_ip(skb)) ? proxy_to_overlay(skb) : stack_to_overlay(skb);
 }

@@ -98,6 +98,8 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 		return reject_pod(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
+	if (unlikely(packet->flags & PACKET_TO_PROXY))
+		return forward_to_proxy(skb, packet);
 	if (unlikely(packet->flags & PACKET_OTHER_FAMILY))
 		verdict = crossed_step(skb, packet);
 	if (verdict != CONTINUE)
@@ -157,8 +159,10 @@ static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *pac
 		return -DROP_UNROUTABLE_IP;
 	}
 	packet->from = endpoint_find(&packet->source);
-	/* Pods' packets do not pass through the stack: one that comes out of it with a pod's address is not the pod's. */
-	if (endpoint_is_pod(packet->from))
+	/* Pods' packets do not pass through the stack: one that comes out of it with a pod's address is not the pod's, but the proxy's. */
+	if (unlikely(mark_is_from_proxy(skb)))
+		packet->flags |= PACKET_FROM_PROXY;
+	else if (endpoint_is_pod(packet->from))
 		return -DROP_INVALID_SOURCE_IP;
 	verdict = fragment_learn(packet);
 	if (verdict != CONTINUE)

@@ -14,7 +14,7 @@ static __always_inline bool is_owner(const struct endpoint *endpoint, __u64 cook
 
 /*
  * Both ends here, and the connection is known as one between these very ends. A service that packets are rewritten for is not: the two
- * sockets know different addresses.
+ * sockets know different addresses. And between a client and the layer 7 proxy every byte is the proxy's.
  */
 static __always_inline bool may_join(struct bpf_sock_ops *ops, const struct socket_pair *pair)
 {
@@ -27,7 +27,7 @@ static __always_inline bool may_join(struct bpf_sock_ops *ops, const struct sock
 		return false;
 	socket_conntrack_key(pair, &key);
 	entry = bpf_map_lookup_elem(&conntrack, &key);
-	return entry && !entry->service;
+	return entry && !entry->service && !(entry->flags & CONNTRACK_OF_PROXY);
 }
 
 /* Both may do this at once; they write the same. */

@@ -3,7 +3,7 @@ import { ensureNodeDevices, overlayName, remoteNodeRoutes, serviceRangeRoutes, u
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
 import { mapSizes } from '../datapath/sizes.ts';
 import { accelerate } from '../datapath/acceleration.ts';
-import { nodeAttachments, Programs } from '../datapath/programs.ts';
+import { nodeAttachments, Programs, proxyAttachment } from '../datapath/programs.ts';
 import { requireFeatures } from '../ebpf/features.ts';
 import { PrefixIdentities } from '../features/addresses/prefix-identities.ts';
 import { NetworkIdentities } from '../features/addresses/network-identities.ts';
@@ -31,7 +31,7 @@ import type { Logger } from '../std/log.ts';
 import { createCgroup, openCgroup } from '../sys/cgroup.ts';
 import { keepMemorySmall } from '../sys/footprint.ts';
 import { Netlink } from '../sys/netlink.ts';
-import { netnsCookie } from '../sys/netns.ts';
+import { netnsCookie, openOwnNetns } from '../sys/netns.ts';
 import { derive } from '../table/derive.ts';
 import { Table } from '../table/table.ts';
 import { startAgentMetrics } from './agent-metrics.ts';
@@ -199,6 +199,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     commit: () => void regenerator.run(),
   });
 
+  using netns = openOwnNetns();
+  programs.attach(proxyAttachment(netns));
   // Take over: endpoints first, their programs, then the node's own hooks; nothing is empty in between.
   manager.adopt();
   regenerator.run();

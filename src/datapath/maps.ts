@@ -23,7 +23,7 @@ export interface OpenedMaps {
 }
 
 /** Maps that packets and sockets fill: nobody can fill them again. What the agent writes it writes into a new one too. */
-const filledByPackets: ReadonlySet<string> = new Set(['conntrack', 'nat', 'affinities', 'socket_services']);
+const filledByPackets: ReadonlySet<string> = new Set(['conntrack', 'nat', 'affinities', 'socket_services', 'proxy_connections']);
 /** Entries carried over in one turn of the event loop. */
 const entriesPerTurn = 4096;
 

@@ -25,6 +25,7 @@ export interface NodeDevices {
 /** Makes what a node needs once: the overlay device, the router's addresses, forwarding. Run again, it changes nothing. */
 export function ensureNodeDevices(netlink: Netlink, node: NodeRecord, routing: 'tunnel' | 'native'): NodeDevices {
   for (const [name, value] of nodeSysctls) writeSysctl(name, value);
+  ensureProxyRoutes(netlink);
   const uplink = netlink.linkGet(uplinkName);
   if (!uplink) throw new Error(`node ${node.name} has no device ${uplinkName}`);
   const routers = [parsePrefix(node.routerIp4), parsePrefix(node.routerIp6)];
@@ -51,9 +52,25 @@ const nodeSysctls: readonly (readonly [string, string])[] = [
   // The programs check sources (anti-spoofing) and know more than the routing table does.
   ['net/ipv4/conf/all/rp_filter', '0'],
   ['net/ipv4/conf/default/rp_filter', '0'],
+  // Else the way back to a packet's sender is asked for with the packet's mark, and a packet marked for the proxy would come from this node itself.
+  ['net/ipv4/conf/all/src_valid_mark', '0'],
   // Below the node ports (30000) and the ports that masquerade uses (32768 and up): the three never meet.
   ['net/ipv4/ip_local_port_range', localPorts.join(' ')],
 ];
+
+/** MARK_TO_PROXY and MARK_MASK of bpf/lib/proxy.h; the table is Cilium's for the same. The local table, asked before, has only the node's own addresses. */
+const toProxy = { mark: 0x200, mask: 0xf00, table: 2004, priority: 100 } as const;
+
+/** Packets that the programs mark for the layer 7 proxy are delivered here, whoever they are addressed to. */
+export function ensureProxyRoutes(netlink: Netlink): void {
+  const lo = netlink.linkGet('lo');
+  if (!lo) throw new Error('the node has no device lo');
+  netlink.linkSet(lo.index, { up: true });
+  for (const [family, everything] of [[4, '0.0.0.0/0'], [6, '::/0']] as const) {
+    netlink.routeAdd({ destination: parsePrefix(everything), index: lo.index, table: toProxy.table, type: 'local', replace: true });
+    ignoreExists(() => netlink.ruleAdd({ family, ...toProxy }));
+  }
+}
 
 /** How the node's own stack reaches another node's pods. */
 export function remoteNodeRoutes(self: NodeRecord, other: NodeRecord, devices: NodeDevices): Parameters<Netlink['routeAdd']>[0][] {

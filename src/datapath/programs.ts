@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { fstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink } from '../ebpf/link.ts';
 import type { BpfProgram } from '../ebpf/object.ts';
@@ -16,7 +16,8 @@ export interface Attachment {
   readonly hook:
     | { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress' }
     | { readonly kind: 'xdp'; readonly ifindex: number; readonly mode: XdpMode }
-    | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number };
+    | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number }
+    | { readonly kind: 'netns'; readonly fd: number };
 }
 
 /** bpf_attach_type of uapi/linux/bpf.h. */
@@ -148,6 +149,11 @@ export function sockmapAttachment(cgroup: { readonly fd: number; readonly path: 
   return { program: 'sockmap_sockops', pin: 'sock-ops', where: `${cgroup.path} sockops (cgroup)`, hook: { kind: 'cgroup', fd: cgroup.fd, attachType: SOCK_OPS } };
 }
 
+/** Listening sockets for the layer 7 proxy's packets. `netns`: the node's. */
+export function proxyAttachment(netns: { readonly fd: number }): Attachment {
+  return { program: 'socket_of_proxy', pin: 'proxy-sockets', where: 'listening sockets (network namespace)', hook: { kind: 'netns', fd: netns.fd } };
+}
+
 export function podAttachments(endpoint: { readonly id: number; readonly ifindex: number; readonly hostInterface: string }): Attachment[] {
   return (['ingress', 'egress'] as const).map(direction => ({
     program: direction === 'ingress' ? 'from_pod' : 'to_pod',
@@ -162,10 +168,12 @@ function linkOf(program: BpfProgram, hook: Attachment['hook']): BpfLink {
     case 'tcx': return BpfLink.attachTcx({ program, ifindex: hook.ifindex, direction: hook.direction });
     case 'xdp': return BpfLink.attachXdp({ program, ifindex: hook.ifindex, mode: hook.mode });
     case 'cgroup': return BpfLink.attachCgroup({ program, cgroupFd: hook.fd, attachType: hook.attachType });
+    case 'netns': return BpfLink.attachSkLookup({ program, netnsFd: hook.fd });
   }
 }
 
 function isStillOn(link: BpfLink, attachment: Attachment): boolean {
   if (attachment.hook.kind === 'cgroup') return true;
+  if (attachment.hook.kind === 'netns') return link.info().netns === fstatSync(attachment.hook.fd).ino;
   return link.info().ifindex === attachment.hook.ifindex;
 }

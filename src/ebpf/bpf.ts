@@ -14,7 +14,7 @@ export const mapType = {
 
 export const attachType = {
   cgroupSockOps: 3, skMsgVerdict: 7, cgroupInet4Connect: 10, cgroupInet6Connect: 11, cgroupInet4PostBind: 12, cgroupInet6PostBind: 13, cgroupUdp4Sendmsg: 14, cgroupUdp6Sendmsg: 15, cgroupUdp4Recvmsg: 19,
-  cgroupUdp6Recvmsg: 20, traceIter: 28, cgroupInet4Getpeername: 29, cgroupInet6Getpeername: 30, xdp: 37, tcxIngress: 46, tcxEgress: 47,
+  cgroupUdp6Recvmsg: 20, traceIter: 28, skLookup: 36, cgroupInet4Getpeername: 29, cgroupInet6Getpeername: 30, xdp: 37, tcxIngress: 46, tcxEgress: 47,
 } as const;
 
 const ATTEMPTS = 10;

@@ -12,6 +12,8 @@ export interface LinkDetails {
   readonly ifindex?: number;
   readonly attachType?: number;
   readonly cgroupId?: bigint;
+  /** The inode of a network namespace; 0 when it is gone. */
+  readonly netns?: number;
 }
 
 /** What of a program a link needs. */
@@ -20,7 +22,7 @@ export interface Attachable {
   readonly fd: number;
 }
 
-const LINK_TYPE = { cgroup: 3, xdp: 6, tcx: 11 } as const;
+const LINK_TYPE = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
 /** XDP_FLAGS_SKB_MODE and XDP_FLAGS_DRV_MODE of linux/if_link.h. */
 const XDP_FLAGS = { generic: 2, native: 4 } as const;
 
@@ -47,6 +49,11 @@ export class BpfLink {
   /** Beside others on the same cgroup (BPF_F_ALLOW_MULTI is what links always do). */
   static attachCgroup(o: { program: Attachable; cgroupFd: number; attachType: number }): BpfLink {
     return BpfLink.#create(o.program, o.cgroupFd, o.attachType, `${o.program.name} to a cgroup (attach type ${o.attachType})`, 0);
+  }
+
+  /** Where a network namespace looks for a listening socket (BPF_PROG_TYPE_SK_LOOKUP, Linux 5.9). Several queue up behind each other. */
+  static attachSkLookup(o: { program: Attachable; netnsFd: number }): BpfLink {
+    return BpfLink.#create(o.program, o.netnsFd, attachType.skLookup, `${o.program.name} to a network namespace`, 0);
   }
 
   /** Undefined where nothing is pinned. */
@@ -88,6 +95,7 @@ export class BpfLink {
       programId: view.getUint32(8, true),
       ...(type === LINK_TYPE.tcx && { ifindex: view.getUint32(16, true), attachType: view.getUint32(20, true) }),
       ...(type === LINK_TYPE.xdp && { ifindex: view.getUint32(16, true) }),
+      ...(type === LINK_TYPE.netns && { netns: view.getUint32(16, true), attachType: view.getUint32(20, true) }),
       ...(type === LINK_TYPE.cgroup && { cgroupId: view.getBigUint64(16, true), attachType: view.getUint32(24, true) }),
     };
   }

@@ -209,6 +209,13 @@ export class RigNode {
     this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, l7: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
   }
 
+  /** All TCP of the set is the proxy's, under a layer 7 set; undefined takes it back. */
+  redirect(set: number, l7: number | undefined): void {
+    const key = { prefixBits: 80, set, class: 0, protocol: 6, port: 0 };
+    if (l7 === undefined) this.maps.policyVerdicts.delete(key);
+    else this.maps.policyVerdicts.update(key, { rule: set, shadowRule: 0, l7, verdict: 3, match: 4, shadowVerdict: 0, flags: 0 });
+  }
+
   commit(): void {
     const { policyGeneration, flags } = this.maps.runtime.lookup(0)!;
     this.maps.runtime.update(0, { policyGeneration: policyGeneration + 1, flags });
@@ -249,6 +256,7 @@ export class RigNode {
       tcx('from_overlay', 'vx', 'ingress');
       tcx('to_overlay', 'vx', 'egress');
     }
+    this.#links.push(BpfLink.attachSkLookup({ program: this.#object.program('socket_of_proxy'), netnsFd: netns.fd }));
     netns.close();
     const cgroup = openCgroup(this.cgroup);
     const types: Readonly<Record<string, number>> = { connect4: 10, connect6: 11, sendmsg4: 14, sendmsg6: 15, recvmsg4: 19, recvmsg6: 20, getpeername4: 29, getpeername6: 30 };

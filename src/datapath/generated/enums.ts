@@ -80,6 +80,8 @@ export const ConntrackFlag = {
   Ended: 131072,
   RuleDenies: 524288,
   Names: 262144,
+  Proxied: 1048576,
+  ProxyLeg: 2097152,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -103,6 +105,8 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   131072: 'ENDED',
   524288: 'RULE_DENIES',
   262144: 'NAMES',
+  1048576: 'PROXIED',
+  2097152: 'PROXY_LEG',
 };
 
 /** enum conntrack_kind */
@@ -180,6 +184,10 @@ export const DropReason = {
   ConntrackContended: 231,
   ConntrackInvalid: 232,
   PacketTooBig: 233,
+  NoProxy: 234,
+  ProxyPort: 235,
+  ProxyTooLate: 236,
+  ProxymapFull: 237,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const dropReasonName: Readonly<Record<number, string>> = {
@@ -217,6 +225,10 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   231: 'CONNTRACK_CONTENDED',
   232: 'CONNTRACK_INVALID',
   233: 'PACKET_TOO_BIG',
+  234: 'NO_PROXY',
+  235: 'PROXY_PORT',
+  236: 'PROXY_TOO_LATE',
+  237: 'PROXYMAP_FULL',
 };
 
 /** enum endpoint_flag */
@@ -327,6 +339,7 @@ export const natDirectionName: Readonly<Record<number, string>> = {
 /** enum observation_point */
 export const ObservationPoint = {
   ToEndpoint: 0,
+  ToProxy: 1,
   ToHost: 2,
   ToStack: 3,
   ToOverlay: 4,
@@ -338,6 +351,7 @@ export const ObservationPoint = {
 export type ObservationPoint = (typeof ObservationPoint)[keyof typeof ObservationPoint];
 export const observationPointName: Readonly<Record<number, string>> = {
   0: 'TO_ENDPOINT',
+  1: 'TO_PROXY',
   2: 'TO_HOST',
   3: 'TO_STACK',
   4: 'TO_OVERLAY',
