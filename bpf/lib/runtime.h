@@ -15,9 +15,10 @@ struct runtime {
 };
 _Static_assert(sizeof(struct runtime) == 8, "runtime");
 
-/* The agent writes, every packet reads; one row because it is a set of global variables. */
+/* The agent writes, every packet reads; one row because it is a set of global variables. The layer 7 proxy maps it, to see changes without a call. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct runtime);

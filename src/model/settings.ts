@@ -85,6 +85,16 @@ export interface Settings {
     /** The answer to a question that policy does not allow. */
     readonly rejectResponse: 'refused' | 'nameError';
   };
+  readonly l7: {
+    /** Processes of each node's layer 7 proxy; 0: one on up to two processors, else as many as there are, at most 4. */
+    readonly workers: number;
+    /** Of a worker: one more is reset. */
+    readonly maxConnections: number;
+    /** A connection on which nothing was said for so long ends. */
+    readonly idleTimeoutSeconds: number;
+    /** Requests and answers as JSON lines: the path of a file on each node, `stdout`, or empty for none. */
+    readonly accessLog: string;
+  };
   /** Prefixes from which services may take addresses that are not the cluster's own (spec.externalIPs, status.loadBalancer), beside the load balancer pools. */
   readonly externalIPs: { readonly allowed: readonly string[] };
   readonly localRedirectPolicies: {
@@ -127,6 +137,7 @@ export const defaultSettings: Settings = {
     export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
   },
   dns: { minTTL: 60, rejectResponse: 'refused' },
+  l7: { workers: 0, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '' },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

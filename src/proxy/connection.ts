@@ -33,6 +33,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   #transits: { readonly client: Transit; readonly server: Transit } | undefined;
   /** All passes, and the session is asked nothing more. */
   #passing = false;
+  #suspended = false;
   #wakeTick = 0;
   #connectTick = 0;
   #closeTick = 0;
@@ -52,7 +53,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   /** Could go to another process now. */
   get idle(): boolean {
-    return this.#state === 'open' && this.client.idle && (this.server?.idle ?? true) && (this.#passing ? this.#held === 0 : this.#session.idle && this.#left.client + this.#left.server === 0) && !this.client.ended && !this.server?.ended;
+    return this.#state === 'open' && !this.#suspended && this.client.idle && (this.server?.idle ?? true) && (this.#passing ? this.#held === 0 : this.#session.idle && this.#left.client + this.#left.server === 0) && !this.client.ended && !this.server?.ended;
   }
 
   get passing(): boolean {
@@ -174,6 +175,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   tick(now: number): number {
     if (this.#state === 'closed') return 0;
+    if (this.#suspended) return now + 1;
     if (this.#closeTick !== 0) return now >= this.#closeTick ? (this.#finish('reset'), 0) : this.#closeTick;
     if (this.#connectTick !== 0 && now >= this.#connectTick && this.server) this.broken(this.server, 'ETIMEDOUT');
     else if (now >= this.#idleTick()) this.close('once');
@@ -192,6 +194,12 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   /** The process is to end. */
   drain(): void {
     if (this.#state === 'open' && !this.#passing) this.#call(() => this.#session.drain?.());
+  }
+
+  /** Reads nothing until it is resumed: another process may be about to take it. */
+  suspend(on: boolean): void {
+    this.#suspended = on;
+    if (this.#state === 'open') this.#settle();
   }
 
   /** Another process goes on with both sockets. */
@@ -294,6 +302,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (this.#state === 'closed') return;
     if (this.#closeAt !== undefined) return this.#beginClosing(this.#closeAt);
     this.#settle();
+    if (this.#host.draining && this.idle) this.#host.idle(this);
   }
 
   #write(): void {
@@ -317,8 +326,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (client.ending && (transits?.server.held ?? 0) === 0) client.finish();
     if (server?.ending && (transits?.client.held ?? 0) === 0) server.finish();
     if (client.ended && client.finished && (!server || (server.ended && server.finished))) return this.#beginClosing('written');
-    client.reading = !this.#paused.client && client.queuedBytes <= queueBytes && (server ? server.idle && (transits?.client.held ?? 0) === 0 : this.#left.client === 0);
-    if (server) server.reading = !this.#paused.server && client.idle && server.queuedBytes <= queueBytes && (transits?.server.held ?? 0) === 0;
+    client.reading = !this.#suspended && !this.#paused.client && client.queuedBytes <= queueBytes && (server ? server.idle && (transits?.client.held ?? 0) === 0 : this.#left.client === 0);
+    if (server) server.reading = !this.#suspended && !this.#paused.server && client.idle && server.queuedBytes <= queueBytes && (transits?.server.held ?? 0) === 0;
   }
 
   #beginClosing(at: 'once' | 'written'): void {

@@ -17,6 +17,9 @@ export interface Host {
   record(connection: Connection, record: SessionRecord): void;
   /** A session threw: its connection is cut off. */
   failed(connection: Connection, error: unknown): void;
+  /** Idle connections are to go to another process: `idle` is told of them. */
+  readonly draining: boolean;
+  idle(connection: Connection): void;
   /** It is about to be closed, or (`handed`) goes on elsewhere. */
   gone(connection: Connection, handed: boolean): void;
 }
@@ -36,4 +39,6 @@ export interface Admission {
   readonly protocol: Protocol<unknown, unknown>;
   row: ProxyConnection;
   layers: Layers<unknown>;
+  /** How records name its ends, while the row is this one. */
+  told?: { readonly row: ProxyConnection; readonly text: string };
 }

@@ -73,8 +73,10 @@ export class Worker implements Host, Timed {
   wheelTick = 0;
   wheelPrevious: Timed | undefined;
   wheelNext: Timed | undefined;
-  /** Told of each connection that ends. */
-  onGone: () => void = () => {};
+  draining = false;
+  /** Told of each connection that ends, and while it drains of those that are idle. */
+  onGone: (connection: Connection) => void = () => {};
+  onIdle: (connection: Connection) => void = () => {};
   readonly #options: WorkerOptions;
   readonly #deps: WorkerDependencies;
   readonly #listeners = new Map<number, number>();
@@ -116,6 +118,7 @@ export class Worker implements Host, Timed {
       if (server !== undefined) closeByReset(server);
       return false;
     }
+    if (server !== undefined) this.counts.takenOver++;
     const connection = new Connection(this, about, client, server);
     if (connection.index === gone) return true;
     connection.index = this.connections.length;
@@ -149,6 +152,10 @@ export class Worker implements Host, Timed {
     this.#deps.records.add(connection.about, record, connection.now());
   }
 
+  idle(connection: Connection): void {
+    this.onIdle(connection);
+  }
+
   failed(connection: Connection, error: unknown): void {
     // The first ones in full: what a client can bring about, it can bring about often.
     if (this.counts.refused.session++ < 20) {
@@ -166,7 +173,7 @@ export class Worker implements Host, Timed {
     connection.index = gone;
     if (handed) this.counts.handedOver++;
     else this.#deps.rows.delete(rowKey(connection.about));
-    this.onGone();
+    this.onGone(connection);
   }
 
   /**

@@ -217,8 +217,8 @@ const ruleStats: MapSpec<number, RuleStat> = {
 };
 
 const runtime: MapSpec<number, Runtime> = {
-  name: 'runtime', type: 2, maxEntries: 1, flags: 0,
-  key: u32Codec, value: runtimeCodec, perCpu: false, layoutHash: '80e07cdf',
+  name: 'runtime', type: 2, maxEntries: 1, flags: 1024,
+  key: u32Codec, value: runtimeCodec, perCpu: false, layoutHash: 'c7985c92',
 };
 
 const serviceAddresses: MapSpec<ServiceId, ServiceAddress> = {

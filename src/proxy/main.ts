@@ -1,0 +1,63 @@
+import { parseArgs } from 'node:util';
+import { CirriError, renderError } from '../std/errors.ts';
+import { createLogger } from '../std/log.ts';
+import { serveControl } from './control.ts';
+import { handOver, takeOver } from './handover.ts';
+import { keptListeners } from './kept.ts';
+import { nodePlace, type Place, standalonePlace } from './place.ts';
+import { loadProtocol } from './protocols.ts';
+import { RecordLines } from './records.ts';
+import { Sets } from './sets.ts';
+import { startWorker } from './start.ts';
+
+/**
+ * `node src/proxy/main.ts --node NODE [--worker N]`: one worker of a node's layer 7 proxy, inside the node's network namespace.
+ *
+ *     predecessor, or the agent ─► listening sockets, connections ─► worker ⇄ clients, servers
+ *
+ * With `--listen A:P --upstream A:P --socket PATH [--set FILE]…` in front of one server instead, without a datapath.
+ */
+async function main(): Promise<void> {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
+  const place = await readPlace(stop.signal);
+  const log = createLogger({ component: 'proxy', node: place.name, worker: place.number });
+  const predecessor = await takeOver(place.socketPath, log);
+  const kept = predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
+  const listeners = kept.length > 0 ? kept : place.listen();
+  const records = new RecordLines({ path: place.l7Socket, hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { log });
+  const sets = new Sets({ read: number => place.readSet(number), load: loadProtocol, now: () => performance.now() });
+  const worker = startWorker(place, { sets, records, log, signal: stop.signal });
+  const finish = () => {
+    records.close();
+    process.exit(0);
+  };
+  await serveControl(place.socketPath, { number: place.number, worker, sets, records, onHandover: (request, response) => handOver(request, response, { worker, listeners, log, done: finish }) });
+  for (const fd of listeners) worker.listen(fd);
+  place.publish(listeners);
+  predecessor?.take(worker);
+  log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
+  stop.signal.addEventListener('abort', () => {
+    worker.close();
+    finish();
+  }, { once: true });
+}
+
+function readPlace(signal: AbortSignal): Promise<Place> | Place {
+  const { values } = parseArgs({
+    options: {
+      node: { type: 'string' }, worker: { type: 'string', default: '0' },
+      listen: { type: 'string' }, upstream: { type: 'string' }, socket: { type: 'string' }, set: { type: 'string', multiple: true }, records: { type: 'string' },
+    },
+  });
+  const { node, worker, listen, upstream, socket, set = [], records = '' } = values;
+  if (node !== undefined) return nodePlace(node, Number(worker), signal);
+  if (listen === undefined || upstream === undefined || socket === undefined) throw new CirriError('ERR_USAGE', 'the proxy needs --node NODE, or --listen A:P --upstream A:P --socket PATH');
+  return standalonePlace({ listen, upstream, socket, sets: set, records });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(renderError(error) + '\n');
+  if (!(error instanceof CirriError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+});

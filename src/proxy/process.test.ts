@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { Agent, createServer, request } from 'node:http';
+import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { ProxyStatus } from '../model/l7-proxy.ts';
+import { ask, KeptForTests } from './testing-process.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'cirri-proxy-'));
+const children: ChildProcess[] = [];
+after(async () => {
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+
+async function startProxy(name: string, listen: string, upstream: number): Promise<{ child: ChildProcess; socket: string; exited: Promise<unknown> }> {
+  const socket = join(folder, `${name}.sock`);
+  const child = spawn(process.execPath, [main, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
+  children.push(child);
+  const exited = once(child, 'exit');
+  let text = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr!.on('data', chunk => {
+      text += String(chunk);
+      if (text.includes('"ready"')) resolve();
+    });
+    child.once('exit', () => reject(new Error(`the proxy ended: ${text}`)));
+  });
+  return { child, socket, exited };
+}
+
+async function startHttp(): Promise<number> {
+  const server = createServer((incoming, response) => setTimeout(() => response.end(`you asked for ${incoming.url}`), 3));
+  server.keepAliveTimeout = 60_000;
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  after(() => (server.closeAllConnections(), server.close()));
+  return (server.address() as AddressInfo).port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function get(port: number, path: string, agent: Agent): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request({ port, host: '127.0.0.1', path, agent }, response => {
+      let text = '';
+      response.on('data', chunk => (text += String(chunk)));
+      response.on('end', () => resolve(text));
+      response.on('error', reject);
+    });
+    call.on('error', reject);
+    call.end();
+  });
+}
+
+test('a new process takes the place of a running one: no request fails, connections live on, the old one ends', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const old = await startProxy('handover', `127.0.0.1:${port}`, upstream);
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  let sent = 0;
+  let stopping = false;
+  const local = new Set<number>();
+  agent.on('free', socket => local.add((socket as { localPort: number }).localPort));
+  const clients = Array.from({ length: 8 }, async (_, client) => {
+    while (!stopping) {
+      const path = `/${client}/${sent++}`;
+      assert.equal(await get(port, path, agent), `you asked for ${path}`);
+    }
+  });
+  while (sent < 200) await new Promise(resolve => setTimeout(resolve, 5));
+  const next = await startProxy('handover', `127.0.0.1:${port}`, upstream);
+  await old.exited;
+  assert.equal(old.child.exitCode, 0);
+  const before = sent;
+  while (sent < before + 200) await new Promise(resolve => setTimeout(resolve, 5));
+  stopping = true;
+  await Promise.all(clients);
+  const status = await ask<ProxyStatus>(next.socket, '/v1/status');
+  assert.equal(status.pid, next.child.pid);
+  assert.equal(status.takenOver, 8);
+  assert.equal(local.size, 8, 'no client had to connect again');
+  agent.destroy();
+});
+
+test('after kill -9 the listening socket lives on with who kept it: who connects meanwhile waits, and is served by the next process', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const kept = await KeptForTests.start(join(folder, 'kill-l7.sock'));
+  const first = await startProxy('kill', `127.0.0.1:${port}`, upstream);
+  await kept.waitForListeners();
+  const agent = new Agent({ keepAlive: true });
+  assert.equal(await get(port, '/a', agent), 'you asked for /a');
+  first.child.kill('SIGKILL');
+  await first.exited;
+  const waiting = connect(port, '127.0.0.1');
+  await once(waiting, 'connect');
+  waiting.write('GET /waited HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+  const startedAt = performance.now();
+  await startProxy('kill', `127.0.0.1:${port}`, upstream);
+  let text = '';
+  for await (const chunk of waiting) text += String(chunk);
+  assert.match(text, /you asked for \/waited/);
+  assert.ok(performance.now() - startedAt < 10_000);
+  kept.close();
+  agent.destroy();
+});
+
+test('a process that dies while it takes over leaves everything to the old one', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const { child, socket } = await startProxy('abandoned', `127.0.0.1:${port}`, upstream);
+  const agent = new Agent({ keepAlive: true });
+  assert.equal(await get(port, '/before', agent), 'you asked for /before');
+  // One that says that it listens, is offered the idle connection, and goes without taking it.
+  const call = request({ socketPath: socket, path: '/v1/handover', method: 'POST' });
+  call.on('error', () => {});
+  call.flushHeaders();
+  const [response] = (await once(call, 'response')) as [NodeJS.ReadableStream];
+  call.write('{"listening":true}\n');
+  let lines = '';
+  for await (const chunk of response) {
+    lines += String(chunk);
+    if (lines.includes('offer')) break;
+  }
+  call.destroy();
+  assert.equal(await get(port, '/after', agent), 'you asked for /after');
+  assert.equal(child.exitCode, null);
+  assert.equal((await ask<ProxyStatus>(socket, '/v1/status')).draining, false);
+  assert.ok(existsSync(socket));
+  agent.destroy();
+});
