@@ -15,6 +15,8 @@ describe('HTTP rules', () => {
     assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b', host: 'x.y' }))), [true, 2]);
     assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b', host: 'xzy' }))), [false, 0]);
     assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b' }))), [false, 0]);
+    assert.equal(compileHttpRules([rule(1, { host: '.*' })]).match(get('/')).passes, false, 'there is no host');
+    assert.equal(compileHttpRules([rule(1, { path: '.*' })]).match(viewOf({ method: 'CONNECT', path: '', host: 'a:1' })).passes, false, 'there is no path');
   });
 
   test('no rules let nothing pass, an empty rule everything', () => {
@@ -86,6 +88,14 @@ describe('header matches', () => {
   test('a refused request is not changed', () => {
     const answer = compileHttpRules([rule(1, { headers: [{ name: 'x', value: '1', mismatch: 'ADD' }, { name: 'y' }] })]).match(get('/'));
     assert.deepEqual([answer.passes, answer.mutations], [false, []]);
+  });
+
+  test('what would make another message of the request never matches, and is told', () => {
+    for (const header of [{ name: 'Content-Length', value: '1' }, { name: 'transfer-encoding', value: 'chunked' }, { name: 'host', value: 'x' }, { name: 'x', value: '1\r\ny: 2' }, { name: 'x', value: '1\n' }, { name: 'x y', value: '1' }]) {
+      const { faults, match } = compileHttpRules([rule(1, { headers: [{ ...header, mismatch: 'ADD' }] })]);
+      assert.equal(faults.length, 1, header.name);
+      assert.equal(match(get('/')).passes, false);
+    }
   });
 
   test("a Secret's value is never told, and one that could not be read never matches", () => {

@@ -10,9 +10,9 @@ import type { Expression } from './l7-expression.ts';
 
 export interface HttpView {
   readonly method: string;
-  /** With its query. */
+  /** With its query; empty when there is none (CONNECT): then no expression matches it. */
   readonly path: string;
-  /** The authority: the URI's, or the Host header's; empty when there is none. */
+  /** The authority: the URI's, or the Host header's; empty when there is none: then no expression matches it. */
   readonly host: string;
   /** All values of a header, joined with ","; the name in lower case. Undefined: it is not there. */
   header(name: string): string | undefined;
@@ -107,6 +107,8 @@ function compileRule(rule: HttpL7Rule, index: number): CompiledRule {
     conditions: headers.filter(h => h.mismatch === undefined),
     actions: headers.filter(h => h.mismatch !== undefined),
   };
+  const unfit = headers.map(headerFault).find(found => found !== undefined);
+  if (unfit !== undefined) return { ...base, method: undefined, path: undefined, host: undefined, fault: unfit };
   try {
     return { ...base, method: expression(rule.method), path: expression(rule.path), host: expression(rule.host) };
   } catch (error) {
@@ -114,9 +116,19 @@ function compileRule(rule: HttpL7Rule, index: number): CompiledRule {
   }
 }
 
-/** ".*" asks nothing of what a request line can bear. */
 function expression(text: string | undefined): Expression | undefined {
-  return text === undefined || text === '' || text === '.*' ? undefined : compileExpression(text);
+  return text === undefined || text === '' ? undefined : compileExpression(text);
+}
+
+/** Headers that say where a message ends, who is meant, or what becomes of the connection. */
+const framing = new Set(['connection', 'content-length', 'expect', 'host', 'http2-settings', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
+
+/** What would make another message of a request: such a rule never matches. */
+function headerFault({ name, value, mismatch }: HeaderL7Match): string | undefined {
+  if (mismatch === undefined || mismatch === 'LOG') return undefined;
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return `"${name}" is no name of a header`;
+  if (framing.has(name)) return `header ${name} may not be changed`;
+  return value !== undefined && /[\0-\x08\x0a-\x1f\x7f]/.test(value) ? `the value for header ${name} has control characters` : undefined;
 }
 
 function bytesOf(value: string): string {
@@ -131,7 +143,7 @@ function matchPlain(rules: readonly CompiledRule[], request: HttpView): HttpAnsw
 }
 
 function lineHolds(rule: CompiledRule, { method, path, host }: HttpView): boolean {
-  return rule.fault === undefined && (rule.method === undefined || rule.method.matches(method)) && (rule.path === undefined || rule.path.matches(path)) && (rule.host === undefined || rule.host.matches(host));
+  return rule.fault === undefined && (rule.method === undefined || rule.method.matches(method)) && (rule.path === undefined || (path !== '' && rule.path.matches(path))) && (rule.host === undefined || (host !== '' && rule.host.matches(host)));
 }
 
 function conditionsHold(rule: CompiledRule, request: HttpView): boolean {
@@ -186,7 +198,8 @@ function act(action: HeaderL7Match, actual: string | undefined, mutations: Heade
   return true;
 }
 
-function changedView(request: HttpView, mutations: readonly HeaderMutation[]): HttpView {
+/** A request as it is after changes of its headers, those that are pushed later too. */
+export function changedView(request: HttpView, mutations: readonly HeaderMutation[]): HttpView {
   return {
     method: request.method, path: request.path, host: request.host,
     header(name) {
@@ -213,7 +226,7 @@ function nearest(rules: readonly CompiledRule[], request: HttpView): HttpMiss | 
 function missOf(rule: CompiledRule, request: HttpView): { readonly miss: HttpMiss; readonly held: number } | undefined {
   const at = { rule: rule.rule, index: rule.index };
   if (rule.fault !== undefined) return { miss: { ...at, field: 'expression', wanted: rule.fault }, held: -1 };
-  const lines = (['host', 'path', 'method'] as const).map(field => ({ field, holds: rule[field]?.matches(request[field]) ?? true }));
+  const lines = (['host', 'path', 'method'] as const).map(field => ({ field, holds: rule[field] === undefined || (request[field] !== '' && rule[field].matches(request[field])) }));
   const headers = rule.conditions.map(condition => ({ condition, holds: holds(condition, request.header(condition.name)) }));
   const line = lines.find(l => !l.holds);
   // A line that does not hold weighs more than any headers that do.

@@ -1,0 +1,61 @@
+/** One request before the sets of both ends: each that is there must let it pass. */
+import { changedView } from '../../policy/l7-match.ts';
+import type { HeaderMutation, HeaderNote, HttpAnswer, HttpMatcher, HttpView } from '../../policy/l7-match.ts';
+import type { Layers } from '../protocol.ts';
+import { secondReading } from './path.ts';
+
+export type Direction = 'EGRESS' | 'INGRESS';
+
+/** What one end said. */
+export interface Opinion {
+  readonly direction: Direction;
+  readonly passes: boolean;
+  readonly rule: number;
+  readonly notes: readonly HeaderNote[];
+}
+
+export interface Judgement {
+  readonly passes: boolean;
+  /** Egress first; none where policy asks for nothing; of a refused request the last one refused. */
+  readonly opinions: readonly Opinion[];
+  /** In their order; none of a request that is refused. */
+  readonly mutations: readonly HeaderMutation[];
+  /** Refused because of its path, whatever the rules: answer 400. */
+  readonly malformed?: true;
+}
+
+const none: readonly never[] = Object.freeze([]);
+const unasked: Judgement = Object.freeze({ passes: true, opinions: none, mutations: none });
+
+export function judge(layers: Layers<HttpMatcher>, request: HttpView): Judgement {
+  const { egress, ingress } = layers;
+  if (egress === undefined && ingress === undefined) return unasked;
+  const cleaned = secondReading(request.path);
+  if (cleaned === null) return { passes: false, opinions: none, mutations: none, malformed: true };
+  const other = cleaned === undefined ? undefined : withPath(request, cleaned);
+  const first = egress && ask(egress, request, other);
+  if (first && !first.passes) return { passes: false, opinions: [opinion('EGRESS', first)], mutations: none };
+  const changed = first && first.mutations.length > 0 ? first.mutations : none;
+  // The ingress end sees what the egress end has made of the request.
+  const second = ingress && (changed.length === 0 ? ask(ingress, request, other) : ask(ingress, changedView(request, changed), other && changedView(other, changed)));
+  const opinions = first && second ? [opinion('EGRESS', first), opinion('INGRESS', second)] : [first ? opinion('EGRESS', first) : opinion('INGRESS', second!)];
+  if (second && !second.passes) return { passes: false, opinions, mutations: none };
+  const more = second?.mutations ?? none;
+  return { passes: true, opinions, mutations: more.length === 0 ? changed : [...changed, ...more] };
+}
+
+/** Of both readings of its path; what is done to its headers is the first one's. */
+function ask(matcher: HttpMatcher, request: HttpView, other: HttpView | undefined): HttpAnswer {
+  const answer = matcher.match(request);
+  if (other === undefined || !answer.passes) return answer;
+  const second = matcher.match(other);
+  return second.passes ? answer : second;
+}
+
+function opinion(direction: Direction, { passes, rule, notes }: HttpAnswer): Opinion {
+  return { direction, passes, rule, notes };
+}
+
+function withPath(request: HttpView, path: string): HttpView {
+  return { method: request.method, path, host: request.host, header: name => request.header(name) };
+}

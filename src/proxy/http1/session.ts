@@ -1,0 +1,361 @@
+/**
+ * HTTP/1.1 between a client and a server: each request is read and judged, then passes as it came, or is answered by the proxy.
+ *
+ *     client ─▶ head ─▶ judge ─▶ body ─▶ server          requests in flight wait in a queue;
+ *     client ◀─ own answers and the server's, in order ◀─ server    an own answer is sent when its turn comes
+ *
+ * Whatever one of the two might read differently from us is refused, and the connection with it (docs/l7/http.md).
+ */
+import type { HttpMatcher } from '../../policy/l7-match.ts';
+import { judge } from '../http/judge.ts';
+import type { Judgement } from '../http/judge.ts';
+import { httpLimits } from '../http/limits.ts';
+import type { HttpLimits } from '../http/limits.ts';
+import { recordAnswer, recordMalformed, recordRequest, traceIdOf } from '../http/record.ts';
+import type { RequestFacts } from '../http/record.ts';
+import type { Session, Side, Wire } from '../protocol.ts';
+import { AnswerSide } from './answer-side.ts';
+import { answer, deniedAnswer } from './answers.ts';
+import { Body } from './body.ts';
+import { carriageReturn, lineFeed } from './bytes.ts';
+import { Exchanges } from './exchange.ts';
+import { fault, faultText } from './faults.ts';
+import { HeaderNames, slot } from './fields.ts';
+import { Gathered } from './gathered.ts';
+import { RequestHead } from './request-head.ts';
+import { rewriteHead } from './rewrite.ts';
+
+export function openHttp1(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimits): Session {
+  return new Http1Session(wire, limits);
+}
+
+const mostEmptyLines = 8;
+const lingerMs = 2000;
+
+/** What the next byte of the client is: of a head, of a body that passes or not, held back, or nothing any more. */
+type Reading = 'head' | 'body' | 'swallow' | 'held' | 'over';
+
+class Http1Session implements Session {
+  readonly #wire: Wire<HttpMatcher>;
+  readonly #limits: HttpLimits;
+  readonly #exchanges = new Exchanges();
+  readonly #answers: AnswerSide;
+  readonly #head: RequestHead;
+  readonly #body: Body;
+  readonly #gathered = new Gathered();
+  #reading: Reading = 'head';
+  /** What the reading will be after the body. */
+  #afterBody: Reading = 'head';
+  #emptyLines = 0;
+  #sawReturn = false;
+  #swallowed = 0;
+  #paused = false;
+  #clientEnded = false;
+  #lingering = false;
+  #waking = false;
+  #egress: HttpMatcher | undefined;
+  #ingress: HttpMatcher | undefined;
+  #names: HeaderNames;
+
+  constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
+    this.#wire = wire;
+    this.#limits = limits;
+    this.#names = new HeaderNames(limits.recordedHeaders);
+    this.#head = new RequestHead(this.#names, limits.headerFields);
+    this.#body = new Body(limits);
+    this.#answers = new AnswerSide(wire, limits, this.#exchanges, {
+      answered: () => this.#pump(),
+      refused: () => this.#release(),
+      tunnel: () => this.#tunnel(),
+      over: () => this.#linger(),
+    });
+  }
+
+  get idle(): boolean {
+    return this.#reading === 'head' && this.#gathered.length === 0 && !this.#sawReturn && this.#exchanges.length === 0 && this.#answers.idle && !this.#lingering;
+  }
+
+  data(from: Side, data: Buffer, start: number, end: number): void {
+    if (this.#lingering) return;
+    if (from === 'server') this.#answers.data(data, start, end);
+    else {
+      this.#requests(data, start, end);
+      this.#pump();
+    }
+  }
+
+  ended(from: Side): void {
+    if (from === 'client') {
+      this.#clientEnded = true;
+      if (this.#lingering || this.#exchanges.length === 0) this.#wire.close('written');
+      else this.#wire.end('server');
+      return;
+    }
+    this.#answers.ended();
+    this.#wire.close('written');
+  }
+
+  serverFailed(code: string): void {
+    this.#answers.failed(code);
+  }
+
+  timeout(): void {
+    this.#waking = false;
+    if (this.#lingering) return this.#wire.close('written');
+    if (this.#gathered.length === 0 && this.#reading !== 'swallow') return;
+    this.#reading = 'over';
+    this.#own(408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true), true);
+    this.#pump();
+  }
+
+  closed(): void {
+    this.#gathered.clear();
+    this.#answers.release();
+  }
+
+  /** Bytes of the client; what passes of one call is sent in as few pieces as there are. */
+  #requests(data: Buffer, start: number, end: number): void {
+    if (this.#reading === 'held' || this.#gathered.length > 0) {
+      this.#gathered.add(data, start, end);
+      if (this.#reading === 'held') return;
+      if (!this.#gathered.whole) return this.#tooLarge(this.#gathered.length);
+      const all = this.#gathered.take();
+      return this.#requests(all, 0, all.length);
+    }
+    let i = start;
+    let unsent = start;
+    while (i < end) {
+      if (this.#reading === 'over') return this.#flush(data, unsent, unsent);
+      if (this.#reading === 'held') {
+        this.#flush(data, unsent, i);
+        return this.#gathered.add(data, i, end);
+      }
+      if (this.#reading !== 'head') {
+        const passes = this.#reading === 'body';
+        const after = this.#body.feed(data, i, end, this.#names);
+        if (this.#body.fault < 0) {
+          if (passes) this.#flush(data, unsent, after);
+          return passes ? this.#brokenBody() : this.#malformed(this.#body.fault);
+        }
+        if (passes) i = after;
+        else {
+          this.#swallow(after - i);
+          i = unsent = after;
+        }
+        if (this.#body.done && this.#reading !== 'over') this.#bodyDone();
+        continue;
+      }
+      if (this.#isEmptyLine(data[i]!)) {
+        this.#flush(data, unsent, i);
+        unsent = ++i;
+        continue;
+      }
+      if (this.#sawReturn || this.#emptyLines > mostEmptyLines) {
+        this.#flush(data, unsent, i);
+        return this.#malformed(this.#sawReturn ? fault.method : fault.emptyLines);
+      }
+      this.#useNames();
+      const after = this.#head.parse(data, i, end);
+      if (after > 0 && after - i <= this.#limits.headBytes) {
+        this.#emptyLines = 0;
+        unsent = this.#decide(data, unsent, i, after);
+        i = after;
+        continue;
+      }
+      this.#flush(data, unsent, i);
+      if (after < 0) return this.#malformed(after);
+      this.#gathered.add(data, i, end);
+      return this.#tooLarge(after > 0 ? Infinity : end - i);
+    }
+    this.#flush(data, unsent, i);
+    if (this.#reading === 'body') this.#splice();
+  }
+
+  /** Servers skip empty lines before a request; they are taken out, so that nobody has to. */
+  #isEmptyLine(byte: number): boolean {
+    if (!this.#sawReturn && byte === carriageReturn) return (this.#sawReturn = true);
+    if (!this.#sawReturn || byte !== lineFeed) return false;
+    this.#sawReturn = false;
+    this.#emptyLines++;
+    return true;
+  }
+
+  #useNames(): void {
+    const { egress, ingress } = this.#wire.layers();
+    if (egress === this.#egress && ingress === this.#ingress) return;
+    this.#egress = egress;
+    this.#ingress = ingress;
+    this.#names = new HeaderNames([...this.#limits.recordedHeaders, ...(egress?.headerNames ?? []), ...(ingress?.headerNames ?? [])]);
+    this.#head.fields.use(this.#names);
+  }
+
+  /** The request with its head in data[at, after): from where bytes wait to be sent then. */
+  #decide(data: Buffer, unsent: number, at: number, after: number): number {
+    const head = this.#head;
+    const judgement = judge(this.#wire.layers(), head);
+    if (judgement.malformed) {
+      this.#flush(data, unsent, at);
+      this.#malformed(fault.path);
+      return after;
+    }
+    const facts = this.#facts();
+    recordRequest(this.#wire, facts, judgement);
+    this.#body.begin(head.contentLength, head.chunked);
+    if (!judgement.passes) {
+      this.#flush(data, unsent, at);
+      this.#refuse(facts, judgement);
+      return after;
+    }
+    const tunnel = head.isConnect ? 'connect' : head.upgrade ? 'upgrade' : undefined;
+    this.#exchanges.push({ own: undefined, status: 0, facts, opinions: judgement.opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel, closes: head.closes });
+    this.#afterBody = tunnel ? 'held' : head.closes ? 'over' : 'head';
+    this.#reading = this.#body.done ? this.#afterBody : 'body';
+    this.#pauseOrNot();
+    if (judgement.mutations.length === 0 && !head.upgradeH2c) {
+      if (this.#reading === 'over' || this.#reading === 'held') {
+        this.#flush(data, unsent, after);
+        return after;
+      }
+      return unsent;
+    }
+    this.#flush(data, unsent, at);
+    const rewritten = rewriteHead(data.subarray(at, after), judgement.mutations, head.upgradeH2c);
+    this.#wire.send('server', rewritten, 0, rewritten.length);
+    return after;
+  }
+
+  #facts(): RequestFacts {
+    const { fields, method, url, minor } = this.#head;
+    const protocol = minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+    const traceId = fields.has(slot.traceparent) ? traceIdOf(fields.value(slot.traceparent)) : undefined;
+    const { recordedHeaders } = this.#limits;
+    if (recordedHeaders.length === 0 && traceId === undefined) return { method, url, protocol };
+    const headers = recordedHeaders.flatMap(key => {
+      const value = this.#head.header(key);
+      return value === undefined ? [] : [{ key, value }];
+    });
+    return { method, url, protocol, ...(recordedHeaders.length > 0 && { headers }), ...(traceId !== undefined && { traceId }) };
+  }
+
+  /** 403, in its turn. Its body is read and thrown away, and the connection goes on, where it is known what the client will send. */
+  #refuse(facts: RequestFacts, { opinions }: Judgement): void {
+    const head = this.#head;
+    const closes = head.closes || head.upgrade || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
+    this.#exchanges.push({ own: deniedAnswer(closes, head.isHead), status: 403, facts, opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel: undefined, closes });
+    this.#swallowed = 0;
+    this.#afterBody = 'head';
+    this.#reading = closes ? 'over' : this.#body.done ? 'head' : 'swallow';
+    if (this.#reading === 'swallow') this.#wakeIn(this.#limits.headMs);
+    this.#pauseOrNot();
+  }
+
+  #swallow(bytes: number): void {
+    this.#swallowed += bytes;
+    // The answer has been given, or stands in the queue: the connection ends after it.
+    if (this.#swallowed > this.#limits.swallowedBytes) {
+      this.#reading = 'over';
+      this.#own(413, answer(413, 'Content Too Large', 'Content Too Large\r\n', true), true);
+    }
+  }
+
+  #bodyDone(): void {
+    this.#reading = this.#afterBody;
+    this.#pauseOrNot();
+  }
+
+  #malformed(code: number): void {
+    const { egress, ingress } = this.#wire.layers();
+    const tooLarge = code === fault.headTooLarge || code === fault.tooManyFields;
+    const text = `${tooLarge ? 'Request Header Fields Too Large' : 'Bad Request'}: ${faultText(code)}\r\n`;
+    recordMalformed(this.#wire, { method: '', url: '', protocol: 'HTTP/1.1' }, [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
+    this.#reading = 'over';
+    this.#gathered.clear();
+    this.#own(tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true), true);
+  }
+
+  /** Half of it has passed: no answer of ours would reach the right request, and no other may follow. */
+  #brokenBody(): void {
+    this.#reading = 'over';
+    this.#wire.close('once');
+  }
+
+  #own(status: number, own: Buffer, closes: boolean): void {
+    this.#exchanges.push({ own, status, facts: { method: '', url: '', protocol: 'HTTP/1.1' }, opinions: [], startUs: this.#wire.now(), isHead: false, tunnel: undefined, closes });
+  }
+
+  #tooLarge(length: number): void {
+    if (length > this.#limits.headBytes) return this.#malformed(fault.headTooLarge);
+    this.#wakeIn(this.#limits.headMs);
+  }
+
+  /** Own answers whose turn it is. */
+  #pump(): void {
+    for (let front = this.#exchanges.front; front?.own !== undefined && !this.#lingering; front = this.#exchanges.front) {
+      this.#wire.send('client', front.own, 0, front.own.length);
+      recordAnswer(this.#wire, front.facts, front.opinions, front.status, this.#wire.now() - front.startUs);
+      this.#exchanges.shift();
+      if (front.closes) return this.#linger();
+    }
+    if (this.#waking && this.#gathered.length === 0 && this.#reading !== 'swallow' && !this.#lingering) this.#wakeIn(0);
+    this.#pauseOrNot();
+    if (this.#clientEnded && this.#exchanges.length === 0) this.#wire.close('written');
+  }
+
+  #wakeIn(ms: number): void {
+    // A head that goes on coming in pieces keeps the timer of its first piece.
+    if (ms > 0 && this.#waking && !this.#lingering) return;
+    this.#waking = ms > 0;
+    this.#wire.wake(ms);
+  }
+
+  /** The server did not change the protocol: what was held are requests. */
+  #release(): void {
+    if (this.#afterBody === 'held') this.#afterBody = 'head';
+    if (this.#reading !== 'held') return;
+    this.#reading = 'head';
+    const held = this.#gathered.take();
+    this.#requests(held, 0, held.length);
+    this.#pauseOrNot();
+  }
+
+  /** From here on the two speak what they like. */
+  #tunnel(): void {
+    const held = this.#gathered.take();
+    this.#wire.send('server', held, 0, held.length);
+    this.#reading = 'over';
+    if (this.#paused) this.#wire.pause('client', false);
+    this.#wire.passAll();
+  }
+
+  /** The last answer is written: the client's connection ends, and what it still sends is read, lest a reset destroys that answer. */
+  #linger(): void {
+    if (this.#lingering) return;
+    this.#lingering = true;
+    this.#reading = 'over';
+    this.#wire.end('client');
+    if (this.#clientEnded) return this.#wire.close('written');
+    this.#wire.end('server');
+    if (this.#paused) this.#wire.pause('client', (this.#paused = false));
+    this.#waking = true;
+    this.#wire.wake(lingerMs);
+  }
+
+  #pauseOrNot(): void {
+    const { pipelined } = this.#limits;
+    const wanted = !this.#lingering && (this.#reading === 'held' || this.#exchanges.length >= (this.#paused ? pipelined / 2 : pipelined));
+    if (wanted === this.#paused) return;
+    this.#paused = wanted;
+    this.#wire.pause('client', wanted);
+  }
+
+  #splice(): void {
+    const { remaining } = this.#body;
+    if (remaining <= this.#limits.spliceBytes) return;
+    this.#body.passed(remaining - 1);
+    this.#wire.pass('client', remaining - 1);
+  }
+
+  #flush(data: Buffer, from: number, to: number): void {
+    if (to > from) this.#wire.send('server', data, from, to);
+  }
+}
