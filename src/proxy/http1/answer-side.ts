@@ -124,6 +124,15 @@ export class AnswerSide {
     } else this.#wire.close(this.#begun ? 'once' : 'written');
   }
 
+  /** In place of the server's answer to the one request that waits, if none of it is on its way. */
+  insteadOfOnly(status: number, reason: string, text: string): boolean {
+    const front = this.#exchanges.front;
+    if (front === undefined || front.own !== undefined || this.#exchanges.length > 1 || this.#begun) return false;
+    this.#insteadOf(front, status, reason, text);
+    this.#events.over();
+    return true;
+  }
+
   /** What the head that was just read is: `final`, `interim`, `opened`, or a fault. */
   #take(front: Exchange): number {
     const { status, chunked, contentLength } = this.#head;
@@ -142,11 +151,8 @@ export class AnswerSide {
     this.#body.begin(bodiless || contentLength < 0 ? 0 : contentLength, !bodiless && chunked, untilClose);
     if (this.#head.closes || untilClose) front.closes = true;
     this.#inBody = !this.#body.done;
-    if (front.tunnel !== undefined) this.#refusals++;
     return final;
   }
-
-  #refusals = 0;
 
   #open(front: Exchange): number {
     this.#note(front, this.#head.status);
@@ -169,10 +175,7 @@ export class AnswerSide {
       return false;
     }
     this.#events.answered();
-    if (this.#refusals > 0) {
-      this.#refusals--;
-      this.#events.refused();
-    }
+    if (front.tunnel !== undefined) this.#events.refused();
     return true;
   }
 
@@ -183,8 +186,8 @@ export class AnswerSide {
     this.#events.over();
   }
 
-  #insteadOf(front: Exchange, status: number, reason: string): void {
-    const own = answer(status, reason, `${reason}\r\n`, true, front.isHead);
+  #insteadOf(front: Exchange, status: number, reason: string, text = `${reason}\r\n`): void {
+    const own = answer(status, reason, text, true, front.isHead);
     this.#wire.send('client', own, 0, own.length);
     this.#note(front, status);
     this.#exchanges.shift();
@@ -195,10 +198,10 @@ export class AnswerSide {
   }
 
   #splice(): void {
-    const { remaining, untilClose } = this.#body;
-    if (untilClose || remaining <= this.#limits.spliceBytes) return;
-    this.#body.passed(remaining - 1);
-    this.#wire.pass('server', remaining - 1);
+    const bytes = this.#body.passable - 1;
+    if (bytes < this.#limits.spliceBytes) return;
+    this.#body.passed(bytes);
+    this.#wire.pass('server', bytes);
   }
 
   #flush(data: Buffer, from: number, to: number): void {

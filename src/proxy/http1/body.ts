@@ -32,8 +32,8 @@ export class Body {
   fault = 0;
   /** Until the connection ends. */
   untilClose = false;
-  /** Data bytes still to come that need no look: the rest of a length or a chunk. */
-  remaining = 0;
+  /** Data bytes still to come, of a length or a chunk; within a chunk's size, what has been read of it. */
+  #remaining = 0;
   #chunked = false;
   #state = atSizeStart;
   #digits = 0;
@@ -52,7 +52,7 @@ export class Body {
     this.fault = 0;
     this.#chunked = chunked;
     this.untilClose = untilClose;
-    this.remaining = chunked ? 0 : length;
+    this.#remaining = chunked ? 0 : length;
     this.done = !chunked && !untilClose && length === 0;
     this.#state = atSizeStart;
     this.#digits = this.#extension = this.#trailer = 0;
@@ -62,25 +62,30 @@ export class Body {
   feed(data: Buffer, i: number, end: number, names?: HeaderNames): number {
     if (this.untilClose) return end;
     if (this.#chunked) return this.#chunks(data, i, end, names);
-    const taken = Math.min(this.remaining, end - i);
-    this.remaining -= taken;
-    if (this.remaining === 0) this.done = true;
+    const taken = Math.min(this.#remaining, end - i);
+    this.#remaining -= taken;
+    if (this.#remaining === 0) this.done = true;
     return i + taken;
   }
 
-  /** `bytes` of `remaining` passed elsewhere; never the last one. */
+  /** How many bytes from here on need no look. */
+  get passable(): number {
+    return this.done || (this.#chunked && this.#state !== inData) ? 0 : this.#remaining;
+  }
+
+  /** That many of `passable` pass elsewhere; never the last one, which is to tell that they are through. */
   passed(bytes: number): void {
-    this.remaining -= bytes;
+    this.#remaining -= bytes;
   }
 
   #chunks(data: Buffer, from: number, end: number, names: HeaderNames | undefined): number {
     let i = from;
     while (i < end) {
       if (this.#state === inData) {
-        const taken = Math.min(this.remaining, end - i);
-        this.remaining -= taken;
+        const taken = Math.min(this.#remaining, end - i);
+        this.#remaining -= taken;
         i += taken;
-        if (this.remaining === 0) this.#state = atDataEnd;
+        if (this.#remaining === 0) this.#state = atDataEnd;
         continue;
       }
       const found = this.#state < inData ? this.#size(data[i]!) : this.#lines(data[i]!, names);
@@ -101,7 +106,7 @@ export class Body {
         const digit = hexValue[byte]!;
         if (digit !== 255) {
           if (++this.#digits > longestSize) return fault.chunkSize;
-          this.remaining = this.remaining * 16 + digit;
+          this.#remaining = this.#remaining * 16 + digit;
           return this.#go(inSize);
         }
         if (this.#state === atSizeStart) return fault.chunkSize;
@@ -111,7 +116,7 @@ export class Body {
       case atSizeEnd:
         if (byte !== lineFeed) return fault.chunkSize;
         this.#digits = 0;
-        return this.#go(this.remaining === 0 ? atTrailer : inData);
+        return this.#go(this.#remaining === 0 ? atTrailer : inData);
       default: return this.#extensionPart(byte);
     }
   }

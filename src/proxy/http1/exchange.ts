@@ -29,6 +29,10 @@ export class Exchanges {
     return this.#list[this.#first];
   }
 
+  get last(): Exchange | undefined {
+    return this.#list.at(-1);
+  }
+
   push(exchange: Exchange): void {
     this.#list.push(exchange);
   }

@@ -96,14 +96,17 @@ class Http1Session implements Session {
   }
 
   serverFailed(code: string): void {
-    this.#answers.failed(code);
+    if (this.#lingering) this.#wire.close('written');
+    else this.#answers.failed(code);
   }
 
   timeout(): void {
     this.#waking = false;
     if (this.#lingering) return this.#wire.close('written');
-    if (this.#gathered.length === 0 && this.#reading !== 'swallow') return;
+    if (this.#reading === 'swallow') return this.#swallowNoMore();
+    if (this.#gathered.length === 0 || this.#reading === 'held') return;
     this.#reading = 'over';
+    this.#gathered.clear();
     this.#own(408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true), true);
     this.#pump();
   }
@@ -125,24 +128,25 @@ class Http1Session implements Session {
     let i = start;
     let unsent = start;
     while (i < end) {
-      if (this.#reading === 'over') return this.#flush(data, unsent, unsent);
-      if (this.#reading === 'held') {
+      const reading = this.#reading as Reading;
+      if (reading === 'over') return this.#flush(data, unsent, i);
+      if (reading === 'held') {
         this.#flush(data, unsent, i);
         return this.#gathered.add(data, i, end);
       }
-      if (this.#reading !== 'head') {
-        const passes = this.#reading === 'body';
+      if (reading !== 'head') {
+        const passes = reading === 'body';
         const after = this.#body.feed(data, i, end, this.#names);
         if (this.#body.fault < 0) {
           if (passes) this.#flush(data, unsent, after);
-          return passes ? this.#brokenBody() : this.#malformed(this.#body.fault);
+          return passes ? this.#brokenBody(this.#body.fault) : this.#malformed(this.#body.fault);
         }
         if (passes) i = after;
         else {
           this.#swallow(after - i);
           i = unsent = after;
         }
-        if (this.#body.done && this.#reading !== 'over') this.#bodyDone();
+        if (this.#body.done && this.#reading === reading) this.#bodyDone();
         continue;
       }
       if (this.#isEmptyLine(data[i]!)) {
@@ -240,7 +244,7 @@ class Http1Session implements Session {
   /** 403, in its turn. Its body is read and thrown away, and the connection goes on, where it is known what the client will send. */
   #refuse(facts: RequestFacts, { opinions }: Judgement): void {
     const head = this.#head;
-    const closes = head.closes || head.upgrade || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
+    const closes = head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
     this.#exchanges.push({ own: deniedAnswer(closes, head.isHead), status: 403, facts, opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel: undefined, closes });
     this.#swallowed = 0;
     this.#afterBody = 'head';
@@ -251,11 +255,15 @@ class Http1Session implements Session {
 
   #swallow(bytes: number): void {
     this.#swallowed += bytes;
-    // The answer has been given, or stands in the queue: the connection ends after it.
-    if (this.#swallowed > this.#limits.swallowedBytes) {
-      this.#reading = 'over';
-      this.#own(413, answer(413, 'Content Too Large', 'Content Too Large\r\n', true), true);
-    }
+    if (this.#swallowed > this.#limits.swallowedBytes) this.#swallowNoMore();
+  }
+
+  /** The answer has been given, or stands last in the queue: the connection ends after it. */
+  #swallowNoMore(): void {
+    this.#reading = 'over';
+    const last = this.#exchanges.last;
+    if (last === undefined) this.#linger();
+    else last.closes = true;
   }
 
   #bodyDone(): void {
@@ -273,10 +281,10 @@ class Http1Session implements Session {
     this.#own(tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true), true);
   }
 
-  /** Half of it has passed: no answer of ours would reach the right request, and no other may follow. */
-  #brokenBody(): void {
+  /** Half of it has passed, and nothing may follow. Told to the client if its answer has not begun. */
+  #brokenBody(code: number): void {
     this.#reading = 'over';
-    this.#wire.close('once');
+    if (!this.#answers.insteadOfOnly(400, 'Bad Request', `Bad Request: ${faultText(code)}\r\n`)) this.#wire.close('once');
   }
 
   #own(status: number, own: Buffer, closes: boolean): void {
@@ -315,7 +323,7 @@ class Http1Session implements Session {
     this.#reading = 'head';
     const held = this.#gathered.take();
     this.#requests(held, 0, held.length);
-    this.#pauseOrNot();
+    this.#pump();
   }
 
   /** From here on the two speak what they like. */
@@ -349,10 +357,10 @@ class Http1Session implements Session {
   }
 
   #splice(): void {
-    const { remaining } = this.#body;
-    if (remaining <= this.#limits.spliceBytes) return;
-    this.#body.passed(remaining - 1);
-    this.#wire.pass('client', remaining - 1);
+    const bytes = this.#body.passable - 1;
+    if (bytes < this.#limits.spliceBytes) return;
+    this.#body.passed(bytes);
+    this.#wire.pass('client', bytes);
   }
 
   #flush(data: Buffer, from: number, to: number): void {
