@@ -94,6 +94,13 @@ export class Talk {
     this.wire.from('client', first.server?.equals(nothing) ? nothing : settingsAck);
   }
 
+  /** Octets that the server has allowed for the connection, at most: every four bytes of a WINDOW_UPDATE that it may have sent. */
+  windowOfServer = 0;
+
+  countServerWindow(bytes: Buffer): void {
+    for (let at = 0; at + 13 <= bytes.length; at++) if (bytes[at + 3] === FrameType.windowUpdate) this.windowOfServer += bytes.readUInt32BE(at + 9) & 0x7fff_ffff;
+  }
+
   get toClient(): ReadFrame[] {
     return readFrames(this.wire.sent('client'));
   }
