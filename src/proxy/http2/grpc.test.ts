@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import { openHttp2 } from './session.ts';
-import { testPolicy } from './testing-policy.ts';
+import { paths } from './testing-frames.ts';
 import { startTestProxy, type TestProxy } from './testing-proxy.ts';
 
 const bytes = { requestSerialize: (value: Buffer) => value, requestDeserialize: (value: Buffer) => value, responseSerialize: (value: Buffer) => value, responseDeserialize: (value: Buffer) => value };
@@ -54,7 +54,7 @@ before(async () => {
     fails: (_: Unary, done: Done) => done({ code: grpc.status.NOT_FOUND, details: 'no such cart' }),
   });
   const port = await new Promise<number>((resolve, reject) => server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))));
-  proxy = await startTestProxy(port, () => ({ egress: /^\/shop\.Cart\// }), wire => openHttp2(wire, testPolicy));
+  proxy = await startTestProxy(port, () => ({ egress: paths('/shop[.]Cart/.*') }), wire => openHttp2(wire));
   client = new grpc.Client(`127.0.0.1:${proxy.port}`, grpc.credentials.createInsecure());
 });
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Flag, FrameType, preface } from './frame.ts';
+import type { HttpMatcher } from '../../policy/l7-match.ts';
 import { FakeWire } from '../testing.ts';
 import { openHttp2 } from './session.ts';
-import { BlockWriter, data, frame, get, type Line, number, post, readFrames, setting, settings, settingsAck, Talk } from './testing-frames.ts';
-import { testPolicy } from './testing-policy.ts';
+import { BlockWriter, data, frame, get, type Line, number, paths, post, readFrames, setting, settings, settingsAck, Talk } from './testing-frames.ts';
 
-const talk = () => new Talk(testPolicy);
+const talk = () => new Talk();
 const code = { protocol: 1, flowControl: 3, streamClosed: 5, frameSize: 6, refused: 7, compression: 9, calm: 11 };
 const repeat = (count: number, make: (i: number) => Buffer) => Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
 
@@ -69,9 +69,9 @@ for (const [name, { code: expected, bytes }] of Object.entries(connectionFaults)
   });
 }
 
-function raw(): FakeWire<RegExp> {
-  const wire = new FakeWire<RegExp>({ egress: /^\/allowed/ });
-  wire.open(openHttp2(wire, testPolicy));
+function raw(): FakeWire<HttpMatcher> {
+  const wire = new FakeWire<HttpMatcher>({ egress: paths('/allowed.*') });
+  wire.open(openHttp2(wire));
   return wire;
 }
 

@@ -1,12 +1,15 @@
+import { compileHttpRules, type HttpMatcher } from '../../policy/l7-match.ts';
 import { FakeWire } from '../testing.ts';
 import { Field, Indexing, kindOfName, kindWithValue } from './field.ts';
 import { Flag, frameHeaderBytes, FrameType, preface, writeFrame, writeHeaders } from './frame.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import { Output } from './output.ts';
-import type { Judgement, RequestPolicy } from './policy.ts';
 import { openHttp2 } from './session.ts';
 import { staticNames } from './static-table.ts';
+
+/** Lets pass what has such a path. */
+export const paths = (path: string): HttpMatcher => compileHttpRules([{ rule: 7, path, headers: [] }]);
 
 export type Line = readonly [name: string, value: string];
 
@@ -82,13 +85,13 @@ export function readFrames(sent: Buffer): ReadFrame[] {
 
 /** A connection whose both sides have said their SETTINGS. */
 export class Talk {
-  readonly wire: FakeWire<RegExp>;
+  readonly wire: FakeWire<HttpMatcher>;
   readonly client = new BlockWriter();
   readonly server = new BlockWriter();
 
-  constructor(policy: RequestPolicy<RegExp, Judgement>, first: { readonly client?: Buffer; readonly server?: Buffer } = {}) {
-    this.wire = new FakeWire({ egress: /^\/allowed/ });
-    this.wire.open(openHttp2(this.wire, policy));
+  constructor(first: { readonly client?: Buffer; readonly server?: Buffer } = {}) {
+    this.wire = new FakeWire({ egress: paths('/allowed.*') });
+    this.wire.open(openHttp2(this.wire));
     this.wire.from('client', Buffer.concat([preface, first.client ?? settings(), settingsAck]));
     if (!first.server?.equals(nothing)) this.wire.from('server', Buffer.concat([first.server ?? settings(), settingsAck]));
     this.wire.from('client', first.server?.equals(nothing) ? nothing : settingsAck);
