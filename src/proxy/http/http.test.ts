@@ -4,7 +4,8 @@ import { compileHttpRules } from '../../policy/l7-match.ts';
 import { preface } from '../http2/frame.ts';
 import { BlockWriter, get, settings } from '../http2/testing-frames.ts';
 import { FakeWire } from '../testing.ts';
-import { openHttp } from './http.ts';
+import { loadProtocol } from '../protocols.ts';
+import { http, openHttp } from './http.ts';
 
 function open() {
   const wire = new FakeWire({ egress: compileHttpRules([{ rule: 1, path: '/allowed', headers: [] }]) });
@@ -52,4 +53,8 @@ test('a connection that says nothing is idle; one that has begun is not', () => 
   assert.equal(wire.session.idle, false);
   wire.elapse(60_000).elapse(60_000).elapse(5000);
   assert.notEqual(wire.closed, undefined);
+});
+
+test('the proxy finds it by the protocol of a set', () => {
+  assert.equal(loadProtocol({ protocol: 'http', rules: [] }), http);
 });
