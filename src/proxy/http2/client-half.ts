@@ -1,18 +1,20 @@
+import { judge, type Judgement } from '../http/judge.ts';
+import { recordMalformed, recordRequest } from '../http/record.ts';
 import { fieldsTooLarge } from './answer.ts';
 import { ConnectionFault, ErrorCode } from './error.ts';
 import type { Exchange } from './exchange.ts';
+import { requestFacts } from './facts.ts';
 import type { Field } from './field.ts';
 import { Half } from './half.ts';
 import { listLimits, maxStreams } from './limits.ts';
 import { readRequest, type RequestHead, trailerFault } from './message.ts';
 import { mutate } from './mutate.ts';
-import type { Judgement } from './policy.ts';
 import { Setting, type Settings } from './settings.ts';
 import { Stream } from './stream.ts';
 
 /** What the client sends: requests are decided here, before the server sees anything of them. */
-export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J> {
-  constructor(exchange: Exchange<Compiled, J>) {
+export class ClientHalf extends Half {
+  constructor(exchange: Exchange) {
     super(exchange, 'client');
   }
 
@@ -29,9 +31,13 @@ export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
       exchange.countReset();
       return exchange.reset('client', id, ErrorCode.refusedStream);
     }
-    if (fields === undefined) return exchange.answer(id, undefined, fieldsTooLarge, endStream);
+    if (fields === undefined) {
+      this.#tellMalformed();
+      return exchange.answer(id, undefined, fieldsTooLarge, endStream);
+    }
     const head = readRequest(fields, exchange.extendedConnect);
     if (typeof head === 'string' || (endStream && head.contentLength > 0)) {
+      this.#tellMalformed();
       exchange.countReset();
       return exchange.reset('client', id, ErrorCode.protocol);
     }
@@ -40,16 +46,22 @@ export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
 
   #request(id: number, endStream: boolean, head: RequestHead): void {
     const { exchange } = this;
-    const judgement = exchange.policy.judge(exchange.wire.layers(), head);
-    if (!judgement.passes) return exchange.deny(id, head, judgement, endStream);
+    const judgement = judge(exchange.wire.layers(), head);
+    const facts = requestFacts(head, exchange.limits);
+    if (!judgement.passes) return exchange.deny(id, head, facts, judgement, endStream);
     const fields = judgement.mutations.length === 0 ? head.fields : mutate(head.fields, judgement.mutations);
     // A rule that would make another request of it than can be sent.
-    if (fields !== head.fields && typeof readRequest(fields, exchange.extendedConnect) === 'string') return exchange.deny(id, head, { ...judgement, passes: false }, endStream);
+    if (fields !== head.fields && typeof readRequest(fields, exchange.extendedConnect) === 'string') return exchange.deny(id, head, facts, refusal(judgement), endStream);
     exchange.headers('server', id, fields, endStream);
-    exchange.policy.request(exchange.wire, head, judgement);
-    const stream = new Stream(id, head, judgement, exchange.wire.now());
+    recordRequest(exchange.wire, facts, judgement);
+    const stream = new Stream(id, head, facts, judgement, exchange.wire.now());
     stream.clientDone = endStream;
     exchange.streams.set(id, stream);
+  }
+
+  #tellMalformed(): void {
+    const { egress, ingress } = this.exchange.wire.layers();
+    recordMalformed(this.exchange.wire, { method: '', url: '', protocol: 'HTTP/2' }, [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
   }
 
   #trailers(id: number, endStream: boolean, fields: Field[] | undefined): void {
@@ -63,7 +75,7 @@ export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
     this.ends(stream);
   }
 
-  protected body(stream: Stream<J>, octets: number, endStream: boolean): boolean {
+  protected body(stream: Stream, octets: number, endStream: boolean): boolean {
     const { clientLeft } = stream;
     if (stream.clientDone) this.exchange.refuse(stream, ErrorCode.streamClosed, 'client');
     else if (clientLeft >= 0 && (octets > clientLeft || (endStream && octets < clientLeft))) this.exchange.refuse(stream, ErrorCode.protocol, 'client');
@@ -74,12 +86,12 @@ export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
     return false;
   }
 
-  protected ends(stream: Stream<J>): void {
+  protected ends(stream: Stream): void {
     stream.clientDone = true;
     if (stream.serverDone) this.exchange.gone(stream);
   }
 
-  protected wasReset(stream: Stream<J>): void {
+  protected wasReset(stream: Stream): void {
     if (!stream.serverDone) this.exchange.countReset();
   }
 
@@ -115,4 +127,8 @@ export class ClientHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
   protected goaway(data: Buffer, start: number, end: number): void {
     this.exchange.passGoaway('server', data, start, end);
   }
+}
+
+function refusal(judgement: Judgement): Judgement {
+  return { passes: false, opinions: judgement.opinions.map(opinion => ({ ...opinion, passes: false })), mutations: [] };
 }

@@ -1,3 +1,7 @@
+import type { HttpMatcher } from '../../policy/l7-match.ts';
+import { judge, type Judgement } from '../http/judge.ts';
+import type { HttpLimits } from '../http/limits.ts';
+import { recordAnswer, recordRequest, type RequestFacts } from '../http/record.ts';
 import type { Wire } from '../protocol.ts';
 import type { OwnAnswer } from './answer.ts';
 import { accessDenied, badRequest, serverGarbled } from './answer.ts';
@@ -8,7 +12,6 @@ import { HpackEncoder } from './hpack-encoder.ts';
 import { controlBudget, earnedByMessage, resetBudget } from './limits.ts';
 import type { RequestHead } from './message.ts';
 import { Output } from './output.ts';
-import type { Judgement, RequestPolicy } from './policy.ts';
 import { maxWindow } from './settings.ts';
 import type { Stream } from './stream.ts';
 
@@ -24,10 +27,10 @@ const largeBytes = 2048;
  * what the server believes to have: this `debt` is held back from the client's next WINDOW_UPDATEs, and until then a server that
  * uses all it believes to have waits (`clientTakes`).
  */
-export class Exchange<Compiled, J extends Judgement> {
-  readonly wire: Wire<Compiled>;
-  readonly policy: RequestPolicy<Compiled, J>;
-  readonly streams = new Map<number, Stream<J>>();
+export class Exchange {
+  readonly wire: Wire<HttpMatcher>;
+  readonly limits: HttpLimits;
+  readonly streams = new Map<number, Stream>();
   readonly toClient = new Output();
   readonly toServer = new Output();
   readonly forClient = new HpackEncoder();
@@ -53,9 +56,9 @@ export class Exchange<Compiled, J extends Judgement> {
   over = false;
   #giveBack = { client: 0, server: 0 };
 
-  constructor(wire: Wire<Compiled>, policy: RequestPolicy<Compiled, J>) {
+  constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
     this.wire = wire;
-    this.policy = policy;
+    this.limits = limits;
   }
 
   /** Part of a message came: it pays for frames that are none. */
@@ -116,8 +119,9 @@ export class Exchange<Compiled, J extends Judgement> {
     if (head?.grpc) this.headers('client', id, grpc, true);
     else {
       const room = Math.min(this.clientWindow, this.clientStreamWindow) >= plain.body.length;
-      const withBody = room && head !== undefined && head.method !== 'HEAD';
-      this.headers('client', id, withBody ? plain.withBody : plain.bare, !withBody);
+      const isHead = head?.method === 'HEAD';
+      const withBody = room && head !== undefined && !isHead;
+      this.headers('client', id, withBody || isHead ? plain.withBody : plain.bare, !withBody);
       if (withBody) {
         this.data('client', id, Flag.endStream, plain.body, 0, plain.body.length);
         this.clientWindow -= plain.body.length;
@@ -128,29 +132,29 @@ export class Exchange<Compiled, J extends Judgement> {
   }
 
   /** A request that policy does not let pass, before the server has seen any of it. */
-  deny(id: number, head: RequestHead, judgement: J, clientDone: boolean): void {
+  deny(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement, clientDone: boolean): void {
     const answer = judgement.malformed ? badRequest : accessDenied;
     this.answer(id, head, answer, clientDone);
-    this.policy.request(this.wire, head, judgement);
-    this.policy.answer(this.wire, head, judgement, answer.status, 0);
+    recordRequest(this.wire, facts, judgement);
+    recordAnswer(this.wire, facts, judgement.opinions, answer.status, 0);
   }
 
   /** Asks policy again for streams that run: one that it does not let pass any more ends here. */
   judgeAgain(): void {
     const layers = this.wire.layers();
     for (const stream of [...this.streams.values()]) {
-      const judgement = this.policy.judge(layers, stream.head);
+      const judgement = judge(layers, stream.head);
       if (judgement.passes) continue;
       this.reset('server', stream.id, ErrorCode.cancel);
       if (stream.answered) this.reset('client', stream.id, ErrorCode.cancel);
       else this.answer(stream.id, stream.head, accessDenied, stream.clientDone);
-      this.policy.request(this.wire, stream.head, judgement);
+      recordRequest(this.wire, stream.facts, judgement);
       this.gone(stream);
     }
   }
 
   /** The message on a stream is malformed: neither side hears more of it. */
-  refuse(stream: Stream<J>, code: number, blame: 'client' | 'server'): void {
+  refuse(stream: Stream, code: number, blame: 'client' | 'server'): void {
     this.reset('server', stream.id, blame === 'client' ? ErrorCode.cancel : code);
     if (blame === 'server' && !stream.answered) this.answerFor(stream, serverGarbled);
     else this.reset('client', stream.id, blame === 'client' ? code : ErrorCode.internal);
@@ -159,13 +163,13 @@ export class Exchange<Compiled, J extends Judgement> {
   }
 
   /** An answer of our own in the server's place. */
-  answerFor(stream: Stream<J>, answer: OwnAnswer): void {
+  answerFor(stream: Stream, answer: OwnAnswer): void {
     this.answer(stream.id, stream.head, answer, stream.clientDone);
     this.tellAnswer(stream, answer.status);
   }
 
-  tellAnswer({ head, judgement, startUs }: Stream<J>, status: number): void {
-    this.policy.answer(this.wire, head, judgement, status, this.wire.now() - startUs);
+  tellAnswer({ facts, judgement, startUs }: Stream, status: number): void {
+    recordAnswer(this.wire, facts, judgement.opinions, status, this.wire.now() - startUs);
   }
 
   countReset(): void {
@@ -173,7 +177,7 @@ export class Exchange<Compiled, J extends Judgement> {
   }
 
   /** Both sides have ended it, or one has reset it. */
-  gone(stream: Stream<J>): void {
+  gone(stream: Stream): void {
     this.streams.delete(stream.id);
     if (this.streams.size === 0 && this.finalStream < maxWindow) this.#finish();
   }

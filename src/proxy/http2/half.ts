@@ -4,13 +4,12 @@ import type { Field } from './field.ts';
 import { Flag, type FrameSink, FrameType, writeFrame, writeNumber, writeSettings } from './frame.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { listLimits, maxBlockFrames } from './limits.ts';
-import type { Judgement } from './policy.ts';
 import { readSettings, type Settings } from './settings.ts';
 import type { Stream } from './stream.ts';
 
 /** What both directions have in common: blocks are put together, and frames of the connection are checked and passed on. */
-export abstract class Half<Compiled, J extends Judgement> implements FrameSink {
-  protected readonly exchange: Exchange<Compiled, J>;
+export abstract class Half implements FrameSink {
+  protected readonly exchange: Exchange;
   readonly #from: 'client' | 'server';
   readonly #to: 'client' | 'server';
   readonly #decoder = new HpackDecoder(listLimits);
@@ -22,10 +21,10 @@ export abstract class Half<Compiled, J extends Judgement> implements FrameSink {
   #blockLength = 0;
   #block: Buffer[] = [];
   /** Where the DATA frame goes that is being read. */
-  #dataStream: Stream<J> | undefined;
+  #dataStream: Stream | undefined;
   #dataFlags = 0;
 
-  constructor(exchange: Exchange<Compiled, J>, from: 'client' | 'server') {
+  constructor(exchange: Exchange, from: 'client' | 'server') {
     this.exchange = exchange;
     this.#from = from;
     this.#to = from === 'client' ? 'server' : 'client';
@@ -46,9 +45,9 @@ export abstract class Half<Compiled, J extends Judgement> implements FrameSink {
   /** WINDOW_UPDATE of the connection: what of it the other side may know. */
   protected abstract window(octets: number): number;
   /** DATA of a stream that both have; false: it is malformed, and the stream is gone. */
-  protected abstract body(stream: Stream<J>, octets: number, endStream: boolean): boolean;
-  protected abstract ends(stream: Stream<J>): void;
-  protected abstract wasReset(stream: Stream<J>, code: number): void;
+  protected abstract body(stream: Stream, octets: number, endStream: boolean): boolean;
+  protected abstract ends(stream: Stream): void;
+  protected abstract wasReset(stream: Stream, code: number): void;
   protected abstract goaway(data: Buffer, start: number, end: number): void;
   /** No frame has named the stream before. */
   protected abstract idle(id: number): boolean;

@@ -1,9 +1,9 @@
+import type { HeaderMutation } from '../../policy/l7-match.ts';
 import { Field, FieldKind, Indexing, kindOfName, kindWithValue, lastPseudo } from './field.ts';
-import type { Mutation } from './policy.ts';
 import { ownField } from './static-table.ts';
 
 /** The fields as policy wants them. Pseudo-headers stay where they are, and Host is `:authority`. What comes out may be malformed. */
-export function mutate(fields: readonly Field[], mutations: readonly Mutation[]): Field[] {
+export function mutate(fields: readonly Field[], mutations: readonly HeaderMutation[]): Field[] {
   let result = [...fields];
   for (const { op, name, value = '' } of mutations) {
     const isName = (field: Field) => field.name === name || (field.kind === FieldKind.authority && name === 'host') || (field.kind === FieldKind.host && name === ':authority');

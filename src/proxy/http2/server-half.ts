@@ -4,7 +4,6 @@ import type { Exchange } from './exchange.ts';
 import type { Field } from './field.ts';
 import { Half } from './half.ts';
 import { readAnswer, trailerFault } from './message.ts';
-import type { Judgement } from './policy.ts';
 import { maxWindow, type Settings } from './settings.ts';
 import type { Stream } from './stream.ts';
 
@@ -12,8 +11,8 @@ import type { Stream } from './stream.ts';
 const clientsFault: readonly number[] = [ErrorCode.protocol, ErrorCode.flowControl, ErrorCode.streamClosed, ErrorCode.frameSize, ErrorCode.enhanceYourCalm];
 
 /** What the server sends: answers to requests that have passed. */
-export class ServerHalf<Compiled, J extends Judgement> extends Half<Compiled, J> {
-  constructor(exchange: Exchange<Compiled, J>) {
+export class ServerHalf extends Half {
+  constructor(exchange: Exchange) {
     super(exchange, 'server');
   }
 
@@ -43,14 +42,14 @@ export class ServerHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
     if (endStream) this.ends(stream);
   }
 
-  #trailers(stream: Stream<J>, endStream: boolean, fields: Field[]): void {
+  #trailers(stream: Stream, endStream: boolean, fields: Field[]): void {
     const { exchange } = this;
     if (!endStream || stream.serverLeft > 0 || trailerFault(fields) !== undefined) return exchange.refuse(stream, ErrorCode.protocol, 'server');
     exchange.headers('client', stream.id, fields, true);
     this.ends(stream);
   }
 
-  protected body(stream: Stream<J>, octets: number, endStream: boolean): boolean {
+  protected body(stream: Stream, octets: number, endStream: boolean): boolean {
     const { serverLeft } = stream;
     if (stream.serverDone) throw new ConnectionFault(ErrorCode.streamClosed, 'DATA after the end of the answer');
     if (!stream.answered || (serverLeft >= 0 && (octets > serverLeft || (endStream && octets < serverLeft)))) {
@@ -61,12 +60,12 @@ export class ServerHalf<Compiled, J extends Judgement> extends Half<Compiled, J>
     return true;
   }
 
-  protected ends(stream: Stream<J>): void {
+  protected ends(stream: Stream): void {
     stream.serverDone = true;
     if (stream.clientDone) this.exchange.gone(stream);
   }
 
-  protected wasReset(stream: Stream<J>, code: number): void {
+  protected wasReset(stream: Stream, code: number): void {
     const { exchange } = this;
     if (!stream.answered) exchange.tellAnswer(stream, serverGarbled.status);
     if (clientsFault.includes(code)) exchange.countReset();

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { openHttp2 } from './session.ts';
+import { paths } from './testing-frames.ts';
 import { startTestProxy, type TestProxy } from './testing-proxy.ts';
-import { testPolicy } from './testing-policy.ts';
 
 let server: Http2Server;
 let proxy: TestProxy;
@@ -26,7 +26,7 @@ before(async () => {
     });
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  proxy = await startTestProxy((server.address() as AddressInfo).port, () => ({ egress: /^\/allowed/ }), wire => openHttp2(wire, testPolicy));
+  proxy = await startTestProxy((server.address() as AddressInfo).port, () => ({ egress: paths('/allowed.*') }), wire => openHttp2(wire));
   client = connectHttp2(`http://127.0.0.1:${proxy.port}`);
 });
 

@@ -1,3 +1,5 @@
+import type { HttpMatcher } from '../../policy/l7-match.ts';
+import { type HttpLimits, httpLimits } from '../http/limits.ts';
 import type { Session, Side, Wire } from '../protocol.ts';
 import { type OwnAnswer, serverGarbled, serverUnreachable } from './answer.ts';
 import { ClientHalf } from './client-half.ts';
@@ -5,7 +7,6 @@ import { ConnectionFault, ErrorCode } from './error.ts';
 import { Exchange } from './exchange.ts';
 import { Flag, FrameReader, FrameType, preface, writeFrame, writeGoaway, writeSettings } from './frame.ts';
 import { blockTimeoutMs, listLimits, maxStreams } from './limits.ts';
-import type { Judgement, RequestPolicy } from './policy.ts';
 import { ServerHalf } from './server-half.ts';
 import { Setting } from './settings.ts';
 
@@ -13,14 +14,14 @@ import { Setting } from './settings.ts';
  * HTTP/2 (RFC 9113) between one client and one server: header blocks are read, decided and written anew, bodies pass. Streams have
  * the same numbers on both sides; those that policy does not let pass are never seen by the server.
  */
-export function openHttp2<Compiled, J extends Judgement>(wire: Wire<Compiled>, policy: RequestPolicy<Compiled, J>): Session & { drain(): void } {
-  return new Http2Session(wire, policy);
+export function openHttp2(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimits): Session {
+  return new Http2Session(wire, limits);
 }
 
-class Http2Session<Compiled, J extends Judgement> implements Session {
-  readonly #exchange: Exchange<Compiled, J>;
-  readonly #client: ClientHalf<Compiled, J>;
-  readonly #server: ServerHalf<Compiled, J>;
+class Http2Session implements Session {
+  readonly #exchange: Exchange;
+  readonly #client: ClientHalf;
+  readonly #server: ServerHalf;
   readonly #fromClient: FrameReader;
   readonly #fromServer: FrameReader;
   #prefaceSeen = 0;
@@ -28,11 +29,11 @@ class Http2Session<Compiled, J extends Judgement> implements Session {
   /** What the server has sent behind DATA that the client does not take yet. */
   #waiting: Buffer | undefined;
   #serverEnded = false;
-  #egress: Compiled | undefined;
-  #ingress: Compiled | undefined;
+  #egress: HttpMatcher | undefined;
+  #ingress: HttpMatcher | undefined;
 
-  constructor(wire: Wire<Compiled>, policy: RequestPolicy<Compiled, J>) {
-    this.#exchange = new Exchange(wire, policy);
+  constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
+    this.#exchange = new Exchange(wire, limits);
     this.#client = new ClientHalf(this.#exchange);
     this.#server = new ServerHalf(this.#exchange);
     this.#fromClient = new FrameReader(this.#client);

@@ -1,12 +1,14 @@
+import type { Judgement } from '../http/judge.ts';
+import type { RequestFacts } from '../http/record.ts';
 import type { RequestHead } from './message.ts';
-import type { Judgement } from './policy.ts';
 
 /** A stream that policy let pass: both sides have it, under the same number. */
-export class Stream<J extends Judgement> {
+export class Stream {
   readonly id: number;
   readonly head: RequestHead;
+  readonly facts: RequestFacts;
   readonly startUs: number;
-  judgement: J;
+  judgement: Judgement;
   /** The client, or the server, has sent END_STREAM. */
   clientDone = false;
   serverDone = false;
@@ -16,9 +18,10 @@ export class Stream<J extends Judgement> {
   clientLeft: number;
   serverLeft = -1;
 
-  constructor(id: number, head: RequestHead, judgement: J, startUs: number) {
+  constructor(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement, startUs: number) {
     this.id = id;
     this.head = head;
+    this.facts = facts;
     this.judgement = judgement;
     this.startUs = startUs;
     this.clientLeft = head.contentLength;

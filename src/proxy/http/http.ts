@@ -1,0 +1,82 @@
+import type { L7Set } from '../../model/l7.ts';
+import { compileHttpRules, type HttpMatcher } from '../../policy/l7-match.ts';
+import { openHttp1 } from '../http1/session.ts';
+import { preface } from '../http2/frame.ts';
+import { openHttp2 } from '../http2/session.ts';
+import type { Protocol, Session, Side, Wire } from '../protocol.ts';
+import { type HttpLimits, httpLimits } from './limits.ts';
+
+/** HTTP of either kind: what the client sends first says which. */
+export const http: Protocol<Extract<L7Set, { readonly protocol: 'http' }>, HttpMatcher> = {
+  compile: ({ rules }) => compileHttpRules(rules),
+  open: wire => openHttp(wire),
+};
+
+/** "PRI" is enough: no method of HTTP/1.1 begins with it. A preface that goes on otherwise is refused. */
+const distinctBytes = 3;
+
+export function openHttp(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimits): Session {
+  return new HttpSession(wire, limits);
+}
+
+class HttpSession implements Session {
+  readonly #wire: Wire<HttpMatcher>;
+  readonly #limits: HttpLimits;
+  #session: Session | undefined;
+  /** How much of the preface has come, and nothing else. */
+  #seen = 0;
+
+  constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
+    this.#wire = wire;
+    this.#limits = limits;
+  }
+
+  get idle(): boolean {
+    return this.#session?.idle ?? this.#seen === 0;
+  }
+
+  data(from: Side, data: Buffer, start: number, end: number): void {
+    if (this.#session) return this.#session.data(from, data, start, end);
+    // A server that speaks first has nothing to say that HTTP knows of: HTTP/1.1 refuses it.
+    if (from === 'server') return this.#begin(false).data(from, data, start, end);
+    let at = start;
+    while (at < end && this.#seen < distinctBytes && data[at] === preface[this.#seen]) {
+      this.#seen++;
+      at++;
+    }
+    if (this.#seen < distinctBytes && at === end) return this.#wire.wake(this.#limits.headMs);
+    const session = this.#begin(this.#seen === distinctBytes);
+    if (at < end || this.#seen === distinctBytes) session.data(from, data, at, end);
+  }
+
+  /** The session, with the bytes that it took to find out. */
+  #begin(isHttp2: boolean): Session {
+    const session = isHttp2 ? openHttp2(this.#wire, this.#limits) : openHttp1(this.#wire, this.#limits);
+    this.#session = session;
+    const seen = Buffer.from(preface.subarray(0, this.#seen));
+    if (seen.length > 0) session.data('client', seen, 0, seen.length);
+    return session;
+  }
+
+  ended(from: Side): void {
+    (this.#session ?? this.#begin(false)).ended(from);
+  }
+
+  serverFailed(code: string): void {
+    (this.#session ?? this.#begin(false)).serverFailed(code);
+  }
+
+  timeout(): void {
+    if (this.#session) this.#session.timeout();
+    else this.#begin(false);
+  }
+
+  drain(): void {
+    const session = this.#session ?? this.#begin(false);
+    session.drain?.();
+  }
+
+  closed(): void {
+    this.#session?.closed();
+  }
+}

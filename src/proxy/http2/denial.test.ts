@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Flag, FrameType } from './frame.ts';
+import { data, frame, get, type Line, nothing, number, paths, post, setting, settings, Talk } from './testing-frames.ts';
+
+const talk = (first?: ConstructorParameters<typeof Talk>[0]) => new Talk(first);
+const refused = ['HEADERS :status: 403; content-length: 15; content-type: text/plain', 'DATA "Access denied\\r\\n" END'];
+const grpc: Line = ['content-type', 'application/grpc'];
+
+test('a denied request gets 403 with upstream\'s body, and the server nothing', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, get('/other')));
+  assert.deepEqual(t.stream('client', 1), refused);
+  assert.deepEqual(t.stream('server', 1), []);
+  assert.deepEqual(t.wire.records.map(({ verdict, l7 }) => [verdict, l7.type, l7.http!.url, l7.http!.code]), [['DROPPED', 'REQUEST', 'http://shop/other', undefined], ['FORWARDED', 'RESPONSE', 'http://shop/other', 403]]);
+});
+
+test('HEAD gets no body', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, [[':method', 'HEAD'], ...get('/other').slice(1)]));
+  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 403; content-length: 15; content-type: text/plain END']);
+});
+
+test('gRPC gets PERMISSION_DENIED in trailers only; grpc-web is HTTP', () => {
+  const t = talk();
+  const answer = 'HEADERS :status: 200; content-type: application/grpc; grpc-status: 7; grpc-message: Access denied END';
+  for (const [i, type] of ['application/grpc', 'application/grpc+proto', 'application/grpc;x=y'].entries()) {
+    t.wire.from('client', t.client.headers(2 * i + 1, post('/other', ['content-type', type])));
+    assert.deepEqual(t.stream('client', 2 * i + 1), [answer]);
+  }
+  t.wire.from('client', t.client.headers(7, post('/other', ['content-type', 'application/grpc-web'])));
+  assert.deepEqual(t.stream('client', 7), refused);
+});
+
+test('who still sends is told to stop, and what was on its way is swallowed with its window given back', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, post('/other'), false));
+  assert.deepEqual(t.stream('client', 1), [...refused, 'RST_STREAM 0']);
+  t.wire.from('client', Buffer.concat([data(1, 'x'.repeat(10_000)), frame(FrameType.data, Flag.padded, 1, [3, 1, 0, 0, 0]), t.client.headers(1, [['x', 'y']])]));
+  assert.equal(t.windowOf('client'), 10_005);
+  assert.deepEqual(t.stream('server', 1), []);
+  t.wire.from('client', t.client.headers(3, post('/allowed', ['x', 'y'])));
+  assert.match(t.stream('server', 3)[0]!, /x: y END$/);
+});
+
+test('a client without room for a body gets none, and nothing waits (0-window)', () => {
+  const t = talk({ client: settings(setting(4, 0)) });
+  t.wire.from('client', Buffer.concat([t.client.headers(1, get('/other')), t.client.headers(3, post('/other', grpc))]));
+  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 403; content-length: 0 END']);
+  assert.equal(t.stream('client', 3).length, 1);
+});
+
+test('the client\'s window: bodies of our own are held back from the server, and nobody sends more than it takes', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, get('/allowed')));
+  t.wire.from('client', Buffer.concat([t.client.headers(3, get('/other')), t.client.headers(5, get('/other'))]));
+  t.wire.from('server', t.server.headers(1, [[':status', '200']], false));
+  // The server believes that it may send 65,535 octets; 30 of them are gone.
+  t.wire.from('server', Buffer.concat([...Array.from({ length: 3 }, () => data(1, 'x'.repeat(16_384))), data(1, 'x'.repeat(16_383)), t.server.headers(1, [['x', 'y']])]));
+  const octets = () => t.toClient.filter(({ type }) => type === FrameType.data).reduce((sum, { payload }) => sum + payload.length, 0);
+  assert.equal(octets(), 3 * 16_384 + 30);
+  assert.equal(t.wire.paused.server, true);
+  t.wire.from('client', frame(FrameType.windowUpdate, 0, 0, number(40)));
+  assert.equal(t.windowOf('server'), 10);
+  assert.equal(octets(), 65_535 + 30);
+  assert.match(t.stream('client', 1).at(-1)!, /x: y END/);
+  assert.equal(t.wire.paused.server, false);
+});
+
+test('a server that sends more than it may ends, and who waits gets 502', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([t.client.headers(1, get('/allowed')), t.client.headers(3, get('/allowed'))]));
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '200']], false), ...Array.from({ length: 5 }, () => data(1, 'x'.repeat(16_384)))]));
+  assert.equal(t.goaway('server'), 3);
+  assert.equal(t.stream('client', 1).at(-1), 'RST_STREAM 2');
+  assert.match(t.stream('client', 3)[0]!, /^HEADERS :status: 502/);
+  assert.equal(t.wire.closed, 'written');
+});
+
+const faults: Readonly<Record<string, (t: Talk) => Buffer>> = {
+  'PUSH_PROMISE': t => frame(FrameType.pushPromise, Flag.endHeaders, 1, Buffer.concat([number(2), t.server.block(get('/pushed'))])),
+  'an answer to nothing': t => t.server.headers(9, [[':status', '200']]),
+  'HTTP/1.1': () => Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
+  'ENABLE_PUSH': () => settings(setting(2, 1)),
+};
+for (const [name, bytes] of Object.entries(faults)) {
+  test(`the server ends, and who waits gets 502: ${name}`, () => {
+    const t = name === 'HTTP/1.1' ? talk({ server: nothing }) : talk();
+    t.wire.from('client', t.client.headers(1, get('/allowed')));
+    t.wire.from('server', bytes(t));
+    assert.match(t.stream('client', 1)[0]!, /^HEADERS :status: 502/);
+    assert.equal(t.goaway('server'), name === 'HTTP/1.1' ? 6 : 1);
+    assert.equal(t.goaway('client'), 0);
+  });
+}
+
+const malformed: Readonly<Record<string, (t: Talk) => Buffer>> = {
+  'no :status': t => t.server.headers(1, [['x', 'y']]),
+  'two :status': t => t.server.headers(1, [[':status', '200'], [':status', '200']]),
+  ':status that is none': t => t.server.headers(1, [[':status', '20']]),
+  '101': t => t.server.headers(1, [[':status', '101']], false),
+  '1xx that ends': t => t.server.headers(1, [[':status', '103']]),
+  'a name in upper case': t => t.server.headers(1, [[':status', '200'], ['X', 'y']]),
+  'connection': t => t.server.headers(1, [[':status', '200'], ['connection', 'close']]),
+  ':path': t => t.server.headers(1, [[':status', '200'], [':path', '/']]),
+  'DATA before HEADERS': () => data(1, 'x'),
+  'content-length without a body': t => t.server.headers(1, [[':status', '200'], ['content-length', '3']]),
+};
+for (const [name, bytes] of Object.entries(malformed)) {
+  test(`a malformed answer is replaced by 502, and other streams go on: ${name}`, () => {
+    const t = talk();
+    t.wire.from('client', Buffer.concat([t.client.headers(1, get('/allowed')), t.client.headers(3, get('/allowed'))]));
+    t.wire.from('server', bytes(t));
+    t.wire.from('server', t.server.headers(3, [[':status', '204']]));
+    assert.match(t.stream('client', 1)[0]!, /^HEADERS :status: 502/);
+    assert.equal(t.stream('server', 1).at(-1), 'RST_STREAM 1');
+    assert.deepEqual(t.stream('client', 3), ['HEADERS :status: 204 END']);
+  });
+}
+
+test('more body than the answer\'s content-length is not passed on', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, get('/allowed')));
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '200'], ['content-length', '3']], false), data(1, 'abcd', true)]));
+  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 200; content-length: 3', 'RST_STREAM 2']);
+  assert.equal(t.windowOf('server'), 4);
+});
+
+test('1xx, the answer and its trailers pass', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, post('/allowed'), false));
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '103'], ['link', 'x']], false), t.server.headers(1, [[':status', '200']], false), data(1, 'x'), t.server.headers(1, [['grpc-status', '0']])]));
+  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 103; link: x', 'HEADERS :status: 200', 'DATA "x"', 'HEADERS grpc-status: 0 END']);
+});
+
+test('WebSocket over HTTP/2 is judged as GET, and passes as a tunnel', () => {
+  const t = talk({ server: settings(setting(8, 1)) });
+  const ask = (path: string): Line[] => [[':method', 'CONNECT'], [':protocol', 'websocket'], [':scheme', 'http'], [':path', path], [':authority', 'shop']];
+  t.wire.from('client', Buffer.concat([t.client.headers(1, ask('/allowed/ws'), false), t.client.headers(3, ask('/other'), false)]));
+  assert.equal(t.stream('server', 1).length, 1);
+  assert.deepEqual(t.stream('server', 3), []);
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '200']], false), data(1, 'frame')]));
+  t.wire.from('client', data(1, 'back'));
+  assert.equal(t.stream('client', 1).at(-1), 'DATA "frame"');
+  assert.equal(t.stream('server', 1).at(-1), 'DATA "back"');
+  assert.equal(t.wire.records[0]!.l7.http!.method, 'GET');
+});
+
+test('a change of policy ends streams that it does not let pass any more', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([t.client.headers(1, post('/allowed/1'), false), t.client.headers(3, post('/allowed/1', grpc), false), t.client.headers(5, post('/allowed/2'), false)]));
+  t.wire.from('server', t.server.headers(1, [[':status', '200']], false));
+  t.wire.current = { egress: paths('/allowed/2.*') };
+  t.wire.from('server', frame(FrameType.ping, 0, 0, Buffer.alloc(8)));
+  assert.equal(t.stream('client', 1).at(-1), 'RST_STREAM 8');
+  assert.match(t.stream('client', 3)[0]!, /grpc-status: 7/);
+  assert.deepEqual([1, 3, 5].map(id => t.stream('server', id).at(-1)!.startsWith('RST_STREAM')), [true, true, false]);
+});
+
+test('the server cannot be reached: who waits gets 503, or UNAVAILABLE, after SETTINGS', () => {
+  const t = talk({ server: nothing });
+  t.wire.from('client', Buffer.concat([t.client.headers(1, get('/allowed')), t.client.headers(3, post('/allowed', grpc))]));
+  t.wire.session.serverFailed('ECONNREFUSED');
+  assert.match(t.stream('client', 1)[0]!, /^HEADERS :status: 503/);
+  assert.match(t.stream('client', 3)[0]!, /grpc-status: 14/);
+  assert.equal(t.toClient[0]!.type, FrameType.settings);
+  assert.equal(t.toClient.filter(({ type, flags }) => type === FrameType.settings && flags === Flag.ack).length, 1);
+  assert.equal(t.wire.closed, 'written');
+});
+
+test('SETTINGS pass, but for what is between the proxy and each side', () => {
+  const t = talk({ client: settings(setting(1, 100), setting(2, 1), setting(3, 7), setting(4, 100_000), setting(5, 20_000), setting(6, 1000), setting(0x99, 1)), server: settings(setting(1, 0), setting(3, 1000), setting(4, 200_000)) });
+  const words = (of: Talk['toClient']) => of.filter(({ type, payload }) => type === FrameType.settings && payload.length > 0).map(({ payload }) => Array.from({ length: payload.length / 6 }, (_, i) => `${payload.readUInt16BE(i * 6)}=${payload.readUInt32BE(i * 6 + 2)}`).join(' '));
+  assert.deepEqual(words(t.toServer), ['2=0 6=65536 4=100000 6=1000']);
+  assert.deepEqual(words(t.toClient), ['3=256 6=65536', '3=256 4=200000']);
+  t.wire.from('client', t.client.headers(1, get('/allowed', ['x', 'y'])));
+  t.wire.from('client', t.client.headers(3, get('/allowed', ['x', 'y'])));
+  assert.match(t.stream('server', 3)[0]!, /x: y/);
+});
+
+test('who is to go takes no more streams, and ends with the last', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, get('/allowed')));
+  t.wire.session.drain!();
+  assert.equal(t.goaway('client'), 0);
+  t.wire.from('client', t.client.headers(3, get('/allowed')));
+  assert.deepEqual(t.stream('client', 3), ['RST_STREAM 7']);
+  assert.equal(t.wire.closed, undefined);
+  t.wire.from('server', t.server.headers(1, [[':status', '204']]));
+  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 204 END']);
+  assert.equal(t.wire.closed, 'written');
+});
+
+test('PING and GOAWAY pass both ways', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([t.client.headers(1, get('/allowed')), frame(FrameType.ping, 0, 0, 'pingping')]));
+  t.wire.from('server', Buffer.concat([frame(FrameType.ping, Flag.ack, 0, 'pingping'), frame(FrameType.goaway, 0, 0, Buffer.concat([number(1), number(0), Buffer.from('bye')]))]));
+  assert.ok(t.toServer.some(({ type, payload }) => type === FrameType.ping && payload.toString() === 'pingping'));
+  assert.ok(t.toClient.some(({ type, flags }) => type === FrameType.ping && flags === Flag.ack));
+  assert.equal(t.toClient.find(({ type }) => type === FrameType.goaway)!.payload.toString('latin1', 8), 'bye');
+});
