@@ -11,7 +11,9 @@ export type ProtocolLoader = (set: L7Set) => AnyProtocol;
 const require = createRequire(import.meta.url);
 
 /** Where each protocol is. Loaded when a set asks for it: a proxy without Kafka rules has no Kafka in its memory. */
-const modules: Readonly<Record<string, () => AnyProtocol>> = {};
+const modules: Readonly<Record<string, () => AnyProtocol>> = {
+  kafka: () => (require('./kafka/kafka.ts') as { kafka: AnyProtocol }).kafka,
+};
 
 /** A set's protocol; throws where this proxy has none for it. */
 export const loadProtocol: ProtocolLoader = set => {
@@ -20,5 +22,3 @@ export const loadProtocol: ProtocolLoader = set => {
   if (!load) throw new CirriError('ERR_L7_PROTOCOL', `this proxy knows no protocol ${name}`);
   return load();
 };
-
-void require;

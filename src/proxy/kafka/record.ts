@@ -31,7 +31,7 @@ export function recordRequest(wire: Wire<unknown>, header: RequestHeader, topics
 
 /** `errorCode` undefined: the answer was not read. */
 export function recordAnswer(wire: Wire<unknown>, { header, topic, opinions, atUs }: RequestFacts, errorCode: number | undefined): void {
-  const latencyNs = (wire.now() - atUs) * 1000;
+  const latencyNs = Math.round((wire.now() - atUs) * 1000);
   for (const { direction, rule } of opinions) {
     wire.record({ verdict: 'FORWARDED', direction, rule, l7: { type: 'RESPONSE', latencyNs, kafka: kafkaOf(header, topic, errorCode) } });
   }

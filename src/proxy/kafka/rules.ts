@@ -38,8 +38,8 @@ export function judge(layers: Layers<KafkaRules>, header: RequestHeader, topics:
 
 function judgeBy(rules: KafkaRules, direction: Opinion['direction'], header: RequestHeader, topics: Topics): Opinion {
   const candidates = rules.filter(rule => matchesHeader(rule, header));
-  const any = topics.kind === 'none' ? candidates[0] : candidates.find(rule => rule.topic === undefined);
-  if (any) return { direction, passes: true, rule: any.rule, denied: [] };
+  const first = topics.kind === 'none' ? candidates[0] : candidates.find(rule => rule.topic === undefined);
+  if (first) return { direction, passes: true, rule: first.rule, denied: [] };
   if (topics.kind !== 'named') return { direction, passes: false, rule: 0, denied: [] };
   const deciding = topics.names.map(name => candidates.find(rule => rule.topic === name));
   const denied = topics.names.filter((_, i) => deciding[i] === undefined);
