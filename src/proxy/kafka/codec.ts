@@ -16,16 +16,17 @@ export class KafkaCut extends KafkaFault {}
 /** Tagged fields as they came, written again as they are: under this name in a struct. */
 export const tags = '#tags';
 
-/** All arrays of one message together: less than any 16 MiB can hold of the smallest of topics, more than clients send. */
-const maxElements = 200_000;
+/** All arrays of one message together: more than clients send, and what an object for each of them takes can be borne. */
+const maxElements = 100_000;
 
 export class Cursor {
   readonly bytes: Buffer;
   at: number;
   readonly end: number;
-  #elements = 0;
+  #elements: number;
 
-  constructor(bytes: Buffer, at: number, end: number) {
+  constructor(bytes: Buffer, at: number, end: number, elements = maxElements) {
+    this.#elements = elements;
     this.bytes = bytes;
     this.at = at;
     this.end = end;
@@ -79,8 +80,9 @@ export class Cursor {
   }
 
   elements(count: number): void {
-    this.#elements += count;
-    if (this.#elements > maxElements) throw new KafkaFault(`more than ${maxElements} elements`);
+    if (count > this.end - this.at) throw new KafkaCut('the message ends within a list');
+    this.#elements -= count;
+    if (this.#elements < 0) throw new KafkaFault('too many elements');
   }
 
   /** Over tagged fields; gives their bytes, with the count. */

@@ -3,46 +3,47 @@ import type { Layers } from '../protocol.ts';
 import type { RequestHeader, Topics } from './request.ts';
 
 /** Rules with their texts in binary, as requests have them. */
-export interface KafkaRules {
-  readonly rules: readonly KafkaL7Rule[];
-  /** Not all rules let every topic pass: so topics must be seen. */
-  readonly asksTopics: boolean;
-}
+export type KafkaRules = readonly KafkaL7Rule[];
 
 export function compileKafkaRules(rules: readonly KafkaL7Rule[]): KafkaRules {
   const binary = (text: string) => Buffer.from(text, 'utf8').toString('latin1');
-  const compiled = rules.map(({ clientId, topic, ...rest }) => ({
+  return rules.map(({ clientId, topic, ...rest }) => ({
     ...rest, ...(clientId !== undefined && { clientId: binary(clientId) }), ...(topic !== undefined && { topic: binary(topic) }),
   }));
-  return { rules: compiled, asksTopics: compiled.some(rule => rule.topic !== undefined) };
 }
 
-export interface KafkaAnswer {
-  readonly passes: boolean;
+/** What one end says. */
+export interface Opinion {
   readonly direction: 'EGRESS' | 'INGRESS';
-  /** The rule that let it pass, of several topics the first one's; 0 when none did. */
+  /** The rule that lets the request pass, of several topics the first one's; 0 when it does not pass. */
   readonly rule: number;
-  /** Of a request that does not pass: the topics for which no rule was found. */
+  readonly passes: boolean;
+  /** Topics for which there is no rule. */
   readonly denied: readonly string[];
 }
 
-/** Both ends must agree; who refuses is told of, else the server's end. */
-export function judge(layers: Layers<KafkaRules>, header: RequestHeader, topics: Topics): KafkaAnswer {
-  let answer: KafkaAnswer = { passes: true, direction: layers.ingress || !layers.egress ? 'INGRESS' : 'EGRESS', rule: 0, denied: [] };
-  if (layers.egress) answer = judgeBy(layers.egress, 'EGRESS', header, topics);
-  if (answer.passes && layers.ingress) answer = judgeBy(layers.ingress, 'INGRESS', header, topics);
-  return answer;
+export interface KafkaJudgement {
+  readonly passes: boolean;
+  /** Egress first; none where policy asks for nothing. The end after one that refuses is not asked. */
+  readonly opinions: readonly Opinion[];
 }
 
-function judgeBy({ rules }: KafkaRules, direction: KafkaAnswer['direction'], header: RequestHeader, topics: Topics): KafkaAnswer {
+/** Both ends must agree. */
+export function judge(layers: Layers<KafkaRules>, header: RequestHeader, topics: Topics): KafkaJudgement {
+  const opinions: Opinion[] = [];
+  if (layers.egress) opinions.push(judgeBy(layers.egress, 'EGRESS', header, topics));
+  if (layers.ingress && opinions[0]?.passes !== false) opinions.push(judgeBy(layers.ingress, 'INGRESS', header, topics));
+  return { passes: opinions.every(opinion => opinion.passes), opinions };
+}
+
+function judgeBy(rules: KafkaRules, direction: Opinion['direction'], header: RequestHeader, topics: Topics): Opinion {
   const candidates = rules.filter(rule => matchesHeader(rule, header));
-  if (topics.kind === 'none') return { passes: candidates.length > 0, direction, rule: candidates[0]?.rule ?? 0, denied: [] };
-  const anyTopic = candidates.find(rule => rule.topic === undefined);
-  if (anyTopic) return { passes: true, direction, rule: anyTopic.rule, denied: [] };
-  if (topics.kind !== 'named') return { passes: false, direction, rule: 0, denied: [] };
+  const first = topics.kind === 'none' ? candidates[0] : candidates.find(rule => rule.topic === undefined);
+  if (first) return { direction, passes: true, rule: first.rule, denied: [] };
+  if (topics.kind !== 'named') return { direction, passes: false, rule: 0, denied: [] };
   const deciding = topics.names.map(name => candidates.find(rule => rule.topic === name));
   const denied = topics.names.filter((_, i) => deciding[i] === undefined);
-  return { passes: denied.length === 0, direction, rule: denied.length === 0 ? deciding[0]!.rule : 0, denied };
+  return { direction, passes: denied.length === 0, rule: denied.length === 0 ? deciding[0]!.rule : 0, denied };
 }
 
 function matchesHeader(rule: KafkaL7Rule, header: RequestHeader): boolean {
@@ -51,12 +52,14 @@ function matchesHeader(rule: KafkaL7Rule, header: RequestHeader): boolean {
     && (rule.clientId === undefined || rule.clientId === (header.clientId ?? ''));
 }
 
-/** May the request ask all topics, or for lists of all topics with those left out that may not be told? */
-export function topicsTold(layers: Layers<KafkaRules>, header: RequestHeader): 'all' | 'some' | 'none' {
-  const told = [layers.egress, layers.ingress].map(one => {
-    if (!one) return 'all';
-    const candidates = one.rules.filter(rule => matchesHeader(rule, header));
-    return candidates.length === 0 ? 'none' : candidates.some(rule => rule.topic === undefined) ? 'all' : 'some';
-  });
-  return told.includes('none') ? 'none' : told.includes('some') ? 'some' : 'all';
+export type TopicFilter = (topic: string) => boolean;
+
+/** Which topics this client may be told of by such a request: undefined when all, none when the key itself is not allowed. */
+export function topicFilter(layers: Layers<KafkaRules>, header: RequestHeader): TopicFilter | undefined {
+  const sets: ReadonlySet<string>[] = [];
+  for (const rules of [layers.egress, layers.ingress]) {
+    const candidates = rules?.filter(rule => matchesHeader(rule, header));
+    if (candidates && !candidates.some(rule => rule.topic === undefined)) sets.push(new Set(candidates.map(rule => rule.topic!)));
+  }
+  return sets.length === 0 ? undefined : topic => sets.every(set => set.has(topic));
 }

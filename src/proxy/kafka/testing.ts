@@ -1,7 +1,7 @@
 /** Requests as bytes, for tests. */
-import { Writer, writeMessage } from './codec.ts';
 import type { Struct } from './codec.ts';
 import { readableMessage } from './messages.ts';
+import { writeRequest } from './write-request.ts';
 
 /** Hexadecimal with spaces, 'text in quotes' and comments after #. */
 export function bytesOf(text: string): Buffer {
@@ -10,18 +10,8 @@ export function bytesOf(text: string): Buffer {
 }
 
 /** A whole request with its size, as a client would write it. */
-export function requestBytes(key: number, version: number, body: Struct, { correlationId = 7, clientId = 'rdkafka' as string | null } = {}): Buffer {
+export function requestBytes(key: number, version: number, body: Struct, { correlationId = 7, clientId = 'rdkafka' as string | undefined } = {}): Buffer {
   const message = readableMessage(key, version);
   if (!message) throw new Error(`no schema for key ${key} version ${version}`);
-  const writer = new Writer();
-  writer.int32(0);
-  writer.int16(key);
-  writer.int16(version);
-  writer.int32(correlationId);
-  writer.length(clientId === null ? -1 : clientId.length, false, false);
-  writer.text(clientId ?? '');
-  if (version >= message.request.flexibleFrom) writer.varint(0);
-  writeMessage(message.request, version, body, writer);
-  writer.sizeAt(0);
-  return Buffer.from(writer.done());
+  return Buffer.from(writeRequest(message, { apiVersion: version, correlationId, clientId }, body));
 }
