@@ -4,11 +4,12 @@
  * matches the cleaned one and rewrites. The query is not touched.
  */
 
-/** `undefined`: there is only one reading; `null`: no client that means well sends this, as it leads above the root. */
+/** `undefined`: there is only one reading; `null`: no client that means well sends this, as it leads above the root or ends a string (%00). */
 export function secondReading(path: string): string | undefined | null {
   if (!mayDiffer(path)) return undefined;
   const query = path.indexOf('?');
   const bare = query < 0 ? path : path.slice(0, query);
+  if (bare.includes('%00')) return null;
   const cleaned = withoutDots(decoded(bare).replace(/\/{2,}/g, '/'));
   if (cleaned === undefined) return null;
   const whole = query < 0 ? cleaned : cleaned + path.slice(query);

@@ -13,7 +13,7 @@ const texts: Readonly<Record<number, string>> = {
   [fault.bothLengths]: 'there are Content-Length and Transfer-Encoding', [fault.connection]: 'Connection names a field that ends messages', [fault.chunkSize]: 'a chunk has a malformed size',
   [fault.chunkExtension]: 'a chunk has malformed or too many extensions', [fault.chunkEnd]: 'a chunk does not end where it should', [fault.trailer]: 'a trailer field is malformed or may not be one',
   [fault.statusLine]: 'the status line is malformed', [fault.unasked]: 'an answer that nobody asked for', [fault.emptyLines]: 'too many empty lines', [fault.headTooLarge]: 'the head is too large',
-  [fault.bodyForbidden]: 'a body where there can be none', [fault.hostDiffers]: "the Host is not the target's", [fault.path]: 'the path leads above the root', [fault.lengthWithTunnel]: 'CONNECT has no body',
+  [fault.bodyForbidden]: 'a body where there can be none', [fault.hostDiffers]: "the Host is not the target's", [fault.path]: 'the path leads above the root, or has a zero byte', [fault.lengthWithTunnel]: 'CONNECT has no body',
 };
 
 export function faultText(code: number): string {
