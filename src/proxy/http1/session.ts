@@ -30,7 +30,6 @@ export function openHttp1(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimi
 }
 
 const mostEmptyLines = 8;
-const lingerMs = 2000;
 
 /** What the next byte of the client is: of a head, of a body that passes or not, held back, or nothing any more. */
 type Reading = 'head' | 'body' | 'swallow' | 'held' | 'over';
@@ -51,7 +50,7 @@ class Http1Session implements Session {
   #swallowed = 0;
   #paused = false;
   #clientEnded = false;
-  #lingering = false;
+  #finished = false;
   #draining = false;
   #waking = false;
   #egress: HttpMatcher | undefined;
@@ -68,16 +67,16 @@ class Http1Session implements Session {
       answered: () => this.#pump(),
       refused: () => this.#release(),
       tunnel: () => this.#tunnel(),
-      over: () => this.#linger(),
+      over: () => this.#finish(),
     });
   }
 
   get idle(): boolean {
-    return this.#reading === 'head' && this.#gathered.length === 0 && !this.#sawReturn && this.#exchanges.length === 0 && this.#answers.idle && !this.#lingering;
+    return this.#reading === 'head' && this.#gathered.length === 0 && !this.#sawReturn && this.#exchanges.length === 0 && this.#answers.idle && !this.#finished;
   }
 
   data(from: Side, data: Buffer, start: number, end: number): void {
-    if (this.#lingering) return;
+    if (this.#finished) return;
     if (from === 'server') this.#answers.data(data, start, end);
     else {
       this.#requests(data, start, end);
@@ -86,9 +85,10 @@ class Http1Session implements Session {
   }
 
   ended(from: Side): void {
+    if (this.#finished) return;
     if (from === 'client') {
       this.#clientEnded = true;
-      if (this.#lingering || this.#exchanges.length === 0) this.#wire.close('written');
+      if (this.#exchanges.length === 0) this.#wire.close('written');
       else this.#wire.end('server');
       return;
     }
@@ -97,13 +97,12 @@ class Http1Session implements Session {
   }
 
   serverFailed(code: string): void {
-    if (this.#lingering) this.#wire.close('written');
-    else this.#answers.failed(code);
+    if (!this.#finished) this.#answers.failed(code);
   }
 
   timeout(): void {
     this.#waking = false;
-    if (this.#lingering) return this.#wire.close('written');
+    if (this.#finished) return;
     if (this.#reading === 'swallow') return this.#swallowNoMore();
     if (this.#gathered.length === 0 || this.#reading === 'held') return;
     this.#reading = 'over';
@@ -269,7 +268,7 @@ class Http1Session implements Session {
   #swallowNoMore(): void {
     this.#reading = 'over';
     const last = this.#exchanges.last;
-    if (last === undefined) this.#linger();
+    if (last === undefined) this.#finish();
     else last.closes = true;
   }
 
@@ -305,20 +304,20 @@ class Http1Session implements Session {
 
   /** Own answers whose turn it is. */
   #pump(): void {
-    for (let front = this.#exchanges.front; front?.own !== undefined && !this.#lingering; front = this.#exchanges.front) {
+    for (let front = this.#exchanges.front; front?.own !== undefined && !this.#finished; front = this.#exchanges.front) {
       this.#wire.send('client', front.own, 0, front.own.length);
       recordAnswer(this.#wire, front.facts, front.opinions, front.status, this.#wire.now() - front.startUs);
       this.#exchanges.shift();
-      if (front.closes) return this.#linger();
+      if (front.closes) return this.#finish();
     }
-    if (this.#waking && this.#gathered.length === 0 && this.#reading !== 'swallow' && !this.#lingering) this.#wakeIn(0);
+    if (this.#waking && this.#gathered.length === 0 && this.#reading !== 'swallow' && !this.#finished) this.#wakeIn(0);
     this.#pauseOrNot();
     if (this.#exchanges.length === 0 && (this.#clientEnded || (this.#draining && this.#reading === 'head' && this.#gathered.length === 0))) this.#wire.close('written');
   }
 
   #wakeIn(ms: number): void {
     // A head that goes on coming in pieces keeps the timer of its first piece.
-    if (ms > 0 && this.#waking && !this.#lingering) return;
+    if (ms > 0 && this.#waking) return;
     this.#waking = ms > 0;
     this.#wire.wake(ms);
   }
@@ -342,22 +341,16 @@ class Http1Session implements Session {
     this.#wire.passAll();
   }
 
-  /** The last answer is written: the client's connection ends, and what it still sends is read, lest a reset destroys that answer. */
-  #linger(): void {
-    if (this.#lingering) return;
-    this.#lingering = true;
+  /** The last answer is on its way. */
+  #finish(): void {
+    this.#finished = true;
     this.#reading = 'over';
-    this.#wire.end('client');
-    if (this.#clientEnded) return this.#wire.close('written');
-    this.#wire.end('server');
-    if (this.#paused) this.#wire.pause('client', (this.#paused = false));
-    this.#waking = true;
-    this.#wire.wake(lingerMs);
+    this.#wire.close('written');
   }
 
   #pauseOrNot(): void {
     const { pipelined } = this.#limits;
-    const wanted = !this.#lingering && (this.#reading === 'held' || this.#exchanges.length >= (this.#paused ? pipelined / 2 : pipelined));
+    const wanted = !this.#finished && (this.#reading === 'held' || this.#exchanges.length >= (this.#paused ? pipelined / 2 : pipelined));
     if (wanted === this.#paused) return;
     this.#paused = wanted;
     this.#wire.pause('client', wanted);
