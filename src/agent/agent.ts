@@ -51,6 +51,7 @@ import { feedAgentEvents } from './agent-events.ts';
 import { startObservability } from './observability.ts';
 import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
+import { PolicySecrets } from './policy-secrets.ts';
 import { PolicyStatusWriter } from './policy-status.ts';
 import { Regenerator } from './regenerate.ts';
 import { agentRoutes, policyReports, type AgentParts } from './routes.ts';
@@ -105,7 +106,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const client = new KubeClient({ socketPath: paths.apiserverSocket, userAgent: `cirri-agent/${node.name}` });
   client.onCall = call => counters.call(call);
   const inputs = startInputs({ client, signal, log, nodeName: node.name });
-  const isSynced = () => reflectors(inputs).every(input => input.table.synced);
+  const isSynced = () => secrets.ready && reflectors(inputs).every(input => input.table.synced);
   const synced = Promise.all(reflectors(inputs).map(input => input.synced));
 
   // Identities and policies.
@@ -115,6 +116,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   prefixes.adopt(opened.maps.ipcache.entries());
   const engine = new PolicyEngine({ mode: record.policyMode });
   const changes = new EngineChanges(engine);
+  const secrets = new PolicySecrets({ engine: changes, client, signal, log });
   const nodeIdentities = new NodeIdentities();
   nodeIdentities.adopt(opened.maps.ipcache.entries());
   const networkIdentities = new NetworkIdentities();
@@ -127,7 +129,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
     { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
-  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, isSynced, clusterName: record.clusterName, local: localIdentities });
+  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, secrets, isSynced, clusterName: record.clusterName, local: localIdentities });
   const addresses = new AddressSources({
     // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
     clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],

@@ -43,6 +43,14 @@ export class EngineChanges {
     this.#note(this.#engine.setCidrGroup(name, group));
   }
 
+  setSecret(key: string, entries: Readonly<Record<string, string>> | undefined): void {
+    this.#note(this.#engine.setSecret(key, entries));
+  }
+
+  secretKeys(): readonly string[] {
+    return this.#engine.secretKeys();
+  }
+
   upsertIdentity(...identity: Parameters<PolicyEngine['upsertIdentity']>): void {
     this.#deltas.push(...this.#engine.upsertIdentity(...identity));
   }

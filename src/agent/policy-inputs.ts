@@ -16,6 +16,7 @@ import type { LocalIdentities } from './local-identities.ts';
 import { NamedObjects } from './named-objects.ts';
 import { NamedPortBook } from './named-ports.ts';
 import { NodeLabelKeys } from './node-label-keys.ts';
+import type { PolicySecrets } from './policy-secrets.ts';
 
 export interface PolicyInputsDependencies {
   readonly inputs: Inputs;
@@ -24,6 +25,7 @@ export interface PolicyInputsDependencies {
   readonly prefixes: PrefixIdentities;
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
   readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
+  readonly secrets?: Pick<PolicySecrets, 'refresh' | 'watch'>;
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -91,8 +93,8 @@ export class PolicyInputs {
 
   /** Tables whose change asks for a pass. */
   get watched(): readonly { watch(onMark: () => void): () => void }[] {
-    const { inputs } = this.#deps;
-    return [...policySources(inputs).map(({ table }) => table), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table, inputs.nodes.table];
+    const { inputs, secrets } = this.#deps;
+    return [...policySources(inputs).map(({ table }) => table), ...(secrets ? [secrets] : []), inputs.ciliumCidrGroups.table, inputs.services.table, inputs.endpointSlices.table, inputs.nodes.table];
   }
 
   get size(): number {
@@ -143,6 +145,7 @@ export class PolicyInputs {
   /** Brings the engine level with the tables, at the cost of what has changed in them. Returns what that changes in sets. */
   refresh(): EngineChange {
     this.#takePolicies();
+    this.#deps.secrets?.refresh(policySources(this.#deps.inputs).every(({ table }) => table.synced));
     this.#named.takeGroups();
     if (this.#serviceUsers > 0) this.#named.takeServices();
     this.#takeIdentities();

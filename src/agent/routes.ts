@@ -187,7 +187,7 @@ function agentStatus(parts: AgentParts, tables: readonly Reconciled[]): AgentSta
 
 function reasonsNotReady({ isSynced, inputs, regenerator, endpoints }: AgentParts): string[] {
   const reasons: string[] = [];
-  if (!isSynced()) reasons.push(`waiting for the first list of ${reflectors(inputs).filter(input => !input.table.synced).map(input => input.table.name).join(', ')}`);
+  if (!isSynced()) reasons.push(`waiting for the first list of ${reflectors(inputs).filter(input => !input.table.synced).map(input => input.table.name).join(', ') || 'the Secrets that policies name'}`);
   else if (!regenerator.endpointReconciler.settled || !regenerator.addressReconciler.settled) reasons.push('the kernel is being brought up to date');
   const without = [...endpoints.rows()].filter(endpoint => !regenerator.setsOf(endpoint)).length;
   if (isSynced() && without > 0) reasons.push(`${without} endpoints without policy in the kernel`);

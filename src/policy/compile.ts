@@ -15,7 +15,7 @@ import type { L7Set } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { formatPrefix } from '../std/ip.ts';
-import { subjectText } from './engine-options.ts';
+import { productProvides, subjectText } from './engine-options.ts';
 import type { EngineOptions, Subject } from './engine-options.ts';
 import { levels } from './flatten.ts';
 import { fqdnsOf } from './fqdn.ts';
@@ -77,7 +77,7 @@ export class PolicyEngine {
   readonly #subjectsByLabel = new LabelIndex<Compiled>(compiled => compiled.subject.labels);
 
   constructor(options: EngineOptions = {}) {
-    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: {}, l7: new L7Numbers(), ...options };
+    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: productProvides, l7: new L7Numbers(), ...options };
     this.#policies = new PolicyStore(this.#ids, this.work, this.#options.provides);
     for (const { id, labels } of reservedIdentities) this.upsertIdentity(id, labels);
   }

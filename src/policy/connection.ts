@@ -4,12 +4,13 @@
  */
 import { reserved } from '../model/identity.ts';
 import { CirriError } from '../std/errors.ts';
+import type { RuleInfo } from './compile.ts';
 import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
 import { protocolName } from './policy.ts';
 import type { Direction } from './policy.ts';
-import { requestPasses } from './requests.ts';
-import type { HttpRequest } from './requests.ts';
+import { askL7 } from './requests.ts';
+import type { L7Request } from './requests.ts';
 import type { ScenarioPod } from './scenario.ts';
 import type { Decision, Member, World } from './world.ts';
 
@@ -27,8 +28,12 @@ export interface Step extends Decision {
   readonly port: number;
   /** `policies/web.yaml:12` of the rule. */
   readonly place?: string;
-  /** Where the rules are about requests: whether they let the one that was asked about pass. */
+  /** Where what is said is read: whether the request that was asked about passes. */
   readonly request?: 'passes' | 'refused';
+  /** The rule that lets it pass, or comes nearest, where that is not the one of the verdict. */
+  readonly requestRule?: RuleInfo;
+  /** What kept it: `method: POST, not GET`. */
+  readonly refusal?: string;
 }
 
 export type LegVerdict = 'allow' | 'audit' | 'deny';
@@ -55,8 +60,8 @@ export interface Connection {
   readonly notes: readonly string[];
 }
 
-/** `request` is for worlds with a proxy: whether HTTP rules let it pass counts too. */
-export function connect(world: World, from: Target, to: Target, asked: PortOfConnection, request?: HttpRequest): Connection {
+/** Whether what is read there lets `request` pass counts too. */
+export function connect(world: World, from: Target, to: Target, asked: PortOfConnection, request?: L7Request): Connection {
   const legs = from.ends.flatMap(source => to.ends.flatMap(destination => {
     const port = portAt(to, destination, asked);
     return port === undefined ? [] : [leg(world, source, destination, asked.protocol, port, request)];
@@ -67,7 +72,7 @@ export function connect(world: World, from: Target, to: Target, asked: PortOfCon
   return { from, to, asked, verdict, legs, notes: [...new Set([...from.notes, ...to.notes, ...translationNote(to, asked, legs), ...legs.flatMap(l => addressNotes(world, l))])] };
 }
 
-export function leg(world: World, from: End, to: End, protocol: number, port: number, request?: HttpRequest): Leg {
+export function leg(world: World, from: End, to: End, protocol: number, port: number, request?: L7Request): Leg {
   const steps = [
     ...stepsAt(world, from, 'egress', to, protocol, port, request),
     ...stepsAt(world, to, 'ingress', from, protocol, port, request),
@@ -96,11 +101,15 @@ function isApiServer(end: End): boolean {
 }
 
 /** One answer, or none from an end that has no policies. */
-function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, request?: HttpRequest): readonly Step[] {
+function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, request?: L7Request): readonly Step[] {
   const member = memberAt(world, end, direction, peer);
   if (!member) return [];
-  const identity = identityOf(world, peer, direction, nodeOf(end, peer));
-  const decision = judged(world, member, direction, identity, protocol, port, request);
+  const own = identityOf(world, peer, direction, nodeOf(end, peer));
+  const asOwn = judged(world, member, direction, own, protocol, port, request);
+  // As the kernel does it: where no rule says anything about the address, its name is asked about.
+  const named = direction === 'egress' && asOwn.rule.effect === 'default-deny' && peer.type === 'identity' && peer.name !== undefined ? world.identityOfName(peer.name) : undefined;
+  const identity = named ?? own;
+  const decision = named === undefined ? asOwn : judged(world, member, direction, named, protocol, port, request);
   const place = world.placeOf(decision.rule);
   return [{ direction, end, ...(end.type === 'pod' && { pod: end.pod }), member, peer, identity, protocol, port, ...decision, ...(place !== undefined && { place }) }];
 }
@@ -110,12 +119,12 @@ export function stepAt({ end }: Step): string {
   return end.type === 'node' && end.node !== undefined && !end.text.includes('/') ? `node ${end.node}` : end.text;
 }
 
-function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, request: HttpRequest | undefined): Decision & Pick<Step, 'request'> {
+function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, request: L7Request | undefined): Decision & Pick<Step, 'request' | 'requestRule' | 'refusal'> {
   const decision = world.judge(member, direction, identity, protocol, port);
-  if (decision.verdict !== 'redirect' || !request) return decision;
-  const around = { policies: world.policies, services: world.scenario.services, cidrGroups: world.scenario.groups, options: world.options };
-  const passes = requestPasses(around, member.subject, direction, world.viewOf(identity), protocol, port, request);
-  return { ...decision, verdict: passes ? 'allow' : 'deny', request: passes ? 'passes' : 'refused' };
+  if (!decision.l7 || !request) return decision;
+  const { passes, rule, why } = askL7(decision.l7, request);
+  const other = rule === undefined || rule === decision.rule.id ? undefined : world.engine.ruleInfo(rule);
+  return { ...decision, verdict: passes ? 'allow' : 'deny', request: passes ? 'passes' : 'refused', ...(other && { requestRule: other }), ...(why !== undefined && { refusal: why }) };
 }
 
 /** What could not be asked for want of an address. */

@@ -14,12 +14,12 @@ import type { World } from './world.ts';
 
 /**
  * One party. A node is the local host to its own pods and a remote node to all others; `host` is whichever node the other end
- * is on.
+ * is on. `name`: pods were told the address for that name.
  */
 export type End =
   | { readonly type: 'pod'; readonly text: string; readonly pod: ScenarioPod }
   | { readonly type: 'node'; readonly text: string; readonly node: string | undefined; readonly local?: true }
-  | { readonly type: 'identity'; readonly text: string; readonly identity: number; readonly prefix?: string };
+  | { readonly type: 'identity'; readonly text: string; readonly identity: number; readonly prefix?: string; readonly name?: string };
 
 /** What a name stands for: several parties where a workload's pods differ, or a prefix is cut by policies. */
 export interface Target {
@@ -43,9 +43,18 @@ export function resolveEnd(world: World, text: string, namespace = 'default'): T
   const pods = podsNamed(world, bare, namespace);
   if (pods.length > 0) return { text: bare, ends: distinct(world, pods), notes: [] };
   if (!bare.includes('/') && /\.[a-z]{2,}\.?$/i.test(bare)) {
-    return { text: bare, ends: [identityEnd(bare, reserved.worldIPv4)], notes: [`${bare} is taken as an address that no policy names: names are not learned offline`] };
+    return { text: bare, ends: [{ ...identityEnd(bare, reserved.worldIPv4), name: bare }], notes: [nameNote(world, bare)] };
   }
   throw unknownEnd(world, bare, namespace);
+}
+
+/** The target as addresses that pods were told for a name: what is outside the cluster only has names. */
+export function namedTarget(world: World, target: Target, name: string): Target {
+  return { ...target, ends: target.ends.map(end => (end.type === 'identity' ? { ...end, name } : end)), notes: [...target.notes, nameNote(world, name)] };
+}
+
+function nameNote(world: World, name: string): string {
+  return world.identityOfName(name) === undefined ? `no policy selects the name ${name}: it is judged as an address outside that no policy names` : `judged as an address outside that the pod was told for ${name}`;
 }
 
 export function podEnd(pod: ScenarioPod): End {
@@ -53,7 +62,7 @@ export function podEnd(pod: ScenarioPod): End {
   return pod.hostNetwork ? { type: 'node', text, node: pod.node } : { type: 'pod', text, pod };
 }
 
-export function identityEnd(text: string, identity: number, prefix?: string): End {
+export function identityEnd(text: string, identity: number, prefix?: string): Extract<End, { readonly type: 'identity' }> {
   return { type: 'identity', text, identity, ...(prefix !== undefined && { prefix }) };
 }
 

@@ -5,6 +5,9 @@ import { namedPortsText } from './matchers.ts';
 import type { NamedPorts } from './matchers.ts';
 import type { Provides } from './rule-info.ts';
 
+/** What every node has. */
+export const productProvides: Provides = { proxy: true };
+
 export interface Subject {
   readonly labels: LabelSet;
   readonly namedPorts: NamedPorts;
@@ -19,7 +22,7 @@ export interface EngineOptions {
   readonly allowLocalhost?: 'always' | 'policy';
   /** What identity 2 stands for where there is one family only. */
   readonly worldFamily?: 'ipv4' | 'ipv6';
-  /** What there is to carry out conditions beyond addresses and ports. Without it, what only such a rule would allow is denied. */
+  /** What there is to carry out conditions beyond addresses and ports; without it, what only such a rule would allow is denied. Absent: what every node has. */
   readonly provides?: Provides;
   /**
    * Numbers for layer 7 sets, asked for each set before a row names it, and again when one that no row named any more comes back:

@@ -8,12 +8,14 @@ import type { LabelSet } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { CidrGroup, CompiledSet, EngineOptions, NamedPorts, Service, Subject, VerdictRow } from './compile.ts';
+import { productProvides } from './engine-options.ts';
 import { fqdnsOf } from './fqdn.ts';
 import { isCarriedOut } from './l7-rules.ts';
 import type { SecretKey } from './l7-rules.ts';
 import { mergeL7, resolveL7 } from './l7-sets.ts';
 import { protocolNumber } from './matchers.ts';
 import { conflictAddress } from './rule-info.ts';
+import type { Provides } from './rule-info.ts';
 import { policyAddress, policyText, tierOrder } from './policy.ts';
 import type { CidrPeer, Direction, Effect, Peer, Policy, PolicyMode, PortMatch, Rule, Tier } from './policy.ts';
 
@@ -88,7 +90,7 @@ function merged({ world, direction }: Question, { verdict, rule, inspected }: An
 
 /** Where a rule of the subject waits for names, they are learned from what is plainly allowed; by UDP the kernel does it unasked. */
 function learned({ world, subject, direction, protocol, port }: Question, found: ReturnType<typeof merged>): ReturnType<typeof merged> {
-  const waits = () => world.options?.mode !== 'never' && world.options?.provides?.proxy === true && policiesInOrder(world.policies).some(policy => policy.specs
+  const waits = () => world.options?.mode !== 'never' && providesOf(world).proxy === true && policiesInOrder(world.policies).some(policy => policy.specs
     .some(spec => !spec.selectsNodes && spec.subject.matches(subject.labels) && spec.rules.some(rule => rule.direction === direction && fqdnsOf(rule).length > 0)));
   if (found.verdict !== 'allow' || protocol !== 6 || port !== 53 || subject.isHost || !waits()) return found;
   return { verdict: 'redirect', rule: found.rule, l7: { protocol: 'dns', rules: [{ rule: fnv1a(found.rule) || 1, pattern: '*' }], learn: true } };
@@ -96,7 +98,7 @@ function learned({ world, subject, direction, protocol, port }: Question, found:
 
 /** What the rule lets pass, if there is somebody to read it. */
 function l7Of(rule: Rule, { options, secrets }: Pick<World, 'options' | 'secrets'>): L7Set | undefined {
-  return rule.l7 && options?.provides?.proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, fnv1a(rule.address) || 1, key => secrets?.get(key)) : undefined;
+  return rule.l7 && providesOf({ options }).proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, fnv1a(rule.address) || 1, key => secrets?.get(key)) : undefined;
 }
 
 function answer(question: Question, { takesPart, auditOnlyAdds }: Hearing): Answer {
@@ -152,7 +154,7 @@ function firstRule(question: Question, rules: readonly Rule[]): Answer | undefin
 /** Tier normal: deny, unmet authentication, allow, what is to be read, what nobody can read. The narrowest names the verdict. */
 function strongestRule(question: Question, rules: readonly Rule[]): Answer | undefined {
   const { world } = question;
-  const provides = world.options?.provides;
+  const provides = providesOf(world);
   const groups: readonly (readonly [(rule: Rule) => boolean, Answer['verdict']])[] = [
     [rule => rule.effect === 'deny', 'deny'], [rule => conditionOf(rule, provides) === 'unauthenticated', 'deny'], [rule => conditionOf(rule, provides) === 'allow', 'allow'],
     [rule => meaningOf(rule, world) === 'redirect', 'redirect'], [rule => conditionOf(rule, provides) === 'inspect', 'deny'],
@@ -173,14 +175,19 @@ function strongestRule(question: Question, rules: readonly Rule[]): Answer | und
 }
 
 /** With authentication, a rule that requires it is a plain one, or one that is looked into. */
-function conditionOf({ effect, l7 }: Rule, provides: EngineOptions['provides']): Effect {
-  return effect !== 'unauthenticated' || !provides?.authentication ? effect : l7 ? 'inspect' : 'allow';
+function conditionOf({ effect, l7 }: Rule, provides: Provides): Effect {
+  return effect !== 'unauthenticated' || !provides.authentication ? effect : l7 ? 'inspect' : 'allow';
+}
+
+function providesOf({ options }: { readonly options?: EngineOptions | undefined }): Provides {
+  return options?.provides ?? productProvides;
 }
 
 /** What an effect comes to: conditions that nobody can check deny. */
-function meaningOf(rule: Rule, { options }: Pick<World, 'options'>): Answer['verdict'] {
-  const effect = conditionOf(rule, options?.provides);
-  if (effect === 'inspect') return options?.provides?.proxy && isCarriedOut(rule.l7!) ? 'redirect' : 'deny';
+function meaningOf(rule: Rule, world: Pick<World, 'options'>): Answer['verdict'] {
+  const provides = providesOf(world);
+  const effect = conditionOf(rule, provides);
+  if (effect === 'inspect') return provides.proxy && isCarriedOut(rule.l7!) ? 'redirect' : 'deny';
   return effect === 'unauthenticated' ? 'deny' : effect;
 }
 

@@ -9,6 +9,7 @@
  * whose name and counter the verdict bears. Levels and strengths are compared, never added up: nothing can overflow.
  */
 import type { L7Set } from '../model/l7.ts';
+import { CirriError } from '../std/errors.ts';
 import { optimalPrefixes } from './prefixes.ts';
 import type { Interval } from './prefixes.ts';
 import { maxPort, protocols } from './policy.ts';
@@ -220,13 +221,26 @@ class Stage {
     const boundaries = [...new Set([0, ...starts.flatMap(c => [c.start, c.end + 1])])].filter(p => p <= maxPort).sort((a, b) => a - b);
     const heap = new ClaimHeap();
     let next = 0;
+    let listed = 0;
     for (const start of boundaries) {
       while (next < starts.length && starts[next]!.start <= start) heap.push(starts[next++]!);
       while (heap.top && heap.top.end < start) heap.pop();
       const claim = heap.top && (!this.all || stronger(heap.top, this.all)) ? heap.top : this.all;
-      yield { start, claim, redirects: claim?.candidate.verdict === 'redirect' ? heap.redirects(start) : none };
+      const redirects = claim?.candidate.verdict === 'redirect' ? heap.redirects(start) : none;
+      listed += redirects.length;
+      if (listed > maxRedirects) throw tooManyRedirects();
+      yield { start, claim, redirects };
     }
   }
+}
+
+/** Rules on requests, counted at each boundary where they are in force: more is refused before it fills the memory. */
+const maxRedirects = 1 << 18;
+
+export function tooManyRedirects(): CirriError {
+  return new CirriError('ERR_POLICY_SIZE', `the policies of one subject have more than ${maxRedirects} rules on requests for ranges of ports that overlap in different ways`, {
+    mend: 'write fewer rules of this kind for ranges that overlap, or give each a port of its own',
+  });
 }
 
 function stronger(a: Claim, b: Claim): boolean {

@@ -18,10 +18,11 @@ export function apiKeyNumber(name: string): number | undefined {
 const login = [17, 36];
 
 /**
- * Upstream's lists, and what clients have come to need since: an idempotent producer's number (InitProducerId), a consumer's look
- * whether its offset still stands (OffsetForLeaderEpoch), and the login.
+ * Upstream's lists, and what clients have come to need since: the login, a producer's number and its transactions (InitProducerId,
+ * FindCoordinator, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn), a consumer's look whether its offset still stands
+ * (OffsetForLeaderEpoch) and its offsets within a transaction (TxnOffsetCommit).
  */
 export const kafkaRoles = {
-  produce: [0, 3, 18, 22, ...login].sort((a, b) => a - b),
-  consume: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 23, ...login].sort((a, b) => a - b),
+  produce: [0, 3, 10, 18, 22, 24, 25, 26, ...login].sort((a, b) => a - b),
+  consume: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 23, 28, ...login].sort((a, b) => a - b),
 } as const satisfies Readonly<Record<string, readonly number[]>>;

@@ -1,6 +1,7 @@
 /** The layer 7 sets of one policy set: which rules they are made of, and that they are known while a row names them. */
 import type { L7Set } from '../model/l7.ts';
 import { CirriError } from '../std/errors.ts';
+import { tooManyRedirects } from './flatten.ts';
 import type { Candidate, L7Sets, Row } from './flatten.ts';
 import type { L7InUse, L7Numbers } from './l7-numbers.ts';
 import { mergeL7 } from './l7-sets.ts';
@@ -20,7 +21,11 @@ export interface SetL7Options {
   readonly remember: (info: RuleInfo) => void;
 }
 
+/** All sets of one policy set together; beyond it the set is refused before it fills the memory. */
+const maxRules = 1 << 18;
+
 export class SetL7 implements L7Sets {
+  #rules = 0;
   readonly #options: SetL7Options;
   /** By the rules that they are made of: many classes have the same. */
   readonly #merged = new Map<string, ReturnType<L7Sets['merged']>>();
@@ -68,6 +73,8 @@ export class SetL7 implements L7Sets {
 
   #merge(redirects: readonly Candidate[]): ReturnType<L7Sets['merged']> {
     const heard = withoutLimits(redirects);
+    this.#rules += heard.reduce((sum, r) => sum + r.l7!.rules.length, 0);
+    if (this.#rules > maxRules) throw tooManyRedirects();
     const merged = mergeL7(heard.map(r => r.l7!));
     return 'set' in merged ? { l7: this.#number(merged.set) } : { conflict: this.#conflict(heard, merged.conflict) };
   }

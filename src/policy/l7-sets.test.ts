@@ -59,8 +59,8 @@ test('Kafka: roles are written out, names are numbers', () => {
   const { set } = at(engineOf([ingress('a', tcp('9092', { kafka: [{ role: 'Produce', topic: 'orders' }, { apiKey: 'fetch', apiVersion: '4', clientID: 'c' }, { role: 'consume' }] }))]), 9092);
   const rule = id('a/spec.ingress[0].toPorts[0]');
   assert.deepEqual(set, { protocol: 'kafka', rules: [
-    { rule, apiKeys: [0, 3, 17, 18, 22, 36], topic: 'orders' }, { rule, apiKeys: [1], apiVersion: 4, clientId: 'c' },
-    { rule, apiKeys: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 23, 36] },
+    { rule, apiKeys: [0, 3, 10, 17, 18, 22, 24, 25, 26, 36], topic: 'orders' }, { rule, apiKeys: [1], apiVersion: 4, clientId: 'c' },
+    { rule, apiKeys: [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 23, 28, 36] },
   ] });
 });
 

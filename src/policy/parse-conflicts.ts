@@ -6,13 +6,22 @@ import type { PortMatch, Rule } from './policy.ts';
 /** Two parsers, or two TLS contexts, for one port and the same peers: upstream rejects such a policy when it resolves it. */
 export function refuseParserConflicts(reader: FieldReader, rules: readonly Rule[]): void {
   const inspecting = rules.filter(r => r.l7 !== undefined);
-  for (const [i, rule] of inspecting.entries()) {
-    for (const other of inspecting.slice(0, i)) {
-      const conflict = rule.direction === other.direction ? l7Conflict(other.l7!, rule.l7!) : undefined;
-      if (conflict === undefined || !samePeers(rule, other) || !portsMeet(rule.ports, other.ports)) continue;
-      reader.fail(`${rule.path}.rules`, `${conflict}: ${other.path} has the same port and peers`, 'give each ports or peers of its own');
-      break;
+  for (const together of Map.groupBy(inspecting, r => `${r.direction} ${JSON.stringify(r.peers)}`).values()) {
+    const kinds = [...Map.groupBy(together, ({ l7 }) => `${l7!.protocol} ${JSON.stringify([l7!.tls?.terminating, l7!.tls?.originating])}`).values()];
+    for (const [i, kind] of kinds.entries()) {
+      for (const earlier of kinds.slice(0, i)) {
+        const conflict = l7Conflict(earlier[0]!.l7!, kind[0]!.l7!);
+        if (conflict !== undefined) refuseMeeting(reader, earlier, kind, conflict);
+      }
     }
+  }
+}
+
+/** Each rule of the second list that is for a port of one of the first. */
+function refuseMeeting(reader: FieldReader, earlier: readonly Rule[], later: readonly Rule[], conflict: string): void {
+  for (const rule of later) {
+    const other = earlier.find(r => portsMeet(r.ports, rule.ports));
+    if (other) reader.fail(`${rule.path}.rules`, `${conflict}: ${other.path} has the same port and peers`, 'give each ports or peers of its own');
   }
 }
 
@@ -22,10 +31,6 @@ export function l7Conflict(a: RuleL7, b: RuleL7): string | undefined {
   if (a.protocol !== b.protocol && !(parsers.includes('tls') && parsers.includes('http'))) return `cannot merge conflicting L7 parsers (${a.protocol}/${b.protocol})`;
   const side = (['terminating', 'originating'] as const).find(key => a.tls?.[key] && b.tls?.[key] && JSON.stringify(a.tls[key]) !== JSON.stringify(b.tls[key]));
   return side && `cannot merge different ${side}TLS contexts`;
-}
-
-function samePeers(a: Rule, b: Rule): boolean {
-  return JSON.stringify(a.peers) === JSON.stringify(b.peers);
 }
 
 export function portsMeet(a: Rule['ports'], b: Rule['ports']): boolean {

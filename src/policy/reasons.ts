@@ -1,7 +1,9 @@
 /** What is to be said of a step beside its verdict and the rule that decided it. */
+import type { L7Set } from '../model/l7.ts';
+import type { RuleInfo } from './compile.ts';
 import type { Step } from './connection.ts';
 import { portsMatched, selectsPeer } from './evaluate.ts';
-import { policyAnnotations } from './policy.ts';
+import { policyAnnotations, policyText } from './policy.ts';
 import type { Policy, Rule } from './policy.ts';
 import type { World } from './world.ts';
 
@@ -11,11 +13,22 @@ export function reasonsOf(world: World, step: Step): readonly string[] {
   const passed = passedOnBy(world, step);
   if (passed) reasons.push(`before that, ${passed.because}`);
   if (step.audit !== undefined) reasons.push(`the denial is not enforced: ${auditText(step)}`);
-  if (step.request === 'refused') reasons.push('no HTTP rule there matches the request: a proxy would answer 403');
-  if (step.request === 'passes') reasons.push('an HTTP rule there matches the request');
+  if (step.request === 'refused') reasons.push(`the request is refused: ${step.refusal ?? 'no rule there lets it pass'}${step.requestRule ? ` (nearest: ${placed(step.requestRule)})` : ''}`);
+  if (step.request === 'passes') reasons.push(`the request passes${step.requestRule ? `: ${step.requestRule.because}` : ''}`);
+  if (step.request === undefined && step.l7) reasons.push(unasked(step.l7));
   if (step.shadow) reasons.push(`with the shadow policies: ${step.shadow.verdict.toUpperCase()} — ${step.shadow.rule.because}`);
   if (step.keepEstablished) reasons.push(`connections that were allowed before go on (${policyAnnotations.established}: keep)`);
   return reasons;
+}
+
+function placed({ kind, namespace, name, path }: RuleInfo): string {
+  return `${policyText({ kind, name, ...(namespace !== undefined && { namespace }) })} ${path}`;
+}
+
+function unasked(l7: L7Set): string {
+  if (l7.protocol === 'dns') return l7.learn ? 'names are learned from what is asked there' : 'names are asked as far as the rules say: --dns NAME asks about one';
+  if (l7.protocol === 'tls') return l7.tls?.fault ?? 'passes for names of servers that the rules say: --server-name NAME asks about one';
+  return l7.tls?.fault ?? `passes request by request: --${l7.protocol} asks about one`;
 }
 
 function auditText({ audit, rule, pod }: Step): string {

@@ -181,16 +181,16 @@ test('V3 precedence: a deny hole in an allowed range is exactly the hole', () =>
   assert.equal(may('x/a', TCP, 1550), 'allow');
 });
 
-test('V3 precedence: an L7 rule inside a port range is not skipped: what only it would allow is denied by its name', () => {
+test('V3 precedence: an L7 rule inside a port range is not skipped: what only it would allow is read', () => {
   const may = ask([ingress({ fromEndpoints: [{}], toPorts: [{ ports: [{ port: '80', endPort: 90, protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }] })]);
-  for (const port of [80, 85, 90]) assert.equal(may('x/db', TCP, port), 'deny');
+  assert.deepEqual([79, 80, 85, 90, 91].map(port => may('x/db', TCP, port)), ['deny', 'redirect', 'redirect', 'redirect', 'deny']);
 });
 
 test('V3 precedence: an L7 rule gives way to a plain allow of the same traffic and to a deny', () => {
   const http = { fromEndpoints: [{}], toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }] };
   assert.equal(ask([ingress(http, { fromEndpoints: [{}], ...port80 })])('x/db'), 'allow');
   assert.equal(ask([cnp('p', 'x', { endpointSelector: web, ingress: [http], ingressDeny: [{ fromEndpoints: [{}] }] })])('x/db'), 'deny');
-  assert.equal(ask([cnp('p', 'x', { endpointSelector: web, enableDefaultDeny: { ingress: false }, ingress: [http] })])('x/db'), 'deny');
+  assert.equal(ask([cnp('p', 'x', { endpointSelector: web, enableDefaultDeny: { ingress: false }, ingress: [http] })])('x/db'), 'redirect');
 });
 
 test('V3 precedence: required authentication is not undone by a plain allow beside it', () => {

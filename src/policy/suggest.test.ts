@@ -99,8 +99,8 @@ test('an explicit denial is narrowed by an exception, and both ends are mended',
   assert.deepEqual(sideEffects, []);
 });
 
-test('what only a proxy could allow has no small change', () => {
-  const world = worldOf([cnp('l7', { endpointSelector: { matchLabels: { app: 'b' } }, ingress: [{ toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }] }] })]);
+test('what nobody can read has no small change', () => {
+  const world = worldOf([cnp('l7', { endpointSelector: { matchLabels: { app: 'b' } }, ingress: [{ toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }], rules: { l7proto: 'own' } }] }] })]);
   assert.equal(suggest(world, ask(world, 'x/c', 'x/b', '8080').legs[0]!), undefined);
 });
 

@@ -31,6 +31,8 @@ export const hostileCases: Readonly<Record<string, () => object>> = {
   '10,000 rules with a selector and a port each': () => policy({ ingress: many(10_000, i => ({ fromEndpoints: [{ matchLabels: { app: `a${i}` } }], ...ports({ port: String(1 + i), protocol: 'TCP' }) })) }),
   '10,000 rules for one peer': () => policy({ ingress: many(10_000, i => ({ fromEndpoints: [{}], ...ports({ port: String(1 + i * 6), protocol: 'TCP' }) })) }),
   '10,000 ranges within each other': () => policy({ ingress: many(10_000, i => ({ fromEndpoints: [{}], ...ports({ port: String(1 + i), endPort: 65535 - i, protocol: 'TCP' }) })) }),
+  '10,000 ranges within each other, each with a rule on requests': () => policy({ ingress: many(250, k => ({ fromEndpoints: [{}], toPorts: many(40, j => ({ ports: [{ port: String(1 + k * 40 + j), endPort: 65535 - k * 40 - j, protocol: 'TCP' }], rules: { http: [{ path: `/${k}/${j}` }] } })) })) }),
+  '5,000 rules of one parser and 5,000 of another': () => policy({ ingress: [{ fromEndpoints: [{}], toPorts: many(10_000, i => ({ ports: [{ port: String(1 + i), protocol: 'TCP' }], rules: i % 2 ? { http: [{}] } : { kafka: [{}] } })) }] }),
   '20,000 ranges': () => policy({ ingress: [{ fromEndpoints: [{}], toPorts: ranges }] }),
   '20,000 ranges for anybody, and a thousand peers that are told apart': () => policy({ ingress: [{ toPorts: ranges }, ...many(1000, i => ({ fromEndpoints: [{ matchLabels: { app: `a${i}` } }], ...ports({ port: String(60_001 + i), protocol: 'TCP' }) }))] }),
   'selectors of 5,000 expressions': () => policy({ ingress: [{ fromEndpoints: many(10, k => ({ matchExpressions: many(5_000, i => ({ key: `k${k}-${i}`, operator: 'NotIn', values: ['a', 'b'] })) })) }] }),

@@ -7,13 +7,15 @@
  * lookups, a million of them take less than a second.
  */
 import { cidrContains, cidrIdentityLabels, firstPrefixIdentity, firstRemoteNodeIdentity, labelKeys, networkIdentityLabels, prefixFamily, reserved, reservedIdentities } from '../model/identity.ts';
-import type { LabelSet } from '../model/labels.ts';
+import type { L7Set } from '../model/l7.ts';
+import { LabelSet } from '../model/labels.ts';
 import type { EndpointSelector } from '../model/selector.ts';
 import { parsePrefix } from '../std/ip.ts';
 import type { Prefix } from '../std/ip.ts';
 import { PolicyEngine } from './compile.ts';
 import type { CompiledSet, EngineOptions, NamedPorts, RuleInfo, Subject, VerdictRow } from './compile.ts';
 import type { PeerView } from './evaluate.ts';
+import { fqdnSource, namePattern, qualifyName } from './fqdn.ts';
 import { namedPortsText } from './matchers.ts';
 import { hostSubject, longestNetwork, nodeIdentityLabels } from './members.ts';
 import type { Direction, Policy } from './policy.ts';
@@ -36,6 +38,8 @@ export interface Decision {
   readonly rule: RuleInfo;
   /** Why a denial is only reported: the policy's mode, or the annotation of pod or namespace. */
   readonly audit?: 'policy' | NonNullable<ScenarioPod['audit']>;
+  /** Of a redirect: what passes. */
+  readonly l7?: L7Set;
   /** With the shadow policies in force it would be this. */
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: RuleInfo };
   /** A denial that does not end connections which were allowed before. */
@@ -66,6 +70,7 @@ export class World {
   readonly #places = new Map<RuleInfo, string>();
   readonly #sources = new Map<string, ScenarioPolicy>();
   readonly #byPrefix = new Map<string, number>();
+  readonly #byNames = new Map<string, number>();
 
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
@@ -130,10 +135,28 @@ export class World {
     throw new Error(`set ${set.key} has no row for identity ${peer}`);
   }
 
-  /** The same of an endpoint that may be in audit as a whole: what is denied there passes. */
+  /** The same of an endpoint that may be in audit as a whole: what is denied there passes, and nothing is read. */
   judge({ subject, audit }: Member, direction: Direction, peer: number, protocol: number, port: number): Decision {
     const decision = this.decide(subject, direction, peer, protocol, port);
-    return audit === undefined || decision.verdict !== 'deny' ? decision : { ...decision, verdict: 'audit', audit };
+    if (audit === undefined || decision.verdict === 'allow' || decision.verdict === 'audit') return decision;
+    const { l7: _, ...unread } = decision;
+    return decision.verdict === 'redirect' ? { ...unread, verdict: 'allow' } : { ...decision, verdict: 'audit', audit };
+  }
+
+  /** Of addresses outside that pods were told for a name; undefined where no policy selects it. */
+  identityOfName(name: string): number | undefined {
+    const asked = qualifyName(name);
+    const patterns = this.engine.fqdnSelectors().filter(pattern => namePattern(pattern).test(asked));
+    if (patterns.length === 0) return undefined;
+    const text = patterns.join(' ');
+    const known = this.#byNames.get(text);
+    if (known !== undefined) return known;
+    const id = firstNameIdentity + this.#byNames.size;
+    this.#byNames.set(text, id);
+    this.engine.upsertIdentity(id, LabelSet.of([...patterns.map(pattern => `${fqdnSource}:${pattern}`), 'reserved:world', 'reserved:world-ipv4']));
+    // Sets that were compiled before do not know it.
+    this.#sets.clear();
+    return id;
   }
 
   /** Identity of an address, or of all addresses of a prefix as far as no policy names a narrower one: the world's, or that of a prefix of some policy. */
@@ -152,7 +175,7 @@ export class World {
     if (known) return known;
     const set = this.engine.compile(subject, direction);
     // Pods whose rules are the same share one.
-    const indexed = this.#bySet.get(set) ?? indexSet(set);
+    const indexed = this.#bySet.get(set) ?? indexSet(set, this.engine.l7Sets());
     this.#bySet.set(set, indexed);
     this.#sets.set(subject, { ingress: undefined, egress: undefined, ...this.#sets.get(subject), [direction]: indexed });
     return indexed;
@@ -220,9 +243,10 @@ const firstPodIdentity = 256;
 const firstHostIdentity = 3 << 24;
 /** Of pods by the network that their address lies in. */
 const firstDestinationIdentity = 4 << 24;
+const firstNameIdentity = 5 << 24;
 
-function decisionOf(row: VerdictRow, set: CompiledSet): Decision {
-  const decision: Decision = { verdict: row.verdict, rule: set.rules.get(row.rule)! };
+function decisionOf(row: VerdictRow, set: CompiledSet, l7Sets: ReadonlyMap<number, L7Set>): Decision {
+  const decision: Decision = { verdict: row.verdict, rule: set.rules.get(row.rule)!, ...(row.l7 !== undefined && { l7: l7Sets.get(row.l7)! }) };
   if (row.verdict !== 'audit' && row.shadow === undefined && row.keepEstablished === undefined) return decision;
   return {
     ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }),
@@ -230,10 +254,10 @@ function decisionOf(row: VerdictRow, set: CompiledSet): Decision {
   };
 }
 
-function indexSet(set: CompiledSet): Indexed {
+function indexSet(set: CompiledSet, l7Sets: ReadonlyMap<number, L7Set>): Indexed {
   const rows = new Map<number, DecidedRow[]>();
   for (const row of set.verdicts) {
-    const decided = { ...row, decision: decisionOf(row, set) };
+    const decided = { ...row, decision: decisionOf(row, set, l7Sets) };
     const list = rows.get(row.class);
     if (list) list.push(decided);
     else rows.set(row.class, [decided]);

@@ -132,6 +132,8 @@ export interface Settings {
   readonly allowLocalhost: 'always' | 'policy';
   /** Nodes have identities with their labels, as the agent gives them. */
   readonly nodeLabels: boolean;
+  /** Nobody reads what is said in a connection: where rules ask for it, nothing passes. */
+  readonly provides: { readonly proxy: false };
 }
 
 export const clusterName = 'home';

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import { connect, type Connection } from '../../policy/connection.ts';
-import { resolveEnd, resolvePort } from '../../policy/ends.ts';
-import type { HttpRequest } from '../../policy/requests.ts';
+import { connect } from '../../policy/connection.ts';
+import { namedTarget, resolveEnd, resolvePort } from '../../policy/ends.ts';
 import { safe } from '../../flows/print/fields.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { connectionJson, printLeg } from './policy-print.ts';
+import { requestOf, type RequestFlags } from './policy-request.ts';
 import { addSourceOptions, loadWorld, type SourceFlags } from './policy-world.ts';
 
 export interface ConnectionFlags extends SourceFlags {
@@ -32,8 +32,12 @@ export function register(policy: Command): void {
     .summary('would this connection be allowed, and by which rule')
     .description('Allow or deny at each end, the rule that decides, and the file and line where it stands. Nothing is sent.')
     .option('--exit-code', 'exit with 1 unless it is allowed (what is in audit is)')
-    .option('--http <request>', "also ask HTTP rules about a request: 'GET /path'")
+    .option('--http <request>', "also ask about an HTTP request: 'GET /path'")
     .option('-H, --header <header>', "with --http: 'Name: value' (repeat for more)", (value: string, list: readonly string[] = []) => [...list, value])
+    .option('--kafka <request>', "also ask about a Kafka request: 'produce topic=orders client=shop version=9'")
+    .option('--dns <name>', 'also ask whether the name may be asked for there')
+    .option('--server-name <name>', 'also ask about the name in a TLS handshake')
+    .option('--fqdn <name>', 'the pod was told the address of --to for this name (alone: of any address)')
     .addHelpText('after', `
 ${endHelp.trim()}
 
@@ -41,14 +45,17 @@ Examples:
   ./cirri policy evaluate --from demo/frontend --to "service demo/api" --port 80
   ./cirri policy evaluate -f manifests/ --from shop/web --to 10.0.0.7 --port 5432
   ./cirri policy evaluate -f manifests/ --from world --to shop/web --port 443 -o json
-  ./cirri policy evaluate -f manifests/ --from shop/web --to shop/api --port 80 --http 'GET /v1/items' -H 'X-Token: yes'`)
+  ./cirri policy evaluate -f manifests/ --from shop/web --to shop/api --port 80 --http 'GET /v1/items' -H 'X-Token: yes'
+  ./cirri policy evaluate -f manifests/ --from shop/web --to kube-system/kube-dns --port 53/UDP --dns api.example.com
+  ./cirri policy evaluate -f manifests/ --from shop/web --to api.example.com --port 443`)
     .action(async (flags: EvaluateFlags) => {
-      if (flags.from === undefined || flags.to === undefined) throw new CirriError('ERR_FLAG', 'from whom, and to whom?', { mend: '--from NS/POD --to NS/POD --port 80' });
+      const destination = flags.to ?? flags.fqdn;
+      if (flags.from === undefined || destination === undefined) throw new CirriError('ERR_FLAG', 'from whom, and to whom?', { mend: '--from NS/POD --to NS/POD --port 80' });
       const request = requestOf(flags);
-      const world = await loadWorld(flags, request ? { provides: { proxy: true } } : {});
-      const to = resolveEnd(world, flags.to, flags.namespace);
-      const asked = connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol), request);
-      const connection = request && asksProxy(asked) ? { ...asked, notes: [...asked.notes, unproxiedNote] } : asked;
+      const world = await loadWorld(flags);
+      const found = resolveEnd(world, destination, flags.namespace);
+      const to = flags.to !== undefined && flags.fqdn !== undefined ? namedTarget(world, found, flags.fqdn) : found;
+      const connection = connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol), request);
       if (flags.exitCode && connection.verdict !== 'allow' && connection.verdict !== 'audit') process.exitCode = 1;
       if (printStructured(flags.output, connectionJson(world, connection))) return;
       const paint = stdoutPaint();
@@ -57,28 +64,6 @@ Examples:
     });
 }
 
-interface EvaluateFlags extends ConnectionFlags {
-  readonly http?: string;
-  readonly header?: readonly string[];
-}
-
-const unproxiedNote = 'the verdict counts HTTP rules as if a proxy carried them out; there is none yet, and the cluster denies what only they would allow';
-
-function asksProxy({ legs }: Connection): boolean {
-  return legs.some(leg => leg.steps.some(step => step.request !== undefined));
-}
-
-function requestOf({ http, header = [] }: EvaluateFlags): HttpRequest | undefined {
-  if (http === undefined) {
-    if (header.length > 0) throw new CirriError('ERR_FLAG', '--header is about a request', { mend: "add --http 'GET /path'" });
-    return undefined;
-  }
-  const [, method, path] = /^([A-Za-z]+) +(\/\S*)$/.exec(http.trim()) ?? [];
-  if (method === undefined || path === undefined) throw new CirriError('ERR_FLAG', `"${http}" is no request`, { mend: "a method and a path: --http 'GET /path'" });
-  const headers = header.map(text => {
-    const [, name, value] = /^([^\s:]+): *(.*)$/.exec(text) ?? [];
-    if (name === undefined) throw new CirriError('ERR_FLAG', `"${text}" is no header`, { mend: "-H 'Name: value'" });
-    return [name, value!] as const;
-  });
-  return { method, path, headers: Object.fromEntries(headers) };
+interface EvaluateFlags extends ConnectionFlags, RequestFlags {
+  readonly fqdn?: string;
 }

@@ -59,13 +59,7 @@ async function run(namespace: string, flags: Flags): Promise<void> {
   say(`\n${counted(found.proposals.length, 'policy', 'policies')} from ${counted(found.proposals.reduce((sum, each) => sum + each.connections, 0), 'connection')}. Tried on what was recorded of ${namespace}, beside the policies in force:`);
   printReplay(result, observed, paint, say);
   sayLeft(found, say);
-  if (found.proposals.some(({ policy }) => policy.spec.egress.some(rule => 'toFQDNs' in rule)) && !namesAreEnforced) {
-    say(paint.careful('toFQDNs is not enforced by this version: what only a name allows would be denied. --addresses writes the addresses that were seen instead.'));
-  }
 }
-
-/** Names in policies come with the DNS policies. */
-const namesAreEnforced = false;
 
 function optionsOf(namespace: string, { workload, minConnections, addresses, dnsRules, includeDenied }: Flags): RecommendOptions {
   if (minConnections !== undefined && !/^\d{1,9}$/.test(minConnections)) throw new CirriError('ERR_FLAG', `--min-connections must be a number, not "${minConnections}"`);

@@ -64,18 +64,23 @@ test('audit passes, is marked, and does not fail --exit-code', () => {
   assert.equal((cirri('evaluate', '-f', demo, '-f', guard, '-f', audited, ...ask, '-o', 'json').json() as { verdict: string }).verdict, 'audit');
 });
 
-test('a request is asked of HTTP rules, with the note that the cluster denies it today', () => {
+test('a request is asked of HTTP rules: the rule that lets it pass, or the field that kept it', () => {
   const http = (...more: readonly string[]) => cirri('evaluate', '-f', demo, '-f', requests, ...ask, '--exit-code', ...more);
   const token = ['-H', 'x-token: yes'];
   const passes = http('--http', 'GET /items/7', ...token);
-  assert.deepEqual([passes.status, /: ALLOW\n/.test(passes.stdout), /an HTTP rule there matches/.test(passes.stdout)], [0, true, true], passes.stdout + passes.stderr);
-  assert.match(passes.stdout, /as if a proxy carried them out; there is none yet/);
-  for (const other of [['--http', 'GET /items/7'], ['--http', 'PUT /items/7', ...token], ['--http', 'GET /other', ...token]]) {
-    const refused = http(...other);
-    assert.deepEqual([refused.status, /no HTTP rule there matches the request: a proxy would answer 403/.test(refused.stdout)], [1, true], other.join(' '));
+  assert.deepEqual([passes.status, /: ALLOW\n/.test(passes.stdout), /the request passes/.test(passes.stdout)], [0, true, true], passes.stdout + passes.stderr);
+  const refusals: readonly (readonly [readonly string[], RegExp])[] = [
+    [['--http', 'GET /items/7'], /refused: header x-token: yes is wanted, and it is missing/], [['--http', 'PUT /items/7', ...token], /refused: method: PUT, not GET/],
+    [['--http', 'GET /other', ...token], /refused: path: \/other, not /], [['--kafka', 'fetch topic=a'], /refused: HTTP is read there, and this is Kafka/],
+  ];
+  for (const [request, why] of refusals) {
+    const refused = http(...request);
+    assert.deepEqual([refused.status, why.test(refused.stdout)], [1, true], refused.stdout + refused.stderr);
   }
-  assert.equal(http().status, 1);
+  const connection = http();
+  assert.deepEqual([connection.status, /passes request by request: --http asks about one/.test(connection.stdout)], [0, true], connection.stdout);
   assert.match(http('--http', 'items').stderr, /"items" is no request/);
+  assert.match(http('--http', 'GET /', '--dns', 'a.example').stderr, /--http and --dns are different requests/);
 });
 
 test('a kind of policy that nobody knows is said not to be counted', () => {

@@ -62,12 +62,20 @@ function opensDns(rule: Rule, subject: Subject, world: World): boolean {
   });
 }
 
-/** Addresses of names are learned from answers that pass a rule with `rules.dns`; it may be another policy's. */
+/**
+ * Addresses of names are learned from answers that pass a rule with `rules.dns`, which may be another policy's; here also where
+ * port 53 is open without one.
+ */
 function checkUntaught({ world, source, report }: Checked, spec: PolicySpec): void {
   const egress = listOf(valueAt(source.object, `${spec.path}.egress`)).map(fieldsOf);
   const index = egress.findIndex(entry => listOf(entry['toFQDNs']).length > 0);
   if (index < 0) return;
-  const taught = world.scenario.policies.some(other => (other.policy?.specs ?? []).some(s => coversSelector(s.subject, spec.subject)
-    && listOf(valueAt(other.object, `${s.path}.egress`)).some(entry => listOf(fieldsOf(entry)['toPorts']).some(ports => Array.isArray(fieldsOf(fieldsOf(ports)['rules'])['dns'])))));
-  if (!taught) report('fqdn-without-dns', 'error', `${spec.path}.egress[${index}].toFQDNs`, 'no rule lets DNS pass with rules.dns, from which the addresses of names are learned: this rule never allows anything', 'add an egress rule to the resolver with toPorts 53/ANY and rules: {dns: [{matchPattern: "*"}]}');
+  const around = world.policies.flatMap(p => p.specs).filter(s => coversSelector(s.subject, spec.subject));
+  if (around.some(s => s.rules.some(rule => rule.l7?.protocol === 'dns'))) return;
+  const anybody: Subject = { labels: LabelSet.empty, namedPorts: new Map() };
+  const isOpen = !around.some(s => s.defaultDeny.egress) || around.some(s => s.rules.some(rule => opens(rule) && opensDns(rule, anybody, world)));
+  const at = `${spec.path}.egress[${index}].toFQDNs`;
+  const mend = 'add an egress rule to the resolver with toPorts 53/ANY and rules: {dns: [{matchPattern: "*"}]}';
+  if (isOpen) report('fqdn-without-dns', 'warning', at, 'no rule has rules.dns: names are learned here from what may be asked on port 53; upstream would learn none, and this rule would never allow anything there', mend);
+  else report('fqdn-without-dns', 'error', at, 'no rule lets DNS pass, so that no names are learned: this rule never allows anything', mend);
 }

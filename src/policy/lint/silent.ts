@@ -30,7 +30,7 @@ export function checkAccepted(checked: Checked): void {
   const { source, policy, report } = checked;
   for (const c of policy.conditions) {
     if (saidElsewhere.includes(c.type) || (c.type === 'EmptyMeansAny' && !isClusterPolicy(policy.kind)) || (c.type === 'SelectsNothing' && !c.path.includes('Nodes'))) continue;
-    report(codeOf(c.type), c.type === 'EmptyMeansAny' ? 'info' : 'warning', c.path, c.message, c.severity === 'degraded' ? 'until then traffic of this rule is denied' : 'see the message');
+    report(codeOf(c.type), c.type === 'EmptyMeansAny' ? 'info' : 'warning', c.path, c.message, c.severity === 'degraded' ? 'traffic that only this rule would allow is denied' : 'see the message');
   }
   if (policy.kind === 'CiliumClusterwideNetworkPolicy' && source.object.metadata?.namespace !== undefined) report('namespace-ignored', 'warning', 'metadata.namespace', 'a cluster-wide policy has no namespace: it holds everywhere', 'use a CiliumNetworkPolicy, or select the namespace in endpointSelector');
   if (policy.kind === 'NetworkPolicy') checkPolicyTypes(checked);
