@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { AddressPool } from '../ipam/pool.ts';
 import { ensureNodeDevices, overlayName, remoteNodeRoutes, serviceRangeRoutes, uplinkName, type NodeDevices } from '../datapath/node-devices.ts';
 import { openNodeMaps, removePins } from '../datapath/maps.ts';
@@ -17,6 +18,7 @@ import { EndpointManager } from '../features/endpoints/manager.ts';
 import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/endpoints/objects.ts';
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
+import { proxyWorkers, startLayer7 } from '../features/l7/start.ts';
 import { startMasquerade } from '../features/masquerade/start.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
@@ -114,7 +116,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const allocator = new IdentityAllocator({ client, known: identities });
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
-  const engine = new PolicyEngine({ mode: record.policyMode });
+  const layer7 = startLayer7({ paths: nodePaths, workers: proxyWorkers(record.settings.l7.workers, availableParallelism()) }, { maps: opened.maps, log, signal });
+  const engine = new PolicyEngine({ mode: record.policyMode, provides: { proxy: true }, l7: layer7.sets });
   const changes = new EngineChanges(engine);
   const secrets = new PolicySecrets({ engine: changes, client, signal, log });
   const nodeIdentities = new NodeIdentities();
@@ -170,6 +173,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
       isNamed ||= isSynced();
       enforcement.passed(policies.revision);
       if (isSynced() && regenerator.failures.size === 0) counters.policyInForce(policies.revision);
+      if (isSynced() && regenerator.failures.size === 0 && regenerator.endpointReconciler.settled) layer7.sets.retire(engine.l7Sets());
       if (policies.settling && regenerator.failures.size === 0) oneMorePass();
       policyStatus.mark();
     },
@@ -244,6 +248,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: (ip, viewer) => names.namesOf(ip, viewer), devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
   const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, names, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table, isReady: () => isNamed }, { log, signal });
+  await layer7.start(observability.flows);
   void feedAgentEvents({ endpoints, endpointRows: regenerator.endpointRows, addresses: regenerator.addresses, policies: policySources(inputs), policyRevision: () => policies.revision }, observability.agentEvents, { log, signal });
   const { flows, map } = observability;
 
@@ -289,7 +294,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, map, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, auditSources,
     services, serviceInputs, masquerade, acceleration,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), ...observability.features],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), () => layer7.status(engine.l7Sets()), ...observability.features],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   };

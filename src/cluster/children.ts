@@ -1,4 +1,6 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { proxyWorkers } from '../features/l7/start.ts';
 import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 
 /** One process of a cluster: what to run, and where. */
@@ -9,12 +11,14 @@ export interface ChildSpec {
   readonly args: readonly string[];
   /** Flags of Node itself. */
   readonly nodeArgs?: readonly string[];
+  /** A restart starts the new process first: it takes over from the running one, which ends when it has handed over all. */
+  readonly takesOver?: boolean;
   /** The node's network namespace and system group; the host's when left out. */
   readonly netns?: string;
   readonly cgroup?: string;
 }
 
-export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string): ChildSpec[] {
+export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string, processors = availableParallelism()): ChildSpec[] {
   const source = (path: string) => join(root, 'src', path);
   return [
     { name: 'apiserver', main: source('apiserver/main.ts'), args: [] },
@@ -25,10 +29,18 @@ export function childSpecs(record: ClusterRecord, paths: StatePaths, root: strin
       return [
         { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
         ...(record.settings.hubble.enabled && record.settings.hubble.history.enabled ? [{ name: `history-${node.name}`, main: source('history/main.ts'), args: ['--node', node.name], ...place }] : []),
+        ...Array.from({ length: proxyWorkers(record.settings.l7.workers, processors) }, (_, worker) => (
+          { name: proxyName(node.name, worker), main: source('proxy/main.ts'), args: ['--node', node.name, '--worker', String(worker)], takesOver: true, ...place }
+        )),
         { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },
       ];
     }),
   ];
+}
+
+/** A worker of a node's proxy, as a process: `proxy-node1`, `proxy-node1.1`. */
+export function proxyName(node: string, worker: number): string {
+  return worker === 0 ? `proxy-${node}` : `proxy-${node}.${worker}`;
 }
 
 export function systemCgroup(cgroupRoot: string, instance: string, node: string): string {

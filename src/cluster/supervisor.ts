@@ -42,6 +42,8 @@ class Child {
   readonly #env: NodeJS.ProcessEnv;
   readonly #log: Logger;
   #ref: ProcessRef | undefined;
+  /** Earlier ones that still hand over to it. */
+  readonly #leaving: ProcessRef[] = [];
   #adopted = false;
   #startedAt: number | undefined;
   #failures = 0;
@@ -76,6 +78,7 @@ class Child {
 
   /** An adopted process is nobody's child here: its end is seen by looking. */
   look(): void {
+    for (let i = this.#leaving.length - 1; i >= 0; i--) if (!isSameProcess(this.#leaving[i]!)) this.#leaving.splice(i, 1);
     if (this.#adopted && this.#ref && !isSameProcess(this.#ref)) this.#ended('gone');
   }
 
@@ -94,19 +97,17 @@ class Child {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    const ref = this.#ref;
-    if (!ref) return;
-    signalProcess(ref, 'SIGTERM');
-    const deadline = Date.now() + stopPatienceMs;
-    while (isSameProcess(ref)) {
-      if (Date.now() > deadline) signalProcess(ref, 'SIGKILL');
-      await new Promise(resolve => setTimeout(resolve, 10));
-    }
+    await Promise.all([...this.#leaving.splice(0), ...(this.#ref ? [this.#ref] : [])].map(endProcess));
     removePidFile(this.pidFile);
   }
 
-  /** Ends it and starts it anew: what it reads at its start has changed. */
+  /** Ends it and starts it anew: what it reads at its start has changed. One that takes over from itself is not ended, it ends. */
   async restart(): Promise<void> {
+    if (this.spec.takesOver && this.#ref && isSameProcess(this.#ref)) {
+      this.#leaving.push(this.#ref);
+      this.#failures = 0;
+      return this.#spawn();
+    }
     await this.stop();
     this.#stopped = false;
     this.#failures = 0;
@@ -144,6 +145,15 @@ class Child {
     this.#log.warn('ended; starting it again', { how, ranMs, delayMs });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#spawn(), delayMs);
+  }
+}
+
+async function endProcess(ref: ProcessRef): Promise<void> {
+  signalProcess(ref, 'SIGTERM');
+  const deadline = Date.now() + stopPatienceMs;
+  while (isSameProcess(ref)) {
+    if (Date.now() > deadline) signalProcess(ref, 'SIGKILL');
+    await new Promise(resolve => setTimeout(resolve, 10));
   }
 }
 

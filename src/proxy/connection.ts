@@ -2,9 +2,11 @@ import { monotonicMicroseconds } from './clock.ts';
 import type { Admission, Host } from './host.ts';
 import { Leg, type LegOwner } from './leg.ts';
 import type { Loop } from './loop.ts';
+import { Passage } from './passage.ts';
 import type { Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
-import { Transit } from './transit.ts';
 import { type Timed, tickMs } from './wheel.ts';
+
+const attemptsOfLocal = 3;
 
 /** A client, its server, and the session between them. */
 export class Connection implements Wire<unknown>, LegOwner, Timed {
@@ -28,20 +30,18 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   #closeAt: 'once' | 'written' | undefined;
   #serverFailure: string | undefined;
   readonly #paused = { client: false, server: false };
-  /** Bytes of a side that pass unread. */
-  readonly #left = { client: 0, server: 0 };
-  #transits: { readonly client: Transit; readonly server: Transit } | undefined;
-  /** All passes, and the session is asked nothing more. */
-  #passing = false;
+  readonly #passage: Passage;
   #suspended = false;
   #wakeTick = 0;
   #connectTick = 0;
+  #attempts = 0;
   #closeTick = 0;
 
   constructor(host: Host, about: Admission, clientFd: number, serverFd?: number) {
     this.#host = host;
     this.#loop = host.loop;
     this.about = about;
+    this.#passage = new Passage(this.#loop, this);
     this.active = this.#loop.wheel.now;
     this.client = new Leg(this.#loop, this, 'client', clientFd, false);
     if (serverFd !== undefined) this.server = new Leg(this.#loop, this, 'server', serverFd, false);
@@ -53,11 +53,11 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   /** Could go to another process now. */
   get idle(): boolean {
-    return this.#state === 'open' && !this.#suspended && this.client.idle && (this.server?.idle ?? true) && (this.#passing ? this.#held === 0 : this.#session.idle && this.#left.client + this.#left.server === 0) && !this.client.ended && !this.server?.ended;
+    return this.#state === 'open' && !this.#suspended && this.client.idle && (this.server?.idle ?? true) && this.#passage.rests && (this.#passage.all || this.#session.idle) && !this.client.ended && !this.server?.ended;
   }
 
   get passing(): boolean {
-    return this.#passing;
+    return this.#passage.all;
   }
 
   // -- the wire -------------------------------------------------------------------------------------------------------
@@ -94,14 +94,13 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   }
 
   passAll(): void {
-    this.#passing = true;
-    this.#left.client = this.#left.server = Infinity;
+    this.#passage.passAll();
     if (!this.server) this.#connect();
     if (!this.#inCall) this.#leave();
   }
 
   pass(from: Side, bytes: number): void {
-    this.#left[from] += bytes;
+    this.#passage.left[from] += bytes;
     if (from === 'client' && !this.server) this.#connect();
     if (!this.#inCall) this.#leave();
   }
@@ -132,8 +131,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     const { side } = leg;
     if (!this.#mayGoOn()) return;
     this.active = this.#loop.wheel.now;
-    const left = this.#left[side];
-    if (left >= this.#loop.limits.readBytes) return this.#pass(leg, left);
+    const left = this.#passage.left[side];
+    if (left >= this.#loop.limits.readBytes) return this.#pass(leg);
     const { readBytes, totalQueueBytes } = this.#loop.limits;
     const count = leg.read(this.#loop.queuedBytes > totalQueueBytes ? readBytes >> 4 : readBytes);
     if (count < 0) return;
@@ -155,19 +154,19 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   drained(leg: Leg): void {
     this.active = this.#loop.wheel.now;
-    if (this.#state === 'open' && this.#transits && !this.#transits[leg.side === 'client' ? 'server' : 'client'].drain(leg)) return;
+    if (this.#state === 'open' && !this.#passage.drain(leg)) return;
     if (!this.#inCall) this.#leave();
   }
 
   broken(leg: Leg, code: string): void {
     if (leg.closed) return;
-    if (this.#state === 'closing' || leg === this.client || this.#passing) {
+    if (this.#state === 'closing' || leg === this.client || this.#passage.all) {
       this.#closeAt = 'once';
     } else {
       leg.close('reset');
       this.server = undefined;
       this.#connectTick = 0;
-      this.#left.client = this.#left.server = 0;
+      this.#passage.left.client = this.#passage.left.server = 0;
       this.#serverFailure = code;
     }
     if (!this.#inCall) this.#leave();
@@ -177,13 +176,13 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (this.#state === 'closed') return 0;
     if (this.#suspended) return now + 1;
     if (this.#closeTick !== 0) return now >= this.#closeTick ? (this.#finish('reset'), 0) : this.#closeTick;
-    if (this.#connectTick !== 0 && now >= this.#connectTick && this.server) this.broken(this.server, 'ETIMEDOUT');
+    if (this.#connectTick !== 0 && now >= this.#connectTick && this.server) this.#connectAgain(this.server);
     else if (now >= this.#idleTick()) this.close('once');
     else if (this.#wakeTick !== 0 && now >= this.#wakeTick) {
       this.#wakeTick = 0;
       this.#call(() => this.#session.timeout());
     }
-    return this.#isClosed ? 0 : this.#nextTick();
+    return this.#nextTick();
   }
 
   /** Compares what is in force with what it knows; a revoked one ends. */
@@ -193,7 +192,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   /** The process is to end. */
   drain(): void {
-    if (this.#state === 'open' && !this.#passing) this.#call(() => this.#session.drain?.());
+    if (this.#state === 'open' && !this.#passage.all) this.#call(() => this.#session.drain?.());
   }
 
   /** Reads nothing until it is resumed: another process may be about to take it. */
@@ -206,8 +205,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   handOver(): void {
     this.#session.closed();
     this.#gone(true);
-    this.#transits?.client.close();
-    this.#transits?.server.close();
+    this.#passage.close();
     this.client.close('handed');
     this.server?.close('handed');
   }
@@ -241,32 +239,21 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     const { readBuffer } = this.#loop;
     const passed = Math.min(left, count);
     if (passed > 0) {
-      this.#left[side] -= passed;
+      this.#passage.left[side] -= passed;
       this.send(side === 'client' ? 'server' : 'client', readBuffer, 0, passed);
     }
     if (passed < count) this.#session.data(side, readBuffer, passed, count);
   }
 
-  #pass(leg: Leg, left: number): void {
+  #pass(leg: Leg): void {
     const into = leg === this.client ? this.server : this.client;
     if (!into) return;
-    this.#transits ??= { client: new Transit(this.#loop, this), server: new Transit(this.#loop, this) };
-    const { side } = leg;
     this.#inCall = true;
-    const count = this.#transits[side].move(leg, into, left);
-    if (count > 0) this.#left[side] -= count;
+    const count = this.#passage.move(leg, into);
     if (count === 0) leg.sawEnd();
-    if (count === 0 && this.#passing) into.ending = true;
-    else if (count === 0) return this.#call(() => this.#session.ended(side));
+    if (count === 0 && this.#passage.all) into.ending = true;
+    else if (count === 0) return this.#call(() => this.#session.ended(leg.side));
     this.#leave();
-  }
-
-  get #isClosed(): boolean {
-    return this.#state === 'closed';
-  }
-
-  get #held(): number {
-    return this.#transits ? this.#transits.client.held + this.#transits.server.held : 0;
   }
 
   #connect(): Leg | undefined {
@@ -277,9 +264,31 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
       this.#serverFailure = error instanceof Error && 'errno' in error ? String(error.errno) : 'EIO';
       return undefined;
     }
-    this.#connectTick = this.#loop.wheel.now + Math.ceil(this.#host.times.connectMs / tickMs);
-    this.#loop.wheel.arm(this, this.#connectTick);
+    this.#attempts = 1;
+    this.#awaitConnect();
     return this.server;
+  }
+
+  #awaitConnect(): void {
+    const { connectMs, attemptMs } = this.#host.times;
+    // A server of this node answers at once.
+    const ms = this.about.row.destinationEndpoint !== 0 && this.#attempts < attemptsOfLocal ? attemptMs : connectMs;
+    this.#connectTick = this.#loop.wheel.now + 1 + Math.ceil(ms / tickMs);
+    this.#loop.wheel.arm(this, this.#connectTick);
+  }
+
+  /** Its port may be another connection's, whose packets then are not ours: another try has another port. */
+  #connectAgain(leg: Leg): void {
+    if (this.about.row.destinationEndpoint === 0 || this.#attempts >= attemptsOfLocal) return this.broken(leg, 'ETIMEDOUT');
+    try {
+      this.server = new Leg(this.#loop, this, 'server', this.#host.connect(this), true);
+    } catch {
+      return this.broken(leg, 'ETIMEDOUT');
+    }
+    leg.moveQueue(this.server);
+    leg.close('reset');
+    this.#attempts++;
+    this.#awaitConnect();
   }
 
   /** After a call into the session, or an event: writes what was gathered and does what was asked for. */
@@ -290,7 +299,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
       const code = this.#serverFailure;
       this.#serverFailure = undefined;
       try {
-        if (this.#passing) this.#closeAt = 'once';
+        if (this.#passage.all) this.#closeAt = 'once';
         else this.#session.serverFailed(code);
       } catch (error) {
         this.#fail(error);
@@ -322,12 +331,12 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     const { client, server } = this;
     const { queueBytes, totalQueueBytes } = this.#loop.limits;
     if (this.#loop.queuedBytes > 2 * totalQueueBytes && client.queuedBytes + (server?.queuedBytes ?? 0) > 0) return this.#beginClosing('once');
-    const transits = this.#transits;
-    if (client.ending && (transits?.server.held ?? 0) === 0) client.finish();
-    if (server?.ending && (transits?.client.held ?? 0) === 0) server.finish();
+    const [fromClient, fromServer] = [this.#passage.heldOf('client') === 0, this.#passage.heldOf('server') === 0];
+    if (client.ending && fromServer) client.finish();
+    if (server?.ending && fromClient) server.finish();
     if (client.ended && client.finished && (!server || (server.ended && server.finished))) return this.#beginClosing('written');
-    client.reading = !this.#suspended && !this.#paused.client && client.queuedBytes <= queueBytes && (server ? server.idle && (transits?.client.held ?? 0) === 0 : this.#left.client === 0);
-    if (server) server.reading = !this.#suspended && !this.#paused.server && client.idle && server.queuedBytes <= queueBytes && (transits?.server.held ?? 0) === 0;
+    client.reading = !this.#suspended && !this.#paused.client && client.queuedBytes <= queueBytes && (server ? server.idle && fromClient : this.#passage.left.client === 0);
+    if (server) server.reading = !this.#suspended && !this.#paused.server && client.idle && server.queuedBytes <= queueBytes && fromServer;
   }
 
   #beginClosing(at: 'once' | 'written'): void {
@@ -338,8 +347,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     } catch (error) {
       this.#host.failed(this, error);
     }
-    this.#transits?.client.close();
-    this.#transits?.server.close();
+    this.#passage.close();
     if (at === 'once') return this.#finish('reset');
     this.client.ending = true;
     if (this.server) this.server.reading = false;
@@ -382,6 +390,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   }
 
   #nextTick(): number {
+    if (this.#state === 'closed') return 0;
     let next = this.#closeTick || this.#idleTick();
     if (this.#connectTick !== 0) next = Math.min(next, this.#connectTick);
     if (this.#wakeTick !== 0) next = Math.min(next, this.#wakeTick);

@@ -21,10 +21,9 @@ const mostListed = 10_000;
 
 /** What one may ask a worker, over a unix socket that only root may open: HTTP with JSON. */
 export function serveControl(path: string, parts: ControlParts): Promise<Server> {
-  const since = new Date().toISOString();
   const server = createServer((request, response) => {
     if (request.method === 'POST' && request.url === '/v1/handover') return parts.onHandover(request, response);
-    if (request.method === 'GET' && request.url === '/v1/status') return answer(response, 200, statusOf(parts, since));
+    if (request.method === 'GET' && request.url === '/v1/status') return answer(response, 200, statusOf(parts));
     if (request.method === 'GET' && request.url === '/v1/connections') {
       const { connections, loop } = parts.worker;
       return answer(response, 200, { connections: connections.slice(0, mostListed).map(each => connectionStatus(each, loop.wheel.now)), total: connections.length });
@@ -48,7 +47,9 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
   response.end(JSON.stringify(body) + '\n');
 }
 
-function statusOf({ number, worker, sets, records }: ControlParts, since: string): ProxyStatus {
+const since = new Date().toISOString();
+
+export function statusOf({ number, worker, sets, records }: Omit<ControlParts, 'onHandover'>): ProxyStatus {
   const { counts } = worker;
   return {
     pid: process.pid, worker: number, since,

@@ -26,6 +26,8 @@ export interface Host {
 
 export interface Times {
   readonly connectMs: number;
+  /** After so long a server of this node is tried again from another port. */
+  readonly attemptMs: number;
   /** Neither side has said anything. */
   readonly idleMs: number;
   /** A closed connection's last bytes must be taken within this. */

@@ -127,6 +127,14 @@ export class Leg implements Watched {
     this.#update();
   }
 
+  /** What waits here is the other's to write. */
+  moveQueue(to: Leg): void {
+    for (const { memory, start, end } of this.#queue.splice(0)) to.enqueue(memory.bytes.subarray(start, end));
+    to.ending = this.ending;
+    this.#loop.queuedBytes -= this.queuedBytes;
+    this.queuedBytes = 0;
+  }
+
   /** Besides the queue, the owner wants to know when it can be written to again: `drained`. */
   awaitRoom(): void {
     this.#wantsRoom = true;

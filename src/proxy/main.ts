@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
-import { serveControl } from './control.ts';
+import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
 import { nodePlace, type Place, standalonePlace } from './place.ts';
@@ -9,6 +9,8 @@ import { loadProtocol } from './protocols.ts';
 import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
 import { startWorker } from './start.ts';
+
+const statusEveryMs = 1_000;
 
 /**
  * `node src/proxy/main.ts --node NODE [--worker N]`: one worker of a node's layer 7 proxy, inside the node's network namespace.
@@ -32,12 +34,15 @@ async function main(): Promise<void> {
     records.close();
     process.exit(0);
   };
-  await serveControl(place.socketPath, { number: place.number, worker, sets, records, onHandover: (request, response) => handOver(request, response, { worker, listeners, log, done: finish }) });
+  const parts = { number: place.number, worker, sets, records };
+  await serveControl(place.socketPath, { ...parts, onHandover: (request, response) => handOver(request, response, { worker, listeners, log, done: finish }) });
   for (const fd of listeners) worker.listen(fd);
   place.publish(listeners);
   predecessor?.take(worker);
+  const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
   log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
   stop.signal.addEventListener('abort', () => {
+    clearInterval(telling);
     worker.close();
     finish();
   }, { once: true });

@@ -1,4 +1,4 @@
-import type { ProxyHello } from '../model/l7-proxy.ts';
+import type { ProxyHello, ProxyStatus } from '../model/l7-proxy.ts';
 import { errorText } from '../std/errors.ts';
 import { formatAddr } from '../std/ip.ts';
 import type { Logger } from '../std/log.ts';
@@ -50,6 +50,12 @@ export class RecordLines {
     this.#length += this.#buffer.write(line, this.#length);
     this.sent++;
     if (this.#length >= batchBytes) this.flush();
+  }
+
+  /** What the worker says of itself, now and then. */
+  status(status: ProxyStatus): void {
+    const line = `{"status":${JSON.stringify(status)}}\n`;
+    if (this.#fd !== undefined && this.#length + 3 * line.length < roomBytes) this.#length += this.#buffer.write(line, this.#length);
   }
 
   /** With each tick. */

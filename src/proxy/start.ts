@@ -19,7 +19,7 @@ export function startWorker(
   const { sets, records, log, signal } = dependencies;
   const loop = new Loop(defaultLimits);
   const maxConnections = Math.max(1, Math.min(place.maxConnections, Math.floor((descriptorLimit() - descriptorsApart) / 2)));
-  const times = { connectMs: 5_000, idleMs: place.idleMs, lingerMs: 2_000 };
+  const times = { connectMs: 5_000, attemptMs: 300, idleMs: place.idleMs, lingerMs: 2_000 };
   const worker = new Worker({ times, maxConnections }, { loop, rows: place.rows, sets, records, connect: about => place.connect(about), log });
   loop.run(signal);
   const flush = setInterval(() => records.flush(), recordsEveryMs);

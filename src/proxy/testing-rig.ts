@@ -27,7 +27,7 @@ export function startProxyRig(set: L7Set, serverPort: number, port = 0): ProxyRi
   const loop = new Loop(defaultLimits);
   const rows: Rows = { generation: () => 1, lookup: () => row, delete: () => {} };
   const records: SessionRecord[] = [];
-  const worker = new Worker({ times: { connectMs: 2000, idleMs: 60_000, lingerMs: 1000 }, maxConnections: 1000 }, {
+  const worker = new Worker({ times: { connectMs: 2000, attemptMs: 300, idleMs: 60_000, lingerMs: 1000 }, maxConnections: 1000 }, {
     loop, rows, sets: new Sets({ read: () => set, load: loadProtocol, now: () => 0 }), log: silentLogger,
     records: { add: (_about, record) => void records.push(record) },
     connect: () => connectTo({ addr: parseAddr('127.0.0.1'), port: serverPort }),

@@ -53,7 +53,7 @@ function startRig(serverPort: number, protocol: AnyProtocol, options: { maxConne
   const rows: Rows = { generation: () => state.generation, lookup: () => state.row, delete: () => {} };
   const records: SessionRecord[] = [];
   const sets = new Sets({ read: () => set, load: () => protocol, now: () => 0 });
-  const worker = new Worker({ times: { connectMs: 1000, idleMs: options.idleMs ?? 60_000, lingerMs: 1000 }, maxConnections: options.maxConnections ?? 5000 }, {
+  const worker = new Worker({ times: { connectMs: 1000, attemptMs: 300, idleMs: options.idleMs ?? 60_000, lingerMs: 1000 }, maxConnections: options.maxConnections ?? 5000 }, {
     loop, rows, sets, log: silentLogger,
     records: { add: (_about, record) => void records.push(record) },
     connect: () => connectTo({ addr: parseAddr('127.0.0.1'), port: serverPort }),

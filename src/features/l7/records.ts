@@ -1,0 +1,118 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { L7Record } from '../../flows/l7-record.ts';
+import type { KeptListeners, ProxyHello, ProxyStatus, RecordLine } from '../../model/l7-proxy.ts';
+import { errorText } from '../../std/errors.ts';
+import type { Logger } from '../../std/log.ts';
+import { closeSocket } from '../../sys/net.ts';
+import { openPidfd, takeFd } from '../../sys/process.ts';
+
+export interface L7ListenerDependencies {
+  /** The pipeline's: takes one record, holds up nobody. */
+  readonly take: (record: L7Record) => void;
+  /** What a client asked for when a service was translated, by the key of service_addresses. */
+  readonly service: (key: number) => { readonly ip: string; readonly port: number } | undefined;
+  readonly log: Logger;
+}
+
+/** A worker sends far shorter ones. */
+const longestLine = 64 << 10;
+
+/**
+ * The agent's end of the proxy's workers: takes what they tell, and keeps their listening sockets, so that these outlive a worker that
+ * is killed and go to the next one. They are this process's own duplicates; nothing here accepts from them.
+ */
+export class L7Listener {
+  /** Of workers that are connected, the last that each said of itself. */
+  readonly workers = new Map<number, ProxyStatus>();
+  /** Records that workers had no room for, or that were not understood. */
+  lost = 0;
+  notUnderstood = 0;
+  readonly #deps: L7ListenerDependencies;
+  readonly #kept = new Map<number, readonly number[]>();
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+
+  constructor(dependencies: L7ListenerDependencies) {
+    this.#deps = dependencies;
+    this.#server = createServer(socket => this.#serve(socket));
+  }
+
+  listen(path: string): Promise<void> {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    rmSync(path, { force: true });
+    return new Promise((resolve, reject) => {
+      this.#server.on('error', reject);
+      const mask = process.umask(0o177);
+      this.#server.listen(path, () => {
+        process.umask(mask);
+        resolve();
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    for (const fds of this.#kept.values()) fds.forEach(fd => closeSocket(fd));
+    this.#kept.clear();
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    let rest = '';
+    let worker: number | undefined;
+    const kept: KeptListeners = { pid: process.pid, listeners: Object.fromEntries(this.#kept) };
+    socket.write(JSON.stringify(kept) + '\n');
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      if (worker !== undefined) this.workers.delete(worker);
+    });
+    socket.on('data', chunk => {
+      const lines = (rest + chunk.toString('utf8')).split('\n');
+      rest = lines.pop()!;
+      if (rest.length > longestLine) return void socket.destroy();
+      for (const line of lines) worker = this.#take(line) ?? worker;
+    });
+  }
+
+  /** Returns the worker's number where the line says it. */
+  #take(line: string): number | undefined {
+    try {
+      const value = JSON.parse(line) as RecordLine | ProxyHello | { readonly status: ProxyStatus } | { readonly lost: number };
+      if (Array.isArray(value)) this.#deps.take(recordOf(value as RecordLine, this.#deps.service));
+      else if ('lost' in value) this.lost += value.lost;
+      else if ('status' in value) this.workers.set(value.status.worker, value.status);
+      else if ('hello' in value) return this.#keep(value.hello), value.hello.worker;
+    } catch (error) {
+      if (this.notUnderstood++ < 10) this.#deps.log.warn('a line of the proxy was not understood', { error: errorText(error) });
+    }
+    return undefined;
+  }
+
+  #keep({ pid, worker, listeners }: ProxyHello['hello']): void {
+    using process = openPidfd(pid);
+    if (!process) return;
+    const fds = listeners.map(fd => takeFd(process, fd));
+    this.#kept.get(worker)?.forEach(fd => closeSocket(fd));
+    this.#kept.set(worker, fds);
+  }
+}
+
+/** A line as the pipeline takes it: an answer comes from the server. */
+export function recordOf(line: RecordLine, service: L7ListenerDependencies['service']): L7Record {
+  const [timeUs, clientIp, clientPort, serverIp, serverPort, sourceIdentity, destinationIdentity, sourceEndpoint, destinationEndpoint, key, verdict, direction, rule, l7, traceId] = line;
+  const client = { ip: clientIp, port: clientPort, identity: sourceIdentity, endpoint: sourceEndpoint };
+  const server = { ip: serverIp, port: serverPort, identity: destinationIdentity, endpoint: destinationEndpoint };
+  const isAnswer = l7.type === 'RESPONSE';
+  const asked = key === 0 ? undefined : service(key);
+  return {
+    timeNs: BigInt(timeUs) * 1000n,
+    source: isAnswer ? server : client, destination: isAnswer ? client : server,
+    protocol: 'TCP', direction, verdict, rule, l7,
+    ...(traceId !== undefined && { traceId }),
+    ...(asked && { service: asked }),
+  };
+}
