@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { startHttpProxy } from './testing.ts';
-import type { ProxyRig } from './testing.ts';
+import { startProxyRig } from '../testing-rig.ts';
+import type { ProxyRig } from '../testing-rig.ts';
 
 const run = promisify(execFile);
 const big = Buffer.alloc(20 << 20, 'cirri-');
@@ -40,12 +40,12 @@ describe('HTTP/1.1 through real sockets', () => {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    proxy = startHttpProxy((server.address() as AddressInfo).port, [{ rule: 3, path: '/public.*', headers: [] }]);
+    proxy = startProxyRig({ protocol: 'http', rules: [{ rule: 3, path: '/public.*', headers: [] }] }, (server.address() as AddressInfo).port);
     folder = mkdtempSync(join(tmpdir(), 'cirri-http1-'));
     writeFileSync(join(folder, 'upload'), big);
   });
   after(async () => {
-    proxy.close();
+    proxy[Symbol.dispose]();
     rmSync(folder, { recursive: true, force: true });
     server.closeAllConnections();
     for (const socket of sockets) socket.destroy();
@@ -110,11 +110,7 @@ describe('HTTP/1.1 through real sockets', () => {
   });
 
   test('a server that is not there is 503', async () => {
-    const dead = startHttpProxy(1, [{ rule: 1, headers: [] }]);
-    try {
-      assert.equal(String(await curl('-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:${dead.port}/`)), '503');
-    } finally {
-      dead.close();
-    }
+    using dead = startProxyRig({ protocol: 'http', rules: [{ rule: 1, headers: [] }] }, 1);
+    assert.equal(String(await curl('-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:${dead.port}/`)), '503');
   });
 });
