@@ -13,7 +13,8 @@ const require = createRequire(import.meta.url);
 /** Where each protocol is. Loaded when a set asks for it: a proxy without Kafka rules has no Kafka in its memory. */
 const modules: Readonly<Record<string, () => AnyProtocol>> = {
   http: () => (require('./http/http.ts') as typeof import('./http/http.ts')).http,
-  kafka: () => (require('./kafka/kafka.ts') as { kafka: AnyProtocol }).kafka,
+  kafka: () => (require('./kafka/kafka.ts') as typeof import('./kafka/kafka.ts')).kafka as AnyProtocol,
+  tls: () => (require('./tls/tls.ts') as typeof import('./tls/tls.ts')).tls as AnyProtocol,
 };
 
 /** A set's protocol; throws where this proxy has none for it. */
