@@ -24,7 +24,8 @@ const endpoint = (id: number, app: string): Endpoint => ({
 function world() {
   const inputs = tableInputs();
   const endpoints = new Table<Endpoint>('endpoints', endpointKey);
-  const changes = new EngineChanges(new PolicyEngine());
+  const engine = new PolicyEngine();
+  const changes = new EngineChanges(engine);
   let compiled = 0;
   const policies = new PolicyInputs({
     inputs, engine: Object.assign(changes, { upsertPolicy: (given: Policy) => { compiled++; EngineChanges.prototype.upsertPolicy.call(changes, given); } }),
@@ -36,7 +37,7 @@ function world() {
   let synced = true;
   const enforcement = new Enforcement({ endpoints, failures: () => failures, rowErrors: () => rowErrors, hasSets: e => loaded.has(subjectKey(e)), host: () => ({ labels: LabelSet.of(['reserved:host', 'k8s:zone=a']), hasSets: true }), isSynced: () => synced });
   return {
-    endpoints, failures, rowErrors, loaded, policies, enforcement,
+    endpoints, failures, rowErrors, loaded, policies, enforcement, engine,
     compiles: () => compiled,
     setSynced: (value: boolean) => { synced = value; },
     apply: (object: KubeObject) => inputs.ciliumNetworkPolicies.table.upsert(object),
@@ -77,6 +78,24 @@ test('a pass that failed is said of what it was to load, until one succeeds', ()
   assert.deepEqual([w.of('old')?.enforced, w.of('new')?.enforced, w.of('new')?.pending, w.of('new')?.error], [true, false, undefined, 'a pass of the agent failed: no memory']);
   w.pass();
   assert.equal(w.of('new')?.enforced, true);
+});
+
+test('rules of two policies that cannot hold together: neither is in force as written, until one goes', () => {
+  const w = world();
+  const reading = (name: string, rules: object, generation = 1) => cnp(name, generation, 'web', { ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules }] }] });
+  w.apply(reading('a', { http: [{}] }));
+  w.apply(reading('b', { kafka: [{}] }));
+  const compile = () => w.engine.compile({ labels: LabelSet.of(['k8s:app=web', 'k8s:io.kubernetes.pod.namespace=shop']), namedPorts: new Map() }, 'ingress');
+  w.pass();
+  compile();
+  for (const name of ['a', 'b']) {
+    assert.equal(w.of(name)?.enforced, false);
+    assert.match(w.of(name)?.error ?? '', /^cannot merge conflicting L7 parsers \(http\/kafka\): CiliumNetworkPolicy shop\/a .* and CiliumNetworkPolicy shop\/b /);
+  }
+  w.apply(reading('b', { http: [{ method: 'GET' }] }, 2));
+  w.pass();
+  compile();
+  assert.deepEqual(['a', 'b'].map(name => w.of(name)?.enforced), [true, true]);
 });
 
 test('before the first lists nothing is said to be enforced', () => {

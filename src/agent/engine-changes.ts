@@ -47,6 +47,10 @@ export class EngineChanges {
     this.#note(this.#engine.setSecret(key, entries));
   }
 
+  l7Conflicts(): ReturnType<PolicyEngine['l7Conflicts']> {
+    return this.#engine.l7Conflicts();
+  }
+
   secretKeys(): readonly string[] {
     return this.#engine.secretKeys();
   }

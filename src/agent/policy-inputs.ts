@@ -131,9 +131,10 @@ export class PolicyInputs {
   }
 
   report(enforced: (version: PolicyVersion) => Enforced): PolicyReport[] {
+    const conflicts = new Map(this.#deps.engine.l7Conflicts().flatMap(({ conflict, because }) => (conflict ?? []).map(address => [address, because] as const)));
     return [...this.#entries].map(([address, { seen, version, errors }]) => ({
       address, ...(version && waysOf(version.policy)), ...seen, errors, conditions: version?.policy.conditions ?? [],
-      ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : enforced(version!)),
+      ...(errors.length > 0 ? { enforced: false, error: invalidText(errors, version !== undefined) } : withConflict(enforced(version!), conflicts.get(address))),
     }));
   }
 
@@ -252,6 +253,11 @@ export class PolicyInputs {
 
 function namedPortMap(ports: Endpoint['namedPorts']): NamedPorts {
   return new Map(ports.map(port => [port.name, { protocol: port.protocol as NamedPort['protocol'], port: port.port }]));
+}
+
+/** Where rules of two policies cannot hold together nothing passes: neither is in force as written. */
+function withConflict(enforced: Enforced, conflict: string | undefined): Enforced {
+  return conflict === undefined || !enforced.enforced ? enforced : { enforced: false, error: conflict };
 }
 
 function addressOf(kind: string, key: string): string {

@@ -1,7 +1,7 @@
 /** What the number in an event means: which rule of which policy, and in a sentence what it does. */
 import { fnv1a } from '../model/identity.ts';
 import { describeL7, isCarriedOut } from './l7-rules.ts';
-import { policyText, protocolName, maxPort } from './policy.ts';
+import { policyAddress, policyText, protocolName, maxPort } from './policy.ts';
 import type { Direction, Peer, Policy, PolicyKind, PortMatch, Rule } from './policy.ts';
 
 /** What there is to carry out conditions beyond addresses and ports. */
@@ -25,6 +25,8 @@ export interface RuleInfo {
   readonly mode?: 'audit' | 'shadow';
   /** Why an allow rule denies: "L7 http needs the proxy". */
   readonly notEnforced?: string;
+  /** Of rules that cannot hold together: the addresses of their policies. */
+  readonly conflict?: readonly string[];
   /** One sentence. */
   readonly because: string;
 }
@@ -96,7 +98,7 @@ export function unmetOf({ effect, l7, notEnforced }: Rule, { proxy, authenticati
 export function conflictInfo(direction: Direction, rules: readonly RuleInfo[], conflict: string, id: number): RuleInfo {
   const [first] = rules as readonly [RuleInfo, ...RuleInfo[]];
   return {
-    id, address: conflictAddress(direction, rules), kind: first.kind, ...(first.namespace !== undefined && { namespace: first.namespace }), name: first.name, path: first.path, direction, effect: 'deny',
+    id, address: conflictAddress(direction, rules), kind: first.kind, ...(first.namespace !== undefined && { namespace: first.namespace }), name: first.name, path: first.path, direction, effect: 'deny', conflict: [...new Set(rules.map(policyAddress))],
     because: `${conflict}: ${rules.map(r => `${r.kind} ${r.namespace === undefined ? '' : `${r.namespace}/`}${r.name} (${r.path})`).join(' and ')} are for the same port and peer at ${direction}, so nothing passes there`,
   };
 }
