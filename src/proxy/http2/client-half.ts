@@ -73,9 +73,14 @@ export class ClientHalf extends Half {
       return exchange.control('client');
     }
     if (stream.clientDone) return exchange.refuse(stream, ErrorCode.streamClosed, 'client');
-    if (!endStream || fields === undefined || stream.clientLeft > 0 || trailerFault(fields) !== undefined) return exchange.refuse(stream, ErrorCode.protocol, 'client');
+    if (!endStream || fields === undefined || stream.clientLeft > 0 || this.#badTrailers(fields)) return exchange.refuse(stream, ErrorCode.protocol, 'client');
     exchange.headers('server', id, fields, true);
     this.ends(stream);
+  }
+
+  #badTrailers(fields: readonly Field[]): boolean {
+    const { egress, ingress } = this.exchange.wire.layers();
+    return trailerFault(fields, egress?.headerNames) !== undefined || trailerFault(fields, ingress?.headerNames) !== undefined;
   }
 
   protected body(stream: Stream, octets: number, endStream: boolean): boolean {
