@@ -27,7 +27,7 @@ export class ClientHalf extends Half {
     if (id % 2 === 0) throw new ConnectionFault(ErrorCode.protocol, 'a stream of the client with an even number');
     if (id <= exchange.lastStream) return this.#trailers(id, endStream, fields);
     exchange.lastStream = id;
-    if (id > exchange.finalStream || exchange.streams.size >= maxStreams) {
+    if (id > exchange.finalStream || exchange.streams.size + exchange.refused.size >= maxStreams) {
       exchange.countReset();
       return exchange.reset('client', id, ErrorCode.refusedStream);
     }
@@ -68,11 +68,19 @@ export class ClientHalf extends Half {
     const { exchange } = this;
     const stream = exchange.streams.get(id);
     // Of a stream that was denied, or reset by the other side, when this was on its way.
-    if (stream === undefined) return exchange.control('client');
+    if (stream === undefined) {
+      exchange.swallow(id, 0, endStream);
+      return exchange.control('client');
+    }
     if (stream.clientDone) return exchange.refuse(stream, ErrorCode.streamClosed, 'client');
-    if (!endStream || fields === undefined || stream.clientLeft > 0 || trailerFault(fields) !== undefined) return exchange.refuse(stream, ErrorCode.protocol, 'client');
+    if (!endStream || fields === undefined || stream.clientLeft > 0 || this.#badTrailers(fields)) return exchange.refuse(stream, ErrorCode.protocol, 'client');
     exchange.headers('server', id, fields, true);
     this.ends(stream);
+  }
+
+  #badTrailers(fields: readonly Field[]): boolean {
+    const { egress, ingress } = this.exchange.wire.layers();
+    return trailerFault(fields, egress?.headerNames) !== undefined || trailerFault(fields, ingress?.headerNames) !== undefined;
   }
 
   protected body(stream: Stream, octets: number, endStream: boolean): boolean {
@@ -84,6 +92,10 @@ export class ClientHalf extends Half {
       return true;
     }
     return false;
+  }
+
+  protected override closedBody(id: number, octets: number, endStream: boolean): void {
+    this.exchange.swallow(id, octets, endStream);
   }
 
   protected ends(stream: Stream): void {

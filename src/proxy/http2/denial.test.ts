@@ -32,15 +32,28 @@ test('gRPC gets PERMISSION_DENIED in trailers only; grpc-web is HTTP', () => {
   assert.deepEqual(t.stream('client', 7), refused);
 });
 
-test('who still sends is told to stop, and what was on its way is swallowed with its window given back', () => {
+test('what a denied request still sends is swallowed, with the windows of connection and stream given back', () => {
   const t = talk();
   t.wire.from('client', t.client.headers(1, post('/other'), false));
-  assert.deepEqual(t.stream('client', 1), [...refused, 'RST_STREAM 0']);
+  assert.deepEqual(t.stream('client', 1), refused);
   t.wire.from('client', Buffer.concat([data(1, 'x'.repeat(10_000)), frame(FrameType.data, Flag.padded, 1, [3, 1, 0, 0, 0]), t.client.headers(1, [['x', 'y']])]));
   assert.equal(t.windowOf('client'), 10_005);
+  assert.deepEqual(t.stream('client', 1).slice(2), ['WINDOW_UPDATE 10000', 'WINDOW_UPDATE 5']);
   assert.deepEqual(t.stream('server', 1), []);
   t.wire.from('client', t.client.headers(3, post('/allowed', ['x', 'y'])));
   assert.match(t.stream('server', 3)[0]!, /x: y END$/);
+});
+
+test('who has more than 1 MiB to send, and gRPC, are told to stop', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([t.client.headers(1, post('/other', ['content-length', '1048577']), false), t.client.headers(3, post('/other', grpc), false), t.client.headers(5, post('/other'), false)]));
+  assert.deepEqual([1, 3].map(id => t.stream('client', id).at(-1)), ['RST_STREAM 0', 'RST_STREAM 0']);
+  t.wire.from('client', data(3, 'abc'));
+  assert.equal(t.windowOf('client'), 3);
+  for (let i = 0; i < 65; i++) t.wire.from('client', data(5, 'x'.repeat(16_384)));
+  assert.equal(t.stream('client', 5).at(-1), 'RST_STREAM 0');
+  assert.equal(t.windowOf('client'), 3 + 65 * 16_384);
+  assert.equal(t.wire.closed, undefined);
 });
 
 test('a client without room for a body gets none, and nothing waits (0-window)', () => {

@@ -31,6 +31,8 @@ export class Exchange {
   readonly wire: Wire<HttpMatcher>;
   readonly limits: HttpLimits;
   readonly streams = new Map<number, Stream>();
+  /** Streams that were answered before their request was whole: how much more of it is read and thrown away. */
+  readonly refused = new Map<number, number>();
   readonly toClient = new Output();
   readonly toServer = new Output();
   readonly forClient = new HpackEncoder();
@@ -113,7 +115,11 @@ export class Exchange {
     writeNumber(to === 'client' ? this.toClient : this.toServer, FrameType.rstStream, stream, code);
   }
 
-  /** An answer of our own to a request of the client. `clientDone`: its message is whole; otherwise it is told to send no more. */
+  /**
+   * An answer of our own to a request of the client. `clientDone`: its message is whole. Otherwise the rest is thrown away, as there
+   * are clients that lose the answer when they are told to send no more (curl 7); who has very much to send, and gRPC, which says
+   * so, are told.
+   */
   answer(id: number, head: RequestHead | undefined, answer: OwnAnswer, clientDone: boolean): void {
     const { plain, grpc } = answer;
     if (head?.grpc) this.headers('client', id, grpc, true);
@@ -128,7 +134,21 @@ export class Exchange {
         this.debt += plain.body.length;
       }
     }
-    if (!clientDone) this.reset('client', id, ErrorCode.none);
+    if (clientDone) return;
+    if (head === undefined || head.grpc || head.tunnel || head.contentLength > this.limits.swallowedBytes) this.reset('client', id, ErrorCode.none);
+    else this.refused.set(id, this.limits.swallowedBytes);
+  }
+
+  /** DATA of a stream that was answered before: its window is given back, until it is too much. */
+  swallow(id: number, octets: number, clientDone: boolean): void {
+    const left = (this.refused.get(id) ?? -1) - octets;
+    if (left < 0 || clientDone) {
+      if (!clientDone && this.refused.has(id)) this.reset('client', id, ErrorCode.none);
+      this.refused.delete(id);
+    } else if (octets > 0) {
+      this.refused.set(id, left);
+      writeNumber(this.toClient, FrameType.windowUpdate, id, octets);
+    }
   }
 
   /** A request that policy does not let pass, before the server has seen any of it. */

@@ -149,7 +149,7 @@ function putFrameHeader(buffer: Buffer, at: number, length: number, type: number
 }
 
 /** A frame as it came, with other flags perhaps. */
-export function writeFrame(out: Output, type: number, flags: number, stream: number, data: Uint8Array, start = 0, end = data.length): void {
+export function writeFrame(out: Output, type: number, flags: number, stream: number, data: Buffer, start = 0, end = data.length): void {
   writeFrameHeader(out, end - start, type, flags, stream);
   out.append(data, start, end);
 }

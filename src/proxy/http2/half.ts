@@ -49,6 +49,8 @@ export abstract class Half implements FrameSink {
   protected abstract ends(stream: Stream): void;
   protected abstract wasReset(stream: Stream, code: number): void;
   protected abstract goaway(data: Buffer, start: number, end: number): void;
+  /** DATA, or the end, of a stream that the other side does not have any more. */
+  protected closedBody(_id: number, _octets: number, _endStream: boolean): void {}
   /** No frame has named the stream before. */
   protected abstract idle(id: number): boolean;
   /** Whether the other side has room for so much DATA; false: it must wait. */
@@ -66,8 +68,11 @@ export abstract class Half implements FrameSink {
     if (body === 0 && !endStream) exchange.control(this.#from);
     this.#dataFlags = flags;
     this.#dataStream = stream !== undefined && this.body(stream, body, endStream) ? stream : undefined;
-    if (this.#dataStream === undefined) exchange.giveBack(this.#from, length);
-    else this.taken(length);
+    if (this.#dataStream !== undefined) this.taken(length);
+    else {
+      exchange.giveBack(this.#from, length);
+      if (stream === undefined) this.closedBody(id, length, endStream);
+    }
     return true;
   }
 
@@ -166,7 +171,10 @@ export abstract class Half implements FrameSink {
     if (end - start !== 4) throw new ConnectionFault(ErrorCode.frameSize, 'RST_STREAM of a wrong size');
     if (id === 0 || this.idle(id)) throw new ConnectionFault(ErrorCode.protocol, 'RST_STREAM on a stream that is not open');
     const stream = this.exchange.streams.get(id);
-    if (stream === undefined) return this.exchange.control(this.#from);
+    if (stream === undefined) {
+      this.closedBody(id, 0, true);
+      return this.exchange.control(this.#from);
+    }
     const code = data.readUInt32BE(start);
     this.exchange.reset(this.#to, id, code);
     this.exchange.gone(stream);

@@ -98,6 +98,7 @@ const malformed: Readonly<Record<string, readonly Line[]>> = {
   'a :path with a line end': get('/allowed\r\nx: y'),
   'a :path with a NUL': get('/allowed\0'),
   'a :path with a fragment (CVE-2021-32779)': get('/allowed#/admin'),
+  'a :path with a backslash': get('/allowed\\..\\admin'),
   'a :path with bytes over 127': get('/allowed/\xe9'),
   'a :scheme that is none': [[':method', 'GET'], [':scheme', 'file'], [':path', '/allowed'], [':authority', 'shop']],
   'two :path': get('/allowed', [':path', '/allowed']),
@@ -155,6 +156,7 @@ const broken: Readonly<Record<string, { readonly lines?: readonly Line[]; readon
   'trailers after the end': { end: true, bytes: t => t.client.headers(1, [['x', 'y']]), code: code.streamClosed },
   'trailers that are not the end': { bytes: t => t.client.headers(1, [['x', 'y']], false) },
   'a pseudo-header in trailers': { bytes: t => t.client.headers(1, [[':path', '/other']]) },
+  'a field in trailers that belongs before the body': { bytes: t => t.client.headers(1, [['cookie', 'a=b']]) },
   'content-length in trailers': { bytes: t => t.client.headers(1, [['content-length', '3']]) },
   'a window of nothing': { bytes: () => frame(FrameType.windowUpdate, 0, 1, number(0)) },
 };

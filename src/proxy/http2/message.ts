@@ -134,10 +134,13 @@ function pathFault(path: string, method: string): Malformed | undefined {
   return undefined;
 }
 
-/** Printable, no space, no fragment: a server might cut at "#" what was judged with it (CVE-2021-32779). */
+/**
+ * Printable, no space, no fragment: a server might cut at "#" what was judged with it (CVE-2021-32779); no backslash: some take it
+ * for a slash.
+ */
 const pathCharacters = new Uint8Array(256);
 for (let code = 0x21; code < 0x7f; code++) pathCharacters[code] = 1;
-pathCharacters['#'.charCodeAt(0)] = 0;
+pathCharacters['#'.charCodeAt(0)] = pathCharacters['\\'.charCodeAt(0)] = 0;
 
 /** Of RFC 3986, without user information (RFC 9113 §8.3.1). */
 const authorityCharacters = new Uint8Array(256);
@@ -190,13 +193,17 @@ export function readAnswer(fields: readonly Field[]): AnswerHead | Malformed {
   return { status, contentLength };
 }
 
-/** Trailers: no pseudo-headers, nothing that frames or routes the message. */
-export function trailerFault(fields: readonly Field[]): Malformed | undefined {
+/**
+ * Trailers: no pseudo-headers, nothing that frames or routes the message, and none of the fields that were judged (`judged`), as
+ * there are servers that add trailers to them.
+ */
+export function trailerFault(fields: readonly Field[], judged?: readonly string[]): Malformed | undefined {
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     if (field.kind !== FieldKind.regular && field.kind <= lastPseudo) return 'a pseudo-header in trailers';
     if (field.kind >= FieldKind.connectionSpecific) return faultOf(field);
-    if (field.kind === FieldKind.contentLength || field.kind === FieldKind.host) return `${field.name} in trailers`;
+    const framing = field.kind === FieldKind.contentLength || field.kind === FieldKind.host;
+    if (framing || (judged !== undefined && (field.kind !== FieldKind.regular || judged.includes(field.name)))) return `${field.name} in trailers`;
   }
   return undefined;
 }

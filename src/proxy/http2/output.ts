@@ -26,10 +26,13 @@ export class Output {
     this.#length = to;
   }
 
-  append(data: Uint8Array, start: number, end: number): void {
-    const at = this.reserve(end - start);
-    this.#buffer.set(start === 0 && end === data.length ? data : data.subarray(start, end), at);
-    this.#length = at + end - start;
+  append(data: Buffer, start: number, end: number): void {
+    const length = end - start;
+    const at = this.reserve(length);
+    // A call into Buffer costs more than a few bytes do.
+    if (length > 64) data.copy(this.#buffer, at, start, end);
+    else for (let i = 0; i < length; i++) this.#buffer[at + i] = data[start + i]!;
+    this.#length = at + length;
   }
 
   clear(): void {
