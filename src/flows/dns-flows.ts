@@ -1,5 +1,5 @@
 import type { FlowL7 } from '../model/flow.ts';
-import { DnsType, dnsTypeName, type DnsMessage } from './dns.ts';
+import { DnsType, dnsTypeName, type DnsMessage } from '../model/dns.ts';
 import type { NameCache } from './name-cache.ts';
 
 /** Where a DNS message was seen. Of a query the client is its source, of an answer its destination. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '../model/flow.ts';
-import { DnsType } from './dns.ts';
+import { DnsType } from '../model/dns.ts';
 import { emptyLookups } from './enrich.ts';
 import { EventType } from './event.ts';
 import type { L7Record } from './l7-record.ts';

@@ -1,7 +1,7 @@
 import { flag, slotWords, type Columns } from './columns.ts';
 import { layout } from './decode.ts';
 import { DnsObserver } from './dns-flows.ts';
-import type { DnsMessage } from './dns.ts';
+import type { DnsMessage } from '../model/dns.ts';
 import { EndRegistry } from './ends.ts';
 import type { FlowLookups } from './enrich.ts';
 import { RuleRegistry, ServiceRegistry } from './known.ts';

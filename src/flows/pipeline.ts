@@ -3,7 +3,7 @@ import { identityScope } from '../model/identity.ts';
 import { Audience } from './audience.ts';
 import type { FlowConsumer, FlowView, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
-import { parseDns } from './dns.ts';
+import { parseDns } from '../model/dns.ts';
 import type { FlowLookups } from './enrich.ts';
 import { EventType } from './event.ts';
 import { FlowFollower } from './follower.ts';

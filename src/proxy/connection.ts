@@ -46,7 +46,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     this.client = new Leg(this.#loop, this, 'client', clientFd, false);
     if (serverFd !== undefined) this.server = new Leg(this.#loop, this, 'server', serverFd, false);
     this.#inCall = true;
-    this.#session = about.protocol.open(this);
+    this.#session = about.protocol.open(this, about.row.sourceEndpoint);
     this.#leave();
     this.#loop.wheel.arm(this, this.#idleTick());
   }

@@ -71,5 +71,6 @@ export interface SessionRecord {
 export interface Protocol<Set, Compiled> {
   /** A set in the form that decides quickly; kept by the loop for as long as some connection has it. */
   compile(set: Set): Compiled;
-  open(wire: Wire<Compiled>): Session;
+  /** `clientEndpoint`: local id of the client's pod; 0 when it is not on this node. */
+  open(wire: Wire<Compiled>, clientEndpoint?: number): Session;
 }

@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 /** Where each protocol is. Loaded when a set asks for it: a proxy without Kafka rules has no Kafka in its memory. */
 const modules: Readonly<Record<string, () => AnyProtocol>> = {
   http: () => (require('./http/http.ts') as typeof import('./http/http.ts')).http,
+  dns: () => (require('./dns/dns.ts') as typeof import('./dns/dns.ts')).dns as AnyProtocol,
   kafka: () => (require('./kafka/kafka.ts') as typeof import('./kafka/kafka.ts')).kafka as AnyProtocol,
   tls: () => (require('./tls/tls.ts') as typeof import('./tls/tls.ts')).tls as AnyProtocol,
 };

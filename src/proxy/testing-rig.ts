@@ -1,6 +1,11 @@
 /** A worker of the proxy over loopback sockets, for tests with real clients and servers: no kernel programs, one rule set. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import type { L7Set } from '../model/l7.ts';
 import type { ProxyConnection } from '../datapath/generated/structs.ts';
+import { waitFor } from '../std/async.ts';
+import { CirriError } from '../std/errors.ts';
 import { parseAddr } from '../std/ip.ts';
 import { silentLogger } from '../std/log.ts';
 import { closeSocket, ownAddress } from '../sys/net.ts';
@@ -44,4 +49,49 @@ export function startProxyRig(set: L7Set, serverPort: number, port = 0): ProxyRi
       loop.close();
     },
   };
+}
+
+/** A program that a test starts, ended with it. `untilPort`: it has come up when that port of 127.0.0.1 takes connections. */
+export async function startProgram(command: string, args: readonly string[], untilPort: number, options: { readonly cwd?: string } = {}): Promise<AsyncDisposable> {
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], ...options });
+  let said = '';
+  let failed: Error | undefined;
+  child.stderr.on('data', part => (said = (said + String(part)).slice(-4000)));
+  child.on('error', error => (failed = error));
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null || failed) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  try {
+    await waitFor(`${command} to listen`, async () => {
+      if (failed || child.exitCode !== null) throw new CirriError('ERR_TEST_PROGRAM', `${command} ended: ${failed?.message ?? said}`);
+      return await takesConnections(untilPort);
+    }, { timeoutMs: 60_000, everyMs: 20 });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { [Symbol.asyncDispose]: stop };
+}
+
+function takesConnections(port: number): Promise<boolean | undefined> {
+  return new Promise(resolve => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(undefined));
+  });
+}
+
+/** One that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }

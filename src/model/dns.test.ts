@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { DnsType, dnsTypeName, parseDns } from './dns.ts';
-import { dnsMessage, wireName } from './testing-dns.ts';
+import { dnsMessage, wireName } from '../flows/testing-dns.ts';
 
 test('a question, with its types', () => {
   const message = parseDns(dnsMessage({ id: 7, questions: [{ name: 'Api.Example.com', type: 28 }] }));
