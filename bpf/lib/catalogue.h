@@ -20,6 +20,8 @@ struct catalogue {
 	struct name_event name_event;
 	struct sweep sweep;
 	struct occupancy occupancy;
+	struct name_put name_put;
+	struct name_state name_state;
 	enum conntrack_end_kind conntrack_end_kind;
 	enum drop_reason drop_reason;
 	enum endpoint_flag endpoint_flag;

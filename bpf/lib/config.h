@@ -39,8 +39,11 @@ struct config {
 	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
 	__u16 node_port_min;
 	__u16 node_port_max;
+	__u32 dns_min_ttl;		/* seconds that an address belongs to its name at least */
+	__u8 dns_rcode;			/* of the answer to a question that no rule lets pass: 5 REFUSED, 3 NXDOMAIN */
+	__u8 pad1[3];
 };
-_Static_assert(sizeof(struct config) == 176, "config");
+_Static_assert(sizeof(struct config) == 184, "config");
 
 const volatile struct config config = {
 	.nat_port_min = 32768,
@@ -48,6 +51,8 @@ const volatile struct config config = {
 	.node_port_min = 30000,
 	.node_port_max = 32767,
 	.monitor_aggregation = AGGREGATION_MEDIUM,
+	.dns_min_ttl = 60,
+	.dns_rcode = 5,
 };
 
 /* Read member by member: through a pointer without "volatile" clang folds in the zeros that are there before loading. */

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "conntrack.h"
+#include "dns.h"
 #include "dsr.h"
 #include "host.h"
 #include "nat.h"
@@ -116,6 +117,8 @@ static __noinline int judge_end(struct __sk_buff *skb, struct packet *packet, co
 	question.set = direction == DIRECTION_EGRESS ? endpoint->egress_set : endpoint->ingress_set;
 	question.identity = direction == DIRECTION_EGRESS ? packet->destination_policy_identity : packet->source_identity;
 	verdict = policy_ask(&packet->headers, &question);
+	if (direction == DIRECTION_EGRESS && unlikely(name_may_decide(packet)))
+		verdict = name_judge(&packet->headers, &question, endpoint->id, known && known->flags & CONNTRACK_BY_NAME ? known->destination_identity : 0);
 	/* The node itself is no client or server of the proxy's. */
 	if (unlikely(packet->verdict == VERDICT_REDIRECT && endpoint_is_host(endpoint)))
 		verdict = -DROP_PROXY_NOT_SUPPORTED;
@@ -162,6 +165,12 @@ static __always_inline bool ingress_is_judged(const struct packet *packet)
 	if (!endpoint_is_host(packet->to))
 		return packet->to && !endpoint_is_host(packet->from);
 	return packet->to->ingress_set && !host_may_receive(&packet->headers);
+}
+
+/* Has policy said that the proxy looks into it? DNS by UDP has its set too, and no proxy. */
+static __always_inline bool wants_proxy(const struct packet *packet)
+{
+	return (packet->egress_l7 | packet->ingress_l7) && !(packet->ct_flags & CONNTRACK_ASKS);
 }
 
 /* Asks policy about the connection that this packet opens, or goes forward in: at the end that opened it, then at the other. */
@@ -219,10 +228,23 @@ static __always_inline bool names_pass(const struct packet *packet)
 		return false;
 	if (!endpoint_is_pod(packet->from) && !endpoint_is_pod(packet->to))
 		return false;
-	if (packet->destination_port == port || packet->source_port == port)
+	if (packet->destination_port == port || packet->source_port == port || packet->ct_flags & CONNTRACK_ASKS)
 		return true;
 	address = packet->service ? service_address_find(packet->service) : NULL;
 	return address && address->port == port;
+}
+
+/* Is DNS of this connection to be read (dns.h)? What that has found out stands in packet->ct_flags. */
+static __always_inline void names_read(struct packet *packet)
+{
+	const __be16 port = bpf_htons(DNS_PORT);
+	const struct service_address *address;
+
+	if (likely(packet->protocol != IPPROTO_UDP) || packet->ct_flags & CONNTRACK_ASKS || !endpoint_is_pod(packet->from) || !runtime_has(RUNTIME_NAMES))
+		return;
+	address = packet->service ? service_address_find(packet->service) : NULL;
+	if (packet->destination_port == port || (address && address->port == port))
+		packet->ct_flags |= CONNTRACK_LEARNS;
 }
 
 /* The entry of a connection that has been allowed, as it was under that generation of policy. `source_is_low`: the sender is the key's low end. */
@@ -240,6 +262,7 @@ static __noinline int connection_keep(struct __sk_buff *skb, struct packet *pack
 	entry.destination_endpoint = endpoint_id(packet->to);
 	entry.service = packet->service;
 	entry.backend = packet->backend;
+	entry.l7 = packet->egress_l7;
 	/* The rules have been credited with this packet when they decided. */
 	entry.egress_rule = packet->egress_rule;
 	entry.ingress_rule = packet->ingress_rule;
@@ -296,7 +319,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 			verdict = judge(skb, packet, NULL);
 		if (verdict != CONTINUE)
 			return verdict;
-		if (unlikely(packet->egress_l7 | packet->ingress_l7))
+		if (unlikely(wants_proxy(packet)))
 			verdict = proxy_take(packet, generation);
 		if (verdict != CONTINUE)
 			return verdict;
@@ -309,9 +332,14 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 	}
 	if (endpoint_is_pod(packet->from) && needs_masquerade(packet))
 		packet->ct_flags |= CONNTRACK_MASQUERADED;
+	names_read(packet);
 	if (names_pass(packet))
 		packet->ct_flags |= CONNTRACK_NAMES;
-	return connection_keep(skb, packet, key, source_is_low, generation);
+	verdict = connection_keep(skb, packet, key, source_is_low, generation);
+	if (likely(!(packet->ct_flags & CONNTRACK_READS_NAMES)) || verdict != CONTINUE)
+		return verdict;
+	packet->rule = packet->egress_rule;
+	return dns_question(skb, &packet->headers, endpoint_id(packet->from), packet->egress_l7);
 }
 
 /* Denied: dead in both directions. It lives, so that answers do not open it again, as long as either end goes on sending. */
@@ -358,7 +386,7 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	if (verdict != CONTINUE)
 		return verdict;
 	verdict = judge(skb, packet, entry);
-	if (verdict == CONTINUE && unlikely((packet->egress_l7 | packet->ingress_l7) && !(entry->flags & CONNTRACK_PROXIED)))
+	if (verdict == CONTINUE && unlikely(wants_proxy(packet) && !(entry->flags & CONNTRACK_PROXIED)))
 		verdict = -DROP_PROXY_TOO_LATE;
 	if (verdict == CONTINUE || connection_is_over(verdict))
 		conntrack_credit(entry);
@@ -378,8 +406,12 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	entry->destination_identity = packet->destination_identity;
 	entry->egress_rule = packet->egress_rule;
 	entry->ingress_rule = packet->ingress_rule;
+	names_read(packet);
+	if (names_pass(packet))
+		packet->ct_flags |= CONNTRACK_NAMES;
+	entry->l7 = packet->egress_l7;
 	__sync_fetch_and_and(&entry->flags, ~(__u32)CONNTRACK_JUDGED | packet->ct_flags);
-	__sync_fetch_and_or(&entry->flags, packet->ct_flags & CONNTRACK_JUDGED);
+	__sync_fetch_and_or(&entry->flags, packet->ct_flags & (CONNTRACK_JUDGED | CONNTRACK_NAMES));
 	entry->generation = generation;
 	return CONTINUE;
 }
@@ -475,6 +507,13 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 		tell_known(skb, &packet->headers, entry, fresh);
 	if (unlikely(entry->way_generation != policy_generation()))
 		way_learn(packet, entry, reply);
+	if (unlikely(packet->ct_flags & CONNTRACK_READS_NAMES)) {
+		packet->rule = entry->egress_rule;
+		verdict = reply ? dns_answer(skb, &packet->headers, entry->source_endpoint) :
+				  dns_question(skb, &packet->headers, entry->source_endpoint, packet->ct_flags & CONNTRACK_ASKS ? entry->l7 : 0);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	if (likely(!reply || (!packet->service && !(packet->ct_flags & CONNTRACK_DSR))))
 		return CONTINUE;
 	if (packet->ct_flags & CONNTRACK_DSR)

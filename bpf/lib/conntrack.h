@@ -33,6 +33,9 @@ enum conntrack_flag {
 	CONNTRACK_NAMES = 262144,	/* DNS messages of a pod, which are told: the long way */
 	CONNTRACK_PROXIED = 1048576,	/* its server's end is the node's layer 7 proxy: proxy.h */
 	CONNTRACK_PROXY_LEG = 2097152,	/* the proxy's own connection to the server, under the client's address */
+	CONNTRACK_ASKS = 1 << 23,	/* DNS under rules: `l7` says which names may be asked */
+	CONNTRACK_LEARNS = 1 << 24,	/* DNS that policy lets pass: what is told of names that have an identity is remembered */
+	CONNTRACK_BY_NAME = 1 << 25,	/* allowed to where a name's addresses are: the destination's identity is the name's */
 };
 
 /* The two ends in memcmp order of (address, port), so that both directions have the same key. */
@@ -84,7 +87,7 @@ struct conntrack_entry {
 	struct conntrack_end source_end;
 	struct conntrack_end destination_end;
 	__u32 way_generation;		/* of policy, identities and addresses when the two ends were learned */
-	__u32 pad;
+	__u32 l7;			/* of CONNTRACK_ASKS: the layer 7 set */
 	__u64 started_ns;		/* CLOCK_MONOTONIC: the first packet */
 };
 _Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
@@ -95,7 +98,9 @@ _Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
 
 /* What judging an established connection again decides anew. */
 #define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS | \
-			  CONNTRACK_RULE_DENIES)
+			  CONNTRACK_RULE_DENIES | CONNTRACK_ASKS | CONNTRACK_LEARNS | CONNTRACK_BY_NAME)
+
+#define CONNTRACK_READS_NAMES (CONNTRACK_ASKS | CONNTRACK_LEARNS)
 
 /* Packets write and read, the agent lists and deletes; as many as Cilium's default for TCP. LRU: under pressure the idle go first. */
 struct {

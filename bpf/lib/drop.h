@@ -41,4 +41,9 @@ enum drop_reason {
 	DROP_PROXY_PORT = 235,			/* two connections of the same ends and ports, one of them the proxy's: the later gives way */
 	DROP_PROXY_TOO_LATE = 236,		/* opened before layer 7 rules asked for the proxy: its client is reset, and comes again */
 	DROP_PROXYMAP_FULL = 237,		/* the proxy cannot be told of the connection: proxy_connections took no row */
+	DROP_NAME_REFUSED = 240,		/* no rule lets this name be asked; the pod is told by REFUSED */
+	DROP_NAME_MALFORMED = 241,		/* under DNS rules: no question that can be read whole */
+	DROP_NAME_UNASKED = 242,		/* under DNS rules: an answer to nobody's question */
+	DROP_NAME_UNREADABLE = 243,		/* an answer whose addresses cannot be read */
+	DROP_NAMES_FULL = 244,			/* an answer whose addresses cannot be remembered, or a question */
 };

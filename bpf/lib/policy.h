@@ -2,6 +2,7 @@
 /* Policy sets: peer identity → class, then class × protocol × port → verdict. A set belongs to one direction. */
 #pragma once
 
+#include "conntrack.h"
 #include "events.h"
 #include "names.h"
 #include "packet.h"
@@ -81,15 +82,21 @@ struct policy_question {
 	__u8 protocol;
 	__u8 direction;
 	__u8 audit;
-	__u8 pad[3];
+	__u8 name_audit;	/* what `audit` was before names were asked (name_policy.h): the stack is small */
+	__u8 pad[2];
 };
 
 /*
- * Who carries out the layer 7 part of a verdict: the node's proxy, for TCP. What has been through it has been asked there. Whatever nobody
- * here understands does not pass.
+ * Who carries out the layer 7 part of a verdict: the node's proxy for TCP, and these programs for what pods ask of DNS by UDP (dns.h). What has
+ * been through the proxy has been asked there. Whatever nobody here understands does not pass.
  */
 static __always_inline int policy_redirect(struct headers *packet, const struct policy_question *question, __u32 l7)
 {
+	if (packet->protocol == IPPROTO_UDP && question->direction == DIRECTION_EGRESS && l7) {
+		packet->egress_l7 = l7;
+		packet->ct_flags |= CONNTRACK_ASKS;
+		return CONTINUE;
+	}
 	if (packet->protocol != IPPROTO_TCP || !l7)
 		return -DROP_PROXY_NOT_SUPPORTED;
 	if (packet->flags & PACKET_FROM_PROXY)

@@ -7,6 +7,7 @@
 enum runtime_flag {
 	RUNTIME_HOST_POLICY = 1,	/* some of the node's own addresses have policy sets: set before they get them, cleared after */
 	RUNTIME_MASQUERADE_EXCLUSIONS = 2,	/* masquerade_exclusions has rows: set after the first, cleared before the last goes */
+	RUNTIME_NAMES = 4,	/* some names have identities: set once the automaton has them, cleared before it loses the last */
 };
 
 struct runtime {

@@ -15,7 +15,8 @@
 
 /* Connections of which more is to be known than where the ends are. */
 #define CONNTRACK_LONG_WAY (CONNTRACK_MASQUERADED | CONNTRACK_HOST | CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | \
-			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY | CONNTRACK_NAMES | CONNTRACK_OF_PROXY)
+			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY | CONNTRACK_NAMES | CONNTRACK_OF_PROXY | \
+			    CONNTRACK_READS_NAMES)
 
 /* What of a packet the short way needs. Offsets are constant: there are no options. */
 struct plain {

@@ -6,6 +6,7 @@
 #include "proxy.bpf.c"
 #include "host.bpf.c"
 #include "overlay.bpf.c"
+#include "names.bpf.c"
 #include "sock.bpf.c"
 #include "sweep.bpf.c"
 #include "sockmap.bpf.c"

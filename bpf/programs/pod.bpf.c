@@ -40,6 +40,14 @@ static __always_inline int reject_pod(struct __sk_buff *skb, struct packet *pack
 	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
 }
 
+/* The same, of a question that DNS rules do not let pass. */
+static __always_inline int refuse_pod_name(struct __sk_buff *skb, struct packet *packet)
+{
+	int verdict = dns_refuse(skb, &packet->headers);
+
+	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
+}
+
 /* Longer in the other family than the way to another node bears: the pod is told, under the addresses that it has used. */
 static __always_inline int refuse_pod_size(struct __sk_buff *skb, struct packet *packet)
 {
@@ -96,6 +104,8 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 	verdict = connection_step(skb, packet, true);
 	if (unlikely(verdict == -DROP_NO_SERVICE_BACKEND))
 		return reject_pod(skb, packet);
+	if (unlikely(verdict == -DROP_NAME_REFUSED))
+		return refuse_pod_name(skb, packet);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (unlikely(packet->flags & PACKET_TO_PROXY))

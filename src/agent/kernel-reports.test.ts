@@ -12,7 +12,7 @@ const key = (more: Partial<ConntrackKey> = {}): ConntrackKey => ({ low: parseAdd
 const nowhere = { target: 0, mac: new Uint8Array(6), kind: 0 };
 const entry = (more: Partial<ConntrackEntry> = {}): ConntrackEntry => ({
   expiresNs: 100n * second, forwardPackets: 10n, forwardBytes: 1000n, replyPackets: 5n, replyBytes: 500n, flags: ConntrackFlag.OriginatorLow, generation: 1, sourceIdentity: 300, destinationIdentity: 301,
-  sourceEndpoint: 5, destinationEndpoint: 0, service: 0, backend: 0, egressRule: 7, ingressRule: 8, creditedPackets: 15, creditedBytes: 1500, sourceEnd: nowhere, destinationEnd: nowhere, wayGeneration: 0, startedNs: 0n, ...more,
+  sourceEndpoint: 5, destinationEndpoint: 0, service: 0, backend: 0, egressRule: 7, ingressRule: 8, creditedPackets: 15, creditedBytes: 1500, sourceEnd: nowhere, destinationEnd: nowhere, wayGeneration: 0, l7: 0, startedNs: 0n, ...more,
 });
 const infos: Readonly<Record<number, RuleInfo>> = {
   7: { id: 7, address: 'CiliumNetworkPolicy/shop/web/spec.egress[0]', kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'web', path: 'spec.egress[0]', direction: 'egress', effect: 'allow', because: '' },

@@ -128,6 +128,8 @@ export class Datapath {
 
   /** Empties what packets write and fills in the world again. */
   reset(): void {
+    const { nameAddresses, nameRings, nameHeads, namePending, nameRules } = this.maps;
+    for (const map of [nameAddresses, nameRings, nameHeads, namePending, nameRules]) clear(map as BpfMap<unknown, unknown>);
     const { conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts, ruleStats, shadowStats, runtime } = this.maps;
     for (const map of [this.maps.affinities, this.maps.serviceMembers, this.maps.serviceSources, this.maps.redirectExempt] as unknown as BpfMap<unknown, unknown>[]) clear(map);
     for (const map of [conntrack, nat, fragments, endpoints, ipcache, services, serviceSlots, backends, serviceAddresses, policyClasses, policyVerdicts]) clear(map as BpfMap<unknown, unknown>);
@@ -185,13 +187,13 @@ export class Datapath {
 
   verdict(o: {
     set: number; class?: number; protocol?: number; port?: number; portBits?: number; verdict: number; rule: number; match: number;
-    shadowVerdict?: number; shadowRule?: number; keepEstablished?: boolean;
+    shadowVerdict?: number; shadowRule?: number; keepEstablished?: boolean; l7?: number;
   }): void {
     const prefixBits = o.port !== undefined ? 80 + (o.portBits ?? 16) : o.protocol !== undefined ? 80 : 64;
     this.maps.policyVerdicts.update(
       { prefixBits, set: o.set, class: o.class ?? 0, protocol: o.protocol ?? 0, port: o.port ?? 0 },
       {
-        rule: o.rule, l7: 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
+        rule: o.rule, l7: o.l7 ?? 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
         flags: o.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0,
       });
   }

@@ -1,7 +1,7 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
 import { type Codec, defineCodec, readBytes, writeBytes, zero } from '../../ebpf/codec.ts';
 
-/** struct config, 176 bytes */
+/** struct config, 184 bytes */
 export interface Config {
   readonly nodeIp4: Uint8Array;
   readonly nodeIp6: Uint8Array;
@@ -27,10 +27,12 @@ export interface Config {
   readonly maglevSeed: number;
   readonly nodePortMin: number;
   readonly nodePortMax: number;
+  readonly dnsMinTtl: number;
+  readonly dnsRcode: number;
 }
 
 export const configCodec: Codec<Config> = defineCodec<Config>(
-  176,
+  184,
   (view, at, value) => {
     writeBytes(view, at, value.nodeIp4, 16);
     writeBytes(view, at + 16, value.nodeIp6, 16);
@@ -57,6 +59,9 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     view.setUint32(at + 168, value.maglevSeed, true);
     view.setUint16(at + 172, value.nodePortMin, true);
     view.setUint16(at + 174, value.nodePortMax, true);
+    view.setUint32(at + 176, value.dnsMinTtl, true);
+    view.setUint8(at + 180, value.dnsRcode);
+    zero(view, at + 181, 3);
   },
   (view, at) => ({
     nodeIp4: readBytes(view, at, 16),
@@ -83,5 +88,7 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     maglevSeed: view.getUint32(at + 168, true),
     nodePortMin: view.getUint16(at + 172, true),
     nodePortMax: view.getUint16(at + 174, true),
+    dnsMinTtl: view.getUint32(at + 176, true),
+    dnsRcode: view.getUint8(at + 180),
   }),
 );

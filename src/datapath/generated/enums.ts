@@ -82,6 +82,9 @@ export const ConntrackFlag = {
   Names: 262144,
   Proxied: 1048576,
   ProxyLeg: 2097152,
+  Asks: 8388608,
+  Learns: 16777216,
+  ByName: 33554432,
 } as const;
 export type ConntrackFlag = (typeof ConntrackFlag)[keyof typeof ConntrackFlag];
 export const conntrackFlagName: Readonly<Record<number, string>> = {
@@ -107,6 +110,9 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   262144: 'NAMES',
   1048576: 'PROXIED',
   2097152: 'PROXY_LEG',
+  8388608: 'ASKS',
+  16777216: 'LEARNS',
+  33554432: 'BY_NAME',
 };
 
 /** enum conntrack_kind */
@@ -188,6 +194,11 @@ export const DropReason = {
   ProxyPort: 235,
   ProxyTooLate: 236,
   ProxymapFull: 237,
+  NameRefused: 240,
+  NameMalformed: 241,
+  NameUnasked: 242,
+  NameUnreadable: 243,
+  NamesFull: 244,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const dropReasonName: Readonly<Record<number, string>> = {
@@ -229,6 +240,11 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   235: 'PROXY_PORT',
   236: 'PROXY_TOO_LATE',
   237: 'PROXYMAP_FULL',
+  240: 'NAME_REFUSED',
+  241: 'NAME_MALFORMED',
+  242: 'NAME_UNASKED',
+  243: 'NAME_UNREADABLE',
+  244: 'NAMES_FULL',
 };
 
 /** enum endpoint_flag */
@@ -430,11 +446,13 @@ export const redirectExemptKindName: Readonly<Record<number, string>> = {
 export const RuntimeFlag = {
   HostPolicy: 1,
   MasqueradeExclusions: 2,
+  Names: 4,
 } as const;
 export type RuntimeFlag = (typeof RuntimeFlag)[keyof typeof RuntimeFlag];
 export const runtimeFlagName: Readonly<Record<number, string>> = {
   1: 'HOST_POLICY',
   2: 'MASQUERADE_EXCLUSIONS',
+  4: 'NAMES',
 };
 
 /** enum service_flag */

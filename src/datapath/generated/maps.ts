@@ -1,5 +1,5 @@
 // Generated from build/cirri.bpf.o by tools/generate.ts. Do not edit: change the C and generate again.
-import { emptyCodec, u32Codec, u64Codec, u8Codec } from '../../ebpf/codec.ts';
+import { bytesCodec, emptyCodec, u32Codec, u64Codec, u8Codec } from '../../ebpf/codec.ts';
 import type { MapSpec } from '../../ebpf/map.ts';
 import {
   type Affinity, affinityCodec,
@@ -9,6 +9,7 @@ import {
   type ConnectionEvent, connectionEventCodec,
   type ConntrackEntry, conntrackEntryCodec,
   type ConntrackKey, conntrackKeyCodec,
+  type DnsRoom, dnsRoomCodec,
   type Endpoint, endpointCodec,
   type EndpointKey, endpointKeyCodec,
   type Fragment, fragmentCodec,
@@ -22,6 +23,10 @@ import {
   type MetricKey, metricKeyCodec,
   type NameAddress, nameAddressCodec,
   type NameAddressKey, nameAddressKeyCodec,
+  type NameHead, nameHeadCodec,
+  type NamePending, namePendingCodec,
+  type NamePendingKey, namePendingKeyCodec,
+  type NameRingKey, nameRingKeyCodec,
   type NameRoom, nameRoomCodec,
   type NameRule, nameRuleCodec,
   type NameRuleKey, nameRuleKeyCodec,
@@ -71,7 +76,12 @@ const connectionCounts: MapSpec<number, bigint> = {
 
 const conntrack: MapSpec<ConntrackKey, ConntrackEntry> = {
   name: 'conntrack', type: 9, maxEntries: 524288, flags: 0,
-  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: '8e2e8f67',
+  key: conntrackKeyCodec, value: conntrackEntryCodec, perCpu: false, layoutHash: '97b5925c',
+};
+
+const dnsRooms: MapSpec<number, DnsRoom> = {
+  name: 'dns_rooms', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: dnsRoomCodec, perCpu: true, layoutHash: 'a6b50d0a',
 };
 
 const dropEvents: MapSpec<undefined, undefined> = {
@@ -146,8 +156,8 @@ const metrics: MapSpec<MetricKey, Metric> = {
 };
 
 const nameAddresses: MapSpec<NameAddressKey, NameAddress> = {
-  name: 'name_addresses', type: 9, maxEntries: 131072, flags: 0,
-  key: nameAddressKeyCodec, value: nameAddressCodec, perCpu: false, layoutHash: 'bc9b2459',
+  name: 'name_addresses', type: 1, maxEntries: 524288, flags: 1,
+  key: nameAddressKeyCodec, value: nameAddressCodec, perCpu: false, layoutHash: 'd1943761',
 };
 
 const nameAutomaton: MapSpec<number, number, NameState> = {
@@ -159,6 +169,21 @@ const nameAutomaton: MapSpec<number, number, NameState> = {
 const nameEvents: MapSpec<undefined, undefined> = {
   name: 'name_events', type: 27, maxEntries: 1048576, flags: 0,
   key: emptyCodec, value: emptyCodec, perCpu: false, layoutHash: '8ecf136d',
+};
+
+const nameHeads: MapSpec<number, NameHead> = {
+  name: 'name_heads', type: 1, maxEntries: 65536, flags: 1,
+  key: u32Codec, value: nameHeadCodec, perCpu: false, layoutHash: '35a48686',
+};
+
+const namePending: MapSpec<NamePendingKey, NamePending> = {
+  name: 'name_pending', type: 1, maxEntries: 65536, flags: 1,
+  key: namePendingKeyCodec, value: namePendingCodec, perCpu: false, layoutHash: 'ff247947',
+};
+
+const nameRings: MapSpec<NameRingKey, Uint8Array> = {
+  name: 'name_rings', type: 1, maxEntries: 524288, flags: 1,
+  key: nameRingKeyCodec, value: bytesCodec(16), perCpu: false, layoutHash: '27a39a28',
 };
 
 const nameRooms: MapSpec<number, NameRoom> = {
@@ -286,6 +311,7 @@ export const maps = {
   backends,
   connectionCounts,
   conntrack,
+  dnsRooms,
   dropEvents,
   endpoints,
   eventRooms,
@@ -303,6 +329,9 @@ export const maps = {
   nameAddresses,
   nameAutomaton,
   nameEvents,
+  nameHeads,
+  namePending,
+  nameRings,
   nameRooms,
   nameRules,
   namespaceEndpoints,

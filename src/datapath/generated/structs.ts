@@ -41,6 +41,30 @@ export const affinityKeyCodec: Codec<AffinityKey> = defineCodec<AffinityKey>(
   }),
 );
 
+/** struct answer_pseudo, 40 bytes */
+export interface AnswerPseudo {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly length: number;
+  readonly protocol: number;
+}
+
+export const answerPseudoCodec: Codec<AnswerPseudo> = defineCodec<AnswerPseudo>(
+  40,
+  (view, at, value) => {
+    writeBytes(view, at, value.source, 16);
+    writeBytes(view, at + 16, value.destination, 16);
+    view.setUint32(at + 32, value.length, false);
+    view.setUint32(at + 36, value.protocol, false);
+  },
+  (view, at) => ({
+    source: readBytes(view, at, 16),
+    destination: readBytes(view, at + 16, 16),
+    length: view.getUint32(at + 32, false),
+    protocol: view.getUint32(at + 36, false),
+  }),
+);
+
 /** struct backend, 20 bytes */
 export interface Backend {
   readonly addr: Uint8Array;
@@ -154,6 +178,7 @@ export interface ConntrackEntry {
   readonly sourceEnd: ConntrackEnd;
   readonly destinationEnd: ConntrackEnd;
   readonly wayGeneration: number;
+  readonly l7: number;
   readonly startedNs: bigint;
 }
 
@@ -180,7 +205,7 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     conntrackEndCodec.write(view, at + 88, value.sourceEnd);
     conntrackEndCodec.write(view, at + 100, value.destinationEnd);
     view.setUint32(at + 112, value.wayGeneration, true);
-    zero(view, at + 116, 4);
+    view.setUint32(at + 116, value.l7, true);
     view.setBigUint64(at + 120, value.startedNs, true);
   },
   (view, at) => ({
@@ -204,6 +229,7 @@ export const conntrackEntryCodec: Codec<ConntrackEntry> = defineCodec<ConntrackE
     sourceEnd: conntrackEndCodec.read(view, at + 88),
     destinationEnd: conntrackEndCodec.read(view, at + 100),
     wayGeneration: view.getUint32(at + 112, true),
+    l7: view.getUint32(at + 116, true),
     startedNs: view.getBigUint64(at + 120, true),
   }),
 );
@@ -236,6 +262,100 @@ export const conntrackKeyCodec: Codec<ConntrackKey> = defineCodec<ConntrackKey>(
     highPort: view.getUint16(at + 34, false),
     protocol: view.getUint8(at + 36),
     kind: view.getUint8(at + 37),
+  }),
+);
+
+/** struct dns_address, 20 bytes */
+export interface DnsAddress {
+  readonly addr: Uint8Array;
+  readonly ttl: number;
+}
+
+export const dnsAddressCodec: Codec<DnsAddress> = defineCodec<DnsAddress>(
+  20,
+  (view, at, value) => {
+    writeBytes(view, at, value.addr, 16);
+    view.setUint32(at + 16, value.ttl, true);
+  },
+  (view, at) => ({
+    addr: readBytes(view, at, 16),
+    ttl: view.getUint32(at + 16, true),
+  }),
+);
+
+/** struct dns_header, 12 bytes */
+export interface DnsHeader {
+  readonly id: number;
+  readonly flags: number;
+  readonly questions: number;
+  readonly answers: number;
+  readonly authorities: number;
+  readonly additionals: number;
+}
+
+export const dnsHeaderCodec: Codec<DnsHeader> = defineCodec<DnsHeader>(
+  12,
+  (view, at, value) => {
+    view.setUint16(at, value.id, false);
+    view.setUint16(at + 2, value.flags, false);
+    view.setUint16(at + 4, value.questions, false);
+    view.setUint16(at + 6, value.answers, false);
+    view.setUint16(at + 8, value.authorities, false);
+    view.setUint16(at + 10, value.additionals, false);
+  },
+  (view, at) => ({
+    id: view.getUint16(at, false),
+    flags: view.getUint16(at + 2, false),
+    questions: view.getUint16(at + 4, false),
+    answers: view.getUint16(at + 6, false),
+    authorities: view.getUint16(at + 8, false),
+    additionals: view.getUint16(at + 10, false),
+  }),
+);
+
+/** struct dns_room, 13492 bytes */
+export interface DnsRoom {
+  readonly pseudo: AnswerPseudo;
+  readonly udp: Udphdr;
+  readonly header: DnsHeader;
+  readonly walk: NameWalk;
+  readonly records: number;
+  readonly at: number;
+  readonly found: number;
+  readonly failed: number;
+  readonly key: NameAddressKey;
+  readonly nowS: number;
+  readonly addresses: readonly DnsAddress[];
+}
+
+export const dnsRoomCodec: Codec<DnsRoom> = defineCodec<DnsRoom>(
+  13492,
+  (view, at, value) => {
+    answerPseudoCodec.write(view, at, value.pseudo);
+    udphdrCodec.write(view, at + 40, value.udp);
+    dnsHeaderCodec.write(view, at + 48, value.header);
+    zero(view, at + 60, 8244);
+    nameWalkCodec.write(view, at + 8304, value.walk);
+    view.setUint32(at + 8332, value.records, true);
+    view.setUint32(at + 8336, value.at, true);
+    view.setUint32(at + 8340, value.found, true);
+    view.setUint32(at + 8344, value.failed, true);
+    nameAddressKeyCodec.write(view, at + 8348, value.key);
+    view.setUint32(at + 8368, value.nowS, true);
+    for (let i = 0; i < 256; i++) dnsAddressCodec.write(view, at + 8372 + i * 20, value.addresses[i]!);
+  },
+  (view, at) => ({
+    pseudo: answerPseudoCodec.read(view, at),
+    udp: udphdrCodec.read(view, at + 40),
+    header: dnsHeaderCodec.read(view, at + 48),
+    walk: nameWalkCodec.read(view, at + 8304),
+    records: view.getUint32(at + 8332, true),
+    at: view.getUint32(at + 8336, true),
+    found: view.getUint32(at + 8340, true),
+    failed: view.getUint32(at + 8344, true),
+    key: nameAddressKeyCodec.read(view, at + 8348),
+    nowS: view.getUint32(at + 8368, true),
+    addresses: Array.from({ length: 256 }, (_, i) => dnsAddressCodec.read(view, at + 8372 + i * 20)),
   }),
 );
 
@@ -653,6 +773,120 @@ export const nameEventCodec: Codec<NameEvent> = defineCodec<NameEvent>(
   }),
 );
 
+/** struct name_head, 4 bytes */
+export interface NameHead {
+  readonly next: number;
+}
+
+export const nameHeadCodec: Codec<NameHead> = defineCodec<NameHead>(
+  4,
+  (view, at, value) => {
+    view.setUint32(at, value.next, true);
+  },
+  (view, at) => ({
+    next: view.getUint32(at, true),
+  }),
+);
+
+/** struct name_pending, 128 bytes */
+export interface NamePending {
+  readonly ways: readonly NameQuestion[];
+}
+
+export const namePendingCodec: Codec<NamePending> = defineCodec<NamePending>(
+  128,
+  (view, at, value) => {
+    for (let i = 0; i < 8; i++) nameQuestionCodec.write(view, at + i * 16, value.ways[i]!);
+  },
+  (view, at) => ({
+    ways: Array.from({ length: 8 }, (_, i) => nameQuestionCodec.read(view, at + i * 16)),
+  }),
+);
+
+/** struct name_pending_key, 8 bytes */
+export interface NamePendingKey {
+  readonly endpoint: number;
+  readonly bucket: number;
+}
+
+export const namePendingKeyCodec: Codec<NamePendingKey> = defineCodec<NamePendingKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.endpoint, true);
+    view.setUint32(at + 4, value.bucket, true);
+  },
+  (view, at) => ({
+    endpoint: view.getUint32(at, true),
+    bucket: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct name_put, 64 bytes */
+export interface NamePut {
+  readonly key: NameAddressKey;
+  readonly identity: number;
+  readonly expiresS: number;
+  readonly replaces: readonly number[];
+  readonly done: number;
+}
+
+export const namePutCodec: Codec<NamePut> = defineCodec<NamePut>(
+  64,
+  (view, at, value) => {
+    nameAddressKeyCodec.write(view, at, value.key);
+    view.setUint32(at + 20, value.identity, true);
+    view.setUint32(at + 24, value.expiresS, true);
+    for (let i = 0; i < 8; i++) view.setUint32(at + 28 + i * 4, value.replaces[i]!, true);
+    view.setUint32(at + 60, value.done, true);
+  },
+  (view, at) => ({
+    key: nameAddressKeyCodec.read(view, at),
+    identity: view.getUint32(at + 20, true),
+    expiresS: view.getUint32(at + 24, true),
+    replaces: Array.from({ length: 8 }, (_, i) => view.getUint32(at + 28 + i * 4, true)),
+    done: view.getUint32(at + 60, true),
+  }),
+);
+
+/** struct name_question, 16 bytes */
+export interface NameQuestion {
+  readonly tag: bigint;
+  readonly askedMs: number;
+  readonly answered: number;
+}
+
+export const nameQuestionCodec: Codec<NameQuestion> = defineCodec<NameQuestion>(
+  16,
+  (view, at, value) => {
+    view.setBigUint64(at, value.tag, true);
+    view.setUint32(at + 8, value.askedMs, true);
+    view.setUint32(at + 12, value.answered, true);
+  },
+  (view, at) => ({
+    tag: view.getBigUint64(at, true),
+    askedMs: view.getUint32(at + 8, true),
+    answered: view.getUint32(at + 12, true),
+  }),
+);
+
+/** struct name_ring_key, 8 bytes */
+export interface NameRingKey {
+  readonly endpoint: number;
+  readonly place: number;
+}
+
+export const nameRingKeyCodec: Codec<NameRingKey> = defineCodec<NameRingKey>(
+  8,
+  (view, at, value) => {
+    view.setUint32(at, value.endpoint, true);
+    view.setUint32(at + 4, value.place, true);
+  },
+  (view, at) => ({
+    endpoint: view.getUint32(at, true),
+    place: view.getUint32(at + 4, true),
+  }),
+);
+
 /** struct name_room, 1592 bytes */
 export interface NameRoom {
   readonly name: NameEvent;
@@ -740,6 +974,39 @@ export const nameStateCodec: Codec<NameState> = defineCodec<NameState>(
     next: Array.from({ length: 40 }, (_, i) => view.getUint16(at + i * 2, true)),
     class: view.getUint32(at + 80, true),
     identity: view.getUint32(at + 84, true),
+  }),
+);
+
+/** struct name_walk, 28 bytes */
+export interface NameWalk {
+  readonly at: number;
+  readonly end: number;
+  readonly left: number;
+  readonly state: number;
+  readonly hash: number;
+  readonly class: number;
+  readonly identity: number;
+}
+
+export const nameWalkCodec: Codec<NameWalk> = defineCodec<NameWalk>(
+  28,
+  (view, at, value) => {
+    view.setUint32(at, value.at, true);
+    view.setUint32(at + 4, value.end, true);
+    view.setUint32(at + 8, value.left, true);
+    view.setUint32(at + 12, value.state, true);
+    view.setUint32(at + 16, value.hash, true);
+    view.setUint32(at + 20, value.class, true);
+    view.setUint32(at + 24, value.identity, true);
+  },
+  (view, at) => ({
+    at: view.getUint32(at, true),
+    end: view.getUint32(at + 4, true),
+    left: view.getUint32(at + 8, true),
+    state: view.getUint32(at + 12, true),
+    hash: view.getUint32(at + 16, true),
+    class: view.getUint32(at + 20, true),
+    identity: view.getUint32(at + 24, true),
   }),
 );
 
@@ -1414,5 +1681,29 @@ export const sweepCodec: Codec<Sweep> = defineCodec<Sweep>(
   (view, at) => ({
     count: view.getUint32(at, true),
     removed: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct udphdr, 8 bytes */
+export interface Udphdr {
+  readonly source: number;
+  readonly dest: number;
+  readonly len: number;
+  readonly check: number;
+}
+
+export const udphdrCodec: Codec<Udphdr> = defineCodec<Udphdr>(
+  8,
+  (view, at, value) => {
+    view.setUint16(at, value.source, false);
+    view.setUint16(at + 2, value.dest, false);
+    view.setUint16(at + 4, value.len, false);
+    view.setUint16(at + 6, value.check, true);
+  },
+  (view, at) => ({
+    source: view.getUint16(at, false),
+    dest: view.getUint16(at + 2, false),
+    len: view.getUint16(at + 4, false),
+    check: view.getUint16(at + 6, true),
   }),
 );
