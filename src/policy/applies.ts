@@ -36,15 +36,16 @@ export interface Applies {
   readonly stages: readonly Stage[];
 }
 
-const order: readonly (readonly [Effect, string])[] = [
+const order: readonly (readonly [Effect | 'unread', string])[] = [
   ['deny', 'denied, whatever else allows it'],
   ['unauthenticated', 'denied until peers can authenticate, also against rules below'],
   ['allow', 'allowed'],
   ['inspect', 'read, and let pass as far as the rules say'],
+  ['unread', 'denied, since nobody can read it'],
 ];
 
 export function appliesTo(world: World, subject: Subject, direction: Direction): Applies {
-  const rules = world.engine.rulesFor(subject, direction).map(({ policy, rule, info }) => ({ policy, effect: rule.effect, applied: appliedRule(world, info, policy) }));
+  const rules = world.engine.rulesFor(subject, direction).map(({ policy, rule, info }) => ({ policy, effect: rule.effect === 'inspect' && info.notEnforced !== undefined ? 'unread' as const : rule.effect, applied: appliedRule(world, info, policy) }));
   const { set } = world.indexed(subject, direction);
   const defaults = [...set.rules.values()].filter(info => info.kind === 'default').map(info => appliedRule(world, info, undefined));
   const ofTier = (tier: Tier) => rules.filter(({ policy }) => policy.tier === tier);

@@ -44,6 +44,28 @@ test('another rule than the expected one is a failure, and so is a question that
   assert.equal(nobody!.passed, false);
 });
 
+test('a request in the connection: what rules on requests say of it', () => {
+  const reading = {
+    apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'read', namespace: 'shop' },
+    spec: { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{ toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }], rules: { http: [{ method: 'GET', headers: ['X-Token: yes'] }] } }] }], egress: [{ toFQDNs: [{ matchPattern: '*.example.com' }] }] },
+  };
+  const ask = (tests: readonly object[]) => {
+    const { file, errors } = readTestFile({ ...base, policies: [policy, reading], tests }, 'shop');
+    if (errors.length > 0) return errors.map(e => `${e.path}: ${e.message}`);
+    const world = new World(readScenario(file!.objects.map(({ object }) => ({ object, place: () => '' }))));
+    return file!.cases.map(each => runTestCase(world, each, 'shop')).map(({ passed, details }) => (passed ? 'passed' : details.join('\n')));
+  };
+  const toWeb = { from: 'shop/db', to: 'shop/web', port: 8080 };
+  const [, , , wrong, ...rest] = ask([
+    { ...toWeb, expect: 'allow' }, { ...toWeb, http: 'GET /', headers: ['x-token: yes'], expect: 'allow' }, { ...toWeb, http: 'GET /', expect: 'deny' }, { ...toWeb, http: 'PUT /', headers: ['x-token: yes'], expect: 'allow' },
+    { from: 'shop/web', to: 'api.example.com', port: 443, expect: 'allow' }, { from: 'shop/web', to: 'example.org', port: 443, expect: 'deny' },
+  ]);
+  assert.match(wrong!, /expected allow, got deny[\s\S]*; refused: method: PUT, not GET/);
+  assert.deepEqual(rest, ['passed', 'passed']);
+  assert.deepEqual(ask([{ ...toWeb, http: 'GET /', dns: 'a.example', expect: 'deny' }]), ['tests[0]: http and dns are different requests']);
+  assert.deepEqual(ask([{ ...toWeb, headers: ['x: 1'], expect: 'deny' }, { ...toWeb, kafka: 'bake', expect: 'deny' }]), ['tests[0].headers: headers are of an HTTP request', 'tests[1].kafka: "bake" is no Kafka request']);
+});
+
 test('a mistyped field is an error with its path and its mend', () => {
   assert.deepEqual(readTestFile({ ...base, tests: [{ from: 'a', to: 'b', port: 1, expects: 'deny' }] }, 'x').errors.map(e => e.path), ['tests[0].expects', 'tests[0].expect']);
   assert.deepEqual(readTestFile({ ...base, tests: [] }, 'x').errors.map(e => e.path), ['tests']);

@@ -2,12 +2,15 @@
  * Unit tests for policies: a cluster, policies, expectations (docs/policy/test.md describes the format). Reading a
  * file of tests and running it are apart, because files that it names are read by the caller.
  */
+import { CirriError } from '../std/errors.ts';
 import type { RuleInfo } from './compile.ts';
 import { connect, stepAt } from './connection.ts';
 import type { Connection, Leg, LegVerdict } from './connection.ts';
 import { portText, resolveEnd, resolvePort } from './ends.ts';
 import { FieldReader, join } from './fields.ts';
 import type { Fields } from './fields.ts';
+import { readHttpRequest, readKafkaRequest } from './request-text.ts';
+import type { L7Request } from './requests.ts';
 import type { ScenarioObject } from './scenario.ts';
 import type { World } from './world.ts';
 
@@ -31,6 +34,8 @@ export interface TestCase {
   readonly to: string;
   readonly port: string | undefined;
   readonly protocol: string | undefined;
+  /** What is said in the connection, where rules read it. */
+  readonly request: L7Request | undefined;
   /** What is in audit passes: it is `allow` too. */
   readonly expect: LegVerdict;
   /** The policy that must decide: `demo/web` or `CiliumNetworkPolicy/demo/web`, perhaps with `#spec.ingress[0]`. */
@@ -117,19 +122,41 @@ function readPolicies(reader: FieldReader, value: unknown, at = 'policies'): Sou
 }
 
 function readTest(reader: FieldReader, value: unknown, path: string): readonly TestCase[] {
-  const fields = reader.object(value, path, ['name', 'from', 'to', 'port', 'ports', 'protocol', 'expect', 'by']);
+  const fields = reader.object(value, path, ['name', 'from', 'to', 'port', 'ports', 'protocol', 'http', 'headers', 'kafka', 'dns', 'serverName', 'expect', 'by']);
   if (!fields) return reader.fail(path, 'must be a mapping', 'give from, to, port and expect') ?? [];
   const from = ends(reader, fields['from'], join(path, 'from'));
   const to = ends(reader, fields['to'], join(path, 'to'));
   const ports = portList(reader, fields, path);
+  const request = readRequest(reader, fields, path);
   const expect = reader.oneOf(fields['expect'], join(path, 'expect'), ['allow', 'deny', 'audit']);
   if (fields['expect'] === undefined) reader.fail(join(path, 'expect'), 'what is expected?', 'allow, deny or audit');
   const [name, protocol, by] = ['name', 'protocol', 'by'].map(field => reader.string(fields[field], join(path, field)));
   if (expect === undefined) return [];
   return from.flatMap(source => to.flatMap(destination => ports.map(port => ({
     name: caseName(name, source, destination, port ?? protocol ?? '', expect, from.length * to.length * ports.length > 1),
-    path, from: source, to: destination, port, protocol, expect, by,
+    path, from: source, to: destination, port, protocol, request, expect, by,
   }))));
+}
+
+const requestFields = ['http', 'kafka', 'dns', 'serverName'] as const;
+
+/** `http: GET /items`, `headers: ["X-Token: yes"]`, `kafka: produce topic=orders`, `dns: api.example.com`, `serverName: …`. */
+function readRequest(reader: FieldReader, fields: Fields, path: string): L7Request | undefined {
+  const given = requestFields.filter(field => fields[field] !== undefined);
+  if (given.length > 1) return reader.fail(path, `${given.join(' and ')} are different requests`, 'write one test for each');
+  const headers = reader.strings(fields['headers'], join(path, 'headers')) ?? [];
+  const [field] = given;
+  if (headers.length > 0 && field !== 'http') return reader.fail(join(path, 'headers'), 'headers are of an HTTP request', "add http: 'GET /path'");
+  const text = field && reader.string(fields[field], join(path, field));
+  if (field === undefined || text === undefined) return undefined;
+  try {
+    if (field === 'http') return { http: readHttpRequest(text, headers) };
+    if (field === 'kafka') return { kafka: readKafkaRequest(text) };
+    return field === 'dns' ? { dns: text } : { serverName: text };
+  } catch (error) {
+    if (!(error instanceof CirriError)) throw error;
+    return reader.fail(join(path, field), error.message, error.mend ?? 'see docs/policy/test.md');
+  }
 }
 
 function ends(reader: FieldReader, value: unknown, path: string): readonly string[] {
@@ -163,14 +190,14 @@ export function runTestCase(world: World, test: TestCase, namespace: string): Ca
   let connection: Connection;
   try {
     const to = resolveEnd(world, test.to, namespace);
-    connection = connect(world, resolveEnd(world, test.from, namespace), to, resolvePort(to, test.port, test.protocol));
+    connection = connect(world, resolveEnd(world, test.from, namespace), to, resolvePort(to, test.port, test.protocol), test.request);
   } catch (error) {
     return { test, passed: false, details: [`cannot be asked: ${error instanceof Error ? error.message : String(error)}`] };
   }
   const wrong = connection.legs.filter(leg => !meets(leg, test.expect));
   const details = wrong.flatMap(leg => [
     `expected ${test.expect}, got ${leg.verdict}: ${leg.from.text} → ${leg.to.text} ${portText(leg)}`,
-    ...leg.steps.filter(step => test.expect !== 'allow' || step.verdict === 'deny').map(step => `${step.direction} of ${stepAt(step)}: ${step.rule.because}${step.place ? ` (${step.place})` : ''}`),
+    ...leg.steps.filter(step => test.expect !== 'allow' || step.verdict === 'deny').map(step => `${step.direction} of ${stepAt(step)}: ${step.rule.because}${step.place ? ` (${step.place})` : ''}${step.refusal === undefined ? '' : `; refused: ${step.refusal}`}`),
   ]);
   const by = wrong.length === 0 && test.by !== undefined ? notDecidedBy(connection, test.by, test.expect) : [];
   return { test, passed: details.length + by.length === 0, details: [...details, ...by] };

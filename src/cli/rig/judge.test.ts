@@ -7,7 +7,7 @@ import { disagreement, judge, type EngineSays } from './judge.ts';
 const probe = (expect: Probe['expect']): Probe => ({ from: { pod: 'a/x' }, to: { pod: 'b/y' }, port: 80, protocol: 'TCP', expect });
 const drop = (dropReasonCode: number, dropReason: string) => ({ nodeName: 'node2', direction: 'INGRESS', dropReason, dropReasonCode, rule: { id: 7, kind: 'NetworkPolicy', namespace: 'b', name: 'p', path: 'spec.ingress[0]', effect: 'deny' } }) as unknown as Flow;
 const denied = { outcome: 'silent', drop: drop(133, 'Policy denied') } as const;
-const engine = (verdict: 'allow' | 'deny', notBuilt?: string, deniedBy?: ReturnType<EngineSays['deniedBy']>): EngineSays => ({ verdict: () => verdict, deniedBy: () => deniedBy, notBuilt: () => notBuilt });
+const engine = (verdict: 'allow' | 'deny', notBuilt?: string, deniedBy?: ReturnType<EngineSays['deniedBy']>, isRead = false): EngineSays => ({ verdict: () => verdict, deniedBy: () => deniedBy, notBuilt: () => notBuilt, isRead: () => isRead });
 
 test('allow is an answer and nothing else', () => {
   assert.equal(judge(probe('allow'), { outcome: 'allow' }, undefined), 'pass');
@@ -43,4 +43,12 @@ test('engine and datapath are compared whatever the case expects', () => {
   assert.match(disagreement(probe('allow'), { outcome: 'allow' }, engine('deny'))!, /the engine says deny, the datapath an answer/);
   assert.match(disagreement(probe('deny'), denied, engine('allow'))!, /the engine says allow, the datapath dropped on node2/);
   assert.equal(disagreement(probe('deny'), denied, engine('allow', 'L7 needs the proxy')), undefined);
+});
+
+test('a connection that the proxy took before the server was asked is no difference; one that nobody reads is', () => {
+  const taken = { outcome: 'allow' } as const;
+  assert.match(judge(probe('deny'), taken, engine('deny', undefined, undefined, true)), /^skip: the proxy takes the connection/);
+  assert.equal(disagreement(probe('deny'), taken, engine('deny', undefined, undefined, true)), undefined);
+  assert.match(judge(probe('deny'), taken, engine('deny')), /expected deny, got an answer/);
+  assert.match(disagreement(probe('deny'), taken, engine('deny')) ?? '', /the engine says deny/);
 });

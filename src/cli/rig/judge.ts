@@ -12,6 +12,8 @@ export interface EngineSays {
   deniedBy(probe: Probe): DecidingRule | undefined;
   /** Why the datapath fails closed for this probe, where what the policy asks for is not built yet. */
   notBuilt(probe: Probe): string | undefined;
+  /** What is said is read on the way: the node's proxy takes the connection before the other end is asked. */
+  isRead(probe: Probe): boolean;
 }
 
 /** `pass`, `skip: why`, or what differs. A denial must be silent, and an agent must have seen the very packet dropped by policy. */
@@ -20,13 +22,19 @@ export function judge(probe: Probe, observed: Observed, engine: EngineSays | und
   // What is not enforced yet fails closed; the engine knows which rule that is.
   const notBuilt = probe.expect === 'allow' && observed.drop ? engine?.notBuilt(probe) : undefined;
   if (notBuilt !== undefined) return `skip: ${notBuilt}`;
+  if (isTakenByProxy(probe, observed, engine)) return 'skip: the proxy takes the connection before the other end is asked, and the ends say nothing in it';
   return `${probeText(probe)}: expected ${probe.expect}, got ${observedText(observed)}`;
+}
+
+function isTakenByProxy(probe: Probe, { outcome }: Observed, engine: EngineSays | undefined): boolean {
+  return probe.expect === 'deny' && outcome === 'allow' && probe.protocol === 'TCP' && engine?.verdict(probe) === 'deny' && engine.isRead(probe);
 }
 
 /** Where engine and datapath differ, in words; that something is not built yet is no difference. */
 export function disagreement(probe: Probe, observed: Observed, engine: EngineSays): string | undefined {
   const verdict = observed.outcome === 'allow' ? 'allow' : 'deny';
   const says = engine.verdict(probe);
+  if (isTakenByProxy(probe, observed, engine)) return undefined;
   if (verdict === 'deny' && observed.drop && engine.notBuilt(probe) !== undefined) return undefined;
   if (verdict !== says) return `${probeText(probe)}: the engine says ${says}, the datapath ${observedText(observed)}`;
   const [theirs, ours] = [engine.deniedBy(probe), observed.drop?.rule];
@@ -53,7 +61,7 @@ function observedText({ outcome, reason, drop }: Observed): string {
   return `${outcome}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
-/** Policy denied; by a deny rule; authentication required; L7 without a proxy. Any other reason is trouble, not a verdict. */
+/** Policy denied; by a deny rule; authentication required; what nobody reads. Any other reason is trouble, not a verdict. */
 const policyReasons: ReadonlySet<number> = new Set([133, 181, 189, 180]);
 
 function isPolicyDrop(flow: Flow): boolean {

@@ -98,7 +98,7 @@ interface ProbeContext {
 
 /** A string says why it cannot be tried. */
 function planProbe(probe: Probe, context: ProbeContext): PlannedProbe | string {
-  if (probe.expect === 'http-403') return 'L7 is not enforced by the datapath yet';
+  if (probe.http !== undefined || probe.expect === 'http-403') return 'the ends open connections and send no requests';
   const from = placesOf(probe.from, context);
   const to = placesOf(probe.to, context);
   if (typeof from === 'string') return from;

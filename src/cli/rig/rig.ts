@@ -138,8 +138,8 @@ function judgeAll(plan: CasePlan, observed: readonly Observed[], engine: EngineS
   };
 }
 
-/** What the datapath does not carry out yet, so that it fails closed. */
-const datapathLacks: CarriedOut = { proxy: false, authentication: false, nodeLabels: true, names: false };
+/** What is not carried out between the rig's ends, so that it fails closed: nobody authenticates, and no end asks for names. */
+const datapathLacks: CarriedOut = { proxy: true, authentication: false, nodeLabels: true, names: false };
 
 /** Undefined where the engine cannot be asked. */
 function engineOf(testCase: ConformanceCase): EngineSays | undefined {
@@ -150,10 +150,11 @@ function engineOf(testCase: ConformanceCase): EngineSays | undefined {
   return {
     verdict: probe => whole.connect(probe).verdict,
     deniedBy: probe => built.connect(probe).deniedBy,
+    isRead: probe => built.connect(probe).isRead ?? false,
     notBuilt: probe => {
       const { verdict, rules } = built.connect(probe);
       if (verdict !== 'deny' || whole.connect(probe).verdict === 'deny') return undefined;
-      return `not enforced yet, fails closed: ${rules.find(r => r.notEnforced)?.notEnforced ?? built.missing[0] ?? 'names are not learned from DNS yet'}`;
+      return `not enforced yet, fails closed: ${rules.find(r => r.notEnforced)?.notEnforced ?? built.missing[0] ?? 'the ends ask for no names, so none are learned'}`;
     },
   };
 }

@@ -139,12 +139,13 @@ export class ClusterModel {
   }
 
   /** Egress of the source, then ingress of the destination; both engines must agree. */
-  connect(probe: Probe): { verdict: 'allow' | 'deny' | 'http-403'; rules: readonly RuleInfo[]; deniedBy?: RuleInfo; disagreement?: string } {
+  connect(probe: Probe): { verdict: 'allow' | 'deny' | 'http-403'; rules: readonly RuleInfo[]; deniedBy?: RuleInfo; isRead?: boolean; disagreement?: string } {
     const source = this.#locate(probe.from, undefined);
     const protocol = protocolNumbers[probe.protocol]!;
     const rules: RuleInfo[] = [];
     let verdict: 'allow' | 'deny' | 'http-403' = 'allow';
     let deniedBy: RuleInfo | undefined;
+    let isRead = false;
     for (const target of this.#targets(probe.to, source)) {
       // A node is the local host to its own pods and a remote node to others.
       const from = target.pod ? this.#locate(probe.from, target.pod) : source;
@@ -155,12 +156,13 @@ export class ClusterModel {
       ];
       for (const one of judged) {
         rules.push(one.rule);
+        isRead ||= one.isRead;
         if (one.disagreement) return { verdict, rules, disagreement: one.disagreement };
         if (one.verdict === 'deny') deniedBy ??= one.rule;
         if (one.verdict === 'deny' || (one.verdict === 'http-403' && verdict === 'allow')) verdict = one.verdict;
       }
     }
-    return { verdict, rules, ...(deniedBy && { deniedBy }) };
+    return { verdict, rules, isRead, ...(deniedBy && { deniedBy }) };
   }
 
   #judge(probe: Probe, pod: ClusterPod, direction: 'ingress' | 'egress', peer: number, protocol: number, port: number) {
@@ -174,7 +176,7 @@ export class ClusterModel {
     const agree = plain.verdict === row.verdict && plain.rule === rule.address;
     const passes = row.verdict !== 'redirect' || !probe.http || requestPasses(world, subject, direction, view, protocol, port, probe.http);
     return {
-      verdict: row.verdict === 'deny' ? 'deny' as const : passes ? 'allow' as const : 'http-403' as const, rule,
+      verdict: row.verdict === 'deny' ? 'deny' as const : passes ? 'allow' as const : 'http-403' as const, rule, isRead: row.verdict === 'redirect',
       ...(!agree && { disagreement: `the compiler says ${row.verdict} by ${rule.address}, the evaluator ${plain.verdict} by ${plain.rule}` }),
     };
   }
