@@ -79,6 +79,7 @@ const knobs: Readonly<Record<string, Knob>> = {
   'l7.maxConnections': { read: numberFrom(16, 1 << 20) },
   'l7.idleTimeoutSeconds': { read: numberFrom(1, 86_400 * 7) },
   'l7.accessLog': { read: exported('filePath', String) },
+  'l7.headers': { read: words },
   'externalIPs.allowed': { read: prefixes },
   'localRedirectPolicies.addressMatcherCIDRs': { read: prefixes },
   'ipMasqAgent.enabled': { read: boolean },

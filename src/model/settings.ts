@@ -94,6 +94,8 @@ export interface Settings {
     readonly idleTimeoutSeconds: number;
     /** Requests and answers as JSON lines: the path of a file on each node, `stdout`, or empty for none. */
     readonly accessLog: string;
+    /** Names of request headers that flows of HTTP bear; hubble.redact may hide their values. */
+    readonly headers: readonly string[];
   };
   /** Prefixes from which services may take addresses that are not the cluster's own (spec.externalIPs, status.loadBalancer), beside the load balancer pools. */
   readonly externalIPs: { readonly allowed: readonly string[] };
@@ -137,7 +139,7 @@ export const defaultSettings: Settings = {
     export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
   },
   dns: { minTTL: 60, rejectResponse: 'refused' },
-  l7: { workers: 0, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '' },
+  l7: { workers: 0, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '', headers: [] },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

@@ -5,7 +5,7 @@ import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
 import { nodePlace, type Place, standalonePlace } from './place.ts';
-import { loadProtocol } from './protocols.ts';
+import { protocolLoader } from './protocols.ts';
 import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
 import { startWorker } from './start.ts';
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const kept = predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
   const listeners = kept.length > 0 ? kept : place.listen();
   const records = new RecordLines({ path: place.l7Socket, hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { log });
-  const sets = new Sets({ read: number => place.readSet(number), load: loadProtocol, now: () => performance.now() });
+  const sets = new Sets({ read: number => place.readSet(number), load: protocolLoader(place), now: () => performance.now() });
   const worker = startWorker(place, { sets, records, log, signal: stop.signal });
   const finish = () => {
     records.close();

@@ -21,6 +21,8 @@ export interface Place {
   readonly l7Socket: string;
   readonly maxConnections: number;
   readonly idleMs: number;
+  /** Headers that flows bear. */
+  readonly headers: readonly string[];
   readonly rows: Rows;
   readSet(number: number): L7Set;
   connect(about: Admission): number;
@@ -38,7 +40,7 @@ export async function nodePlace(node: string, number: number, signal: AbortSigna
   const rows = await waitFor('the agent to make the node\'s maps', () => KernelRows.open(maps), { timeoutMs: 3_600_000, everyMs: 50, signal });
   return {
     name: node, number, socketPath: proxyWorkerSocket(proxySocket, number), l7Socket, rows,
-    maxConnections: l7.maxConnections, idleMs: l7.idleTimeoutSeconds * 1000,
+    maxConnections: l7.maxConnections, idleMs: l7.idleTimeoutSeconds * 1000, headers: l7.headers,
     readSet: set => JSON.parse(readFileSync(join(l7Sets, `${set}.json`), 'utf8')) as L7Set,
     connect: connectAsClient,
     listen: listenForRedirects,
@@ -66,7 +68,7 @@ export function standalonePlace(options: StandaloneOptions): Place {
     egressL7: 0, ingressL7: options.sets.length > 0 ? 1 : 0, egressRule: 0, ingressRule: 0, service: 0,
   };
   return {
-    name: options.listen, number: 0, socketPath: options.socket, l7Socket: options.records, maxConnections: 16_384, idleMs: 3_600_000,
+    name: options.listen, number: 0, socketPath: options.socket, l7Socket: options.records, maxConnections: 16_384, idleMs: 3_600_000, headers: [],
     rows: { generation: () => 0, lookup: () => row, delete: () => {} },
     readSet: set => JSON.parse(readFileSync(options.sets[set - 1]!, 'utf8')) as L7Set,
     connect: () => connectTo(upstream),

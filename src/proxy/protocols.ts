@@ -8,20 +8,29 @@ export type AnyProtocol = Protocol<unknown, unknown>;
 
 export type ProtocolLoader = (set: L7Set) => AnyProtocol;
 
+export interface ProtocolOptions {
+  /** Names of headers that flows bear, in lower case. */
+  readonly headers: readonly string[];
+}
+
 const require = createRequire(import.meta.url);
 
 /** Where each protocol is. Loaded when a set asks for it: a proxy without Kafka rules has no Kafka in its memory. */
-const modules: Readonly<Record<string, () => AnyProtocol>> = {
-  http: () => (require('./http/http.ts') as typeof import('./http/http.ts')).http,
+const modules: Readonly<Record<string, (options: ProtocolOptions) => AnyProtocol>> = {
+  http: ({ headers }) => (require('./http/http.ts') as typeof import('./http/http.ts')).httpTelling(headers),
   dns: () => (require('./dns/dns.ts') as typeof import('./dns/dns.ts')).dns as AnyProtocol,
   kafka: () => (require('./kafka/kafka.ts') as typeof import('./kafka/kafka.ts')).kafka as AnyProtocol,
   tls: () => (require('./tls/tls.ts') as typeof import('./tls/tls.ts')).tls as AnyProtocol,
 };
 
-/** A set's protocol; throws where this proxy has none for it. */
-export const loadProtocol: ProtocolLoader = set => {
-  const name = set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol;
-  const load = modules[name];
-  if (!load) throw new CirriError('ERR_L7_PROTOCOL', `this proxy knows no protocol ${name}`);
-  return load();
-};
+/** Gives a set's protocol; throws where this proxy has none for it. */
+export function protocolLoader(options: ProtocolOptions): ProtocolLoader {
+  return set => {
+    const name = set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol;
+    const load = modules[name];
+    if (!load) throw new CirriError('ERR_L7_PROTOCOL', `this proxy knows no protocol ${name}`);
+    return load(options);
+  };
+}
+
+export const loadProtocol = protocolLoader({ headers: [] });

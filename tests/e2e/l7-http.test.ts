@@ -45,7 +45,7 @@ describe('HTTP rules in a cluster of two nodes', () => {
   let record: ClusterRecord;
 
   before(async () => {
-    await cluster.start('--no-demo');
+    await cluster.start('--no-demo', '--set', 'l7.headers=user-agent');
     record = JSON.parse(readFileSync(cluster.paths.clusterJson, 'utf8')) as ClusterRecord;
     await cluster.apply(pods);
     await cluster.podsReady('production', 'payments', 'checkout', 'loop', 'default');
@@ -119,6 +119,8 @@ describe('HTTP rules in a cluster of two nodes', () => {
       const holds = passed?.verdict === 'FORWARDED' && answered?.l7!.http!.code === 200 && Number(answered.l7!.latency_ns) > 0 && refused?.verdict === 'DROPPED' && denied?.l7!.http!.code === 403;
       return holds ? undefined : JSON.stringify(flows);
     });
+    const told = (await l7('--to-pod', 'default/api')).find(f => f.l7?.http?.url?.endsWith('/api/v1/told'));
+    assert.match(told?.l7?.http?.headers?.find(h => h.key === 'user-agent')?.value ?? '', /^curl/);
     const { stdout } = await cluster.cirri('observe', '--type', 'l7', '--last', '100');
     assert.match(stdout, /http-request.*DROPPED.*GET http:\/\/api\.default\/told/);
     assert.match(stdout, /http-response.*FORWARDED.*403/);
@@ -151,5 +153,5 @@ describe('HTTP rules in a cluster of two nodes', () => {
 
 interface L7Json {
   readonly traffic_direction?: string;
-  readonly l7?: { readonly type: string; readonly latency_ns?: string; readonly http?: { readonly code?: number; readonly method?: string; readonly url?: string } };
+  readonly l7?: { readonly type: string; readonly latency_ns?: string; readonly http?: { readonly code?: number; readonly method?: string; readonly url?: string; readonly headers?: readonly { readonly key: string; readonly value: string }[] } };
 }

@@ -12,6 +12,13 @@ export const http: Protocol<Extract<L7Set, { readonly protocol: 'http' }>, HttpM
   open: wire => openHttp(wire),
 };
 
+/** With the headers that flows are to bear. */
+export function httpTelling(headers: readonly string[]): typeof http {
+  if (headers.length === 0) return http;
+  const limits = { ...httpLimits, recordedHeaders: headers.map(name => name.toLowerCase()) };
+  return { ...http, open: wire => openHttp(wire, limits) };
+}
+
 /** "PRI" is enough: no method of HTTP/1.1 begins with it. A preface that goes on otherwise is refused. */
 const distinctBytes = 3;
 

@@ -8,7 +8,7 @@
  */
 import type { HttpMatcher } from '../../policy/l7-match.ts';
 import { judge } from '../http/judge.ts';
-import type { Judgement } from '../http/judge.ts';
+import type { Judgement, Opinion } from '../http/judge.ts';
 import { httpLimits } from '../http/limits.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer, recordMalformed, recordRequest, traceIdOf } from '../http/record.ts';
@@ -30,6 +30,9 @@ export function openHttp1(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimi
 }
 
 const mostEmptyLines = 8;
+
+/** Of what could not be read. */
+const unread: RequestFacts = { method: '', url: '', protocol: 'HTTP/1.1' };
 
 /** What the next byte of the client is: of a head, of a body that passes or not, held back, or nothing any more. */
 type Reading = 'head' | 'body' | 'swallow' | 'held' | 'over';
@@ -203,12 +206,12 @@ class Http1Session implements Session {
   #decide(data: Buffer, unsent: number, at: number, after: number): number {
     const head = this.#head;
     const judgement = judge(this.#wire.layers(), head);
+    const facts = this.#facts();
     if (judgement.malformed) {
       this.#flush(data, unsent, at);
-      this.#malformed(fault.path);
+      this.#malformed(fault.path, facts);
       return after;
     }
-    const facts = this.#facts();
     recordRequest(this.#wire, facts, judgement);
     this.#body.begin(head.contentLength, head.chunked);
     if (!judgement.passes) {
@@ -277,14 +280,15 @@ class Http1Session implements Session {
     this.#pauseOrNot();
   }
 
-  #malformed(code: number): void {
+  #malformed(code: number, facts = unread): void {
     const { egress, ingress } = this.#wire.layers();
+    const opinions = [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])].map(direction => ({ direction, passes: false, rule: 0, notes: [] }));
     const tooLarge = code === fault.headTooLarge || code === fault.tooManyFields;
     const text = `${tooLarge ? 'Request Header Fields Too Large' : 'Bad Request'}: ${faultText(code)}\r\n`;
-    recordMalformed(this.#wire, { method: '', url: '', protocol: 'HTTP/1.1' }, [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
+    recordMalformed(this.#wire, facts, opinions.map(o => o.direction));
     this.#reading = 'over';
     this.#gathered.clear();
-    this.#own(tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true), true);
+    this.#own(tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true), true, facts, opinions);
   }
 
   /** Half of it has passed, and nothing may follow. Told to the client if its answer has not begun. */
@@ -293,8 +297,8 @@ class Http1Session implements Session {
     if (!this.#answers.insteadOfOnly(400, 'Bad Request', `Bad Request: ${faultText(code)}\r\n`)) this.#wire.close('once');
   }
 
-  #own(status: number, own: Buffer, closes: boolean): void {
-    this.#exchanges.push({ own, status, facts: { method: '', url: '', protocol: 'HTTP/1.1' }, opinions: [], startUs: this.#wire.now(), isHead: false, tunnel: undefined, closes });
+  #own(status: number, own: Buffer, closes: boolean, facts = unread, opinions: readonly Opinion[] = []): void {
+    this.#exchanges.push({ own, status, facts, opinions, startUs: this.#wire.now(), isHead: false, tunnel: undefined, closes });
   }
 
   #tooLarge(length: number): void {
