@@ -10,18 +10,9 @@ import { kafka } from './kafka.ts';
 import { messageOf } from './messages.ts';
 import { list } from './request.ts';
 import type { KafkaRules } from './rules.ts';
-import { requestBytes } from './testing.ts';
+import { ordersRules, requestBytes } from './testing.ts';
 
-const produceKeys = [0, 3, 10, 17, 18, 22, 24, 25, 26, 36];
-const consumeKeys = [1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 23, 28, 36];
-
-/** Seed 05. */
-const orders: readonly KafkaL7Rule[] = [
-  { rule: 11, apiKeys: consumeKeys, topic: 'orders.created' },
-  { rule: 12, apiKeys: produceKeys, topic: 'orders.processed' },
-];
-
-function open(ingress: readonly KafkaL7Rule[] = orders, egress?: readonly KafkaL7Rule[]): FakeWire<KafkaRules> {
+function open(ingress: readonly KafkaL7Rule[] = ordersRules, egress?: readonly KafkaL7Rule[]): FakeWire<KafkaRules> {
   const compile = (rules: readonly KafkaL7Rule[]) => kafka.compile({ protocol: 'kafka', rules });
   const wire = new FakeWire<KafkaRules>({ ingress: compile(ingress), ...(egress && { egress: compile(egress) }) });
   wire.open(kafka.open(wire));
