@@ -6,6 +6,7 @@
 import { NodeLabelKeys } from '../../src/agent/node-label-keys.ts';
 import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
 import { cidrIdentityLabels, firstPrefixIdentity, networkIdentityLabels, reservedIdentities } from '../../src/model/identity.ts';
+import type { L7Set } from '../../src/model/l7.ts';
 import type { LabelSet } from '../../src/model/labels.ts';
 import { LabelSet as Labels } from '../../src/model/labels.ts';
 import { PolicyEngine } from '../../src/policy/compile.ts';
@@ -14,11 +15,15 @@ import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
+import { askL7 } from '../../src/policy/requests.ts';
+import type { L7Request } from '../../src/policy/requests.ts';
 import { readScenario } from '../../src/policy/scenario.ts';
 import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
 import { World } from '../../src/policy/world.ts';
 import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
 import { here } from './generate.ts';
+import { requests } from './naive-requests.ts';
+import type { Request } from './naive-requests.ts';
 import { clusterName, ofKind, policiesOf } from './objects.ts';
 import type { Answer, Direction, KubeObject, Peer, Question, Settings } from './objects.ts';
 
@@ -211,7 +216,8 @@ export class Engine {
   byTables(q: Question): Answer {
     const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
     if (!row) throw new Error('no row');
-    return { ...answerOf(row), keep: row.keepEstablished ?? false };
+    const l7 = row.l7 === undefined ? undefined : this.engine.l7Sets().get(row.l7);
+    return { ...answerOf({ ...row, l7 }), keep: row.keepEstablished ?? false };
   }
 
   byEvaluation(q: Question): Answer {
@@ -242,7 +248,12 @@ export class Engine {
   }
 }
 
-function answerOf({ verdict, shadow }: { readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit'; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }): Answer {
-  if (verdict === 'redirect') throw new Error('there is no proxy to redirect to');
-  return { verdict, ...(shadow && { shadow: shadow.verdict }) };
+function answerOf({ verdict, l7, shadow }: { readonly verdict: Answer['verdict']; readonly l7?: L7Set | undefined; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }): Answer {
+  if (verdict === 'redirect' && !l7) throw new Error('a redirect without a set');
+  return { verdict, ...(l7 && { passing: requests.filter(request => askL7(l7, requestOf(request)).passes) }), ...(shadow && { shadow: shadow.verdict }) };
+}
+
+function requestOf(text: Request): L7Request {
+  const [first, second] = text.split(' ') as [string, string];
+  return first === 'name' ? { dns: second } : first === 'server' ? { serverName: second } : { http: { method: first, path: second } };
 }

@@ -23,7 +23,27 @@ function ofSomeKind(random: Random, objects: readonly KubeObject[]): PolicyObjec
     () => randomNetworkPolicy(random),
     () => randomCiliumPolicy(random, 'CiliumNetworkPolicy', objects), () => randomCiliumPolicy(random, 'CiliumNetworkPolicy', objects),
     () => randomCiliumPolicy(random, 'CiliumClusterwideNetworkPolicy', objects),
+    () => readingPolicy(random), () => readingPolicy(random),
   );
+}
+
+/** Rules on requests for many peers at few ports, so that they meet. One parser and port a policy: two would be refused. */
+function readingPolicy(random: Random): CiliumPolicy {
+  const [prefix, direction] = random.pick([['from', 'ingress'], ['to', 'egress']] as const);
+  const peers = () => random.pick<CiliumEntry>([{}, {}, { [`${prefix}Entities`]: ['all'] }, { [`${prefix}Entities`]: ['cluster'] }, { [`${prefix}Endpoints`]: [{}] }, { [`${prefix}CIDR`]: ['0.0.0.0/0'] }]);
+  const port = random.pick(['80', '443']);
+  const read = random.pick<() => PortRule>([
+    () => ({ ports: [{ port, protocol: 'TCP' }], rules: { http: random.list(1, 2, () => random.pick<object>([{ method: 'GET' }, { path: '/x' }, { method: 'PUT', path: '/x' }, {}])) } }),
+    () => ({ ports: [{ port, protocol: 'TCP' }], rules: { http: [{ method: random.pick(['GET', 'PUT']) }] } }),
+    () => ({ ports: [{ port, protocol: 'TCP' }], serverNames: [random.pick(['a.example.com', 'b.example.com'])] }),
+    () => ({ ports: [{ port: '79', endPort: random.pick([81, 443]), protocol: 'TCP' }], rules: { http: [{ path: '/x' }] } }),
+    () => (prefix === 'to' ? { ports: [{ port: '53', protocol: 'ANY' }], rules: { dns: [{ matchName: random.pick(['a.example.com', 'b.example.com']) }] } } : { ports: [{ port, protocol: 'ANY' }], serverNames: ['a.example.com'] }),
+  ]);
+  const entries = random.list<CiliumEntry>(1, 3, () => ({ ...peers(), toPorts: [random.chance(0.9) ? read() : { ports: [{ port: random.pick(['53', '80']), protocol: 'TCP' }] }] }));
+  if (prefix === 'to' && random.chance(0.3)) entries.push({ toFQDNs: [{ matchName: 'api.example.com' }] }, { toEndpoints: [{}] });
+  const spec: CiliumSpec = { endpointSelector: random.chance(0.6) ? {} : labelSelector(random), [direction]: entries, ...(random.chance(0.2) && { enableDefaultDeny: { [direction]: false } }) };
+  const name = `read-${random.integer(1, 4)}`;
+  return random.chance(0.5) ? { kind: 'CiliumClusterwideNetworkPolicy', metadata: { name }, spec } : { kind: 'CiliumNetworkPolicy', metadata: { name, namespace: random.pick(namespaceNames) }, spec };
 }
 
 // ---- selectors ----
@@ -235,8 +255,8 @@ function cidrRule(random: Random): CidrRule {
 
 /** L7 rules only where the grammar allows them: numbered TCP ports, or DNS at egress. */
 function portRule(random: Random, prefix: 'from' | 'to', deny: boolean, onNodes: boolean): PortRule {
-  if (!deny && !onNodes && random.chance(0.15)) {
-    const port = String(random.pick(boundaries));
+  if (!deny && !onNodes && random.chance(0.25)) {
+    const port = String(random.chance(0.7) ? random.pick([80, 443]) : random.pick(boundaries));
     return random.one<PortRule>(
       () => ({ ports: [{ port, protocol: 'TCP', ...(random.chance(0.3) && { endPort: 65535 }) }], rules: { http: [{ method: 'GET' }] } }),
       () => ({ ports: [{ port, protocol: 'TCP' }], rules: random.pick<object>([{}, { http: [] }, { http: [{}] }]) }),

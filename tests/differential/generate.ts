@@ -40,7 +40,7 @@ export function randomCluster(random: Random): KubeObject[] {
 }
 
 export function randomSettings(random: Random): Settings {
-  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const), nodeLabels: random.chance(0.7), provides: { proxy: false } };
+  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const), nodeLabels: random.chance(0.7), provides: { proxy: random.chance(0.35) } };
 }
 
 function randomNamespace(random: Random, name: string): Namespace {
@@ -144,10 +144,15 @@ function orderOf(object: KubeObject): string | undefined {
 // ---- questions ----
 
 /** Ports that some policy or pod writes, and their neighbours: where a verdict may change. */
+/** Of which most rules on requests are. */
+export const readPorts: readonly number[] = [80, 443, 53];
+
 export function interestingPorts(objects: readonly KubeObject[]): readonly number[] {
   const found = new Set<number>(ports);
   for (const match of JSON.stringify(objects).matchAll(/"(?:port|endPort|containerPort|number|start|end|portNumber)":"?(\d+)/g)) for (const near of [-1, 0, 1]) found.add(Number(match[1]) + near);
-  return [...found].filter(p => p > 0 && p <= 65535);
+  const all = [...found].filter(p => p > 0 && p <= 65535);
+  // Where something is read, rules meet: as often as all others together.
+  return /"(?:http|dns|serverNames)":\[/.test(JSON.stringify(objects)) ? [...all, ...all.map((_, i) => readPorts[i % readPorts.length]!)] : all;
 }
 
 export function randomQuestion(random: Random, objects: readonly KubeObject[], interesting: readonly number[]): Question {

@@ -1,4 +1,6 @@
 /** The naive evaluator's ports: whether the protocol and port asked for are among those that are written. */
+import { readsOf } from './naive-requests.ts';
+import type { Reads, RulesOfPorts } from './naive-requests.ts';
 import type { Asked } from './naive.ts';
 import type { AdminPort, CiliumEntry, ClusterProtocol, ClusterRule, NetworkPolicyPort, Pod, TransportPort } from './objects.ts';
 
@@ -37,14 +39,16 @@ function clusterProtocol(protocol: ClusterProtocol, opens: boolean, asked: Asked
 }
 
 /** Those of the entry's `toPorts` and `icmps` that hold. */
-export function ciliumPorts(entry: CiliumEntry, allow: boolean, asked: Asked): readonly { readonly needsProxy: boolean }[] {
+export function ciliumPorts(entry: CiliumEntry, allow: boolean, asked: Asked): readonly { readonly reads: Reads | undefined }[] {
   const byPorts = (entry.toPorts ?? [])
-    .map(({ ports = [], rules = {}, serverNames }) => ({ ports, needsProxy: Object.values(rules).some(list => list.length > 0) || serverNames !== undefined }))
-    .filter(({ ports, needsProxy }) => ports.length === 0
-      || ports.some(p => ciliumPort(p.port ?? '', p.endPort ?? 0, (p.protocol ?? 'ANY').toUpperCase(), allow && !needsProxy, asked)));
+    .map(({ ports = [], ...rest }) => ({ ports, reads: readsOf(rest as RulesOfPorts) }))
+    // What is read is TCP; names are asked by UDP too.
+    .filter(({ reads }) => reads === undefined || asked.protocol === 6 || (reads.parser === 'dns' && asked.protocol === 17))
+    .filter(({ ports, reads }) => ports.length === 0
+      || ports.some(p => ciliumPort(p.port ?? '', p.endPort ?? 0, (p.protocol ?? 'ANY').toUpperCase(), allow && (reads === undefined || asked.proxy), asked)));
   const byIcmp = (entry.icmps ?? []).flatMap(({ fields }) => fields)
     .filter(({ family = 'IPv4', type }) => asked.protocol === (family === 'IPv4' ? 1 : 58) && asked.port === (typeof type === 'number' ? type : icmpNames[`${family} ${type}`]))
-    .map(() => ({ needsProxy: false }));
+    .map(() => ({ reads: undefined }));
   return [...byPorts, ...byIcmp];
 }
 

@@ -7,15 +7,17 @@ import { allHold, namespaceKey, podLabels, requirements, reservedLabels } from '
 import { ciliumPeers, clusterPeer, clusterPods, networkPolicyPeer, viewPeer } from './naive-peers.ts';
 import type { PeerView } from './naive-peers.ts';
 import { ciliumPorts, clusterPorts, networkPolicyPorts } from './naive-ports.ts';
+import { readTogether, requests } from './naive-requests.ts';
+import type { Reads } from './naive-requests.ts';
 import { ofKind, podKey, policiesOf } from './objects.ts';
 import type { Answer, CiliumEntry, CiliumPolicy, CiliumSpec, ClusterPolicy, KubeObject, NetworkPolicy, Pod, PolicyObject, Question, Settings } from './objects.ts';
 
 /** What a rule that applies to the question, or a policy's default deny, says. */
 type Word = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'pass' | 'default-deny';
 
-interface Say { readonly word: Word; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string; readonly keep: boolean }
+interface Say { readonly word: Word; readonly reads?: Reads | undefined; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string; readonly keep: boolean }
 
-const denials: readonly Word[] = ['deny', 'unauthenticated', 'unproxied', 'default-deny'];
+type Saying = Pick<Say, 'word' | 'reads'>;
 
 /** The verdict with the enforced policies; whether those in audit would deny it; whether those in shadow would change it. */
 export function naive(objects: readonly KubeObject[], question: Question, settings: Settings): Answer {
@@ -24,35 +26,63 @@ export function naive(objects: readonly KubeObject[], question: Question, settin
   const fromOwnNode = question.direction === 'ingress' && !asked.isNode && asked.peer.labels.some(l => l.source === 'reserved' && l.key === 'host');
   if (settings.allowLocalhost === 'always' && fromOwnNode) return { verdict: 'allow' };
   const says = policiesOf(objects).flatMap(policy => saysOf(policy, asked));
-  const enforced = decide(says.filter(s => s.mode === 'enforce' || (s.mode === 'audit' && !denials.includes(s.word))), settings);
+  const denies = ({ word }: Say) => ['deny', 'unauthenticated', 'default-deny', ...(settings.provides.proxy ? [] : ['unproxied'])].includes(word);
+  // What is to be read for a policy in audit lets pass what nobody else would, and limits nobody.
+  const isAdded = (s: Say) => settings.provides.proxy && s.mode === 'audit' && s.word === 'unproxied';
+  const enforced = decide(says.filter(s => s.mode === 'enforce' || (s.mode === 'audit' && !denies(s) && !isAdded(s))), settings, says.filter(isAdded));
   const audited = decide(says.filter(s => s.mode !== 'shadow'), settings);
-  const shadow = decide(says.filter(s => s.mode !== 'audit' || !denials.includes(s.word)), settings);
-  const verdict = enforced.verdict === 'deny' ? 'deny' : audited.verdict === 'deny' ? 'audit' : 'allow';
-  return { verdict, ...(shadow.verdict !== enforced.verdict && { shadow: shadow.verdict }), ...keepOf(enforced) };
+  const shadow = decide(says.filter(s => s.mode !== 'audit' || !denies(s)), settings);
+  const shadows = (shadow.verdict === 'deny') !== (enforced.verdict === 'deny') ? { shadow: shadow.verdict === 'deny' ? 'deny' as const : 'allow' as const } : {};
+  const read = readBy(enforced, asked, settings);
+  if (read.verdict !== 'deny' && audited.verdict === 'deny') return { verdict: 'audit', ...shadows };
+  return { ...read, ...shadows, ...keepOf(enforced) };
+}
+
+/** What passes of a redirect; where rules cannot hold together, nothing. Names are learned from TCP port 53 wherever the pod waits for some. */
+function readBy(enforced: Decided, asked: Asked, settings: Settings): Pick<Answer, 'verdict' | 'passing'> {
+  if (enforced.verdict === 'allow' && settings.provides.proxy && asked.direction === 'egress' && asked.protocol === 6 && asked.port === 53 && waitsForNames(asked)) return { verdict: 'redirect', passing: requests };
+  if (enforced.verdict !== 'redirect') return { verdict: enforced.verdict };
+  const passing = readTogether(enforced.by.map(say => say.reads!));
+  return passing ? { verdict: 'redirect', passing } : { verdict: 'deny' };
+}
+
+function waitsForNames(asked: Asked): boolean {
+  return !asked.isNode && policiesOf(asked.objects).some(policy => {
+    switch (policy.kind) {
+      case 'NetworkPolicy': return false;
+      case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy':
+        return [...(policy.spec ? [policy.spec] : []), ...(policy.specs ?? [])].some(spec => selectsSubject(policy, spec, asked) && (spec.egress ?? []).some(entry => (entry.toFQDNs ?? []).length > 0));
+      default: return clusterPods(policy.spec.subject, asked.labels) && (policy.spec.egress ?? []).some(rule => (rule.to ?? []).some(peer => 'domainNames' in peer));
+    }
+  });
 }
 
 /** A connection outlives a denial when the policy that denies says so; of default deny, all that cause it. */
 function keepOf({ verdict, by }: Decided): Pick<Answer, 'keep'> {
-  if (verdict === 'allow') return {};
+  if (verdict !== 'deny') return {};
   const keeps = by.filter(say => say.keep).length;
   const isDefault = by.every(say => say.word === 'default-deny');
   // Of several rules that deny, which one is named is not this evaluator's business.
   return keeps === by.length && by.length > 0 ? { keep: true } : keeps === 0 || isDefault ? { keep: false } : {};
 }
 
-interface Decided { readonly verdict: 'allow' | 'deny'; readonly by: readonly Say[] }
+interface Decided { readonly verdict: 'allow' | 'deny' | 'redirect'; readonly by: readonly Say[] }
 
-/** Tier by tier: admin, where the first rule decides or passes on; normal, where deny wins; baseline, as admin. */
-function decide(says: readonly Say[], settings: Settings): Decided {
+/** Tier by tier: admin, where the first rule decides or passes on; normal, where deny wins; baseline, as admin. `added` is read where all else denies by default. */
+function decide(says: readonly Say[], settings: Settings, added: readonly Say[] = []): Decided {
   const first = inOrder(says, 'admin')[0];
   if (first?.word === 'allow' || first?.word === 'deny') return { verdict: first.word, by: [first] };
-  for (const word of ['deny', 'unauthenticated', 'allow', 'unproxied', 'default-deny'] as const) {
+  for (const word of ['deny', 'unauthenticated', 'allow', 'unproxied'] as const) {
     const by = says.filter(s => s.tier === 'normal' && s.word === word);
-    if (by.length > 0) return { verdict: word === 'allow' ? 'allow' : 'deny', by };
+    if (by.length === 0) continue;
+    if (word !== 'unproxied' || !settings.provides.proxy) return { verdict: word === 'allow' ? 'allow' : 'deny', by };
+    const parsers = new Set(by.map(say => say.reads!.parser));
+    return { verdict: 'redirect', by: [...by, ...added.filter(say => parsers.size === 1 && parsers.has(say.reads!.parser))] };
   }
-  if (settings.mode === 'always') return { verdict: 'deny', by: [] };
+  const closing = says.filter(s => s.tier === 'normal' && s.word === 'default-deny');
   const last = inOrder(says, 'baseline')[0];
-  return { verdict: last?.word === 'deny' ? 'deny' : 'allow', by: last ? [last] : [] };
+  const rest: Decided = closing.length > 0 || settings.mode === 'always' ? { verdict: 'deny', by: closing } : { verdict: last?.word === 'deny' ? 'deny' : 'allow', by: last ? [last] : [] };
+  return rest.verdict === 'deny' && added.length > 0 ? { verdict: 'redirect', by: added } : rest;
 }
 
 /** Smaller priorities first; within a policy as written. */
@@ -65,7 +95,7 @@ function saysOf(policy: PolicyObject, asked: Asked): readonly Say[] {
   const keep = established === 'keep';
   switch (policy.kind) {
     case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep }));
-    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep }));
+    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(saying => ({ ...saying, tier: 'normal', priority: 0, mode, keep }));
     default: {
       const tier = policy.kind === 'BaselineAdminNetworkPolicy' || policy.spec.tier === 'Baseline' ? 'baseline' : 'admin';
       return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode, keep }));
@@ -80,13 +110,16 @@ export class Asked {
   readonly protocol: number;
   readonly port: number;
   readonly isNode: boolean;
+  /** Somebody reads what is said. */
+  readonly proxy: boolean;
   /** Nodes bear their labels. */
   readonly nodeLabels: boolean;
   readonly pod: Pod | undefined;
   readonly labels: ReturnType<typeof podLabels>;
   readonly peer: PeerView;
 
-  constructor(objects: readonly KubeObject[], question: Question, { nodeLabels: nodesBearLabels }: Settings) {
+  constructor(objects: readonly KubeObject[], question: Question, { nodeLabels: nodesBearLabels, provides }: Settings) {
+    this.proxy = provides.proxy;
     this.nodeLabels = nodesBearLabels;
     this.objects = objects;
     this.direction = question.direction;
@@ -135,14 +168,14 @@ function clusterPolicySays(policy: ClusterPolicy, asked: Asked): Word[] {
 
 // ---- Cilium ----
 
-function ciliumPolicySays(policy: CiliumPolicy, asked: Asked): Word[] {
+function ciliumPolicySays(policy: CiliumPolicy, asked: Asked): Saying[] {
   return [...(policy.spec ? [policy.spec] : []), ...(policy.specs ?? [])].flatMap(spec => {
     if (!selectsSubject(policy, spec, asked)) return [];
     const [allowing, denying] = asked.direction === 'ingress' ? [spec.ingress ?? [], spec.ingressDeny ?? []] : [spec.egress ?? [], spec.egressDeny ?? []];
     const defaultDeny = spec.enableDefaultDeny?.[asked.direction] ?? allowing.length + denying.length > 0;
     const subjectIsInit = requirements(spec.endpointSelector ?? {}).some(r => r.source === 'reserved' && r.key === 'init' && (r.operator === 'In' || r.operator === 'Exists'));
     return [
-      ...(defaultDeny ? ['default-deny' as const] : []),
+      ...(defaultDeny ? [{ word: 'default-deny' as const }] : []),
       ...denying.flatMap(entry => entrySays(policy, entry, true, subjectIsInit, asked)),
       ...allowing.flatMap(entry => entrySays(policy, entry, false, subjectIsInit, asked)),
     ];
@@ -159,12 +192,12 @@ function selectsSubject(policy: CiliumPolicy, spec: CiliumSpec, asked: Asked): b
   return asked.pod!.metadata.namespace === policy.metadata.namespace && allHold(own, asked.labels);
 }
 
-function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Word[] {
+function entrySays(policy: CiliumPolicy, entry: CiliumEntry, deny: boolean, subjectIsInit: boolean, asked: Asked): Saying[] {
   const peers = ciliumPeers(asked, policy, entry, deny, subjectIsInit);
   const hasPorts = (entry.toPorts ?? []).length > 0 || (entry.icmps ?? []).length > 0;
   if (peers === false || (peers === 'absent' && !hasPorts)) return [];
   const authenticates = (entry.authentication?.mode ?? 'disabled') !== 'disabled';
-  if (!hasPorts) return [deny ? 'deny' : authenticates ? 'unauthenticated' : 'allow'];
+  if (!hasPorts) return [{ word: deny ? 'deny' : authenticates ? 'unauthenticated' : 'allow' }];
   // All `toPorts` together when they only say which ports; one that wants a proxy stands for itself.
-  return ciliumPorts(entry, !deny && !authenticates, asked).map(match => (deny ? 'deny' : authenticates ? 'unauthenticated' : match.needsProxy ? 'unproxied' : 'allow'));
+  return ciliumPorts(entry, !deny && !authenticates, asked).map(({ reads }) => (deny ? { word: 'deny' } : authenticates ? { word: 'unauthenticated' } : reads ? { word: 'unproxied', reads } : { word: 'allow' }));
 }

@@ -1,4 +1,6 @@
 /** The Kubernetes objects of the differential test, as far as the random ones go: plain JSON, as a user would apply it. */
+import type { Request } from './naive-requests.ts';
+
 export interface LabelSelector {
   matchLabels?: Record<string, string>;
   matchExpressions?: { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }[];
@@ -118,9 +120,11 @@ export interface Question {
   readonly v6: boolean;
 }
 
-/** What an end says: passes, is dropped, or passes and is reported; and what it would say with the shadow policies, where that differs. */
+/** What an end says: passes, is dropped, is read, or passes and is reported; and what it would say with the shadow policies, where that differs. */
 export interface Answer {
-  readonly verdict: 'allow' | 'deny' | 'audit';
+  readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit';
+  /** Of a redirect: the requests that pass. */
+  readonly passing?: readonly Request[] | undefined;
   readonly shadow?: 'allow' | 'deny';
   /** Of a denial: connections that were allowed before go on. Absent where it depends on which of several rules is named. */
   readonly keep?: boolean;
@@ -132,8 +136,8 @@ export interface Settings {
   readonly allowLocalhost: 'always' | 'policy';
   /** Nodes have identities with their labels, as the agent gives them. */
   readonly nodeLabels: boolean;
-  /** Nobody reads what is said in a connection: where rules ask for it, nothing passes. */
-  readonly provides: { readonly proxy: false };
+  /** Somebody reads what is said in a connection; else nothing passes where rules ask for it. */
+  readonly provides: { readonly proxy: boolean };
 }
 
 export const clusterName = 'home';
