@@ -45,12 +45,14 @@ test('a selector tells who uses it, which names match it and what there was no r
   const cache = new NameCache();
   cache.learn(3, 'api.stripe.com.', ['54.1.1.2', '54.1.1.1'], 30, 1e9);
   const { policy } = parsePolicy({
-    kind: 'CiliumNetworkPolicy', metadata: { name: 'checkout', namespace: 'shop' }, spec: { endpointSelector: {}, egress: [{ toFQDNs: [{ matchName: 'API.stripe.com' }] }] },
+    kind: 'CiliumNetworkPolicy', metadata: { name: 'checkout', namespace: 'shop' }, spec: { endpointSelector: {}, egress: [
+      { toFQDNs: [{ matchName: 'API.stripe.com' }] }, { toEndpoints: [{}], toPorts: [{ ports: [{ port: '53', protocol: 'ANY' }], rules: { dns: [{ matchPattern: '*.stripe.com' }] } }] },
+    ] },
   }, { clusterName: 'default', nodeLabels: true });
   const rows = nameSelectorRows({ names, cache, addresses, endpoints, policies: { versions: () => [{ policy: policy!, revision: 1 }] } });
   const seen = [{ name: 'api.stripe.com.', ips: ['54.1.1.1', '54.1.1.2'] }];
   assert.deepEqual(rows, [
-    { selector: '*.stripe.com', use: ['toFQDNs'], policies: [], names: seen, identities: [70] },
+    { selector: '*.stripe.com', use: ['toFQDNs', 'rules.dns'], policies: ['CiliumNetworkPolicy shop/checkout'], names: seen, identities: [70] },
     { selector: 'a b', use: [], policies: [], names: [], identities: [], leftOut: true },
     { selector: 'api.stripe.com', use: ['toFQDNs'], policies: ['CiliumNetworkPolicy shop/checkout'], names: seen, identities: [70] },
   ]);

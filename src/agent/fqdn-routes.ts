@@ -103,5 +103,6 @@ function* selectorsOf({ specs }: Policy): Generator<{ readonly selector: string;
     for (const peer of rule.peers === 'any' ? [] : rule.peers) {
       if (peer.type === 'selector') for (const { source, key } of peer.selector.requirements) if (source === 'fqdn') yield { selector: key, dns: false };
     }
+    if (rule.l7?.protocol === 'dns') for (const { pattern } of rule.l7.rules) yield { selector: pattern, dns: true };
   }
 }
