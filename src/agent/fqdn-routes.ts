@@ -8,13 +8,28 @@ import type { NameCacheRow, NameSelectorRow } from '../model/names.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Table } from '../table/table.ts';
 import type { PolicyVersion } from './enforcement.ts';
+import type { Routes } from './server.ts';
 
 export interface FqdnRoutesParts {
   readonly names: Pick<DnsNames, 'patterns' | 'walk' | 'entries' | 'automaton'> & { readonly engine: { nameSelectors(): readonly string[]; fqdnSelectors(): readonly string[] } };
+  /** What flows have learned. */
   readonly cache: { rows(): Iterable<NameRow> };
   readonly addresses: NodeMaps['nameAddresses'];
   readonly endpoints: Table<Endpoint>;
   readonly policies: { versions(): readonly PolicyVersion[] };
+}
+
+/** `/v1/fqdn/cache` and `/v1/fqdn/names`. `connections`: those that live. */
+export function fqdnRoutes({ names, flows, opened, endpoints, policies, connections }: Pick<FqdnRoutesParts, 'names' | 'endpoints' | 'policies'> & {
+  readonly flows: { readonly names: FqdnRoutesParts['cache'] };
+  readonly opened: { readonly maps: Pick<NodeMaps, 'nameAddresses'> };
+  readonly connections: () => Promise<readonly ConntrackRow[]>;
+}): Routes {
+  const parts: FqdnRoutesParts = { names, cache: flows.names, addresses: opened.maps.nameAddresses, endpoints, policies };
+  return {
+    '/v1/fqdn/cache': async () => nameCacheRows(parts, await connections()),
+    '/v1/fqdn/names': () => nameSelectorRows(parts),
+  };
 }
 
 /** What pods were told, with what policy makes of it. `connections`: those that live. */
