@@ -193,7 +193,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     },
   });
   const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
-    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
+    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement, names: dns.names }),
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);

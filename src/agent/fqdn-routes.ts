@@ -7,7 +7,7 @@ import type { ConntrackRow } from '../model/kernel-reports.ts';
 import type { NameCacheRow, NameSelectorRow } from '../model/names.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Table } from '../table/table.ts';
-import type { PolicyVersion } from './enforcement.ts';
+import type { Enforced, PolicyVersion } from './enforcement.ts';
 import type { Routes } from './server.ts';
 
 export interface FqdnRoutesParts {
@@ -77,6 +77,15 @@ export function nameSelectorRows({ names, cache, policies }: FqdnRoutesParts): N
       identities: fqdns.has(selector) ? [...(identities.get(selector) ?? [])].sort((a, b) => a - b) : [], ...(leftOut.has(selector) && { leftOut: true as const }),
     };
   });
+}
+
+/** Why a policy is not enforced as it is written: its names match nothing. Undefined when there is room for all of them. */
+export function namesWithoutRoom(policy: Policy, leftOut: readonly string[] = []): Enforced | undefined {
+  if (leftOut.length === 0) return undefined;
+  const without = new Set(leftOut);
+  const names = [...new Set([...selectorsOf(policy)].map(({ selector }) => selector))].filter(selector => without.has(selector));
+  if (names.length === 0) return undefined;
+  return { enforced: false, error: `there is no room for ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more names` : ''} beside the other names and patterns of policies: what they would allow is denied` };
 }
 
 function countPairs(connections: readonly Pick<ConntrackRow, 'source' | 'destination'>[]): Map<string, number> {

@@ -23,7 +23,7 @@ import type { RuleInfo } from '../policy/compile.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { flowRoutes } from './flow-routes.ts';
-import { fqdnRoutes, type FqdnRoutesParts } from './fqdn-routes.ts';
+import { fqdnRoutes, namesWithoutRoom, type FqdnRoutesParts } from './fqdn-routes.ts';
 import { hostEndpointId } from './host-policy.ts';
 import { reflectors, type Inputs } from './inputs.ts';
 import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
@@ -120,9 +120,9 @@ export function agentRoutes(parts: AgentParts): Routes {
   };
 }
 
-export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
+export function policyReports({ policies, enforcement, names }: Pick<AgentParts, 'policies' | 'enforcement'> & { readonly names: Pick<AgentParts['names'], 'automaton'> }): PolicyReport[] {
   const versions = policies.versions();
-  return policies.report(version => enforcement.of(version, versions));
+  return policies.report(version => namesWithoutRoom(version.policy, names.automaton?.leftOut) ?? enforcement.of(version, versions));
 }
 
 function kernelReports({ opened, endpoints, node, rule, identityLabels }: AgentParts): KernelReportsDependencies {
