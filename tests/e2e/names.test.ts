@@ -94,16 +94,26 @@ describe('DNS names', () => {
   }));
 
   test('a policy that comes after the look-up holds for what was told', async () => {
-    const held = await world.run('payment-service', ['dig', '+short', `@${server}`, 'early.stripe.com']);
-    const address = held.stdout.trim().split('\n')[0]!;
-    await cluster.with(withDnsRules('[{ matchPattern: "*" }]', '[{ matchName: early.stripe.com }]'), [], async () => {
-      const reached = () => world.run('payment-service', ['curl', '-s', '-o', '/dev/null', '-w', '%{time_connect}', '--connect-timeout', '1', `telnet://${address}:${ports.open}`]);
-      await eventually('the address is that name\'s', 10_000, async () => {
-        const result = await reached();
-        return Number(result.stdout) > 0 ? undefined : JSON.stringify(result);
-      });
-    });
+    const address = await addressOf('early.stripe.com');
+    await cluster.with(withDnsRules('[{ matchPattern: "*" }]', '[{ matchName: early.stripe.com }]'), [], () => eventually('the address is that name\'s', 10_000, () => unreachable(address)));
   });
+
+  test('an agent that comes back knows what the numbers of names mean', () => cluster.with(withDnsRules('[{ matchPattern: "*" }]', '[{ matchPattern: "*.stripe.com" }, { matchName: b.example.com }]'), [], async () => {
+    await world.until('payment-service', { server, names: ['a.stripe.com', 'b.example.com'], port: ports.open, timeoutMs: 300 }, result => result.connected === 2);
+    const addresses = await Promise.all(['kept.stripe.com', 'b.example.com'].map(addressOf));
+    const identities = async () => {
+      const rows = JSON.parse((await cluster.cirri('fqdn', 'cache', 'payments', '-o', 'json')).stdout) as NodeCacheRow[];
+      return addresses.map(address => rows.find(row => row.ip === address)?.identities);
+    };
+    const before = await identities();
+    assert.ok(before.every(found => found?.length === 1), JSON.stringify(before));
+    const agent = cluster.pidOf('agent-node1');
+    process.kill(agent, 'SIGKILL');
+    for (const address of addresses) assert.equal(await unreachable(address), undefined, 'while it is away');
+    await eventually('the agent is back', 20_000, async () => (cluster.pidOf('agent-node1') !== agent && (await cluster.cirri('status')).code === 0 ? undefined : 'not yet'));
+    for (const address of addresses) assert.equal(await unreachable(address), undefined, 'when it is back');
+    assert.deepEqual(await identities(), before);
+  }));
 
   test('control plane killed with -9 under 1,000 questions a second: none is lost, and names that nobody has asked before work', async () => {
     const seconds = isLong ? 600 : 15;
@@ -126,6 +136,17 @@ describe('DNS names', () => {
     assert.ok(completed >= 900 * seconds, stdout);
     assert.match(stdout, /Response codes:\s+NOERROR \d+ \(100\.00%\)/, stdout);
   });
+
+  async function addressOf(name: string): Promise<string> {
+    const { stdout } = await world.run('payment-service', ['dig', '+short', `@${server}`, name]);
+    return stdout.trim().split('\n')[0]!;
+  }
+
+  /** What goes wrong with a connection to it from the pod; undefined when nothing does. */
+  async function unreachable(address: string): Promise<string | undefined> {
+    const result = await world.run('payment-service', ['curl', '-s', '-o', '/dev/null', '-w', '%{time_connect}', '--connect-timeout', '1', `telnet://${address}:${ports.open}`]);
+    return Number(result.stdout) > 0 ? undefined : JSON.stringify(result);
+  }
 
   async function told(what: string, flags: readonly string[], matches: (flow: DnsFlow) => boolean): Promise<void> {
     await eventually(what, 10_000, async () => {
