@@ -5,6 +5,8 @@ export interface LookUpWish {
   /** Where to connect after each; left out: nowhere. */
   readonly port?: number;
   readonly family?: 4 | 6;
+  /** Answers of up to 4,096 bytes over UDP. */
+  readonly large?: true;
   readonly timeoutMs?: number;
 }
 
