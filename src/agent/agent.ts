@@ -50,6 +50,7 @@ import { kernelConfig, programUses } from './kernel-config.ts';
 import { LocalIdentities } from './local-identities.ts';
 import { createLookups } from './lookups.ts';
 import { feedAgentEvents } from './agent-events.ts';
+import { startDnsNames } from './dns-names.ts';
 import { startObservability } from './observability.ts';
 import { PolicyAudit } from './policy-audit.ts';
 import { PolicyInputs } from './policy-inputs.ts';
@@ -132,7 +133,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
     { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
-  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, secrets, isSynced, clusterName: record.clusterName, local: localIdentities });
+  const names = new NameCache();
+  const dns = startDnsNames({ maps: opened.maps, program: name => programs.program(name), file: nodePaths.names, engine: changes, sets: layer7.sets, endpoints, cache: names, isSynced, onWork: () => oneMorePass() }, { log, signal });
+  const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, secrets, isSynced, clusterName: record.clusterName, local: localIdentities, names: dns.names });
   const addresses = new AddressSources({
     // Service addresses are translated before anybody is asked whose they are: one that is not is nobody's.
     clusterPrefixes: [record.clusterCidr4, record.clusterCidr6, record.serviceCidr4, record.serviceCidr6],
@@ -171,6 +174,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     onLoaded: (outcome, seconds) => counters.loaded(outcome, seconds),
     onPass: () => {
       isNamed ||= isSynced();
+      dns.passed();
       enforcement.passed(policies.revision);
       if (isSynced() && regenerator.failures.size === 0) counters.policyInForce(policies.revision);
       if (isSynced() && regenerator.failures.size === 0 && regenerator.endpointReconciler.settled) layer7.sets.retire(engine.l7Sets());
@@ -189,7 +193,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     },
   });
   const policyStatus = new PolicyStatusWriter({ nodeName: node.name }, {
-    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement }),
+    client, log, signal, sources: policySources(inputs).filter(source => source.hasStatus), reports: () => policyReports({ policies, enforcement, names: dns.names }),
   });
   const identifyDependencies = { client, pods: inputs.pods.table, namespaces: inputs.namespaces.table, allocator, clusterName: record.clusterName, log };
   const pool = new AddressPool([parsePrefix(node.podCidr4), parsePrefix(node.podCidr6)]);
@@ -239,10 +243,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   });
   startRedirectExemptions({ redirects: serviceInputs.redirects, endpoints, map: opened.maps.redirectExempt, services }, { log, signal });
   const masquerade = startMasquerade({ settings: record.settings.ipMasqAgent }, { configMaps: inputs.configMaps.table, maps: opened.maps, log, signal });
-  const names = new NameCache();
   const lookups = createLookups({
     endpoints, identities, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>,
-    prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id),
+    prefixIdentity: id => prefixes.labels(id) ?? nodeIdentities.labels(id) ?? networkIdentities.labels(id) ?? dns.names.labels(id),
     serviceByAddr: services.byAddress,
     rule: id => engine.ruleInfo(id),
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: (ip, viewer) => names.namesOf(ip, viewer), devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
@@ -292,9 +295,9 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
 
   const parts: AgentParts = {
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, map, pool, isSynced, policyAudit, conntrackSweep,
-    prefixes, nodeIdentities, networkIdentities, auditSources,
+    prefixes, nodeIdentities, networkIdentities, names: dns.names, auditSources,
     services, serviceInputs, masquerade, acceleration,
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), () => layer7.status(engine.l7Sets()), ...observability.features],
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), () => layer7.status(engine.l7Sets()), () => dns.names.status(), ...observability.features],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   };

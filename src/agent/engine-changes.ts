@@ -71,6 +71,18 @@ export class EngineChanges {
     return this.#engine.prefixRevision;
   }
 
+  fqdnSelectors(): readonly string[] {
+    return this.#engine.fqdnSelectors();
+  }
+
+  nameSelectors(): readonly string[] {
+    return this.#engine.nameSelectors();
+  }
+
+  get nameRevision(): number {
+    return this.#engine.nameRevision;
+  }
+
   networkPrefixes(): readonly string[] {
     return this.#engine.networkPrefixes();
   }

@@ -10,7 +10,7 @@ import { buildNameAutomaton } from '../policy/name-automaton.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import { parseAddr } from '../std/ip.ts';
 import { Table } from '../table/table.ts';
-import { nameCacheRows, nameSelectorRows } from './fqdn-routes.ts';
+import { nameCacheRows, nameSelectorRows, namesWithoutRoom } from './fqdn-routes.ts';
 
 const endpoints = new Table<Endpoint>('endpoints', endpointKey);
 endpoints.upsert({ id: 3, namespace: 'shop', podName: 'web', ipv4: '10.0.0.3', ipv6: 'fd00::3' } as unknown as Endpoint);
@@ -23,6 +23,12 @@ const names = {
   *entries() { yield [70, nameIdentityLabels(['*.stripe.com', 'api.stripe.com'])] as const; },
   engine: { nameSelectors: () => selectors, fqdnSelectors: () => ['*.stripe.com', 'api.stripe.com'] },
 };
+
+const { policy } = parsePolicy({
+  kind: 'CiliumNetworkPolicy', metadata: { name: 'checkout', namespace: 'shop' }, spec: { endpointSelector: {}, egress: [
+    { toFQDNs: [{ matchName: 'API.stripe.com' }] }, { toEndpoints: [{}], toPorts: [{ ports: [{ port: '53', protocol: 'ANY' }], rules: { dns: [{ matchPattern: '*.stripe.com' }] } }] },
+  ] },
+}, { clusterName: 'default', nodeLabels: true });
 
 test('an address is shown under the names it was given, with its identities and the connections that use it', () => {
   using addresses = BpfMap.create({ ...specs.nameAddresses, maxEntries: 16 });
@@ -44,14 +50,17 @@ test('a selector tells who uses it, which names match it and what there was no r
   using addresses = BpfMap.create({ ...specs.nameAddresses, maxEntries: 16 });
   const cache = new NameCache();
   cache.learn(3, 'api.stripe.com.', ['54.1.1.2', '54.1.1.1'], 30, 1e9);
-  const { policy } = parsePolicy({
-    kind: 'CiliumNetworkPolicy', metadata: { name: 'checkout', namespace: 'shop' }, spec: { endpointSelector: {}, egress: [{ toFQDNs: [{ matchName: 'API.stripe.com' }] }] },
-  }, { clusterName: 'default', nodeLabels: true });
   const rows = nameSelectorRows({ names, cache, addresses, endpoints, policies: { versions: () => [{ policy: policy!, revision: 1 }] } });
   const seen = [{ name: 'api.stripe.com.', ips: ['54.1.1.1', '54.1.1.2'] }];
   assert.deepEqual(rows, [
-    { selector: '*.stripe.com', use: ['toFQDNs'], policies: [], names: seen, identities: [70] },
+    { selector: '*.stripe.com', use: ['toFQDNs', 'rules.dns'], policies: ['CiliumNetworkPolicy shop/checkout'], names: seen, identities: [70] },
     { selector: 'a b', use: [], policies: [], names: [], identities: [], leftOut: true },
     { selector: 'api.stripe.com', use: ['toFQDNs'], policies: ['CiliumNetworkPolicy shop/checkout'], names: seen, identities: [70] },
   ]);
+});
+
+test('a policy whose names have no room is not enforced, and says which', () => {
+  assert.equal(namesWithoutRoom(policy!, undefined), undefined);
+  assert.equal(namesWithoutRoom(policy!, ['other.com']), undefined);
+  assert.match(namesWithoutRoom(policy!, ['*.stripe.com', 'x.com'])!.error!, /no room for \*\.stripe\.com beside/);
 });

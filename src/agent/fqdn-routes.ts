@@ -7,14 +7,29 @@ import type { ConntrackRow } from '../model/kernel-reports.ts';
 import type { NameCacheRow, NameSelectorRow } from '../model/names.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Table } from '../table/table.ts';
-import type { PolicyVersion } from './enforcement.ts';
+import type { Enforced, PolicyVersion } from './enforcement.ts';
+import type { Routes } from './server.ts';
 
 export interface FqdnRoutesParts {
   readonly names: Pick<DnsNames, 'patterns' | 'walk' | 'entries' | 'automaton'> & { readonly engine: { nameSelectors(): readonly string[]; fqdnSelectors(): readonly string[] } };
+  /** What flows have learned. */
   readonly cache: { rows(): Iterable<NameRow> };
   readonly addresses: NodeMaps['nameAddresses'];
   readonly endpoints: Table<Endpoint>;
   readonly policies: { versions(): readonly PolicyVersion[] };
+}
+
+/** `/v1/fqdn/cache` and `/v1/fqdn/names`. `connections`: those that live. */
+export function fqdnRoutes({ names, flows, opened, endpoints, policies, connections }: Pick<FqdnRoutesParts, 'names' | 'endpoints' | 'policies'> & {
+  readonly flows: { readonly names: FqdnRoutesParts['cache'] };
+  readonly opened: { readonly maps: Pick<NodeMaps, 'nameAddresses'> };
+  readonly connections: () => Promise<readonly ConntrackRow[]>;
+}): Routes {
+  const parts: FqdnRoutesParts = { names, cache: flows.names, addresses: opened.maps.nameAddresses, endpoints, policies };
+  return {
+    '/v1/fqdn/cache': async () => nameCacheRows(parts, await connections()),
+    '/v1/fqdn/names': () => nameSelectorRows(parts),
+  };
 }
 
 /** What pods were told, with what policy makes of it. `connections`: those that live. */
@@ -64,6 +79,15 @@ export function nameSelectorRows({ names, cache, policies }: FqdnRoutesParts): N
   });
 }
 
+/** Why a policy is not enforced as it is written: its names match nothing. Undefined when there is room for all of them. */
+export function namesWithoutRoom(policy: Policy, leftOut: readonly string[] = []): Enforced | undefined {
+  if (leftOut.length === 0) return undefined;
+  const without = new Set(leftOut);
+  const names = [...new Set([...selectorsOf(policy)].map(({ selector }) => selector))].filter(selector => without.has(selector));
+  if (names.length === 0) return undefined;
+  return { enforced: false, error: `there is no room for ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more names` : ''} beside the other names and patterns of policies: what they would allow is denied` };
+}
+
 function countPairs(connections: readonly Pick<ConntrackRow, 'source' | 'destination'>[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { source, destination } of connections) counts.set(`${source} ${destination}`, (counts.get(`${source} ${destination}`) ?? 0) + 1);
@@ -103,5 +127,6 @@ function* selectorsOf({ specs }: Policy): Generator<{ readonly selector: string;
     for (const peer of rule.peers === 'any' ? [] : rule.peers) {
       if (peer.type === 'selector') for (const { source, key } of peer.selector.requirements) if (source === 'fqdn') yield { selector: key, dns: false };
     }
+    if (rule.l7?.protocol === 'dns') for (const { pattern } of rule.l7.rules) yield { selector: pattern, dns: true };
   }
 }

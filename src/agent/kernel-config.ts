@@ -33,6 +33,8 @@ export function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: N
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
     monitorAggregation: aggregations[settings.bpf.monitorAggregation],
+    dnsMinTtl: settings.dns.minTTL,
+    dnsRcode: { refused: 5, nameError: 3 }[settings.dns.rejectResponse],
     nodePortMin: settings.nodePort.range[0],
     nodePortMax: settings.nodePort.range[1],
   };

@@ -26,6 +26,8 @@ export interface PolicyInputsDependencies {
   /** Of nodes and of pods as destinations; gets `namedPorts` from here. */
   readonly local?: (namedPorts: (identity: number) => readonly NamedPorts[]) => Pick<LocalIdentities, 'refresh' | 'settling'>;
   readonly secrets?: Pick<PolicySecrets, 'refresh' | 'watch'>;
+  /** Of DNS names. */
+  readonly names?: { refresh(): void };
   readonly isSynced: () => boolean;
   readonly clusterName: string;
 }
@@ -154,6 +156,7 @@ export class PolicyInputs {
       // Before the first lists the prefixes, nodes and networks of an earlier agent stay: fewer policies would look like fewer of them.
       this.#takeLocal();
       this.#takePrefixes();
+      this.#deps.names?.refresh();
     }
     return this.#deps.engine.take();
   }

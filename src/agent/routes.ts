@@ -23,6 +23,7 @@ import type { RuleInfo } from '../policy/compile.ts';
 import type { RowStatus } from '../table/reconcile.ts';
 import type { Table } from '../table/table.ts';
 import { flowRoutes } from './flow-routes.ts';
+import { fqdnRoutes, namesWithoutRoom, type FqdnRoutesParts } from './fqdn-routes.ts';
 import { hostEndpointId } from './host-policy.ts';
 import { reflectors, type Inputs } from './inputs.ts';
 import { conntrackRows, ruleStats, shadowStats, type KernelReportsDependencies } from './kernel-reports.ts';
@@ -61,6 +62,7 @@ export interface AgentParts {
   readonly prefixes: PrefixIdentities;
   readonly nodeIdentities: NodeIdentities;
   readonly networkIdentities: NetworkIdentities;
+  readonly names: FqdnRoutesParts['names'];
   readonly auditSources: AuditSources;
   readonly isSynced: () => boolean;
   readonly rule: (id: number) => RuleInfo | undefined;
@@ -84,6 +86,7 @@ export function agentRoutes(parts: AgentParts): Routes {
       return answered;
     },
     ...flowRoutes(parts),
+    ...fqdnRoutes({ ...parts, connections: () => conntrackRows(kernelReports(parts)) }),
     '/v1/flows/sample': ({ request, response }) => {
       serveSample(flows, request, response);
       return answered;
@@ -92,7 +95,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/identities': () => [
       ...[...identities.rows()].map(identity => ({ id: identity.id, labels: identity.labels.array })),
       ...[...prefixes.entries()].map(([prefix, id]) => ({ id, labels: prefixes.labels(id)?.array ?? [], prefix })),
-      ...[...parts.nodeIdentities.entries(), ...parts.networkIdentities.entries()].filter(([id]) => identityScope(id) !== 'reserved').map(([id, labels]) => ({ id, labels: labels.array })),
+      ...[...parts.nodeIdentities.entries(), ...parts.networkIdentities.entries(), ...parts.names.entries()].filter(([id]) => identityScope(id) !== 'reserved').map(([id, labels]) => ({ id, labels: labels.array })),
     ],
     '/v1/ipcache': () => [...regenerator.addresses.rows()],
     '/v1/services': () => services.list(),
@@ -117,9 +120,9 @@ export function agentRoutes(parts: AgentParts): Routes {
   };
 }
 
-export function policyReports({ policies, enforcement }: Pick<AgentParts, 'policies' | 'enforcement'>): PolicyReport[] {
+export function policyReports({ policies, enforcement, names }: Pick<AgentParts, 'policies' | 'enforcement'> & { readonly names: Pick<AgentParts['names'], 'automaton'> }): PolicyReport[] {
   const versions = policies.versions();
-  return policies.report(version => enforcement.of(version, versions));
+  return policies.report(version => namesWithoutRoom(version.policy, names.automaton?.leftOut) ?? enforcement.of(version, versions));
 }
 
 function kernelReports({ opened, endpoints, node, rule, identityLabels }: AgentParts): KernelReportsDependencies {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Flow } from '../model/flow.ts';
 import { DnsType } from '../model/dns.ts';
-import { emptyLookups } from './enrich.ts';
+import type { Flow, FlowRule } from '../model/flow.ts';
+import { emptyLookups, type FlowLookups } from './enrich.ts';
 import { EventType } from './event.ts';
 import type { L7Record } from './l7-record.ts';
 import { NameCache } from './name-cache.ts';
@@ -13,12 +13,12 @@ import { dnsMessage, type WrittenMessage } from './testing-dns.ts';
 
 const redact = { enabled: true, http: { urlQuery: true, userInfo: true, headers: { allow: [], deny: ['Authorization'] } } };
 
-function node() {
+function node(more: Partial<FlowLookups> = {}) {
   const names = new NameCache();
   const rings = { drops: new MemoryRing(), flows: new MemoryRing(), names: new MemoryRing() };
   let nowNs = 1_000_000_000;
   const pipeline = createFlowPipeline({
-    rings, names, redact, lookups: { ...emptyLookups, namesOf: (ip, viewer) => names.namesOf(ip, viewer) }, nodeName: 'node1',
+    rings, names, redact, lookups: { ...emptyLookups, namesOf: (ip, viewer) => names.namesOf(ip, viewer), ...more }, nodeName: 'node1',
     clock: { monotonicNs: () => BigInt(nowNs), wallNs: () => BigInt(nowNs) },
   });
   const client = { source: '10.244.1.5', sourcePort: 50_000, sourceEndpoint: 4, destination: '10.244.2.53', destinationPort: 53, protocol: 17, direction: 2 };
@@ -66,6 +66,28 @@ test('a name that does not exist says so; an answer that nobody asked for teache
   assert.deepEqual(flows.map(flow => flow.l7?.latencyNs), [undefined, 2_000_000, undefined, undefined, undefined]);
   assert.equal(flows.at(-1)?.destination.names, undefined);
   assert.equal(pipeline.names.size, 0);
+});
+
+test('a question that was refused says by which policy', () => {
+  const rule: FlowRule = { id: 9, kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'names', path: 'spec.egress[0]', effect: 'allow', because: '' };
+  const { pipeline, dns } = node({ rule: () => rule, policiesOf: () => [{ kind: rule.kind, namespace: 'shop', name: 'names', labels: [] }] });
+  dns({ id: 1, questions: question }, { verdict: 2, rule: 9 });
+  dns({ id: 2, questions: question }, { verdict: 1, rule: 9 });
+  const [refused, passed] = pipeline.query({});
+  assert.deepEqual([refused!.verdict, refused!.rule?.name, refused!.egressDeniedBy?.map(policy => policy.name), refused!.egressAllowedBy], ['DROPPED', 'names', ['names'], undefined]);
+  assert.deepEqual([passed!.verdict, passed!.egressDeniedBy, passed!.egressAllowedBy?.map(policy => policy.name)], ['FORWARDED', undefined, ['names']]);
+});
+
+test('an answer over TCP, which a proxy has handed on, teaches names too', () => {
+  const { pipeline, connect } = node();
+  const end = { ip: '10.244.1.5', port: 50_000, identity: 300, endpoint: 4 };
+  const resolver = { ip: '10.244.2.53', port: 53, identity: 400, endpoint: 0 };
+  pipeline.l7({
+    timeNs: 1_000_000_000n, source: resolver, destination: end, protocol: 'TCP', direction: 'EGRESS', verdict: 'FORWARDED', rule: 0,
+    l7: { type: 'RESPONSE', dns: { query: 'api.example.com.', observationSource: 'proxy', ips: ['192.0.2.7'], ttl: 30, rcode: 0 } },
+  });
+  connect('192.0.2.7');
+  assert.deepEqual(pipeline.query({}).at(-1)?.destination.names, ['api.example.com.']);
 });
 
 test('what a pod of another node asks is told there, what comes from outside is told here', () => {

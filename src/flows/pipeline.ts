@@ -86,6 +86,12 @@ export interface LostCounts {
   readonly names?: number;
 }
 
+/** What an answer says that a proxy has handed on: over TCP no kernel reads it. */
+function learnNames(names: NameCache, { l7: { type, dns }, destination, verdict, timeNs }: L7Record): void {
+  if (type !== 'RESPONSE' || !dns?.ips || destination.endpoint === 0 || verdict === 'DROPPED') return;
+  names.learn(destination.endpoint, dns.query, dns.ips, dns.ttl ?? 0, Number(timeNs));
+}
+
 /** Records of one ring in a turn of the event loop. */
 const turnLimit = 2048;
 const lostEveryNs = 1e9;
@@ -229,6 +235,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       const slot = history.push(view, 0, view.byteLength, isDrop);
       history.columns.l7[slot] = redactL7(record.l7);
       history.columns.extras[slot] = l7Extra(record);
+      learnNames(names, record);
     },
     names,
     get stats(): FlowStats {

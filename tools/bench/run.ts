@@ -1,6 +1,6 @@
 /**
  * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy, from the API
- * to the kernel with --programming, what it costs to see with --observability. Ends with 1 when a target is missed or no
+ * to the kernel with --programming, what it costs to see with --observability, look-ups under policy with --dns. Ends with 1 when a target is missed or no
  * run was good.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
+import { measureDns } from './dns.ts';
 import { measureObservability } from './observability.ts';
 import { measurePolicy } from './policy/run.ts';
 import { measureProgramming } from './programming.ts';
@@ -20,13 +21,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false }, dns: { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -62,6 +63,13 @@ function traffic(): boolean {
   for (const [mode, one] of results) writeFileSync(join(folder, `traffic-${mode}.svg`), chart(one.result, [mode]));
   say(`saved: ${folder}/traffic.json, traffic-*.svg`);
   return isMet;
+}
+
+async function dns(): Promise<boolean> {
+  const measured = await measureDns({ rounds: Number(values.rounds), say });
+  print(measured.text);
+  save('dns', { machine: machine(), ...measured });
+  return measured.isMet;
 }
 
 async function cni(): Promise<boolean> {

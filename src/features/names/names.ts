@@ -217,6 +217,10 @@ export class DnsNames {
     for (const [id, patterns] of this.#identities.entries()) yield [id, nameIdentityLabels(patterns)];
   }
 
+  get engine(): Pick<NameEngine, 'nameSelectors' | 'fqdnSelectors'> {
+    return this.#deps.engine;
+  }
+
   get automaton(): NameAutomaton | undefined {
     return this.#inForce?.automaton;
   }
