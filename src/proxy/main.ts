@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   const parts = { number: place.number, worker, sets, records };
-  await serveControl(place.socketPath, { ...parts, onHandover: (request, response) => handOver(request, response, { worker, listeners, log, done: finish }) });
+  await serveControl(place.socketPath, { ...parts, onHandover: socket => handOver(socket, { worker, listeners, log, done: finish }) });
   for (const fd of listeners) worker.listen(fd);
   place.publish(listeners);
   predecessor?.take(worker);
