@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
+import { giveMemoryBack } from '../sys/footprint.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
@@ -11,6 +12,8 @@ import { Sets } from './sets.ts';
 import { startWorker } from './start.ts';
 
 const statusEveryMs = 1_000;
+/** What starting took is given back when the first connections have been served. */
+const settledMs = 2_000;
 
 /**
  * `node src/proxy/main.ts --node NODE [--worker N]`: one worker of a node's layer 7 proxy, inside the node's network namespace.
@@ -40,6 +43,7 @@ async function main(): Promise<void> {
   place.publish(listeners);
   predecessor?.take(worker);
   const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
+  setTimeout(giveMemoryBack, settledMs).unref();
   log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
   stop.signal.addEventListener('abort', () => {
     clearInterval(telling);
