@@ -35,6 +35,7 @@ export const commands: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ['bpf', { summary: "the kernel's maps: lb, ct, nat, ipcache, endpoint, metrics, ipmasq", load: () => import('./commands/bpf.ts') }],
   ['identity', { summary: 'identities and their labels', load: () => import('./commands/identity.ts') }],
   ['fqdn', { summary: 'DNS names: what pods looked up, what policies select', load: () => import('./commands/fqdn.ts') }],
+  ['proxy', { summary: 'layer 7 proxies of the nodes: status, connections, restart', load: () => import('./commands/proxy.ts') }],
   ['metrics', { summary: 'metrics of the agents: list, get', load: () => import('./commands/metrics.ts') }],
   ['dashboards', { summary: 'write Grafana dashboards, and a configuration for Prometheus', load: () => import('./commands/dashboards.ts') }],
   ['policy', { summary: 'what policies do: get, evaluate, explain, matrix, diff, test, lint, verify, stats, shadow, recommend, replay', load: () => import('./commands/policy.ts') }],

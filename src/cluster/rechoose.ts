@@ -4,6 +4,7 @@ import type { ClusterRecord, StatePaths } from '../model/cluster.ts';
 import { waitFor } from '../std/async.ts';
 import { CirriError } from '../std/errors.ts';
 import { agentTrouble } from './inspect.ts';
+import { proxyName } from './children.ts';
 import { callLocal } from './local-api.ts';
 import { readPidFile } from './pidfile.ts';
 import type { Progress } from './progress.ts';
@@ -39,7 +40,7 @@ export function writeRecord(record: ClusterRecord, paths: StatePaths): void {
 /** Processes that started before the record was last written: they go by an older one. Whoever is interrupted between the two finds them again. */
 export function outdated(record: ClusterRecord, paths: StatePaths): string[] {
   const writtenMs = statSync(paths.clusterJson).mtimeMs;
-  return ['apiserver', ...record.nodes.map(node => `agent-${node.name}`), 'relay'].filter(name => {
+  return ['apiserver', ...record.nodes.map(node => `agent-${node.name}`), 'relay', ...record.nodes.map(node => proxyName(node.name, 0))].filter(name => {
     const file = join(paths.run, `${name}.pid`);
     return readPidFile(file) !== undefined && statSync(file).mtimeMs < writtenMs;
   });

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { ProxyConnectionStatus, ProxyStatus } from '../model/l7-proxy.ts';
 import { formatAddr } from '../std/ip.ts';
 import type { SocketAddress } from '../sys/net.ts';
@@ -14,23 +14,28 @@ export interface ControlParts {
   readonly worker: Worker;
   readonly sets: Sets;
   readonly records: RecordLines;
-  readonly onHandover: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly onHandover: (socket: Socket) => void;
 }
 
 const mostListed = 10_000;
+const longestHead = 4096;
 
-/** What one may ask a worker, over a unix socket that only root may open: HTTP with JSON. */
+/**
+ * What one may ask a worker, over a unix socket that only root may open: HTTP/1.1 with JSON, one request a connection. By hand: node:http
+ * would be a fifth of the process's memory.
+ */
 export function serveControl(path: string, parts: ControlParts): Promise<Server> {
-  const server = createServer((request, response) => {
-    if (request.method === 'POST' && request.url === '/v1/handover') return parts.onHandover(request, response);
-    if (request.method === 'GET' && request.url === '/v1/status') return answer(response, 200, statusOf(parts));
-    if (request.method === 'GET' && request.url === '/v1/connections') {
-      const { connections, loop } = parts.worker;
-      return answer(response, 200, { connections: connections.slice(0, mostListed).map(each => connectionStatus(each, loop.wheel.now)), total: connections.length });
-    }
-    answer(response, 404, { error: 'GET /v1/status, GET /v1/connections, POST /v1/handover' });
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    let head = '';
+    socket.on('error', () => {});
+    socket.on('data', function take(chunk: Buffer) {
+      head += chunk.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0 && head.length <= longestHead) return;
+      socket.off('data', take);
+      route(socket, head.slice(0, head.indexOf(' HTTP/')), parts);
+    });
   });
-  server.requestTimeout = 0;
   rmSync(path, { force: true });
   return new Promise((resolve, reject) => {
     server.on('error', reject);
@@ -42,9 +47,22 @@ export function serveControl(path: string, parts: ControlParts): Promise<Server>
   });
 }
 
-function answer(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
-  response.end(JSON.stringify(body) + '\n');
+function route(socket: Socket, asked: string, parts: ControlParts): void {
+  if (asked === 'POST /v1/handover') {
+    socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/jsonl\r\nconnection: close\r\n\r\n');
+    return parts.onHandover(socket);
+  }
+  if (asked === 'GET /v1/status') return answer(socket, '200 OK', statusOf(parts));
+  if (asked === 'GET /v1/connections') {
+    const { connections, loop } = parts.worker;
+    return answer(socket, '200 OK', { connections: connections.slice(0, mostListed).map(each => connectionStatus(each, loop.wheel.now)), total: connections.length });
+  }
+  answer(socket, '404 Not Found', { error: 'GET /v1/status, GET /v1/connections, POST /v1/handover' });
+}
+
+function answer(socket: Socket, status: string, body: unknown): void {
+  const text = Buffer.from(JSON.stringify(body) + '\n');
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close\r\n\r\n`), text]));
 }
 
 const since = new Date().toISOString();

@@ -1,4 +1,4 @@
-import { request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { openPidfd, takeFd } from '../sys/process.ts';
@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts';
 import type { Worker } from './worker.ts';
 
 /**
- * From a process to the one that takes its place, over `POST /v1/handover` of the old one, a JSON line each. The new one takes the
+ * From a process to the one that takes its place, over `POST /v1/handover` of the old one: after its head, JSON lines both ways. The new one takes the
  * descriptors out of the old one by their numbers (pidfd_getfd). Both accept until the new one says that it does; a connection stands
  * still between its offer and the answer. Sessions begin anew: what is offered is between two exchanges.
  *
@@ -28,11 +28,12 @@ export interface HandoverParts {
 }
 
 /** The old one's side. */
-export function handOver(incoming: IncomingMessage, response: ServerResponse, parts: HandoverParts): void {
+export function handOver(socket: Socket, parts: HandoverParts): void {
   const { worker, listeners, log } = parts;
   const offered = new Map<number, Connection>();
   let next = 1;
-  const tell = (line: FromOld) => void response.write(JSON.stringify(line) + '\n');
+  let isDone = false;
+  const tell = (line: FromOld) => void socket.write(JSON.stringify(line) + '\n');
   const offer = (connection: Connection) => {
     connection.suspend(true);
     offered.set(next, connection);
@@ -42,13 +43,13 @@ export function handOver(incoming: IncomingMessage, response: ServerResponse, pa
   const checkEnd = () => {
     if (!worker.draining || worker.connections.length > 0) return;
     clearTimeout(timer);
-    response.end(() => parts.done());
+    isDone = true;
+    socket.end(() => parts.done());
   };
   worker.onIdle = offer;
   worker.onGone = checkEnd;
-  response.writeHead(200, { 'content-type': 'application/jsonl' });
   tell({ pid: process.pid, listeners });
-  eachLine(incoming, text => {
+  eachLine(socket, text => {
     const line = JSON.parse(text) as FromNew;
     if ('taken' in line) {
       offered.get(line.taken)?.handOver();
@@ -64,8 +65,9 @@ export function handOver(incoming: IncomingMessage, response: ServerResponse, pa
     }
     checkEnd();
   });
-  response.on('close', () => {
-    if (response.writableFinished) return;
+  socket.on('end', () => socket.destroy());
+  socket.on('close', () => {
+    if (isDone) return;
     // It died before it was done: what it has is gone, the rest goes on here.
     clearTimeout(timer);
     worker.draining = false;
@@ -86,46 +88,38 @@ export interface Predecessor {
 /** The new one's side; undefined where nobody is to be replaced. */
 export function takeOver(socketPath: string, log: Logger): Promise<Predecessor | undefined> {
   return new Promise(resolve => {
-    const call = request({ socketPath, path: '/v1/handover', method: 'POST', headers: { 'content-type': 'application/jsonl' } });
-    call.flushHeaders();
-    call.on('error', () => resolve(undefined));
-    call.on('response', response => {
-      const waiting: FromOld[] = [];
-      let handle: (line: FromOld) => void = line => void waiting.push(line);
-      const tell = (line: FromNew) => void call.write(JSON.stringify(line) + '\n');
-      eachLine(response, text => {
-        const line = JSON.parse(text) as FromOld;
-        if (!('pid' in line)) return handle(line);
-        const process = openPidfd(line.pid);
-        if (!process) return resolve(undefined);
-        const listeners = line.listeners.map(fd => takeFd(process, fd));
-        resolve({
-          listeners,
-          take: worker => {
-            handle = offer => {
-              if ('offer' in offer) {
-                takeConnection(offer);
-                tell({ taken: offer.offer });
-              }
-            };
-            const takeConnection = (offer: Extract<FromOld, { offer: number }>) => {
-              try {
-                const client = takeFd(process, offer.client);
-                worker.take(client, offer.server === null ? undefined : takeFd(process, offer.server), offer.passing);
-              } catch (error) {
-                log.warn('a connection could not be taken over', { error: errorText(error) });
-              }
-            };
-            tell({ listening: true });
-            waiting.splice(0).forEach(handle);
-          },
-        });
+    const socket = connect({ path: socketPath, allowHalfOpen: false }, () => socket.write('POST /v1/handover HTTP/1.1\r\nhost: proxy\r\n\r\n'));
+    socket.on('error', () => resolve(undefined));
+    socket.on('close', () => resolve(undefined));
+    const waiting: FromOld[] = [];
+    let handle: (line: FromOld) => void = line => void waiting.push(line);
+    const tell = (line: FromNew) => void socket.write(JSON.stringify(line) + '\n');
+    eachLine(socket, text => {
+      // The head of the answer: only what is JSON counts.
+      if (!text.startsWith('{')) return;
+      const line = JSON.parse(text) as FromOld;
+      if (!('pid' in line)) return handle(line);
+      const process = openPidfd(line.pid);
+      if (!process) return resolve(undefined);
+      const take = (offer: Extract<FromOld, { offer: number }>, worker: Worker) => {
+        try {
+          const client = takeFd(process, offer.client);
+          worker.take(client, offer.server === null ? undefined : takeFd(process, offer.server), offer.passing);
+        } catch (error) {
+          log.warn('a connection could not be taken over', { error: errorText(error) });
+        }
+        tell({ taken: offer.offer });
+      };
+      resolve({
+        listeners: line.listeners.map(fd => takeFd(process, fd)),
+        take: worker => {
+          handle = offer => {
+            if ('offer' in offer) take(offer, worker);
+          };
+          tell({ listening: true });
+          waiting.splice(0).forEach(handle);
+        },
       });
-      response.on('close', () => {
-        call.end();
-        resolve(undefined);
-      });
-      response.on('error', () => {});
     });
   });
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { CirriError, renderError } from '../std/errors.ts';
 import { createLogger } from '../std/log.ts';
+import { giveMemoryBack } from '../sys/footprint.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
@@ -11,6 +12,8 @@ import { Sets } from './sets.ts';
 import { startWorker } from './start.ts';
 
 const statusEveryMs = 1_000;
+/** What starting took is given back when the first connections have been served. */
+const settledMs = 2_000;
 
 /**
  * `node src/proxy/main.ts --node NODE [--worker N]`: one worker of a node's layer 7 proxy, inside the node's network namespace.
@@ -35,11 +38,12 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   const parts = { number: place.number, worker, sets, records };
-  await serveControl(place.socketPath, { ...parts, onHandover: (request, response) => handOver(request, response, { worker, listeners, log, done: finish }) });
+  await serveControl(place.socketPath, { ...parts, onHandover: socket => handOver(socket, { worker, listeners, log, done: finish }) });
   for (const fd of listeners) worker.listen(fd);
   place.publish(listeners);
   predecessor?.take(worker);
   const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
+  setTimeout(giveMemoryBack, settledMs).unref();
   log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
   stop.signal.addEventListener('abort', () => {
     clearInterval(telling);

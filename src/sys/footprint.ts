@@ -10,14 +10,18 @@ const slackBytes = 24 << 20;
  */
 export function keepMemorySmall(options: { readonly signal: AbortSignal; readonly everyMs?: number }): void {
   const { signal, everyMs = 15_000 } = options;
-  const collect = (globalThis as { gc?: (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void }).gc;
-  if (!collect) return;
   const timer = setInterval(() => {
     const { heapTotal, heapUsed } = process.memoryUsage();
-    if (heapTotal - heapUsed < slackBytes) return;
-    collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-    mallocTrim(0);
+    if (heapTotal - heapUsed >= slackBytes) giveMemoryBack();
   }, everyMs);
   timer.unref();
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+}
+
+/** Once, now: for a process that has started and will hold little. Tens of milliseconds. */
+export function giveMemoryBack(): void {
+  const collect = (globalThis as { gc?: (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void }).gc;
+  if (!collect) return;
+  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  mallocTrim(0);
 }

@@ -1,0 +1,115 @@
+import { readdirSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import type { Command } from 'commander';
+import { proxyName } from '../../cluster/children.ts';
+import { callLocal } from '../../cluster/local-api.ts';
+import { proxyWorkerSocket, type ProxyConnectionStatus, type ProxyStatus } from '../../model/l7-proxy.ts';
+import { waitFor } from '../../std/async.ts';
+import { CirriError } from '../../std/errors.ts';
+import { knownNode } from '../agents.ts';
+import { openContext, type Context } from '../context.ts';
+import { ago, bytes, line, printStructured, printTable } from '../output.ts';
+
+interface Flags {
+  readonly node?: string;
+  readonly output?: string;
+}
+
+interface Worker {
+  readonly node: string;
+  readonly number: number;
+  readonly socket: string;
+}
+
+export function register(program: Command): void {
+  const proxy = program.command('proxy').summary('the layer 7 proxies of the nodes').description('The layer 7 proxies of the nodes: what they carry, and restarting them.');
+  proxy.command('status')
+    .description('Each worker: its process, connections, requests, sets, memory, and what it refused and why. Exit code 1 when one is missing or degraded.')
+    .option('--node <name>', 'of this node')
+    .option('-o, --output <format>', 'json or yaml')
+    .action(status);
+  proxy.command('connections')
+    .description('The connections that the proxies carry.')
+    .option('--node <name>', 'of this node')
+    .option('-o, --output <format>', 'json or yaml')
+    .action(connections);
+  proxy.command('restart')
+    .description('Starts each worker anew. The new process takes over the listening sockets and, as they come to rest, the connections of the old one: no request fails.')
+    .option('--node <name>', 'of this node')
+    .addHelpText('after', `
+Examples:
+  sudo ./cirri proxy status
+  sudo ./cirri proxy restart --node node1`)
+    .action(restart);
+}
+
+async function status(flags: Flags): Promise<void> {
+  const context = openContext();
+  context.client.close();
+  const answers = await Promise.all(workersOf(context, flags.node).map(async worker => ({ worker, said: await callLocal<ProxyStatus>(worker.socket, '/v1/status') })));
+  for (const { worker, said } of answers) if (!said) process.stderr.write(`cirri: worker ${worker.number} of the proxy of ${worker.node} does not answer\n`);
+  if (answers.some(({ said }) => !said || said.faults.length > 0)) process.exitCode = 1;
+  const rows = answers.flatMap(({ worker, said }) => (said ? [{ node: worker.node, ...said }] : []));
+  if (printStructured(flags.output, rows)) return;
+  printTable(['NODE', 'WORKER', 'PID', 'AGE', 'CONNECTIONS', 'ACCEPTED', 'REQUESTS', 'DENIED', 'SETS', 'MEMORY', 'TOLD', 'REFUSED'], rows.map(row => [
+    row.node, String(row.worker), String(row.pid), ago(row.since), String(row.connections), String(row.accepted), String(row.requests), String(row.denied), String(row.sets), bytes(row.rssBytes),
+    `${row.records.sent}${row.records.lost > 0 ? `, ${row.records.lost} lost` : ''}`,
+    Object.entries(row.refused).filter(([, count]) => count > 0).map(([why, count]) => `${count} ${why}`).join(', ') || '-',
+  ]));
+  for (const row of rows) for (const fault of row.faults) line(`${row.node}: ${fault}`);
+}
+
+async function connections(flags: Flags): Promise<void> {
+  const context = openContext();
+  context.client.close();
+  const rows = (await Promise.all(workersOf(context, flags.node).map(async ({ node, number, socket }) => {
+    const said = await callLocal<{ connections: ProxyConnectionStatus[] }>(socket, '/v1/connections');
+    return (said?.connections ?? []).map(connection => ({ node, worker: number, ...connection }));
+  }))).flat();
+  if (printStructured(flags.output, rows)) return;
+  printTable(['NODE', 'CLIENT', 'IDENTITY', 'SERVER', 'IDENTITY', 'EGRESS SET', 'INGRESS SET', 'STATE', 'WAITING', 'IDLE'], rows.map(row => [
+    row.node, row.client, String(row.sourceIdentity), row.server, String(row.destinationIdentity), String(row.egressSet || '-'), String(row.ingressSet || '-'), row.state, bytes(row.queuedBytes), `${(row.idleMs / 1000).toFixed(1)}s`,
+  ]));
+}
+
+const patienceMs = 20_000;
+
+async function restart(flags: Flags): Promise<void> {
+  const context = openContext();
+  context.client.close();
+  for (const { node, number, socket } of workersOf(context, flags.node)) {
+    const before = (await callLocal<ProxyStatus>(socket, '/v1/status'))?.pid;
+    const name = proxyName(node, number);
+    const answer = await callLocal(`${context.paths.run}/supervisor.sock`, `/v1/restart/${name}`, { method: 'POST', timeoutMs: patienceMs });
+    if (answer === undefined) throw new CirriError('ERR_NO_SUPERVISOR', 'the supervisor does not answer', { mend: 'cirri up starts it again' });
+    const next = await waitFor(`the new process of ${name}`, async () => {
+      const said = await callLocal<ProxyStatus>(socket, '/v1/status').catch(() => undefined);
+      return said && said.pid !== before ? said : undefined;
+    }, { timeoutMs: patienceMs });
+    line(`${name}: ${before === undefined ? 'started' : `${before} → ${next.pid}`}, ${next.takenOver} connections taken over so far`);
+  }
+}
+
+/** Those that have a socket, of one node or of all. */
+function workersOf(context: Context, node: string | undefined): Worker[] {
+  const names = node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, node)];
+  return names.flatMap(name => {
+    const { proxySocket } = context.paths.node(name);
+    const numbers = socketNumbers(proxySocket);
+    return (numbers.length > 0 ? numbers : [0]).map(number => ({ node: name, number, socket: proxyWorkerSocket(proxySocket, number) }));
+  });
+}
+
+function socketNumbers(proxySocket: string): number[] {
+  const pattern = new RegExp(`^${basename(proxySocket, '.sock')}(?:-(\\d+))?\\.sock$`);
+  let names: string[];
+  try {
+    names = readdirSync(dirname(proxySocket));
+  } catch {
+    return [];
+  }
+  return names.flatMap(name => {
+    const match = pattern.exec(name);
+    return match ? [Number(match[1] ?? 0)] : [];
+  }).sort((a, b) => a - b);
+}
