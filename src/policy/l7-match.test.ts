@@ -50,6 +50,17 @@ describe('HTTP rules', () => {
   });
 });
 
+describe('paths that servers read in two ways', () => {
+  test('must match in both, and a refusal names the reading that does not', () => {
+    const { match, nearest } = compileHttpRules([rule(1, { path: '/public.*' })]);
+    for (const [path, passes] of [['/public/a', true], ['/public/../private', false], ['/public/%2e%2e/x', false], ['/public/..%2Fx', false], ['/public//x', true], ['//public', false], ['/%70ublic', false], ['/../x', false], ['/public/%00', false], ['/public/..;a/x', false], ['/public\\..\\x', false], ['/public?/../x', true], ['/public/a%20b', true], ['/public/.hidden', true]] as const) {
+      assert.equal(match(get(path)).passes, passes, path);
+    }
+    assert.deepEqual(nearest(get('/public/../private')), { rule: 1, index: 0, field: 'path', wanted: '/public.*', actual: '/private' });
+    assert.equal(nearest(get('/../private'))?.wanted, 'a path below the root');
+  });
+});
+
 describe('header matches', () => {
   const matchOf = (fields: Partial<HeaderL7Match>, ...more: HttpL7Rule[]) => compileHttpRules([rule(1, { path: '/a', headers: [{ name: 'x', value: '1', ...fields }] }), ...more]);
 

@@ -7,6 +7,7 @@
 import type { HeaderL7Match, HttpL7Rule } from '../model/l7.ts';
 import { compileExpression } from './l7-expression.ts';
 import type { Expression } from './l7-expression.ts';
+import { secondReading } from './l7-path.ts';
 
 export interface HttpView {
   readonly method: string;
@@ -62,6 +63,7 @@ export interface HttpMatcher {
   readonly mutates: boolean;
   /** Rules that can never match, and why: an expression that RE2 does not take. */
   readonly faults: readonly { readonly rule: number; readonly fault: string }[];
+  /** Where servers may read the path in two ways, both must match (l7-path.ts). */
   match(request: HttpView): HttpAnswer;
   /** Of the rules that do not match, the one that comes nearest. Undefined: there are no rules. */
   nearest(request: HttpView): HttpMiss | undefined;
@@ -89,13 +91,14 @@ interface CompiledRule {
 export function compileHttpRules(rules: readonly HttpL7Rule[]): HttpMatcher {
   const compiled = rules.map(compileRule);
   const acting = compiled.some(rule => rule.actions.length > 0);
+  const ask = (request: HttpView) => (acting ? matchWithActions(compiled, request) : matchPlain(compiled, request));
   const headerNames = [...new Set(compiled.flatMap(rule => [...rule.conditions, ...rule.actions].map(h => h.name)))];
   return {
     headerNames,
     mutates: rules.some(rule => rule.headers.some(({ mismatch }) => mismatch !== undefined && mismatch !== 'LOG')),
     faults: compiled.flatMap(({ rule, fault }) => (fault === undefined ? [] : [{ rule, fault }])),
-    match: acting ? request => matchWithActions(compiled, request) : request => matchPlain(compiled, request),
-    nearest: request => nearest(compiled, request),
+    match: request => matchReadings(ask, request),
+    nearest: request => nearestOfReadings(compiled, request),
   };
 }
 
@@ -135,6 +138,21 @@ function bytesOf(value: string): string {
   let ascii = true;
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) ascii = false;
   return ascii ? value : String.fromCharCode(...new TextEncoder().encode(value));
+}
+
+/** Of both readings of its path: what is done to its headers is the first one's. */
+function matchReadings(ask: (request: HttpView) => HttpAnswer, request: HttpView): HttpAnswer {
+  const cleaned = secondReading(request.path);
+  if (cleaned === undefined) return ask(request);
+  if (cleaned === null) return refused;
+  const answer = ask(request);
+  if (!answer.passes) return answer;
+  const other = ask(withPath(request, cleaned));
+  return other.passes ? answer : other;
+}
+
+function withPath(request: HttpView, path: string): HttpView {
+  return { method: request.method, path, host: request.host, header: name => request.header(name) };
 }
 
 function matchPlain(rules: readonly CompiledRule[], request: HttpView): HttpAnswer {
@@ -211,6 +229,14 @@ export function changedView(request: HttpView, mutations: readonly HeaderMutatio
       return value;
     },
   };
+}
+
+function nearestOfReadings(rules: readonly CompiledRule[], request: HttpView): HttpMiss | undefined {
+  const cleaned = secondReading(request.path);
+  const [first] = rules;
+  if (cleaned === null) return first && { rule: first.rule, index: 0, field: 'path', wanted: 'a path below the root', actual: request.path };
+  if (cleaned === undefined || !matchPlain(rules, request).passes) return nearest(rules, request);
+  return nearest(rules, withPath(request, cleaned));
 }
 
 /** How far a rule got, in the order in which people think of requests: host, path, method, headers. */

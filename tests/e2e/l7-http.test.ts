@@ -110,6 +110,17 @@ describe('HTTP rules in a cluster of two nodes', () => {
     assert.deepEqual(await codes('default/frontend', [`${base}/api/v1/x`], [`${base}/api/v1`], ['-X', 'POST', `${base}/api/v1/x`], [`${base}/`]), ['200', '403', '403', '403']);
   });
 
+  test('the same over IPv6', async () => {
+    const addresses = async (pod: string, namespace: string) => (await cluster.kubectl('get', 'pod', pod, '-n', namespace, '-o', 'jsonpath={.status.podIPs[*].ip}')).stdout.split(' ');
+    const server = (await addresses('gateway', 'production')).find(a => a.includes(':'))!;
+    const base = `http://[${server}]:8080/api/v1`;
+    for (const client of ['near', 'frontend']) {
+      assert.deepEqual(await codes(`production/${client}`, ['-g', `${base}/products/six`], ['-g', `${base}/orders`], ['-g', '-X', 'DELETE', `${base}/products/six`]), ['200', '403', '403'], client);
+      const own = (await addresses(client, 'production')).find(a => a.includes(':'))!;
+      assert.ok((await serverLog('production/gateway')).includes(`${own} "GET /api/v1/products/six HTTP/1.1" 200`));
+    }
+  });
+
   test('observe tells of what passed and of what was refused, with status and latency', async () => {
     await codes('default/frontend', ['http://api.default/api/v1/told'], ['http://api.default/told']);
     await eventually('both requests and both answers', 10_000, async () => {

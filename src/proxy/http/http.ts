@@ -79,8 +79,7 @@ class HttpSession implements Session {
   }
 
   drain(): void {
-    const session = this.#session ?? this.#begin(false);
-    session.drain?.();
+    this.#session?.drain?.();
   }
 
   closed(): void {

@@ -1,8 +1,8 @@
 /** One request before the sets of both ends: each that is there must let it pass. */
 import { changedView } from '../../policy/l7-match.ts';
+import { secondReading } from '../../policy/l7-path.ts';
 import type { HeaderMutation, HeaderNote, HttpAnswer, HttpMatcher, HttpView } from '../../policy/l7-match.ts';
 import type { Layers } from '../protocol.ts';
-import { secondReading } from './path.ts';
 
 export type Direction = 'EGRESS' | 'INGRESS';
 
@@ -30,32 +30,21 @@ const unasked: Judgement = Object.freeze({ passes: true, opinions: none, mutatio
 export function judge(layers: Layers<HttpMatcher>, request: HttpView): Judgement {
   const { egress, ingress } = layers;
   if (egress === undefined && ingress === undefined) return unasked;
-  const cleaned = secondReading(request.path);
-  if (cleaned === null) return { passes: false, opinions: none, mutations: none, malformed: true };
-  const other = cleaned === undefined ? undefined : withPath(request, cleaned);
-  const first = egress && ask(egress, request, other);
-  if (first && !first.passes) return { passes: false, opinions: [opinion('EGRESS', first)], mutations: none };
+  const first = egress?.match(request);
+  if (first && !first.passes) return { passes: false, opinions: [opinion('EGRESS', first)], mutations: none, ...malformed(request) };
   const changed = first && first.mutations.length > 0 ? first.mutations : none;
   // The ingress end sees what the egress end has made of the request.
-  const second = ingress && (changed.length === 0 ? ask(ingress, request, other) : ask(ingress, changedView(request, changed), other && changedView(other, changed)));
+  const second = ingress?.match(changed.length === 0 ? request : changedView(request, changed));
   const opinions = first && second ? [opinion('EGRESS', first), opinion('INGRESS', second)] : [first ? opinion('EGRESS', first) : opinion('INGRESS', second!)];
-  if (second && !second.passes) return { passes: false, opinions, mutations: none };
+  if (second && !second.passes) return { passes: false, opinions, mutations: none, ...malformed(request) };
   const more = second?.mutations ?? none;
   return { passes: true, opinions, mutations: more.length === 0 ? changed : [...changed, ...more] };
 }
 
-/** Of both readings of its path; what is done to its headers is the first one's. */
-function ask(matcher: HttpMatcher, request: HttpView, other: HttpView | undefined): HttpAnswer {
-  const answer = matcher.match(request);
-  if (other === undefined || !answer.passes) return answer;
-  const second = matcher.match(other);
-  return second.passes ? answer : second;
+function malformed(request: HttpView): { malformed?: true } {
+  return secondReading(request.path) === null ? { malformed: true } : {};
 }
 
 function opinion(direction: Direction, { passes, rule, notes }: HttpAnswer): Opinion {
   return { direction, passes, rule, notes };
-}
-
-function withPath(request: HttpView, path: string): HttpView {
-  return { method: request.method, path, host: request.host, header: name => request.header(name) };
 }

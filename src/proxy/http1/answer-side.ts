@@ -48,7 +48,7 @@ export class AnswerSide {
   }
 
   get idle(): boolean {
-    return !this.#inBody && !this.#begun && this.#gathered.length === 0;
+    return !this.#inBody && this.#gathered.length === 0;
   }
 
   release(): void {
@@ -98,10 +98,10 @@ export class AnswerSide {
         this.#exchanges.shift();
         return this.#events.tunnel();
       }
-      if (found === interim || !this.#body.done) continue;
+      if (found === final && !this.#body.done) continue;
       this.#flush(data, unsent, i);
       unsent = i;
-      if (!this.#complete()) return;
+      if (found === final && !this.#complete()) return;
     }
     this.#flush(data, unsent, i);
     if (this.#inBody) this.#splice();
@@ -139,7 +139,6 @@ export class AnswerSide {
     if (status < 200) {
       if (chunked || contentLength > 0) return fault.bodyForbidden;
       if (status === 101) return front.tunnel === 'upgrade' ? this.#open(front) : fault.unasked;
-      this.#begun = true;
       return ++this.#interim > mostInterim ? fault.unasked : interim;
     }
     if (front.tunnel === 'connect' && status < 300) return this.#open(front);

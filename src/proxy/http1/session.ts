@@ -54,7 +54,6 @@ class Http1Session implements Session {
   #paused = false;
   #clientEnded = false;
   #finished = false;
-  #draining = false;
   #waking = false;
   #egress: HttpMatcher | undefined;
   #ingress: HttpMatcher | undefined;
@@ -112,12 +111,6 @@ class Http1Session implements Session {
     this.#gathered.clear();
     this.#own(408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true), true);
     this.#pump();
-  }
-
-  /** A client whose connection ends between two requests asks again on another. */
-  drain(): void {
-    this.#draining = true;
-    if (this.idle) this.#wire.close('written');
   }
 
   closed(): void {
@@ -316,7 +309,7 @@ class Http1Session implements Session {
     }
     if (this.#waking && this.#gathered.length === 0 && this.#reading !== 'swallow' && !this.#finished) this.#wakeIn(0);
     this.#pauseOrNot();
-    if (this.#exchanges.length === 0 && (this.#clientEnded || (this.#draining && this.#reading === 'head' && this.#gathered.length === 0))) this.#wire.close('written');
+    if (this.#clientEnded && this.#exchanges.length === 0) this.#wire.close('written');
   }
 
   #wakeIn(ms: number): void {
