@@ -204,6 +204,17 @@ test('who is to go takes no more streams, and ends with the last', () => {
   assert.equal(t.wire.closed, 'written');
 });
 
+test('GOAWAY of the server: streams after its last are as if they had never been, and no more are opened', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([1, 3, 5].map(id => t.client.headers(id, get('/allowed')))));
+  t.wire.from('server', frame(FrameType.goaway, 0, 0, Buffer.concat([number(3), number(0)])));
+  t.wire.from('client', t.client.headers(7, get('/allowed')));
+  assert.deepEqual(t.stream('client', 7), ['RST_STREAM 7']);
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '204']]), t.server.headers(3, [[':status', '204']])]));
+  t.wire.session.ended('server');
+  assert.deepEqual([1, 3, 5].map(id => t.stream('client', id)), [['HEADERS :status: 204 END'], ['HEADERS :status: 204 END'], []]);
+});
+
 test('PING and GOAWAY pass both ways', () => {
   const t = talk();
   t.wire.from('client', Buffer.concat([t.client.headers(1, get('/allowed')), frame(FrameType.ping, 0, 0, 'pingping')]));
