@@ -17,7 +17,7 @@ const http1 = (method: string, path: string, more = '') => `${method} ${path} HT
 
 for (const pieces of [1, 2, 3, 4, Infinity]) {
   test(`the first bytes say which HTTP it is, ${pieces} at a time`, () => {
-    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'PROPFIND', 'PRAY']) {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'PROPFIND', 'PRAY', 'PRINT']) {
       const wire = open().from('client', http1(method, '/allowed', method.startsWith('PO') ? 'Content-Length: 0\r\n' : ''), pieces);
       assert.match(wire.sentText('server'), new RegExp(`^${method} /allowed HTTP/1.1\r\n`));
     }

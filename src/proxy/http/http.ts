@@ -19,8 +19,8 @@ export function httpTelling(headers: readonly string[]): typeof http {
   return { ...http, open: wire => openHttp(wire, limits) };
 }
 
-/** "PRI" is enough: no method of HTTP/1.1 begins with it. A preface that goes on otherwise is refused. */
-const distinctBytes = 3;
+/** "PRI " is enough: no request of HTTP/1.1 begins with it (RFC 9113 §3.4). A preface that goes on otherwise is refused. */
+const distinctBytes = 4;
 
 export function openHttp(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimits): Session {
   return new HttpSession(wire, limits);

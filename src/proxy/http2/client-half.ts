@@ -6,7 +6,7 @@ import type { Exchange } from './exchange.ts';
 import { requestFacts } from './facts.ts';
 import type { Field } from './field.ts';
 import { Half } from './half.ts';
-import { listLimits, maxStreams } from './limits.ts';
+import { listLimits, maxKeptOctets, maxStreams } from './limits.ts';
 import { readRequest, type RequestHead, trailerFault } from './message.ts';
 import { mutate } from './mutate.ts';
 import { Setting, type Settings } from './settings.ts';
@@ -22,12 +22,12 @@ export class ClientHalf extends Half {
     return id % 2 === 0 || id > this.exchange.lastStream;
   }
 
-  protected block(id: number, endStream: boolean, fields: Field[] | undefined): void {
+  protected block(id: number, endStream: boolean, fields: Field[] | undefined, octets: number): void {
     const { exchange } = this;
     if (id % 2 === 0) throw new ConnectionFault(ErrorCode.protocol, 'a stream of the client with an even number');
     if (id <= exchange.lastStream) return this.#trailers(id, endStream, fields);
     exchange.lastStream = id;
-    if (id > exchange.finalStream || exchange.streams.size + exchange.refused.size >= maxStreams) {
+    if (id > exchange.finalStream || exchange.streams.size + exchange.refused.size >= maxStreams || exchange.keptOctets + octets > maxKeptOctets) {
       exchange.countReset();
       return exchange.reset('client', id, ErrorCode.refusedStream);
     }
@@ -41,10 +41,10 @@ export class ClientHalf extends Half {
       exchange.countReset();
       return exchange.reset('client', id, ErrorCode.protocol);
     }
-    this.#request(id, endStream, head);
+    this.#request(id, endStream, head, octets);
   }
 
-  #request(id: number, endStream: boolean, head: RequestHead): void {
+  #request(id: number, endStream: boolean, head: RequestHead, octets: number): void {
     const { exchange } = this;
     const judgement = judge(exchange.wire.layers(), head);
     const facts = requestFacts(head, exchange.limits);
@@ -56,6 +56,8 @@ export class ClientHalf extends Half {
     recordRequest(exchange.wire, facts, judgement);
     const stream = new Stream(id, head, facts, judgement, exchange.wire.now());
     stream.clientDone = endStream;
+    stream.octets = octets;
+    exchange.keptOctets += octets;
     exchange.streams.set(id, stream);
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { compileHttpRules } from '../../policy/l7-match.ts';
 import { Flag, FrameType } from './frame.ts';
 import { data, frame, get, type Line, nothing, number, paths, post, setting, settings, Talk } from './testing-frames.ts';
 
@@ -139,6 +140,25 @@ test('more body than the answer\'s content-length is not passed on', () => {
   assert.equal(t.windowOf('server'), 4);
 });
 
+test('lists that are longer than a frame pass in several, both ways', () => {
+  const t = talk();
+  const lines = Array.from({ length: 20 }, (_, i): Line => [`x-${i}`, String(i).repeat(1000)]);
+  t.wire.from('client', t.client.headers(1, get('/allowed', ...lines)));
+  t.wire.from('server', t.server.headers(1, [[':status', '200'], ...lines]));
+  assert.equal(t.stream('server', 1)[0], `HEADERS ${[...get('/allowed'), ...lines].map(line => line.join(': ')).join('; ')} END`);
+  assert.equal(t.stream('client', 1)[0], `HEADERS ${[[':status', '200'], ...lines].map(line => line.join(': ')).join('; ')} END`);
+});
+
+test('a rule that mends headers: the server gets what it wants, never kept in a table', () => {
+  const t = talk();
+  const header = (name: string, value: string, mismatch: 'ADD' | 'DELETE' | 'REPLACE') => ({ name, value, mismatch });
+  t.wire.current = { egress: compileHttpRules([{ rule: 7, headers: [header('x-added', 'a', 'ADD'), header('x-token', 'good', 'REPLACE'), header('x-gone', 'never', 'DELETE')] }]) };
+  t.wire.from('client', t.client.headers(1, get('/any', ['x-token', 'bad'], ['x-gone', 'y'], ['x-kept', 'z'])));
+  const [headers] = t.toServer.filter(({ type }) => type === FrameType.headers);
+  assert.deepEqual(headers!.lines!.slice(4).sort(), ['x-added: a', 'x-kept: z', 'x-token: good']);
+  assert.ok(headers!.payload.includes(Buffer.from([0x10, 7])), 'a literal that is never indexed');
+});
+
 test('1xx, the answer and its trailers pass', () => {
   const t = talk();
   t.wire.from('client', t.client.headers(1, post('/allowed'), false));
@@ -202,6 +222,17 @@ test('who is to go takes no more streams, and ends with the last', () => {
   t.wire.from('server', t.server.headers(1, [[':status', '204']]));
   assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 204 END']);
   assert.equal(t.wire.closed, 'written');
+});
+
+test('GOAWAY of the server: streams after its last are as if they had never been, and no more are opened', () => {
+  const t = talk();
+  t.wire.from('client', Buffer.concat([1, 3, 5].map(id => t.client.headers(id, get('/allowed')))));
+  t.wire.from('server', frame(FrameType.goaway, 0, 0, Buffer.concat([number(3), number(0)])));
+  t.wire.from('client', t.client.headers(7, get('/allowed')));
+  assert.deepEqual(t.stream('client', 7), ['RST_STREAM 7']);
+  t.wire.from('server', Buffer.concat([t.server.headers(1, [[':status', '204']]), t.server.headers(3, [[':status', '204']])]));
+  t.wire.session.ended('server');
+  assert.deepEqual([1, 3, 5].map(id => t.stream('client', id)), [['HEADERS :status: 204 END'], ['HEADERS :status: 204 END'], []]);
 });
 
 test('PING and GOAWAY pass both ways', () => {

@@ -31,6 +31,8 @@ export class Exchange {
   readonly wire: Wire<HttpMatcher>;
   readonly limits: HttpLimits;
   readonly streams = new Map<number, Stream>();
+  /** Of the header lists of open streams. */
+  keptOctets = 0;
   /** Streams that were answered before their request was whole: how much more of it is read and thrown away. */
   readonly refused = new Map<number, number>();
   readonly toClient = new Output();
@@ -42,7 +44,7 @@ export class Exchange {
   readonly resets = resetBudget();
   /** The highest stream the client has opened, passed on or not. */
   lastStream = 0;
-  /** No streams after this one: GOAWAY was sent to the client. */
+  /** No streams after this one: the client was told so, by GOAWAY of the server or of our own. */
   finalStream = maxWindow;
   /** Octets that the client would take on the connection now, and the server. */
   clientWindow = initialWindow;
@@ -56,6 +58,7 @@ export class Exchange {
   extendedConnect = false;
   /** Nothing is read any more. */
   over = false;
+  #draining = false;
   #giveBack = { client: 0, server: 0 };
 
   constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
@@ -198,14 +201,15 @@ export class Exchange {
 
   /** Both sides have ended it, or one has reset it. */
   gone(stream: Stream): void {
-    this.streams.delete(stream.id);
-    if (this.streams.size === 0 && this.finalStream < maxWindow) this.#finish();
+    if (this.streams.delete(stream.id)) this.keptOctets -= stream.octets;
+    if (this.streams.size === 0 && this.#draining) this.#finish();
   }
 
   /** Takes no more streams, and ends the connection when those that run have ended. */
   drain(): void {
-    if (this.finalStream < maxWindow) return;
-    this.finalStream = this.lastStream;
+    if (this.#draining) return;
+    this.#draining = true;
+    this.finalStream = Math.min(this.finalStream, this.lastStream);
     writeGoaway(this.toClient, this.lastStream, ErrorCode.none, 'the proxy goes');
     if (this.streams.size === 0) this.#finish();
   }

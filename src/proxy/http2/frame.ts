@@ -1,5 +1,5 @@
 import { ConnectionFault, ErrorCode } from './error.ts';
-import type { Output } from './output.ts';
+import { type Output, pooledBytes, returnBuffer, takeBuffer } from './output.ts';
 
 /** Frame types of RFC 9113 §6. */
 export const FrameType = { data: 0, headers: 1, priority: 2, rstStream: 3, settings: 4, pushPromise: 5, ping: 6, goaway: 7, windowUpdate: 8, continuation: 9 } as const;
@@ -9,7 +9,9 @@ export const Flag = { endStream: 0x1, ack: 0x1, endHeaders: 0x4, padded: 0x8, pr
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 export const frameHeaderBytes = 9;
 /** SETTINGS_MAX_FRAME_SIZE where none was sent; we send none, and pass none on. */
-export const maxFrameSize = 16_384;
+export const maxFrameSize = pooledBytes - frameHeaderBytes;
+
+const nothing = Buffer.alloc(0);
 
 export interface FrameSink {
   /** A whole frame of any type but DATA: its payload is data[start, end). */
@@ -27,7 +29,7 @@ export interface FrameSink {
 export class FrameReader {
   readonly #sink: FrameSink;
   /** The beginning of a frame whose rest has not come. */
-  #held: Buffer = Buffer.alloc(0);
+  #held: Buffer = nothing;
   #heldLength = 0;
   #dataLeft = 0;
 
@@ -89,7 +91,7 @@ export class FrameReader {
   }
 
   #hold(data: Buffer, at: number, end: number): number {
-    if (this.#held.length === 0) this.#held = Buffer.allocUnsafeSlow(frameHeaderBytes + maxFrameSize);
+    this.#held = takeBuffer();
     this.#held.set(data.subarray(at, end), 0);
     this.#heldLength = end - at;
     return end;
@@ -113,10 +115,16 @@ export class FrameReader {
         return -1;
       }
       if (used === length) {
-        this.#heldLength = 0;
+        this.#release();
         return at;
       }
     }
+  }
+
+  #release(): void {
+    this.#heldLength = 0;
+    returnBuffer(this.#held);
+    this.#held = nothing;
   }
 
   #needed(): number {

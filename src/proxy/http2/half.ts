@@ -39,8 +39,8 @@ export abstract class Half implements FrameSink {
     return this.#settingsSeen;
   }
 
-  /** A header block of a stream, decoded; undefined when the list was over the limits. */
-  protected abstract block(id: number, endStream: boolean, fields: Field[] | undefined): void;
+  /** A header block of a stream, decoded, and the size of its list; undefined when that was over the limits. */
+  protected abstract block(id: number, endStream: boolean, fields: Field[] | undefined, octets: number): void;
   protected abstract settings(settings: Settings): void;
   /** WINDOW_UPDATE of the connection: what of it the other side may know. */
   protected abstract window(octets: number): number;
@@ -156,7 +156,8 @@ export abstract class Half implements FrameSink {
   }
 
   #decode(id: number, data: Buffer, start: number, end: number): void {
-    this.block(id, (this.#blockFlags & Flag.endStream) !== 0, this.#decoder.decode(data, start, end));
+    const fields = this.#decoder.decode(data, start, end);
+    this.block(id, (this.#blockFlags & Flag.endStream) !== 0, fields, this.#decoder.octets);
   }
 
   /** Checked, and not passed on: RFC 9113 has no priorities, and some streams are not there for the server. */

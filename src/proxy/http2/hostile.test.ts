@@ -197,6 +197,16 @@ test('streams over the limit are refused', () => {
   assert.deepEqual(t.stream('client', 599), ['RST_STREAM 7']);
 });
 
+test('header lists of open streams are bounded together: streams are refused rather than kept', () => {
+  const t = talk();
+  const value = 'x'.repeat(1400);
+  // 57,737 octets each: 72 of them are less than 4 MiB.
+  const lines = [...post('/allowed'), ...Array.from({ length: 40 }, (): Line => ['x-large', value])];
+  for (let i = 0; i < 100; i++) t.wire.from('client', t.client.headers(2 * i + 1, lines, false));
+  assert.equal(t.toServer.filter(({ type }) => type === FrameType.headers).length, 72);
+  assert.deepEqual(t.stream('client', 199), ['RST_STREAM 7']);
+});
+
 test('who begins a header block and does not end it is sent away after 30 s', () => {
   const t = talk();
   t.wire.from('client', frame(FrameType.headers, 0, 1, [0x82]));

@@ -24,6 +24,8 @@ export class HpackDecoder {
   #newest = 0;
   #count = 0;
   #size = 0;
+  /** Of the list that was decoded last (RFC 7541 §4.1). */
+  octets = 0;
   readonly #allowed: number;
   #limit: number;
   #data: Buffer = Buffer.alloc(0);
@@ -58,6 +60,7 @@ export class HpackDecoder {
     const fields: Field[] = [];
     let octets = 0;
     let count = 0;
+    this.octets = 0;
     let updates = 0;
     while (this.#at < end) {
       const byte = data[this.#at]!;
@@ -70,6 +73,7 @@ export class HpackDecoder {
       octets += field.size;
       if (++count <= this.#limits.fields && octets <= this.#limits.octets) fields.push(field);
     }
+    this.octets = octets;
     return count > this.#limits.fields || octets > this.#limits.octets ? undefined : fields;
   }
 

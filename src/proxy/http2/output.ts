@@ -1,6 +1,22 @@
-/** Bytes gathered for one side, so that one call of a session is one write. */
+/** Buffers that no connection needs between two calls: they are all the same size. */
+export const pooledBytes = 16_384 + 9;
+const pool: Buffer[] = [];
+const pooledMost = 16;
+
+/** Of `pooledBytes`. */
+export function takeBuffer(): Buffer {
+  return pool.pop() ?? Buffer.allocUnsafeSlow(pooledBytes);
+}
+
+export function returnBuffer(buffer: Buffer): void {
+  if (buffer.length === pooledBytes && pool.length < pooledMost) pool.push(buffer);
+}
+
+const empty = Buffer.alloc(0);
+
+/** Bytes gathered for one side, so that one call of a session is one write. Has no memory while it is empty. */
 export class Output {
-  #buffer = Buffer.allocUnsafeSlow(4096);
+  #buffer: Buffer = empty;
   #length = 0;
 
   get buffer(): Buffer {
@@ -14,9 +30,11 @@ export class Output {
   /** Room for `bytes` more; returns where they begin. Write to `buffer`, then `advance` to the end. */
   reserve(bytes: number): number {
     const needed = this.#length + bytes;
+    if (this.#buffer.length === 0) this.#buffer = takeBuffer();
     if (needed > this.#buffer.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
       this.#buffer.copy(larger, 0, 0, this.#length);
+      returnBuffer(this.#buffer);
       this.#buffer = larger;
     }
     return this.#length;
@@ -37,6 +55,7 @@ export class Output {
 
   clear(): void {
     this.#length = 0;
-    if (this.#buffer.length > 65_536) this.#buffer = Buffer.allocUnsafeSlow(4096);
+    returnBuffer(this.#buffer);
+    this.#buffer = empty;
   }
 }

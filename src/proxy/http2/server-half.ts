@@ -94,6 +94,11 @@ export class ServerHalf extends Half {
   }
 
   protected goaway(data: Buffer, start: number, end: number): void {
-    this.exchange.passGoaway('client', data, start, end);
+    const { exchange } = this;
+    exchange.passGoaway('client', data, start, end);
+    // What comes after the last is as if it had never been: the client may ask another server for it.
+    const last = data.readUInt32BE(start) & maxWindow;
+    exchange.finalStream = Math.min(exchange.finalStream, last);
+    for (const stream of [...exchange.streams.values()]) if (stream.id > last) exchange.gone(stream);
   }
 }

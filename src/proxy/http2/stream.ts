@@ -9,6 +9,8 @@ export class Stream {
   readonly facts: RequestFacts;
   readonly startUs: number;
   judgement: Judgement;
+  /** Of its header list. */
+  octets = 0;
   /** The client, or the server, has sent END_STREAM. */
   clientDone = false;
   serverDone = false;
