@@ -169,6 +169,8 @@ describe('answers', { skip: !hasObject() && 'make -C bpf first' }, () => {
       datapath.verdict({ set: set.aEgress, class: 5, verdict: 1, rule: 55, match: 1 });
       datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 1 });
       assert.equal(outcome(connect(1)), 'POLICY_DENY');
+      datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 1, askNames: true });
+      assert.deepEqual(connect(5).flows.map(flow => [flow.verdict, flow.rule]), [[1, 55]], 'unless it says that names may be asked');
       datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 0 });
       assert.deepEqual(connect(2).flows.map(flow => [flow.verdict, flow.rule]), [[1, 55]]);
       datapath.endpoint(family.a, { flags: 1 | 4 });
