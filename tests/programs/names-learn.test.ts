@@ -209,6 +209,24 @@ describe('answers', { skip: !hasObject() && 'make -C bpf first' }, () => {
     for (let i = 12; i < 20; i++) assert.ok(own.includes(`198.18.${i}.199`), 'the latest are there');
   });
 
+  test('an address that was forgotten and told again is as young as any', () => {
+    world();
+    const [family] = families as [Family];
+    const tellAll = (octet: number, addresses: number): void => {
+      const spec = { name: `n${octet}.example.org`, id: octet } as const;
+      ask(family, spec);
+      assert.equal(tell(family, answerTo({ ...spec, answers: Array.from({ length: addresses }, (_, j) => address(`198.18.${octet}.${j}`)) })), 'redirect');
+    };
+    const row = { endpoint: id.a, addr: parseAddr('198.18.0.0') };
+    tellAll(0, 1);
+    for (let i = 1; i < 11; i++) tellAll(i, 200);
+    // As the agent does when its time is over.
+    assert.equal(datapath.maps.nameAddresses.delete(row), true);
+    tellAll(0, 1);
+    tellAll(11, 200);
+    assert.notEqual(datapath.maps.nameAddresses.lookup(row), undefined, 'its old place has been taken, and that is not its own any more');
+  });
+
   test('questions without answers push out the pod\'s own alone, the eldest of those near them', () => {
     world();
     const [family] = families as [Family];
