@@ -11,14 +11,17 @@ static __always_inline bool name_allows(struct headers *packet, struct policy_qu
 	question->identity = identity;
 	if (policy_ask(packet, question) != CONTINUE)
 		return false;
+	/* What audit has made of a denial: the address's own identity answers for it. */
+	if (question->audit && packet->verdict == VERDICT_AUDIT)
+		return false;
 	packet->destination_identity = identity;
 	packet->ct_flags |= CONNTRACK_BY_NAME;
 	return true;
 }
 
 /*
- * Asks again, after a default denial, under the identities of the names that this pod has been told the address for. `held`: the name's
- * identity that a running connection was allowed by, which needs no living name any more; 0 = none. Not static: the verifier walks it once.
+ * Asks again, after a denial, under the identities of the names that this pod has been told the address for. `held`: the name's identity that a
+ * running connection was allowed by, which needs no living name any more; 0 = none. Not static: the verifier walks it once.
  */
 __noinline int name_judge(struct headers *packet, struct policy_question *question, __u32 endpoint, __u32 held)
 {
@@ -27,8 +30,6 @@ __noinline int name_judge(struct headers *packet, struct policy_question *questi
 
 	if (!packet || !question)
 		return -DROP_POLICY_NOT_READY;
-	question->name_audit = question->audit;
-	question->audit = 0;
 	if (held && name_allows(packet, question, held))
 		return CONTINUE;
 	key.addr = packet->destination;
@@ -41,15 +42,16 @@ __noinline int name_judge(struct headers *packet, struct policy_question *questi
 				return CONTINUE;
 		}
 	}
-	question->audit = question->name_audit;
 	question->identity = packet->destination_policy_identity;
 	return policy_ask(packet, question);
 }
 
-/* Is it a denial that no rule asked for, of something outside the cluster? */
+/* Is it a denial, of something outside the cluster, that a name may still turn? One that no rule asked for, or that says so. */
 static __always_inline bool name_may_decide(const struct packet *packet)
 {
-	if (likely(packet->verdict != VERDICT_DENY && packet->verdict != VERDICT_AUDIT) || packet->match != MATCH_NONE)
+	if (likely(packet->verdict != VERDICT_DENY && packet->verdict != VERDICT_AUDIT))
+		return false;
+	if (packet->match != MATCH_NONE && !(packet->verdict_flags & POLICY_ASK_NAMES))
 		return false;
 	return endpoint_is_pod(packet->from) && !packet->to && packet->remote && !(packet->remote->flags & IPCACHE_CLUSTER) && runtime_has(RUNTIME_NAMES);
 }

@@ -81,8 +81,10 @@ struct name_slot {
 
 struct name_address {
 	struct name_slot slots[NAME_SLOTS];
+	__u32 place;		/* in the pod's ring: who finds the address at another one leaves the row alone */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct name_address) == 64, "name_address");
+_Static_assert(sizeof(struct name_address) == 72, "name_address");
 
 #define NAME_ADDRESSES_OF_POD 2048	/* living and dead: a power of two */
 
@@ -181,27 +183,30 @@ static __always_inline bool name_slot_take(struct name_address *row, __u32 ident
 	return false;
 }
 
-/* Makes room for one more address of a pod: at the limit, the one that was learned first goes. */
-static __always_inline bool name_ring_take(const struct name_address_key *key)
+/* Makes room for one more address of a pod, and says where: at the limit, the one that was learned first goes. Negative: no room. */
+static __always_inline int name_ring_take(const struct name_address_key *key)
 {
 	struct name_head *head = bpf_map_lookup_elem(&name_heads, &key->endpoint), none = {};
 	struct name_ring_key place = { .endpoint = key->endpoint };
 	struct name_address_key old = { .endpoint = key->endpoint };
+	const struct name_address *row;
 	const struct addr *addr;
 
 	if (!head) {
 		bpf_map_update_elem(&name_heads, &key->endpoint, &none, BPF_NOEXIST);
 		head = bpf_map_lookup_elem(&name_heads, &key->endpoint);
 		if (!head)
-			return false;
+			return -1;
 	}
 	place.place = __sync_fetch_and_add(&head->next, 1) % NAME_ADDRESSES_OF_POD;
 	addr = bpf_map_lookup_elem(&name_rings, &place);
 	if (addr) {
 		old.addr = *addr;
-		bpf_map_delete_elem(&name_addresses, &old);
+		row = bpf_map_lookup_elem(&name_addresses, &old);
+		if (row && row->place == place.place)
+			bpf_map_delete_elem(&name_addresses, &old);
 	}
-	return !bpf_map_update_elem(&name_rings, &place, &key->addr, BPF_ANY);
+	return bpf_map_update_elem(&name_rings, &place, &key->addr, BPF_ANY) ? -1 : (int)place.place;
 }
 
 /* What rows are made of before something is written into them: the stack is small. */
@@ -219,11 +224,15 @@ __noinline bool name_learn(const struct name_address_key *key, __u32 identity, _
 		return false;
 	row = bpf_map_lookup_elem(&name_addresses, key);
 	if (unlikely(!row)) {
-		if (!name_ring_take(key))
+		int place = name_ring_take(key);
+
+		if (place < 0)
 			return false;
 		/* Another processor may have made it meanwhile. */
 		bpf_map_update_elem(&name_addresses, key, name_nothing, BPF_NOEXIST);
 		row = bpf_map_lookup_elem(&name_addresses, key);
+		if (row)
+			row->place = place;
 	}
 	return row && name_slot_take(row, identity, expires_s, now_s);
 }

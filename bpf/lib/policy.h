@@ -52,6 +52,7 @@ _Static_assert(sizeof(struct policy_verdict_key) == 16, "policy_verdict_key");
 
 enum policy_verdict_flag {
 	POLICY_KEEP_ESTABLISHED = 1,	/* a denial that lets connections go on that were allowed before */
+	POLICY_ASK_NAMES = 2,		/* a denial by a rule after which names are asked all the same (name_policy.h): one before it allows some */
 };
 
 struct policy_verdict {
@@ -82,8 +83,7 @@ struct policy_question {
 	__u8 protocol;
 	__u8 direction;
 	__u8 audit;
-	__u8 name_audit;	/* what `audit` was before names were asked (name_policy.h): the stack is small */
-	__u8 pad[2];
+	__u8 pad[3];
 };
 
 /*
@@ -93,6 +93,11 @@ struct policy_question {
 static __always_inline int policy_redirect(struct headers *packet, const struct policy_question *question, __u32 l7)
 {
 	if (packet->protocol == IPPROTO_UDP && question->direction == DIRECTION_EGRESS && l7) {
+		/* An end in audit restricts nothing. */
+		if (question->audit) {
+			packet->verdict = VERDICT_ALLOW;
+			return CONTINUE;
+		}
 		packet->egress_l7 = l7;
 		packet->ct_flags |= CONNTRACK_ASKS;
 		return CONTINUE;

@@ -187,14 +187,14 @@ export class Datapath {
 
   verdict(o: {
     set: number; class?: number; protocol?: number; port?: number; portBits?: number; verdict: number; rule: number; match: number;
-    shadowVerdict?: number; shadowRule?: number; keepEstablished?: boolean; l7?: number;
+    shadowVerdict?: number; shadowRule?: number; keepEstablished?: boolean; askNames?: boolean; l7?: number;
   }): void {
     const prefixBits = o.port !== undefined ? 80 + (o.portBits ?? 16) : o.protocol !== undefined ? 80 : 64;
     this.maps.policyVerdicts.update(
       { prefixBits, set: o.set, class: o.class ?? 0, protocol: o.protocol ?? 0, port: o.port ?? 0 },
       {
         rule: o.rule, l7: o.l7 ?? 0, verdict: o.verdict, match: o.match, shadowRule: o.shadowRule ?? 0, shadowVerdict: o.shadowVerdict ?? 0,
-        flags: o.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0,
+        flags: (o.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0) | (o.askNames ? PolicyVerdictFlag.AskNames : 0),
       });
   }
 

@@ -169,6 +169,8 @@ describe('answers', { skip: !hasObject() && 'make -C bpf first' }, () => {
       datapath.verdict({ set: set.aEgress, class: 5, verdict: 1, rule: 55, match: 1 });
       datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 1 });
       assert.equal(outcome(connect(1)), 'POLICY_DENY');
+      datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 1, askNames: true });
+      assert.deepEqual(connect(5).flows.map(flow => [flow.verdict, flow.rule]), [[1, 55]], 'unless it says that names may be asked');
       datapath.verdict({ set: set.aEgress, verdict: 2, rule: 66, match: 0 });
       assert.deepEqual(connect(2).flows.map(flow => [flow.verdict, flow.rule]), [[1, 55]]);
       datapath.endpoint(family.a, { flags: 1 | 4 });
@@ -205,6 +207,24 @@ describe('answers', { skip: !hasObject() && 'make -C bpf first' }, () => {
     const own = addresses.filter(key => key.endpoint === id.a).map(key => formatAddr(key.addr));
     assert.equal(own.length, 2048);
     for (let i = 12; i < 20; i++) assert.ok(own.includes(`198.18.${i}.199`), 'the latest are there');
+  });
+
+  test('an address that was forgotten and told again is as young as any', () => {
+    world();
+    const [family] = families as [Family];
+    const tellAll = (octet: number, addresses: number): void => {
+      const spec = { name: `n${octet}.example.org`, id: octet } as const;
+      ask(family, spec);
+      assert.equal(tell(family, answerTo({ ...spec, answers: Array.from({ length: addresses }, (_, j) => address(`198.18.${octet}.${j}`)) })), 'redirect');
+    };
+    const row = { endpoint: id.a, addr: parseAddr('198.18.0.0') };
+    tellAll(0, 1);
+    for (let i = 1; i < 11; i++) tellAll(i, 200);
+    // As the agent does when its time is over.
+    assert.equal(datapath.maps.nameAddresses.delete(row), true);
+    tellAll(0, 1);
+    tellAll(11, 200);
+    assert.notEqual(datapath.maps.nameAddresses.lookup(row), undefined, 'its old place has been taken, and that is not its own any more');
   });
 
   test('questions without answers push out the pod\'s own alone, the eldest of those near them', () => {

@@ -401,10 +401,12 @@ export const policyMatchName: Readonly<Record<number, string>> = {
 /** enum policy_verdict_flag */
 export const PolicyVerdictFlag = {
   KeepEstablished: 1,
+  AskNames: 2,
 } as const;
 export type PolicyVerdictFlag = (typeof PolicyVerdictFlag)[keyof typeof PolicyVerdictFlag];
 export const policyVerdictFlagName: Readonly<Record<number, string>> = {
   1: 'KEEP_ESTABLISHED',
+  2: 'ASK_NAMES',
 };
 
 /** enum policy_verdict_kind */

@@ -157,7 +157,7 @@ const metrics: MapSpec<MetricKey, Metric> = {
 
 const nameAddresses: MapSpec<NameAddressKey, NameAddress> = {
   name: 'name_addresses', type: 1, maxEntries: 524288, flags: 1,
-  key: nameAddressKeyCodec, value: nameAddressCodec, perCpu: false, layoutHash: 'd1943761',
+  key: nameAddressKeyCodec, value: nameAddressCodec, perCpu: false, layoutHash: '9800ac0e',
 };
 
 const nameAutomaton: MapSpec<number, number, NameState> = {

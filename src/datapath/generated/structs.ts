@@ -718,18 +718,22 @@ export const metricKeyCodec: Codec<MetricKey> = defineCodec<MetricKey>(
   }),
 );
 
-/** struct name_address, 64 bytes */
+/** struct name_address, 72 bytes */
 export interface NameAddress {
   readonly slots: readonly NameSlot[];
+  readonly place: number;
 }
 
 export const nameAddressCodec: Codec<NameAddress> = defineCodec<NameAddress>(
-  64,
+  72,
   (view, at, value) => {
     for (let i = 0; i < 8; i++) nameSlotCodec.write(view, at + i * 8, value.slots[i]!);
+    view.setUint32(at + 64, value.place, true);
+    zero(view, at + 68, 4);
   },
   (view, at) => ({
     slots: Array.from({ length: 8 }, (_, i) => nameSlotCodec.read(view, at + i * 8)),
+    place: view.getUint32(at + 64, true),
   }),
 );
 

@@ -1,0 +1,125 @@
+/**
+ * Random and broken DNS messages through the programs, against the reader by the book: what passes, what becomes a refusal, and what is
+ * learned are the same. CIRRI_SEED repeats a run; `--long` takes a hundred times as many.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { namePattern, qualifyName } from '../../src/policy/fqdn.ts';
+import type { NameAutomaton } from '../../src/policy/name-automaton.ts';
+import { address, alias, answerTo, buildMessage, dnsType, type DnsRecord, readAddresses, readQuery, readQuestion } from './dns-message.ts';
+import { Datapath, families, hasObject } from './harness.ts';
+import { allowNames, learned, loadAutomaton, nameIdentity, namesAreInForce, query, redirectDns, reply } from './names.ts';
+import { buildFrame } from './packet.ts';
+
+const seed = Number(process.env['CIRRI_SEED'] ?? 20261128);
+const rounds = process.env['CIRRI_LONG'] === '1' ? 150_000 : 1_500;
+const patterns = ['api.example.com', '*.example.org', '**.net', 'a*b.local', 'x_1.y-2.z'];
+/** May be asked; *.refused.org is known, and may not. */
+const allowed = patterns;
+const known = [...patterns, '*.refused.org'];
+const names = ['api.example.com', 'API.Example.COM', 'x.example.org', 'x.y.example.org', 'deep.down.net', 'aXXb.local', 'ab.local', 'x_1.y-2.z', 'w.refused.org', 'evil.test', '', 'net', `${'l'.repeat(63)}.net`, 'a\\.b.net', `${Array.from({ length: 120 }, () => 'n').join('.')}.net`];
+const CLIENT_PORT = 40000;
+
+describe('random DNS messages', { skip: !hasObject() && 'make -C bpf first' }, () => {
+  let datapath: Datapath;
+  let automaton: NameAutomaton;
+  before(() => {
+    datapath = new Datapath({ dnsMinTtl: 60, dnsRcode: 5 });
+    automaton = loadAutomaton(datapath.maps, known);
+    allowNames(datapath.maps, automaton, allowed);
+    redirectDns(datapath);
+    namesAreInForce(datapath.maps);
+  });
+  after(() => datapath.close());
+
+  /** The set of known patterns that a name matches. */
+  const matched = (name: string): string[] => known.filter(pattern => namePattern(pattern).test(qualifyName(name)));
+
+  for (const family of families) test(`questions and answers over ${family.name}, seed ${seed}`, () => {
+    const random = seeded(seed + family.name.length * 31 + family.name.charCodeAt(3));
+    const program = datapath.program('from_pod');
+    const run = (spec: Parameters<typeof buildFrame>[0]) => {
+      const { returnValue, data } = program.testRun({ data: buildFrame(spec) });
+      return { dropped: returnValue === 2, turned: returnValue !== 2 && data[0] === 2 && data[5] === 0x0a };
+    };
+    const count = { asked: 0, refused: 0, malformed: 0, passed: 0, unasked: 0, learned: 0 };
+    const at = (what: string, bytes: Uint8Array): string => `${what}: ${Buffer.from(bytes).toString('hex')}`;
+    for (let round = 0; round < rounds; round++) {
+      const asked = mutate(random, buildMessage({ name: pick(random, names), id: round & 0xffff, type: pick(random, [1, 28, 5, 255, 16]), ...(random() < 0.5 && { edns: pick(random, [512, 1232, 1233, 4096, 65535]) }) }), 0.35);
+      const read = readQuery(asked);
+      const sets = read ? matched(read.name) : [];
+      const passes = read !== undefined && sets.some(pattern => allowed.includes(pattern));
+      const went = run(query(family, asked, { sourcePort: CLIENT_PORT }));
+      assert.equal(went.dropped, read === undefined, at(read ? 'a whole question was dropped' : 'a broken question was not dropped', asked));
+      if (read) assert.equal(went.turned, !passes, at(passes ? 'refused' : 'passed', asked));
+      count[read === undefined ? 'malformed' : passes ? 'asked' : 'refused']++;
+
+      const answer = mutate(random, answerFor(random, passes ? asked : buildMessage({ name: pick(random, names) })), 0.5);
+      const fits = passes && sameQuestion(asked, answer) && (answer[2]! & 0xf8) === 0x80;
+      const bare = answer.length >= 12 && (answer[2]! & 0xf8) === 0x80 && answer.subarray(4, 8).every(byte => byte === 0) && (answer[3]! & 15) !== 0;
+      const addresses = fits ? readAddresses(answer) : undefined;
+      const expected = addresses === undefined ? [] : [...new Set(addresses.map(one => `${one.address} ${nameIdentity(automaton, sets)}`))].sort();
+      const told = run(reply(family, answer, { destinationPort: CLIENT_PORT }));
+      if (!bare) assert.equal(told.dropped, addresses === undefined, at(`an answer was ${told.dropped ? '' : 'not '}dropped; asked ${Buffer.from(asked).toString('hex')}`, answer));
+      assert.deepEqual(learned(datapath.maps), expected, at(`learned; asked ${Buffer.from(asked).toString('hex')}`, answer));
+      if (expected.length > 0) for (const [key] of [...datapath.maps.nameAddresses.entries()]) datapath.maps.nameAddresses.delete(key);
+      for (const [key] of [...datapath.maps.namePending.entries()]) datapath.maps.namePending.delete(key);
+      count[addresses === undefined ? 'unasked' : 'passed']++;
+      if (expected.length > 0) count.learned++;
+    }
+    datapath.told();
+    // A fuzzer that reaches nothing finds nothing.
+    for (const [what, times] of Object.entries(count)) assert.ok(times > rounds / 50, `${what}: ${times} of ${rounds}`);
+  });
+});
+
+/** Of the same bytes but for the case of letters, and with the same id. */
+function sameQuestion(asked: Uint8Array, answer: Uint8Array): boolean {
+  const [one, other] = [readQuestion(asked), readQuestion(answer)];
+  if (!one || !other || one.id !== other.id || one.end !== other.end) return false;
+  // The letters fold, and with them a few other bytes.
+  const fold = (bytes: Uint8Array, end: number): string => [...bytes.subarray(12, end - 4)].map(byte => byte | ((byte & 0x40) >> 1)).join();
+  return fold(asked, one.end) === fold(answer, other.end) && one.type === other.type && one.class === other.class;
+}
+
+function answerFor(random: () => number, asked: Uint8Array): Uint8Array {
+  const end = readQuestion(asked)?.end ?? asked.length;
+  const plain = answerTo({ name: 'x', answers: Array.from({ length: Math.floor(random() ** 3 * 40) }, () => record(random)) });
+  const head = Uint8Array.from([...asked.subarray(0, 2), 0x81, 0x80, ...asked.subarray(4, 6), ...plain.subarray(6, 12), ...asked.subarray(12, end), ...plain.subarray(12 + 7)]);
+  if (random() < 0.1) head[2]! |= 2;
+  return head;
+}
+
+function record(random: () => number): DnsRecord {
+  const owner = random() < 0.7 ? 12 : pick(random, ['', 'a.b.c', 'x.example.org']);
+  const byte = (): number => Math.floor(random() * 256);
+  const made = random() < 0.25 ? alias(pick(random, ['cdn.net', 'x']), owner)
+    : random() < 0.5 ? address(`198.18.${byte()}.${byte()}`, { owner, ttl: byte() * 100 }) : address(`2001:db8::${byte().toString(16)}:${byte().toString(16)}`, { owner, ttl: 0x80000000 + byte() });
+  return { ...made, ...(random() < 0.1 && { class: 3 }), ...(random() < 0.05 && { type: dnsType.txt }) };
+}
+
+/** Mostly one or two bytes, or cut, or longer. */
+function mutate(random: () => number, bytes: Uint8Array, share: number): Uint8Array {
+  if (random() >= share) return bytes;
+  const kind = random();
+  if (kind < 0.2) return bytes.subarray(0, Math.floor(random() * bytes.length));
+  if (kind < 0.3) return Uint8Array.from([...bytes, ...Array.from({ length: 1 + Math.floor(random() * 40) }, () => Math.floor(random() * 256))]);
+  if (kind < 0.35) return Uint8Array.from({ length: Math.floor(random() * 80) }, () => Math.floor(random() * 256));
+  const copy = bytes.slice();
+  // Mostly where the structure is: the header, and lengths.
+  for (let i = 0; i < 1 + random() * 2; i++) copy[Math.floor(random() ** 2 * copy.length)] = pick(random, [0, 1, 2, 3, 63, 64, 0x80, 0xc0, 0xff, 0x5f, 0x7f, Math.floor(random() * 256)]);
+  return copy;
+}
+
+const pick = <T>(random: () => number, from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+
+/** mulberry32 */
+function seeded(start: number): () => number {
+  let state = start;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
