@@ -394,6 +394,9 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 		connection_revoke(packet, key, entry);
 		if (unlikely(entry->flags & CONNTRACK_PROXIED))
 			proxy_revoke(&packet->headers);
+		/* Its client comes again, through the proxy; a SYN that nobody has answered does so by itself. */
+		if (unlikely(entry->flags & CONNTRACK_PROXIED || verdict == -DROP_PROXY_TOO_LATE) && !packet_opens_tcp(&packet->headers))
+			packet->tell |= TELL_RESET;
 	} else if (verdict == CONTINUE && unlikely(entry->flags & CONNTRACK_PROXIED)) {
 		verdict = proxy_note(packet, generation);
 	}
@@ -422,6 +425,8 @@ static __always_inline bool connection_is_stale(const struct packet *packet, con
 	__u32 told = packet->source_identity;
 
 	if (entry->flags & CONNTRACK_HAIRPIN)
+		return false;
+	if (unlikely(proxy_resets(&packet->headers)))
 		return false;
 	return entry->generation != policy_generation() || entry->flags & CONNTRACK_REVOKED || (told && told != entry->source_identity);
 }
@@ -487,7 +492,7 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	packet->ct_state = packet->flags & PACKET_ICMP_ERROR ? STATE_RELATED : reply ? STATE_REPLY : STATE_ESTABLISHED;
 	packet->service = entry->service;
 	packet->ct_flags = entry->flags;
-	if (reply && unlikely(entry->flags & CONNTRACK_REVOKED))
+	if (reply && unlikely(entry->flags & CONNTRACK_REVOKED) && !proxy_resets(&packet->headers))
 		return connection_revoked(skb, packet, entry);
 	/* What the tunnel tells of an error is who reports it. */
 	if (!reply && packet->flags & PACKET_ICMP_ERROR)

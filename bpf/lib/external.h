@@ -150,6 +150,12 @@ static __noinline int send_back(struct __sk_buff *skb, const struct packet *pack
 	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 }
 
+static __always_inline int reset_outside(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	verdict = reset_client(skb, packet, verdict);
+	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
+}
+
 /* May a router on the way, or the tunnel's underlay, cut it into fragments? Those that are fragments already go on as such. */
 static __always_inline bool packet_may_be_cut(struct __sk_buff *skb, const struct headers *packet)
 {

@@ -53,6 +53,7 @@ enum packet_tell {
 	TELL_ROOM = 1,		/* its record has been put together */
 	TELL_TRACE = 2,
 	TELL_NAMES = 4,		/* a DNS message */
+	TELL_RESET = 8,		/* not handed on: its sender is to hear that the connection is over */
 };
 
 /*

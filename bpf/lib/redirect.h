@@ -103,6 +103,12 @@ static __always_inline bool proxy_may_open(const struct packet *packet)
 	return packet_opens_tcp(&packet->headers) && port >= PROXY_PORT_MIN && port <= PROXY_PORT_MAX && !endpoint_is_host(packet->from);
 }
 
+/* Whatever policy says by now: what the proxy ends is over for both. */
+static __always_inline bool proxy_resets(const struct headers *packet)
+{
+	return packet->flags & PACKET_FROM_PROXY && packet->tcp_flags & TCP_RST;
+}
+
 /*
  * Of the four ways in which a packet can belong to a connection of the proxy's, which is this?
  *

@@ -33,3 +33,27 @@ static __noinline int reject(struct __sk_buff *skb, struct packet *packet)
 	packet->tell = 0;
 	return CONTINUE;
 }
+
+/*
+ * A connection that policy has ended: its client, who has sent this packet, is reset in the name of whom it has asked. CONTINUE where the
+ * reset stands in `skb`, to be sent back the way it came: the drop has been counted and told. Else the drop.
+ */
+static __noinline int reset_client(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	const struct service_address *asked = packet->service ? service_address_find(packet->service) : NULL;
+	__u32 length = skb->len;
+	struct addr addr;
+
+	if (!answer_is_allowed(skb, &packet->headers) || (packet->service && !asked))
+		return verdict;
+	event_drop(skb, packet, -verdict);
+	if (asked) {
+		addr = asked->addr;
+		translate(skb, &packet->headers, END_DESTINATION, &addr, asked->port);
+	}
+	if (answer_with_reset(skb, &packet->headers) != CONTINUE)
+		return verdict;
+	metrics_count(-verdict, packet->direction, length);
+	packet->tell = 0;
+	return CONTINUE;
+}

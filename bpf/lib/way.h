@@ -15,8 +15,7 @@
 
 /* Connections of which more is to be known than where the ends are. */
 #define CONNTRACK_LONG_WAY (CONNTRACK_MASQUERADED | CONNTRACK_HOST | CONNTRACK_HAIRPIN | CONNTRACK_REVOKED | CONNTRACK_TRANSIT | \
-			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY | CONNTRACK_NAMES | CONNTRACK_OF_PROXY | \
-			    CONNTRACK_READS_NAMES)
+			    CONNTRACK_DSR | CONNTRACK_OTHER_FAMILY | CONNTRACK_NAMES | CONNTRACK_READS_NAMES)
 
 /* What of a packet the short way needs. Offsets are constant: there are no options. */
 struct plain {
@@ -290,21 +289,59 @@ __noinline int way_tell(struct __sk_buff *skb, struct plain *plain, struct connt
 	return 0;
 }
 
+/* Flags that a plain packet adds to its entry. */
+static __always_inline __u32 way_flags(const struct way *way)
+{
+	__u32 flags = way->reply ? CONNTRACK_SEEN_REPLY : 0;
+
+	if (way->protocol == IPPROTO_TCP)
+		flags |= CONNTRACK_SEEN_NON_SYN;
+	if (unlikely(way->tcp_flags & TCP_FIN))
+		flags |= way->reply ? CONNTRACK_REPLY_CLOSING : CONNTRACK_FORWARD_CLOSING;
+	return flags;
+}
+
+/* Notes and tells a packet of a connection of the proxy's; the proxy's own is told of nowhere. */
+static __always_inline void way_note_proxy(struct __sk_buff *skb, struct plain *plain, const struct way *way, struct conntrack_entry *entry, __u32 hook, __u32 point, __u32 direction)
+{
+	__u32 fresh = conntrack_count(entry, way->protocol, entry->flags | way_flags(way), way->reply, skb->len, way->now);
+
+	if (packet_tells(fresh) && !(entry->flags & CONNTRACK_PROXY_LEG))
+		way_tell(skb, plain, entry, fresh, hook | point << 8);
+	metrics_count(0, direction, skb->len);
+}
+
+/* From a client, or from a server's answer to the proxy: up the stack (redirect.h has the four cases). */
+static __always_inline int way_to_proxy(struct __sk_buff *skb, struct plain *plain, const struct way *way, struct conntrack_entry *entry, const enum hook hook, const bool v6)
+{
+	if (entry->flags & (way->reply ? CONNTRACK_PROXIED : CONNTRACK_PROXY_LEG))
+		return CONTINUE;
+	if (skb->pkt_type != PACKET_TYPE_HOST && bpf_skb_change_type(skb, PACKET_TYPE_HOST))
+		return CONTINUE;
+	if (!way_translate(skb, way, entry, v6))
+		return CONTINUE;
+	way_count_service(way);
+	way_note_proxy(skb, plain, way, entry, hook, POINT_TO_PROXY, hook == HOOK_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS);
+	skb->mark = MARK_TO_PROXY;
+	return TC_ACT_OK;
+}
+
 static __always_inline int way_take(struct __sk_buff *skb, struct plain *plain, const struct way *way, struct conntrack_entry *entry, const enum hook hook, const bool v6)
 {
 	const struct conntrack_end *sender = way->reply ? &entry->destination_end : &entry->source_end;
 	const struct conntrack_end *receiver = way->reply ? &entry->source_end : &entry->destination_end;
-	__u32 flags = entry->flags | (way->reply ? CONNTRACK_SEEN_REPLY : 0);
+	__u32 flags = entry->flags;
 	struct mac_words mac = mac_words_of_host();
 	bool local = receiver->kind == END_POD;
 	__u32 point = local ? POINT_TO_ENDPOINT : receiver->kind == END_UPLINK ? POINT_TO_NETWORK : POINT_TO_OVERLAY, fresh;
 
-	if (!entry_is_current(entry, way->reply, way->now) || !sender_is_same(skb, entry, sender, way->reply, hook) || !receiver_is_reachable(receiver, hook))
+	if (!entry_is_current(entry, way->reply, way->now) || !sender_is_same(skb, entry, sender, way->reply, hook))
 		return CONTINUE;
-	if (unlikely(way->tcp_flags & TCP_FIN))
-		flags |= way->reply ? CONNTRACK_REPLY_CLOSING : CONNTRACK_FORWARD_CLOSING;
-	if (way->protocol == IPPROTO_TCP)
-		flags |= CONNTRACK_SEEN_NON_SYN;
+	if (unlikely(entry->flags & CONNTRACK_OF_PROXY))
+		return way_to_proxy(skb, plain, way, entry, hook, v6);
+	if (!receiver_is_reachable(receiver, hook))
+		return CONTINUE;
+	flags |= way_flags(way);
 	if (hook == HOOK_FROM_OVERLAY && bpf_skb_change_type(skb, PACKET_TYPE_HOST))
 		return CONTINUE;
 	if (hook == HOOK_FROM_POD && receiver->kind == END_TUNNEL && !way_enter_tunnel(skb, entry, receiver, way->reply))
@@ -412,4 +449,52 @@ static __always_inline int way_step(struct __sk_buff *skb, const enum hook hook)
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return way_find(skb, hook, false);
 	return skb->protocol == bpf_htons(ETH_P_IPV6) ? way_find(skb, hook, true) : CONTINUE;
+}
+
+/* Does the stack's way out lead where the receiver was found? */
+static __always_inline bool receiver_is_here(const struct __sk_buff *skb, const struct conntrack_end *receiver, const enum hook hook)
+{
+	if (hook == HOOK_TO_POD)
+		return receiver->kind == END_POD && receiver->target == skb->ifindex;
+	return receiver->kind == (hook == HOOK_TO_OVERLAY ? END_TUNNEL : END_UPLINK);
+}
+
+/* The proxy's, to its client or on to the server; routed and addressed by the stack. */
+static __always_inline int way_from_proxy(struct __sk_buff *skb, const enum hook hook, const bool v6)
+{
+	const __u32 point = hook == HOOK_TO_POD ? POINT_TO_ENDPOINT : hook == HOOK_TO_OVERLAY ? POINT_TO_OVERLAY : POINT_TO_NETWORK;
+	const struct conntrack_end *receiver;
+	struct conntrack_entry *entry;
+	struct plain plain;
+	struct way way = {};
+
+	if (v6 ? !plain_read_v6(skb, &plain) : !plain_read_v4(skb, &plain))
+		return CONTINUE;
+	entry = bpf_map_lookup_elem(&conntrack, &plain.key);
+	if (!entry)
+		return CONTINUE;
+	way.now = plain.now = every_packet_tells() ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns();
+	way.protocol = plain.protocol;
+	way.tcp_flags = plain.tcp_flags;
+	way.reply = conntrack_is_reply(entry, plain.source_is_low);
+	receiver = way.reply ? &entry->source_end : &entry->destination_end;
+	if (!(entry->flags & (way.reply ? CONNTRACK_PROXIED : CONNTRACK_PROXY_LEG)) || !entry_is_current(entry, way.reply, way.now) ||
+	    !receiver_is_here(skb, receiver, hook))
+		return CONTINUE;
+	if (hook == HOOK_TO_OVERLAY && !way_enter_tunnel(skb, entry, receiver, way.reply))
+		return CONTINUE;
+	if (!way_translate(skb, &way, entry, v6))
+		return CONTINUE;
+	way_note_proxy(skb, &plain, &way, entry, hook, point, hook == HOOK_TO_POD ? DIRECTION_INGRESS : DIRECTION_EGRESS);
+	/* Or the tunnel's packet would have it. */
+	if (hook == HOOK_TO_OVERLAY)
+		skb->mark = 0;
+	return TC_ACT_OK;
+}
+
+static __always_inline int way_out_step(struct __sk_buff *skb, const enum hook hook)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return way_from_proxy(skb, hook, false);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) ? way_from_proxy(skb, hook, true) : CONTINUE;
 }

@@ -69,6 +69,8 @@ static __always_inline int walk_from_network(struct __sk_buff *skb, struct packe
 		return verdict;
 	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
+	if (unlikely(packet->tell & TELL_RESET))
+		return reset_outside(skb, packet, verdict);
 	return verdict == CONTINUE ? forward_from_outside(skb, packet) : verdict;
 }
 
@@ -136,6 +138,11 @@ static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 
+static __noinline int way_to_network(struct __sk_buff *skb)
+{
+	return way_out_step(skb, HOOK_TO_NETWORK);
+}
+
 static __noinline int proxy_to_network(struct __sk_buff *skb)
 {
 	struct packet packet = {};
@@ -154,5 +161,10 @@ static __noinline int stack_to_network(struct __sk_buff *skb)
 SEC("tc")
 int to_network(struct __sk_buff *skb)
 {
-	return unlikely(mark_is_from_proxy(skb) && skb_is_ip(skb)) ? proxy_to_network(skb) : stack_to_network(skb);
+	int action;
+
+	if (likely(!mark_is_from_proxy(skb) || !skb_is_ip(skb)))
+		return stack_to_network(skb);
+	action = way_to_network(skb);
+	return action != CONTINUE ? action : proxy_to_network(skb);
 }

@@ -112,6 +112,8 @@ static __always_inline int walk_from_overlay(struct __sk_buff *skb, struct packe
 	}
 	sender_outside(packet);
 	verdict = connection_step(skb, packet, false);
+	if (unlikely(packet->tell & TELL_RESET))
+		return reset_outside(skb, packet, verdict);
 	return verdict == CONTINUE ? forward_from_outside(skb, packet) : verdict;
 }
 
@@ -203,6 +205,11 @@ static __always_inline int walk_to_overlay(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 
+static __noinline int way_to_overlay(struct __sk_buff *skb)
+{
+	return way_out_step(skb, HOOK_TO_OVERLAY);
+}
+
 static __noinline int proxy_to_overlay(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_EGRESS };
@@ -221,5 +228,10 @@ static __noinline int stack_to_overlay(struct __sk_buff *skb)
 SEC("tc")
 int to_overlay(struct __sk_buff *skb)
 {
-	return unlikely(mark_is_from_proxy(skb) && skb_is_ip(skb)) ? proxy_to_overlay(skb) : stack_to_overlay(skb);
+	int action;
+
+	if (likely(!mark_is_from_proxy(skb) || !skb_is_ip(skb)))
+		return stack_to_overlay(skb);
+	action = way_to_overlay(skb);
+	return action != CONTINUE ? action : proxy_to_overlay(skb);
 }

@@ -48,6 +48,12 @@ static __always_inline int refuse_pod_name(struct __sk_buff *skb, struct packet 
 	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
 }
 
+static __always_inline int reset_pod(struct __sk_buff *skb, struct packet *packet, int verdict)
+{
+	verdict = reset_client(skb, packet, verdict);
+	return verdict == CONTINUE ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
+}
+
 /* Longer in the other family than the way to another node bears: the pod is told, under the addresses that it has used. */
 static __always_inline int refuse_pod_size(struct __sk_buff *skb, struct packet *packet)
 {
@@ -106,6 +112,8 @@ static __always_inline int walk_from_pod(struct __sk_buff *skb, struct packet *p
 		return reject_pod(skb, packet);
 	if (unlikely(verdict == -DROP_NAME_REFUSED))
 		return refuse_pod_name(skb, packet);
+	if (unlikely(packet->tell & TELL_RESET))
+		return reset_pod(skb, packet, verdict);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (unlikely(packet->flags & PACKET_TO_PROXY))
@@ -183,11 +191,23 @@ static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *pac
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;
 }
 
-/* What the node's own stack delivers to the pod. */
-SEC("tc")
-int to_pod(struct __sk_buff *skb)
+static __noinline int way_to_pod(struct __sk_buff *skb)
+{
+	return way_out_step(skb, HOOK_TO_POD);
+}
+
+static __noinline int long_way_to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = { .direction = DIRECTION_INGRESS };
 
 	return finish(skb, &packet, walk_to_pod(skb, &packet), HOOK_TO_POD);
+}
+
+/* What the node's own stack delivers to the pod. */
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	int action = unlikely(mark_is_from_proxy(skb)) ? way_to_pod(skb) : CONTINUE;
+
+	return action != CONTINUE ? action : long_way_to_pod(skb);
 }

@@ -5,7 +5,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type ProxyConnection, type ProxyConnectionKey } from '../../src/datapath/generated/structs.ts';
 import { formatAddr, parseAddr } from '../../src/std/ip.ts';
 import { bind, closeSocket, level, listen, setOption, setTransparent, socketOption, tcpSocket } from '../../src/sys/net.ts';
@@ -23,16 +25,13 @@ export interface ProxyOptions {
 export class RigProxy {
   readonly #node: RigNode;
   readonly #process: ChildProcess;
-  readonly #lines: string[] = [];
-  #told: (() => void) | undefined;
+  /** What it says goes into a file: whoever waits for a pipe's reader, as rig.ask() is not one, would wait. */
+  readonly #log: string;
 
-  private constructor(node: RigNode, process: ChildProcess) {
+  private constructor(node: RigNode, process: ChildProcess, log: string) {
     this.#node = node;
     this.#process = process;
-    createInterface(process.stdout!).on('line', line => {
-      this.#lines.push(line);
-      this.#told?.();
-    });
+    this.#log = log;
   }
 
   /** What makes marked packets local, as the agent has it on each node. */
@@ -44,9 +43,11 @@ export class RigProxy {
   static async start(rig: Rig, node: RigNode, o: ProxyOptions = {}): Promise<RigProxy> {
     using netns = openNetns(`/run/netns/${rig.ns(`n${node.number}`)}`);
     const fds = withNetns(netns.fd, () => Array.from({ length: 2 * (o.workers ?? 1) }, (_, row) => listening(row % 2 ? 6 : 4)));
-    const child = spawn('ip', ['netns', 'exec', rig.ns(`n${node.number}`), 'python3', '-u', '-c', PROXY, String(fds.length)], { stdio: ['ignore', 'pipe', 'inherit', ...fds] });
-    const proxy = new RigProxy(node, child);
+    const path = join(tmpdir(), `${rig.ns(`n${node.number}`)}-proxy.log`), log = openSync(path, 'w');
+    const child = spawn('ip', ['netns', 'exec', rig.ns(`n${node.number}`), 'python3', '-u', '-c', PROXY, String(fds.length)], { stdio: ['ignore', log, 'inherit', ...fds] });
+    const proxy = new RigProxy(node, child, path);
     await once(child, 'spawn');
+    closeSync(log);
     fds.forEach((fd, row) => {
       node.maps.proxyListeners.update(row, BigInt(fd));
       closeSocket(fd);
@@ -54,19 +55,9 @@ export class RigProxy {
     return proxy;
   }
 
-  /** The next so many things that it says: accepted CLIENT SERVER, carried CLIENT SERVER BYTES, failed CLIENT SERVER WHY. */
-  async says(count: number): Promise<readonly string[]> {
-    while (this.#lines.length < count) {
-      const told = Promise.withResolvers<void>();
-      this.#told = told.resolve;
-      await told.promise;
-    }
-    return this.#lines.splice(0, count);
-  }
-
-  /** All that was said and not asked for. */
-  forget(): readonly string[] {
-    return this.#lines.splice(0);
+  /** What it said: accepted CLIENT SERVER; carried CLIENT SERVER BYTES, failed or broke CLIENT SERVER ERRNO. */
+  said(): readonly string[] {
+    return readFileSync(this.#log, 'utf8').split('\n').slice(0, -1);
   }
 
   get pid(): number {
@@ -77,6 +68,7 @@ export class RigProxy {
     const gone = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await gone;
+    unlinkSync(this.#log);
   }
 
   rows(): readonly (ProxyConnection & { readonly ends: string })[] {
@@ -94,42 +86,66 @@ function listening(family: 4 | 6): number {
   return fd;
 }
 
-/** Connections are threads, each way one; FIN is handed on as FIN, a reset as a reset. */
+/** One loop. FIN is handed on as FIN, a reset as a reset; what the other side does not take waits, and so does its sender. */
 const PROXY = `
-import os, socket, struct, sys, threading
+import selectors, socket, struct, sys, time
+loop = selectors.DefaultSelector(); ROOM = 1 << 18
 def name(a): return a[0].replace('::ffff:', '')
-def reset(*sockets):
-    for s in sockets:
-        try: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()
-        except OSError: pass
-def own(server, client):
-    for _ in range(3):
-        s = socket.socket(server.family, socket.SOCK_STREAM)
+class Side:
+    def __init__(self, s): self.s, self.out, self.ended, self.shut, self.other = s, b'', False, False, None
+class Carried:
+    def __init__(self, c, peer):
+        self.peer, self.server, self.count, self.tries = peer, c.getsockname(), 0, 0
+        self.client = Side(c); self.own = None; self.connect()
+    def say(self, what, more): print(what, name(self.peer), name(self.server), more)
+    def connect(self):
+        s = socket.socket(self.client.s.family, socket.SOCK_STREAM); s.setblocking(False); self.tries += 1; self.since = time.monotonic()
         s.setsockopt(socket.SOL_SOCKET, 36, ${MARK_FROM_PROXY})
         s.setsockopt(*((socket.IPPROTO_IP, 19) if s.family == socket.AF_INET else (socket.IPPROTO_IPV6, 75)), 1)
         s.setsockopt(socket.IPPROTO_IP, 24, 1); s.setsockopt(socket.IPPROTO_IP, 51, 29999 << 16 | 16384)
-        s.bind((client[0], 0)); s.settimeout(1)
-        try: s.connect(server.getsockname()[:2]); s.settimeout(None); return s
-        except TimeoutError: s.close()
-    raise ConnectionError('nobody there')
-def pump(a, b, count=[0]):
-    try:
-        while True:
-            data = a.recv(65536)
-            if not data: b.shutdown(socket.SHUT_WR); return
-            count[0] += len(data); b.sendall(data)
-    except OSError: reset(a, b)
-def carry(c, peer):
-    try: s = own(c, peer)
-    except OSError as e: print('failed', name(peer), name(c.getsockname()), type(e).__name__); reset(c); return
-    count = [0]; there = threading.Thread(target=pump, args=(c, s, count)); there.start(); pump(s, c); there.join()
-    print('carried', name(peer), name(c.getsockname()), count[0]); c.close(); s.close()
-def serve(fd):
-    listener = socket.socket(fileno=fd); listener.setblocking(True)
-    while True:
-        c, peer = listener.accept(); c.setblocking(True)
-        print('accepted', name(peer), name(c.getsockname()))
-        threading.Thread(target=carry, args=(c, peer), daemon=True).start()
-threads = [threading.Thread(target=serve, args=(3 + i,)) for i in range(int(sys.argv[1]))]
-for t in threads: t.start()
+        s.bind((self.peer[0], 0)); s.connect_ex(self.server[:2])
+        self.own = Side(s); self.own.other, self.client.other = self.client, self.own; waiting.add(self)
+        loop.register(s, selectors.EVENT_WRITE, (self.connected, self.own))
+    def connected(self, side, mask):
+        waiting.discard(self); error = side.s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error: return self.over('failed', error)
+        loop.unregister(side.s)
+        for one in (self.client, self.own): loop.register(one.s, selectors.EVENT_READ, (self.ready, one))
+    def ready(self, side, mask):
+        try:
+            if mask & selectors.EVENT_READ and len(side.other.out) < ROOM:
+                data = side.s.recv(65536); side.ended = not data; side.other.out += data
+                if side is self.client: self.count += len(data)
+            for one in (side, side.other):
+                if one.out: one.out = one.out[one.s.send(one.out):]
+                if not one.out and one.other.ended and not one.shut: one.shut = True; one.s.shutdown(socket.SHUT_WR)
+        except BlockingIOError: pass
+        except OSError as e: return self.over('broke', e.errno)
+        if self.client.shut and self.own.shut: return self.over('carried', self.count)
+        for one in (self.client, self.own):
+            events = (0 if one.ended or len(one.other.out) >= ROOM else selectors.EVENT_READ) | (selectors.EVENT_WRITE if one.out else 0)
+            if one.s in loop.get_map(): loop.unregister(one.s)
+            if events: loop.register(one.s, events, (self.ready, one))
+    def over(self, what, more):
+        waiting.discard(self)
+        for one in (self.client, self.own):
+            if one.s in loop.get_map(): loop.unregister(one.s)
+            if what != 'carried': one.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            one.s.close()
+        self.say(what, more)
+    def late(self, now):
+        if now - self.since < 0.5: return
+        waiting.discard(self)
+        if self.tries == 3: return self.over('failed', 110)
+        loop.unregister(self.own.s); self.own.s.close(); self.connect()
+def accept(listener, mask):
+    c, peer = listener.accept(); c.setblocking(False); print('accepted', name(peer), name(c.getsockname())); Carried(c, peer)
+waiting = set()
+for i in range(int(sys.argv[1])):
+    listener = socket.socket(fileno=3 + i); listener.setblocking(False); loop.register(listener, selectors.EVENT_READ, (accept, listener))
+while True:
+    for key, mask in loop.select(0.1):
+        # One event may have ended another's connection.
+        if loop.get_map().get(key.fd) is key or key.fileobj in loop.get_map(): key.data[0](key.data[1], mask)
+    for one in list(waiting): one.late(time.monotonic())
 `;

@@ -312,9 +312,11 @@ threading.Thread(target=udp, daemon=True).start(); print('ready', flush=True)
 def talk(c, peer):
     total = 0
     while True:
-        data = c.recv(65536)
+        try: data = c.recv(65536)
+        except ConnectionResetError: break
         if not data: break
         total += len(data)
+        if data.startswith(b'bye'): break
         if data.startswith(b'give '): c.sendall(b'y' * int(data[5:]))
         elif data.endswith(b'\\n'): c.sendall(peer[0].replace('::ffff:', '').encode() + b' ' + str(total).encode() + b'\\n'); total = 0
     c.close()
