@@ -20,6 +20,7 @@ import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
 import { proxyWorkers, startLayer7 } from '../features/l7/start.ts';
 import { startMasquerade } from '../features/masquerade/start.ts';
+import { addressesOfPod } from '../features/names/sweep.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { NameCache } from '../flows/name-cache.ts';
@@ -133,7 +134,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     { nodes: nodes.map(other => ({ ...other, addresses: [...other.underlay, ...other.routers] })), ownNodeAddress: node.underlay4, clusterName: record.clusterName },
     { nodes: inputs.nodes.table, endpoints, ciliumEndpoints: inputs.ciliumEndpoints.table as Table<CiliumEndpoint>, identities, engine: changes, nodeIdentities, networkIdentities, namedPorts, allFlipped: () => regenerator.failures.size === 0 && regenerator.endpointReconciler.settled },
   );
-  const names = new NameCache();
+  const names = new NameCache({ perPod: addressesOfPod });
   const dns = startDnsNames({ maps: opened.maps, program: name => programs.program(name), file: nodePaths.names, engine: changes, sets: layer7.sets, endpoints, cache: names, isSynced, onWork: () => oneMorePass() }, { log, signal });
   const policies = new PolicyInputs({ inputs, identities, engine: changes, prefixes, secrets, isSynced, clusterName: record.clusterName, local: localIdentities, names: dns.names });
   const addresses = new AddressSources({

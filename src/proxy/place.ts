@@ -9,6 +9,8 @@ import { isIPv4, parseAddr } from '../std/ip.ts';
 import { ownAddress, type SocketAddress } from '../sys/net.ts';
 import { connectTo, listenOn } from '../sys/streams.ts';
 import type { Admission } from './host.ts';
+import { useNameTables } from './dns/tables.ts';
+import { KernelNames } from './kernel-names.ts';
 import { KernelRows } from './rows.ts';
 import { connectAsClient, listenForRedirects } from './sockets.ts';
 import type { Rows } from './worker.ts';
@@ -35,9 +37,10 @@ export interface Place {
 /** A node's, behind the datapath. Waits for the agent to make the maps. */
 export async function nodePlace(node: string, number: number, signal: AbortSignal): Promise<Place> {
   const { paths } = instanceFromEnv(process.env);
-  const { settings: { l7 } } = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
-  const { maps, proxySocket, l7Socket, l7Sets } = paths.node(node);
+  const { settings: { l7, dns } } = parseRecord(readFileSync(paths.clusterJson, 'utf8'));
+  const { maps, programs, proxySocket, l7Socket, l7Sets } = paths.node(node);
   const rows = await waitFor('the agent to make the node\'s maps', () => KernelRows.open(maps), { timeoutMs: 3_600_000, everyMs: 50, signal });
+  useNameTables(new KernelNames({ maps, programs, settings: dns }));
   return {
     name: node, number, socketPath: proxyWorkerSocket(proxySocket, number), l7Socket, rows,
     maxConnections: l7.maxConnections, idleMs: l7.idleTimeoutSeconds * 1000, headers: l7.headers,

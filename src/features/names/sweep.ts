@@ -5,7 +5,7 @@ import { livingIdentities, scanAddresses, type AddressScan } from './addresses.t
 import { nameIdentities } from './names.ts';
 
 /** `NAME_ADDRESSES_OF_POD` and `NAME_PENDING_BUCKETS` (bpf/lib/names.h). */
-const addressesOfPod = 2_048;
+export const addressesOfPod = 2_048;
 const pendingBucketsOfPod = 256;
 /** An address that has been over for so long goes. */
 const deadSeconds = 600;

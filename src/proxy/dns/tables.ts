@@ -2,7 +2,7 @@
 export interface NameTables {
   /** Identity of the addresses of a name (final dot, lower case); 0: none asks for it. */
   identityOf(name: string): number;
-  /** The address belongs to the identity from now on, for this pod (its local id). Throws when there is no room. */
+  /** The address (4 or 16 bytes) belongs to the identity from now on, for this pod (its local id). Throws when there is no room. */
   learn(endpoint: number, address: Uint8Array, identity: number, ttlSeconds: number): void;
   /** What a question that may not be asked is answered with. */
   readonly refusal: number;

@@ -46,7 +46,9 @@ async function askForLarge(name: string): Promise<string[]> {
   });
   socket.send(question, 53, wish.server);
   try {
-    return parseDns(await answered)!.answers.flatMap(answer => answer.ip ?? []);
+    const { answers, isTruncated } = parseDns(await answered)!;
+    if (isTruncated) throw Object.assign(new Error('does not fit'), { code: 'ETRUNCATED' });
+    return answers.flatMap(answer => answer.ip ?? []);
   } finally {
     socket.close();
   }
