@@ -12,6 +12,7 @@ import type { Logger } from '../std/log.ts';
 import { auditReason } from './audit.ts';
 import type { AgentCounters } from './counters.ts';
 import { policySources, reflectors } from './inputs.ts';
+import { l7Families } from './l7-metrics.ts';
 import { mapUse, reconciledTables, type AgentParts } from './routes.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -22,7 +23,7 @@ type Labels = Readonly<Record<string, string>>;
  */
 export async function agentFamilies(parts: AgentParts, counters: AgentCounters): Promise<MetricFamily[]> {
   return [
-    ...endpointFamilies(parts), ...policyFamilies(parts), ...addressFamilies(parts), ...mapFamilies(parts), ...trafficFamilies(parts), ...ruleFamilies(parts), ...kubernetesFamilies(parts),
+    ...endpointFamilies(parts), ...policyFamilies(parts), ...addressFamilies(parts), ...mapFamilies(parts), ...trafficFamilies(parts), ...ruleFamilies(parts), ...kubernetesFamilies(parts), ...l7Families(parts.l7),
     gauge('cilium_version', 'Version of the agent', [[{ version: parts.record.version, revision: '', arch: arch() }, 1]]),
     ...counters.families.map(asFamily),
     ...await processFamilies(),

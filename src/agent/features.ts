@@ -11,7 +11,7 @@ export function plainFeatures(record: ClusterRecord, devices: NodeDevices): Feat
   return [
     { name: 'Datapath', state: 'on', detail: 'tcx on pods, uplink and overlay; pod to pod by bpf_redirect_peer' },
     { name: 'Routing', state: 'on', detail: record.routing === 'tunnel' ? `VXLAN, identity in the VNI, MTU ${devices.podMtu}` : `native, MTU ${devices.podMtu}` },
-    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7, DNS names and authentication fail closed' },
+    { name: 'Policy', state: 'degraded', detail: 'L3/L4, CIDR, entities, ICMP at both ends, for pods and nodes; L7 and DNS names; authentication fails closed' },
     { name: 'PolicyMode', state: 'on', detail: `${record.policyMode}${record.audit ? ', audit: denials pass' : ''}` },
     { name: 'Identities', state: 'on', detail: 'CiliumIdentity, 256 to 65535' },
     { name: 'Encryption', state: 'off', detail: 'traffic between nodes is in the clear' },

@@ -11,6 +11,7 @@ import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts'
 import type { FeatureStatus } from '../model/status.ts';
 import type { Logger } from '../std/log.ts';
 import type { Table } from '../table/table.ts';
+import { startAccessLog } from './access-log.ts';
 import { openFlowPipeline, openServiceMap } from './flow-pipeline.ts';
 import { startHistoryFeed } from './history.ts';
 import { startHubble, wallNs } from './hubble.ts';
@@ -50,6 +51,7 @@ export async function startObservability(
     methods: [jsonMethod('WatchMap', (_, leaving) => map.watch(leaving)), jsonBytesMethod('QueryHistory', (query, leaving) => queryBytes(ofHistory, query, leaving))],
   }));
   features.push(...startHistoryFeed(options, { ...dependencies, flows }));
+  startAccessLog({ path: record.settings.l7.accessLog, nodeName: node.name, sharesFiles: record.nodes.length > 1 }, { consume: consumer => flows.consume(consumer), signal });
   flows.start(signal);
   return { flows, map, features, agentEvents };
 }

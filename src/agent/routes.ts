@@ -31,6 +31,7 @@ import { auditNames, auditReason, type AuditReason, type AuditSources } from './
 import type { Enforcement } from './enforcement.ts';
 import { kubeProxyReplacement, kubeProxyReplacementFeature, nodeMtu, plainFeatures } from './features.ts';
 import type { PolicyInputs, PolicyReport } from './policy-inputs.ts';
+import type { L7MetricParts } from './l7-metrics.ts';
 import type { Regenerator } from './regenerate.ts';
 import type { ServiceInputs } from './service-inputs.ts';
 import { answered, type Routes } from './server.ts';
@@ -38,6 +39,7 @@ import type { Services } from '../features/services/start.ts';
 
 /** All that the routes show. They only read. */
 export interface AgentParts {
+  readonly l7: L7MetricParts;
   readonly record: ClusterRecord;
   readonly node: NodeRecord;
   readonly startedAt: string;

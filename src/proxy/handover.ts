@@ -18,6 +18,8 @@ type FromNew = { readonly listening: true } | { readonly taken: number };
 
 /** Connections that never come to rest keep the old process for so long. */
 const patienceMs = 30 * 60_000;
+/** Those that have not come to rest within this are asked to end: a protocol may have no rest (HTTP/2). */
+const restlessMs = 2_000;
 
 export interface HandoverParts {
   readonly worker: Worker;
@@ -40,6 +42,7 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     tell({ offer: next++, client: connection.client.fd, server: connection.server?.fd ?? null, passing: connection.passing });
   };
   const timer = setTimeout(() => parts.done(), patienceMs);
+  let restless: NodeJS.Timeout | undefined;
   const checkEnd = () => {
     if (!worker.draining || worker.connections.length > 0) return;
     clearTimeout(timer);
@@ -59,15 +62,14 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     worker.stopListening();
     worker.draining = true;
     log.info('another process takes over', { connections: worker.connections.length });
-    for (const connection of [...worker.connections]) {
-      if (connection.idle) offer(connection);
-      else connection.drain();
-    }
+    for (const connection of [...worker.connections]) if (connection.idle) offer(connection);
+    restless = setTimeout(() => worker.draining && [...worker.connections].forEach(connection => connection.drain()), restlessMs);
     checkEnd();
   });
   socket.on('end', () => socket.destroy());
   socket.on('close', () => {
     if (isDone) return;
+    clearTimeout(restless);
     // It died before it was done: what it has is gone, the rest goes on here.
     clearTimeout(timer);
     worker.draining = false;

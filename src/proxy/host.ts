@@ -42,5 +42,5 @@ export interface Admission {
   row: ProxyConnection;
   layers: Layers<unknown>;
   /** How records name its ends, while the row is this one. */
-  told?: { readonly row: ProxyConnection; readonly text: string };
+  told?: { readonly row: ProxyConnection; readonly bytes: Uint8Array };
 }

@@ -26,7 +26,7 @@ export const defaultLimits: LoopLimits = { readBytes: 64 << 10, queueBytes: 64 <
 /** How long the event loop of Node waits for this one: other work of the process is rare and in no hurry. */
 const longestStayMs = 10;
 /** How long it waits for more before it goes back: between two messages of a busy connection the way back would cost more. */
-const lingerMs = 1;
+const lingerMs = 4;
 
 /**
  * One thread's sockets. It lives within Node's own event loop, which watches its epoll: an idle one costs nothing, a busy one stays

@@ -42,6 +42,13 @@ export function prepareCni(): void {
   mkdirSync(folder, { recursive: true });
 }
 
+/** The harness's namespaces, and the proxies that ours is measured beside. */
+export function prepareL7(): void {
+  install({ haproxy: 'haproxy', nginx: 'nginx', wrk: 'wrk', curl: 'curl', 'iputils-ping': 'ping' });
+  mkdirSync(folder, { recursive: true });
+  link(join(root, 'tools', 'bench', 'harness', 'topo.sh'), join(folder, 'topo.sh'));
+}
+
 /** Runs to its end; throws with what it said when it fails. */
 export function run(file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): { readonly stdout: string; readonly stderr: string } {
   const { status, stdout, stderr, error } = spawnSync(file, args, { cwd: folder, env: { ...process.env, ...env }, encoding: 'utf8', maxBuffer: 1 << 26 });

@@ -1,6 +1,6 @@
 /**
  * Beside the peers, in one run: `cirri bench`. Traffic by default, pod set-up with --cni, policy with --policy, from the API
- * to the kernel with --programming, what it costs to see with --observability, look-ups under policy with --dns. Ends with 1 when a target is missed or no
+ * to the kernel with --programming, what it costs to see with --observability, look-ups under policy with --dns, the layer 7 proxy with --l7. Ends with 1 when a target is missed or no
  * run was good.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
 import { measureDns } from './dns.ts';
+import { measureL7 } from './l7.ts';
 import { measureObservability } from './observability.ts';
 import { measurePolicy } from './policy/run.ts';
 import { measureProgramming } from './programming.ts';
@@ -21,13 +22,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false }, dns: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false }, dns: { type: 'boolean', default: false }, l7: { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.l7 ? await l7() : values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -63,6 +64,16 @@ function traffic(): boolean {
   for (const [mode, one] of results) writeFileSync(join(folder, `traffic-${mode}.svg`), chart(one.result, [mode]));
   say(`saved: ${folder}/traffic.json, traffic-*.svg`);
   return isMet;
+}
+
+async function l7(): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    const measured = await measureL7({ rounds: Number(values.rounds), secs: Math.max(1, Number(values.secs)), say });
+    if (!measured.isGood && attempt < attempts) continue;
+    print(measured.text);
+    save('l7', { machine: machine(), ...measured });
+    return measured.isMet;
+  }
 }
 
 async function dns(): Promise<boolean> {

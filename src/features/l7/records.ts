@@ -16,6 +16,14 @@ export interface L7ListenerDependencies {
   readonly log: Logger;
 }
 
+export interface L7Counts {
+  received: number;
+  forwarded: number;
+  denied: number;
+  /** Could not be read, or could not be judged. */
+  failed: number;
+}
+
 /** A worker sends far shorter ones. */
 const longestLine = 64 << 10;
 
@@ -29,6 +37,8 @@ export class L7Listener {
   /** Records that workers had no room for, or that were not understood. */
   lost = 0;
   notUnderstood = 0;
+  /** Requests and answers, by what they were: `http`, `kafka`, `dns`, `other`. */
+  readonly counts = new Map<string, L7Counts>();
   readonly #deps: L7ListenerDependencies;
   readonly #kept = new Map<number, readonly number[]>();
   readonly #sockets = new Set<Socket>();
@@ -82,7 +92,7 @@ export class L7Listener {
   #take(line: string): number | undefined {
     try {
       const value = JSON.parse(line) as RecordLine | ProxyHello | { readonly status: ProxyStatus } | { readonly lost: number };
-      if (Array.isArray(value)) this.#deps.take(recordOf(value as RecordLine, this.#deps.service));
+      if (Array.isArray(value)) this.#record(recordOf(value as RecordLine, this.#deps.service));
       else if ('lost' in value) this.lost += value.lost;
       else if ('status' in value) this.workers.set(value.status.worker, value.status);
       else if ('hello' in value) return this.#keep(value.hello), value.hello.worker;
@@ -90,6 +100,15 @@ export class L7Listener {
       if (this.notUnderstood++ < 10) this.#deps.log.warn('a line of the proxy was not understood', { error: errorText(error) });
     }
     return undefined;
+  }
+
+  #record(record: L7Record): void {
+    const kind = record.l7.http ? 'http' : record.l7.kafka ? 'kafka' : record.l7.dns ? 'dns' : 'other';
+    let counts = this.counts.get(kind);
+    if (!counts) this.counts.set(kind, counts = { received: 0, forwarded: 0, denied: 0, failed: 0 });
+    counts.received++;
+    counts[record.verdict === 'DROPPED' ? 'denied' : record.verdict === 'ERROR' ? 'failed' : 'forwarded']++;
+    this.#deps.take(record);
   }
 
   #keep({ pid, worker, listeners }: ProxyHello['hello']): void {

@@ -1,0 +1,208 @@
+/**
+ * The layer 7 proxy beside HAProxy and nginx with the same two rules, in one run: origin in pod b, wrk or curl in pod a (processor 0),
+ * the proxies in the node's namespace (processor 1), measured in turns. Ours stands in front of one server without a datapath, tells
+ * its records to this process, and with `cirri-200` has 200 sets loaded.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { L7Set } from '../../src/model/l7.ts';
+import { waitFor } from '../../src/std/async.ts';
+import { folder, prepareL7, root, run } from './prepare.ts';
+import { isGoodPair, ratio, type Burst, type HarnessResult, type Verdict } from './ratios.ts';
+import { tableText, verdictText } from './report.ts';
+
+const exec = promisify(execFile);
+const tag = 'l7';
+const gateway = '169.254.1.1';
+const origin = '10.244.2.2:9000';
+const bulkBytes = 512 << 20;
+const sets = 200;
+const warmUpSeconds = 3;
+/** What is measured: connections of wrk, or one long transfer. */
+const modes = { '1 connection': ['http', 1], '32 connections': ['http', 32], 'MiB of one transfer': ['bulk', 1] } as const;
+
+interface Cell {
+  readonly name: string;
+  readonly port: number;
+  readonly kind: 'http' | 'bulk';
+  start(): ChildProcess;
+}
+
+export interface L7Figures {
+  readonly text: string;
+  readonly isMet: boolean;
+  readonly isGood: boolean;
+  readonly verdicts: readonly Verdict[];
+  readonly result: HarnessResult;
+  readonly rssMb: Readonly<Record<string, number>>;
+}
+
+export async function measureL7(options: { readonly rounds: number; readonly secs: number; readonly say: (text: string) => void }): Promise<L7Figures> {
+  const { rounds, secs, say } = options;
+  prepareL7();
+  const work = join(folder, 'l7');
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  writeFiles(work);
+  const topology = (what: 'up' | 'down') => run(join(folder, 'topo.sh'), [what, tag]);
+  const children = new Map<string, ChildProcess>();
+  let records = 0;
+  const sink = createServer(socket => {
+    socket.write(`{"pid":${process.pid},"listeners":{}}\n`);
+    socket.on('data', chunk => (records += chunk.length));
+    socket.on('error', () => {});
+  }).listen(join(work, 'records.sock'));
+  topology('down');
+  try {
+    topology('up');
+    children.set('origin', inNode('pbb', '0', 'nginx', '-c', join(work, 'origin.conf')));
+    const cells = cellsOf(work);
+    for (const cell of cells) children.set(cell.name, cell.start());
+    for (const cell of cells) await waitFor(`${cell.name} to answer`, async () => (await status(cell.port, '/api/v1/products/7')) === '200', { timeoutMs: 20_000, everyMs: 200 });
+    for (const cell of cells.filter(each => each.kind === 'http')) await checkRules(cell);
+    const result = emptyResult(cells);
+    // Compiled code is what runs for long: what it took to get there is not measured.
+    for (const cell of cells) await (cell.kind === 'http' ? requests(cell.port, 32, warmUpSeconds) : transfer(cell.port));
+    for (let round = 0; round < rounds; round++) {
+      say(`round ${round + 1} of ${rounds}`);
+      for (const cell of shuffled(cells)) {
+        for (const [mode, [kind, connections]] of Object.entries(modes)) {
+          if (kind !== cell.kind) continue;
+          const pid = children.get(cell.name)!.pid!;
+          const before = processorUs(pid);
+          const burst = kind === 'http' ? await requests(cell.port, connections, secs) : await transfer(cell.port);
+          (result.res[cell.name]![mode] as Burst[]).push({ ...burst, round, cpu_us: (processorUs(pid) - before) / burst.count });
+        }
+      }
+    }
+    const rssMb = Object.fromEntries(cells.map(cell => [cell.name, Math.round(residentMb(children.get(cell.name)!.pid!))]));
+    return figures(result, rssMb, records);
+  } finally {
+    sink.close();
+    for (const child of children.values()) child.kill('SIGKILL');
+    await Promise.all([...children.values()].map(child => child.exitCode ?? child.signalCode ?? new Promise(resolve => child.once('exit', resolve))));
+    topology('down');
+  }
+}
+
+function cellsOf(work: string): Cell[] {
+  const haproxy = (name: string, port: number, kind: Cell['kind']): Cell => ({ name, port, kind, start: () => inNode('pbn', '1', 'haproxy', '-f', join(work, `${name}.cfg`)) });
+  const cirri = (name: string, port: number, kind: Cell['kind'], files: readonly string[]): Cell => ({
+    name, port, kind,
+    start: () => inNode('pbn', '1', process.execPath, '--import', join(root, 'src/cluster/preload.ts'), '--max-semi-space-size=2', '--expose-gc', join(root, 'src/proxy/main.ts'),
+      '--listen', `${gateway}:${port}`, '--upstream', origin, '--socket', join(work, `${name}.sock`), '--records', join(work, 'records.sock'), ...files.flatMap(file => ['--set', file])),
+  });
+  const all = Array.from({ length: sets }, (_, i) => join(work, `set-${i}.json`));
+  return [
+    haproxy('haproxy', 9002, 'http'), haproxy('haproxy-again', 9003, 'http'),
+    { name: 'nginx', port: 9001, kind: 'http', start: () => inNode('pbn', '1', 'nginx', '-c', join(work, 'nginx.conf')) },
+    cirri('cirri', 9004, 'http', all.slice(0, 1)), cirri(`cirri-${sets}`, 9005, 'http', all),
+    haproxy('haproxy-splice', 9006, 'bulk'), cirri('cirri-pass', 9007, 'bulk', []),
+  ];
+}
+
+function inNode(namespace: string, processor: string, file: string, ...args: readonly string[]): ChildProcess {
+  // taskset, nice and nsenter replace themselves: the child is the proxy.
+  return spawn('nsenter', [`--net=/run/netns/${namespace}-${tag}`, 'taskset', '-c', processor, 'nice', '-n', '-10', file, ...args], { stdio: 'ignore', env: { ...process.env, NODE_COMPILE_CACHE: join(folder, 'compile') } });
+}
+
+const inClient = (...args: readonly string[]) => exec('nsenter', [`--net=/run/netns/pba-${tag}`, 'taskset', '-c', '0', 'nice', '-n', '-10', ...args], { maxBuffer: 1 << 22 });
+
+async function status(port: number, path: string, method = 'GET'): Promise<string> {
+  return (await inClient('curl', '-s', '-m', '2', '-o', '/dev/null', '-w', '%{http_code}', '-X', method, `http://${gateway}:${port}${path}`).catch(() => ({ stdout: '' }))).stdout;
+}
+
+/** They decide alike, or are not compared. */
+async function checkRules({ name, port }: Cell): Promise<void> {
+  for (const [method, path, expected] of [['GET', '/api/v1/products/7', '200'], ['POST', '/api/v1/orders', '200'], ['DELETE', '/api/v1/orders', '403'], ['GET', '/admin', '403'], ['POST', '/api/v1/orders/1', '403']] as const) {
+    const found = await status(port, path, method);
+    if (found !== expected) throw new Error(`${name} answers ${method} ${path} with ${found}, not ${expected}`);
+  }
+}
+
+type Measured = Omit<Burst, 'round' | 'cpu_us'> & { readonly count: number };
+
+async function requests(port: number, connections: number, secs: number): Promise<Measured> {
+  const { stdout } = await inClient('wrk', '-t1', `-c${connections}`, `-d${secs}s`, '--latency', `http://${gateway}:${port}/api/v1/products/7`);
+  const count = Number(/(\d+) requests in/.exec(stdout)?.[1]);
+  const latency = (percent: number) => {
+    const found = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout);
+    return Number(found?.[1]) * { us: 1, ms: 1e3, s: 1e6 }[found?.[2] as 'us' | 'ms' | 's'];
+  };
+  return { count, rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]), p50: latency(50), p99: latency(99), err: Number(/Non-2xx.*: (\d+)/.exec(stdout)?.[1] ?? 0) };
+}
+
+async function transfer(port: number): Promise<Measured> {
+  const { stdout } = await inClient('curl', '-s', '-m', '60', '-o', '/dev/null', '-w', '%{size_download} %{time_total}', `http://${gateway}:${port}/bulk`);
+  const [bytes, seconds] = stdout.split(' ').map(Number) as [number, number];
+  const count = bytes / (1 << 20);
+  return { count, rate: count / seconds, p50: (seconds / count) * 1e6, p99: (seconds / count) * 1e6, err: bytes === bulkBytes ? 0 : 1 };
+}
+
+/** Of all threads of the process and its children, microseconds. */
+function processorUs(pid: number): number {
+  return processes(pid).reduce((sum, each) => sum + readdirSync(`/proc/${each}/task`).reduce((of, task) => of + Number(readFileSync(`/proc/${each}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e3, 0), 0);
+}
+
+function processes(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  return [pid, ...children.flatMap(processes)];
+}
+
+function residentMb(pid: number): number {
+  return Math.max(...processes(pid).map(each => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1]) / 1024));
+}
+
+function figures(result: HarnessResult, rssMb: Readonly<Record<string, number>>, recordBytes: number): L7Figures {
+  const verdict = (mode: string, over: string, under: string, limit: number): Verdict[] => {
+    const found = ratio(result, mode, over, under);
+    return found ? [{ mode, what: `processor time of ${over} to ${under}`, ratio: found, limit, isUpper: true, isMet: found.median <= limit }] : [];
+  };
+  const names = Object.keys(modes) as (keyof typeof modes)[];
+  const verdicts = [
+    ...names.slice(0, 2).flatMap(mode => verdict(mode, 'cirri', 'haproxy', 1)),
+    ...verdict(names[1]!, `cirri-${sets}`, 'cirri', 1.05),
+    ...verdict(names[2]!, 'cirri-pass', 'haproxy-splice', 1),
+  ];
+  const isGood = isGoodPair(ratio(result, names[1]!, 'haproxy-again', 'haproxy'));
+  const failed = Object.values(result.res).flatMap(of => Object.values(of).flat()).reduce((sum, burst) => sum + (burst.err ?? 0), 0);
+  const text = [
+    ...names.map(mode => `\n## ${mode}\n\n${tableText(result, mode, mode === names[2] ? 'haproxy-splice' : 'haproxy')}`),
+    '', ...verdicts.map(verdictText),
+    `A/A pair ${isGood ? 'good' : 'bad: these figures do not count'}; resident MB: ${Object.entries(rssMb).map(([name, mb]) => `${name} ${mb}`).join(', ')}; ${Math.round(recordBytes / 1e6)} MB of records told; ${failed} failed`,
+  ].join('\n');
+  return { text, isGood, isMet: isGood && failed === 0 && verdicts.every(each => each.isMet), verdicts, result, rssMb };
+}
+
+function emptyResult(cells: readonly Cell[]): HarnessResult {
+  const of = (cell: Cell) => Object.fromEntries(Object.entries(modes).filter(([, [kind]]) => kind === cell.kind).map(([mode]) => [mode, [] as Burst[]]));
+  return { cells: cells.map(cell => cell.name), res: Object.fromEntries(cells.map(cell => [cell.name, of(cell)])), prog: {}, load: [] };
+}
+
+function shuffled<T>(values: readonly T[]): T[] {
+  return values.map(value => [Math.random(), value] as const).sort(([a], [b]) => a - b).map(([, value]) => value);
+}
+
+function writeFiles(work: string): void {
+  const write = (name: string, text: string) => writeFileSync(join(work, name), text);
+  const haproxy = (mode: 'http' | 'tcp', port: number, rules: string) => `global\n  nbthread 1\n  maxconn 4096\ndefaults\n  mode ${mode}\n  timeout client 30s\n  timeout server 30s\n  timeout connect 2s\n${rules}backend b\n  server s ${origin}\n`
+    .replace('@PORT@', String(port));
+  const http = `  option http-keep-alive\n  http-reuse always\nfrontend f\n  bind :@PORT@\n  acl get method GET\n  acl post method POST\n  acl p path_reg ^/api/v1/products.*\n  acl o path_reg ^/api/v1/orders$\n  http-request deny unless get p or post o\n  default_backend b\n`;
+  write('haproxy.cfg', haproxy('http', 9002, http));
+  write('haproxy-again.cfg', haproxy('http', 9003, http));
+  write('haproxy-splice.cfg', haproxy('tcp', 9006, '  option splice-auto\nfrontend f\n  bind :@PORT@\n  default_backend b\n'));
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(kind => `${kind}_temp_path ${work};`).join(' ');
+  const nginx = (name: string, body: string) => write(name, `worker_processes 1; daemon off; pid ${work}/${name}.pid; error_log /dev/null crit;\nevents { worker_connections 4096; }\nhttp { access_log off; ${temporary} keepalive_requests 1000000000; sendfile on;\n${body} }\n`);
+  nginx('origin.conf', ` server { listen 9000; location / { return 200 '{"id":1,"name":"widget","price":9.99,"stock":42,"tags":["a","b","c"],"desc":"0123456789012345678901234567890"}'; } location = /bulk { alias ${work}/bulk; } }`);
+  nginx('nginx.conf', ` upstream o { server ${origin}; keepalive 64; keepalive_requests 1000000000; }\n map "$request_method:$uri" $ok { default 0; "~^GET:/api/v1/products.*" 1; "~^POST:/api/v1/orders$" 1; }\n server { listen 9001; if ($ok = 0) { return 403; } location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://o; } }`);
+  write('bulk', '');
+  truncateSync(join(work, 'bulk'), bulkBytes);
+  for (let i = 0; i < sets; i++) {
+    const prefix = i === 0 ? '' : `/service-${i}`;
+    const set: L7Set = { protocol: 'http', rules: [{ rule: 1, method: 'GET', path: `${prefix}/api/v1/products.*`, headers: [] }, { rule: 2, method: 'POST', path: `${prefix}/api/v1/orders`, headers: [] }] };
+    write(`set-${i}.json`, JSON.stringify(set));
+  }
+}
