@@ -18,7 +18,7 @@ export interface TestOptions {
 
 const root = repositoryRoot;
 /** Tests that take as many random cases, or as much load, as they are given: what `--long` is about. */
-const longTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts', 'src/policy/l7-expression.test.ts', 'src/proxy/http2/fuzz.test.ts', 'src/proxy/http2/hpack.test.ts', 'tests/programs/names-fuzz.test.ts', 'tests/e2e/services/rollout.test.ts'];
+const longTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts', 'src/policy/l7-expression.test.ts', 'src/proxy/http1/interleave.test.ts', 'src/proxy/http2/fuzz.test.ts', 'src/proxy/http2/hpack.test.ts', 'tests/programs/names-fuzz.test.ts', 'tests/e2e/services/rollout.test.ts'];
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
 /** The runner counts a whole file as a test too. */

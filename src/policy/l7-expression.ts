@@ -19,7 +19,7 @@ const mostStates = 1024;
 /** Instructions that all kept states of an expression name together. */
 const mostMembers = 65_536;
 /** What one text may cost in visited instructions when states do not fit: then it does not match. About 50 ms. */
-const mostWork = 5_000_000;
+const mostWork = 1_000_000;
 const unknownState = -1;
 const deadState = 0;
 

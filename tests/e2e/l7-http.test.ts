@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -38,6 +39,17 @@ spec:
   ingress:
     - fromEntities: [ cluster, host, world ]
       toPorts: [ { ports: [ { port: "8080", protocol: TCP } ], rules: { http: [ { method: GET, path: "/open.*", headerMatches: [ { name: X-Seen, value: policy, mismatch: REPLACE } ] } ] } } ]
+`;
+
+const backendPolicy = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: backend, namespace: production }
+spec:
+  endpointSelector: { matchLabels: { app: backend-service } }
+  ingress:
+    - fromEndpoints: [ { matchLabels: { app: api-gateway } } ]
+      toPorts: [ { ports: [ { port: "3000", protocol: TCP } ], rules: { http: [ { path: "/both/.*" } ] } } ]
 `;
 
 describe('HTTP rules in a cluster of two nodes', () => {
@@ -97,6 +109,32 @@ describe('HTTP rules in a cluster of two nodes', () => {
       const flows = await l7('--from-pod', 'production/gateway', '--verdict', 'DROPPED');
       return flows.some(f => f.traffic_direction === 'EGRESS' && f.l7?.http?.method === 'PUT') ? undefined : JSON.stringify(flows);
     });
+  });
+
+  test('rules at both ends, on two nodes: each refuses what it does not let pass, and what both let pass arrives', async () => {
+    const base = `http://${await addressOf('production/backend')}:3000`;
+    await cluster.with(backendPolicy, [], async () => {
+      const waited = await cluster.kubectl('wait', '-n', 'production', '--for=condition=Enforced', 'cnp/backend', '--timeout=20s');
+      assert.equal(waited.code, 0, waited.stderr);
+      assert.deepEqual(await codes('production/gateway', [`${base}/both/1`], ['-d', 'x', `${base}/both/2`], ['-X', 'PUT', '-d', 'x', `${base}/both/3`], [`${base}/egress/4`]), ['200', '200', '403', '403']);
+      const log = await serverLog('production/backend');
+      assert.ok(log.includes(`${await addressOf('production/gateway')} GET /both/1`) && !log.includes('/both/3') && !log.includes('/egress/4'), log);
+      await eventually('each refusal is told by the end that refused', 10_000, async () => {
+        const dropped = (await l7('--to-pod', 'production/backend', '--verdict', 'DROPPED')).map(f => `${f.traffic_direction} ${f.l7?.http?.url?.split('/').at(-1)}`);
+        return dropped.includes('EGRESS 3') && dropped.includes('INGRESS 4') && !dropped.includes('INGRESS 3') ? undefined : dropped.join();
+      });
+    });
+  });
+
+  test('30 MB each way, and another protocol after the decision', async () => {
+    const address = await addressOf('production/backend');
+    const up = await cluster.cirri('exec', 'production/gateway', '--', 'sh', '-c', `head -c 31457280 /dev/zero | curl -s --max-time 30 -H 'Expect:' --data-binary @- http://${address}:3000/up`);
+    assert.match(up.stdout, /"bytes":31457280/);
+    const down = await cluster.cirri('exec', 'production/gateway', '--', 'sh', '-c', `curl -s --max-time 30 http://${address}:3000/big | sha256sum`);
+    assert.equal(down.stdout.split(' ')[0], createHash('sha256').update(Buffer.alloc(30 << 20, 'cirri')).digest('hex'));
+    const program = `const s = require('net').connect(3000, '${address}'); let t = ''; s.write('GET /ws HTTP/1.1\\r\\nHost: a\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n'); s.on('data', d => { if (t === '') s.write('no HTTP\\n'); t += d; if (t.includes('no HTTP')) { console.log(t); process.exit(0); } }); setTimeout(() => process.exit(1), 5000);`;
+    const echoed = await cluster.cirri('exec', 'production/gateway', '--', process.execPath, '-e', program);
+    assert.match(echoed.stdout, /^HTTP\/1\.1 101 [^]*no HTTP/, echoed.stderr);
   });
 
   test('seed 04: payments may be read and made', async () => {

@@ -347,7 +347,7 @@ class Http1Session implements Session {
 
   #pauseOrNot(): void {
     const { pipelined } = this.#limits;
-    const wanted = !this.#finished && (this.#reading === 'held' || this.#exchanges.length >= (this.#paused ? pipelined / 2 : pipelined));
+    const wanted = !this.#finished && (this.#reading === 'held' || (this.#paused ? this.#exchanges.length > pipelined / 2 : this.#exchanges.length >= pipelined));
     if (wanted === this.#paused) return;
     this.#paused = wanted;
     this.#wire.pause('client', wanted);

@@ -6,9 +6,9 @@ export function nginxPod(namespace: string, name: string, node: string, labels: 
   return serverPod(namespace, name, node, labels, port, `cat > /tmp/nginx.conf <<'END'\n${config}\nEND\nexec nginx -c /tmp/nginx.conf`);
 }
 
-/** Node: the method, the length of the body and the headers as JSON; WebSocket-like upgrades are echoed. */
+/** Node: the method, the length of the body and the headers as JSON; 30 MB for `/big`; WebSocket-like upgrades are echoed. */
 export function nodePod(namespace: string, name: string, node: string, labels: Readonly<Record<string, string>>, port: number, binary: string): string {
-  const program = `const http = require('http'); const server = http.createServer((q, a) => { let n = 0; q.on('data', d => { n += d.length; }); q.on('end', () => { console.log(q.socket.remoteAddress.replace('::ffff:', ''), q.method, q.url); a.end(JSON.stringify({ method: q.method, url: q.url, bytes: n, headers: q.headers }) + '\\n'); }); }); server.on('upgrade', (q, s) => { s.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n'); s.pipe(s); }); server.listen(${port}, '::');`;
+  const program = `const http = require('http'); const server = http.createServer((q, a) => { let n = 0; q.on('data', d => { n += d.length; }); q.on('end', () => { console.log(q.socket.remoteAddress.replace('::ffff:', ''), q.method, q.url); a.end(q.url === '/big' ? Buffer.alloc(30 << 20, 'cirri') : JSON.stringify({ method: q.method, url: q.url, bytes: n, headers: q.headers }) + '\\n'); }); }); server.on('upgrade', (q, s) => { s.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n'); s.pipe(s); }); server.listen(${port}, '::');`;
   return serverPod(namespace, name, node, labels, port, `cat > /tmp/server.js <<'END'\n${program}\nEND\nexec ${binary} /tmp/server.js`);
 }
 

@@ -1,0 +1,94 @@
+/** Client and server talk at once, in pieces of any size: each request gets one answer, its own, in the order of the requests. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { compileHttpRules } from '../../policy/l7-match.ts';
+import type { HttpMatcher } from '../../policy/l7-match.ts';
+import { httpLimits } from '../http/limits.ts';
+import { FakeWire } from '../testing.ts';
+import { openHttp1 } from './session.ts';
+
+const runs = Number(process.env['CIRRI_PROPERTY_RUNS'] ?? 400);
+const seed = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
+
+type Body = 'none' | 'length' | 'chunked';
+
+interface Planned {
+  readonly allowed: boolean;
+  readonly method: 'GET' | 'POST' | 'HEAD';
+  readonly body: Body;
+  readonly bytes: number;
+  /** Asks for another protocol, which the server does not make. */
+  readonly upgrade: boolean;
+  readonly answer: { readonly body: Body; readonly bytes: number; readonly interim: boolean; readonly status: 200 | 204 | 304 };
+  /** The server answers when it has the head, or when it has the body. */
+  readonly early: boolean;
+}
+
+const planned: fc.Arbitrary<Planned> = fc.record({
+  allowed: fc.boolean(), method: fc.constantFrom('GET', 'POST', 'HEAD'), body: fc.constantFrom('none', 'length', 'chunked'), bytes: fc.constantFrom(0, 1, 10, 700), upgrade: fc.nat(7).map(n => n === 0),
+  answer: fc.record({ body: fc.constantFrom('length', 'chunked'), bytes: fc.constantFrom(0, 1, 10, 700), interim: fc.nat(4).map(n => n === 0), status: fc.constantFrom(200, 200, 200, 204, 304) }), early: fc.boolean(),
+});
+
+/** Like a message of its own: whoever reads a body as one is found out. */
+const filler = (bytes: number) => 'GET /no/smuggled HTTP/1.1\r\nHost: a\r\n\r\nHTTP/1.1 200 OK\r\nX-Answer: 99\r\n\r\n'.repeat(11).slice(0, bytes);
+const framed = (kind: Body, bytes: number): { lines: string; body: string } => {
+  if (kind === 'none') return { lines: '', body: '' };
+  if (kind === 'length') return { lines: `Content-Length: ${bytes}\r\n`, body: filler(bytes) };
+  const half = bytes >> 1;
+  const chunk = (text: string) => (text === '' ? '' : `${text.length.toString(16)}\r\n${text}\r\n`);
+  return { lines: 'Transfer-Encoding: chunked\r\n', body: `${chunk(filler(bytes).slice(0, half))}${chunk(filler(bytes).slice(half))}0\r\n\r\n` };
+};
+const requestOf = (p: Planned, i: number): { head: string; body: string } => {
+  const { lines, body } = framed(p.body, p.bytes);
+  return { head: `${p.method} /${p.allowed ? 'public' : 'private'}/${i} HTTP/1.1\r\nHost: a\r\n${p.upgrade ? 'Connection: upgrade\r\nUpgrade: x\r\n' : ''}${lines}\r\n`, body };
+};
+const answerOf = ({ method, answer }: Planned, i: number): string => {
+  const { lines, body } = answer.status === 204 ? { lines: '', body: '' } : framed(answer.body, answer.bytes);
+  const bodiless = method === 'HEAD' || answer.status !== 200;
+  return `${answer.interim ? 'HTTP/1.1 103 Early Hints\r\n\r\n' : ''}HTTP/1.1 ${answer.status} X\r\nX-Answer: ${i}\r\n${lines}\r\n${bodiless ? '' : body}`;
+};
+const refusal = (p: Planned) => `HTTP/1.1 403 Forbidden\r\ncontent-length: 15\r\ncontent-type: text/plain\r\n\r\n${p.method === 'HEAD' ? '' : 'Access denied\r\n'}`;
+
+test('any requests, any answers, any interleaving', () => {
+  fc.assert(fc.property(fc.array(planned, { minLength: 1, maxLength: 8 }), fc.infiniteStream(fc.nat(400)), fc.constantFrom(2, 64), fc.constantFrom(8, 65_536), (plan, random, pipelined, spliceBytes) => {
+    const wire = new FakeWire<HttpMatcher>({ egress: compileHttpRules([{ rule: 1, path: '/public.*', headers: [] }]) });
+    wire.open(openHttp1(wire, { ...httpLimits, pipelined, spliceBytes }));
+    const next = () => random.next().value as number;
+    const requests = plan.map(requestOf);
+    const clientBytes = Buffer.from(requests.map(r => r.head + r.body).join(''), 'latin1');
+    const forServer = plan.map((p, i) => ({ p, i, ...requests[i]! })).filter(({ p }) => p.allowed);
+    let sent = 0;
+    let served = 0;
+    let waiting = '';
+    for (let turn = 0; turn < 100_000; turn++) {
+      // What the server has by now, and so may answer.
+      let from = 0;
+      const has = wire.sent('server').length;
+      forServer.forEach(({ p, i, head, body }, at) => {
+        const whole = from + head.length + (p.early ? 0 : body.length);
+        from += head.length + body.length;
+        if (at === served && has >= whole) {
+          waiting += answerOf(p, i);
+          served++;
+        }
+      });
+      const clientCan = sent < clientBytes.length && !wire.paused.client;
+      const serverCan = waiting !== '' && !wire.paused.server;
+      if (!clientCan && !serverCan) break;
+      const count = 1 + next();
+      if (clientCan && (!serverCan || next() % 2 === 0)) {
+        wire.from('client', clientBytes.subarray(sent, sent + count));
+        sent = Math.min(clientBytes.length, sent + count);
+      } else {
+        wire.from('server', waiting.slice(0, count));
+        waiting = waiting.slice(count);
+      }
+    }
+    assert.equal(sent, clientBytes.length, 'all of the client was read');
+    assert.equal(wire.sentText('server'), forServer.map(r => r.head + r.body).join(''));
+    assert.equal(wire.sentText('client'), plan.map((p, i) => (p.allowed ? answerOf(p, i) : refusal(p))).join(''));
+    assert.equal(wire.session.idle, true);
+    assert.equal(wire.closed, undefined);
+  }), { numRuns: runs, ...seed });
+});
