@@ -82,6 +82,8 @@ describe('gRPC in a cluster of two nodes', () => {
     return JSON.parse(stdout) as Record<string, string>;
   }
 
+  const holdStream = () => spawn(cirri, ['exec', 'shop/near', '--', process.execPath, main, 'hold', address], { env: cluster.env, stdio: ['ignore', 'pipe', 'inherit'] });
+
   test('methods that the server\'s policy names work, the others get PERMISSION_DENIED, on one channel', async () => {
     assert.deepEqual(await calls('shop/near'), {
       'shop.Cart/Unary': '0 30000', 'shop.Cart/ServerStream': '0 200000', 'shop.Cart/ClientStream': '0 5', 'shop.Cart/Bidi': '0 90000',
@@ -121,8 +123,31 @@ describe('gRPC in a cluster of two nodes', () => {
     assert.match(stdout, /http-request.*DROPPED.*HTTP\/2 POST http:\/\/.*\/shop\.Admin\/Unary/);
   });
 
+  test('proxies are replaced under load: no call fails, and a stream that runs goes on', async () => {
+    const child = holdStream();
+    try {
+      const lines = createInterface({ input: child.stdout });
+      assert.equal(String(await once(lines, 'line', { signal: AbortSignal.timeout(10_000) })), 'begun');
+      let ended = false;
+      lines.on('line', () => { ended = true; });
+      const loads = ['shop/near', 'shop/far'].map(pod => cluster.cirri('exec', pod, '--', process.execPath, main, 'many', address, '6'));
+      for (let i = 0; i < 2; i++) {
+        const restarted = await cluster.cirri('proxy', 'restart');
+        assert.equal(restarted.code, 0, restarted.stderr);
+      }
+      for (const { stdout, stderr } of await Promise.all(loads)) {
+        const counts = JSON.parse(stdout || '{}') as Record<string, number>;
+        assert.deepEqual(Object.keys(counts), ['0 30000'], stdout + stderr);
+        assert.ok(counts['0 30000']! > 20, stdout);
+      }
+      assert.equal(ended, false);
+    } finally {
+      child.kill();
+    }
+  });
+
   test('a stream that runs ends when policy does not let it pass any more', async () => {
-    const child = spawn(cirri, ['exec', 'shop/near', '--', process.execPath, main, 'hold', address], { env: cluster.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = holdStream();
     try {
       const lines = createInterface({ input: child.stdout });
       assert.equal(String(await once(lines, 'line', { signal: AbortSignal.timeout(10_000) })), 'begun');

@@ -58,7 +58,7 @@ export class ClientHalf extends Half {
     stream.clientDone = endStream;
     stream.octets = octets;
     exchange.keptOctets += octets;
-    exchange.streams.set(id, stream);
+    exchange.streams.add(stream);
   }
 
   #tellMalformed(): void {

@@ -202,10 +202,10 @@ test('the server cannot be reached: who waits gets 503, or UNAVAILABLE, after SE
 });
 
 test('SETTINGS pass, but for what is between the proxy and each side', () => {
-  const t = talk({ client: settings(setting(1, 100), setting(2, 1), setting(3, 7), setting(4, 100_000), setting(5, 20_000), setting(6, 1000), setting(0x99, 1)), server: settings(setting(1, 0), setting(3, 1000), setting(4, 200_000)) });
+  const t = talk({ client: settings(setting(1, 100), setting(2, 1), setting(3, 7), setting(4, 100_000), setting(5, 20_000), setting(6, 1000), setting(0x99, 1)), server: settings(setting(1, 0), setting(3, 5000), setting(4, 200_000)) });
   const words = (of: Talk['toClient']) => of.filter(({ type, payload }) => type === FrameType.settings && payload.length > 0).map(({ payload }) => Array.from({ length: payload.length / 6 }, (_, i) => `${payload.readUInt16BE(i * 6)}=${payload.readUInt32BE(i * 6 + 2)}`).join(' '));
   assert.deepEqual(words(t.toServer), ['2=0 6=65536 4=100000 6=1000']);
-  assert.deepEqual(words(t.toClient), ['3=256 6=65536', '3=256 4=200000']);
+  assert.deepEqual(words(t.toClient), ['3=1024 6=65536', '3=1024 4=200000']);
   t.wire.from('client', t.client.headers(1, get('/allowed', ['x', 'y'])));
   t.wire.from('client', t.client.headers(3, get('/allowed', ['x', 'y'])));
   assert.match(t.stream('server', 3)[0]!, /x: y/);

@@ -14,6 +14,7 @@ import type { RequestHead } from './message.ts';
 import { Output } from './output.ts';
 import { maxWindow } from './settings.ts';
 import type { Stream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 const initialWindow = 65_535;
 /** DATA from here on is handed to the wire as it lies there, not gathered first. */
@@ -30,7 +31,7 @@ const largeBytes = 2048;
 export class Exchange {
   readonly wire: Wire<HttpMatcher>;
   readonly limits: HttpLimits;
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable();
   /** Of the header lists of open streams. */
   keptOctets = 0;
   /** Streams that were answered before their request was whole: how much more of it is read and thrown away. */
@@ -165,7 +166,7 @@ export class Exchange {
   /** Asks policy again for streams that run: one that it does not let pass any more ends here. */
   judgeAgain(): void {
     const layers = this.wire.layers();
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       const judgement = judge(layers, stream.head);
       if (judgement.passes) continue;
       this.reset('server', stream.id, ErrorCode.cancel);
@@ -201,7 +202,7 @@ export class Exchange {
 
   /** Both sides have ended it, or one has reset it. */
   gone(stream: Stream): void {
-    if (this.streams.delete(stream.id)) this.keptOctets -= stream.octets;
+    if (this.streams.delete(stream)) this.keptOctets -= stream.octets;
     if (this.streams.size === 0 && this.#draining) this.#finish();
   }
 

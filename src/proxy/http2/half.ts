@@ -23,6 +23,7 @@ export abstract class Half implements FrameSink {
   /** Where the DATA frame goes that is being read. */
   #dataStream: Stream | undefined;
   #dataFlags = 0;
+  #dataCarries = false;
 
   constructor(exchange: Exchange, from: 'client' | 'server') {
     this.exchange = exchange;
@@ -63,10 +64,10 @@ export abstract class Half implements FrameSink {
     const { exchange } = this;
     const stream = exchange.streams.get(id);
     if (stream !== undefined && length > 0 && !this.room(length)) return false;
-    if (body > 0) exchange.message();
     const endStream = (flags & Flag.endStream) !== 0;
     if (body === 0 && !endStream) exchange.control(this.#from);
     this.#dataFlags = flags;
+    this.#dataCarries = body > 0;
     this.#dataStream = stream !== undefined && this.body(stream, body, endStream) ? stream : undefined;
     if (this.#dataStream !== undefined) this.taken(length);
     else {
@@ -77,6 +78,8 @@ export abstract class Half implements FrameSink {
   }
 
   dataPart(data: Buffer, start: number, end: number, last: boolean): void {
+    // A part is a frame on the other side, to which that side may answer with its windows.
+    if (this.#dataCarries) this.exchange.message();
     const stream = this.#dataStream;
     if (stream === undefined) return;
     if (this.exchange.streams.get(stream.id) !== stream) {

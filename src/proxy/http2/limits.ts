@@ -5,7 +5,7 @@ export const listLimits: ListLimits = { octets: 65_536, fields: 256 };
 /** HEADERS and CONTINUATION of one block: a list within the limits needs five. */
 export const maxBlockFrames = 16;
 /** Streams that a client may have open, where the server does not say less. */
-export const maxStreams = 256;
+export const maxStreams = 1024;
 /** Octets of the header lists of a connection's open streams, which are kept so that they can be judged again. */
 export const maxKeptOctets = 4 << 20;
 /** A header block, or what a connection begins with, must be whole within this time. */

@@ -99,6 +99,6 @@ export class ServerHalf extends Half {
     // What comes after the last is as if it had never been: the client may ask another server for it.
     const last = data.readUInt32BE(start) & maxWindow;
     exchange.finalStream = Math.min(exchange.finalStream, last);
-    for (const stream of [...exchange.streams.values()]) if (stream.id > last) exchange.gone(stream);
+    for (const stream of exchange.streams.all()) if (stream.id > last) exchange.gone(stream);
   }
 }

@@ -172,7 +172,7 @@ class Http2Session implements Session {
     const exchange = this.#exchange;
     // The server may have gone before it said anything.
     for (; exchange.unacknowledged.server > 0; exchange.unacknowledged.server--) writeFrame(exchange.toClient, FrameType.settings, Flag.ack, 0, Buffer.alloc(0));
-    for (const stream of [...exchange.streams.values()]) {
+    for (const stream of exchange.streams.all()) {
       if (stream.answered) exchange.reset('client', stream.id, ErrorCode.internal);
       else exchange.answerFor(stream, answer);
     }

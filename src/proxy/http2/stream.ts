@@ -9,6 +9,8 @@ export class Stream {
   readonly facts: RequestFacts;
   readonly startUs: number;
   judgement: Judgement;
+  /** Of the table that it is in. */
+  next: Stream | undefined;
   /** Of its header list. */
   octets = 0;
   /** The client, or the server, has sent END_STREAM. */

@@ -1,7 +1,8 @@
 /**
  * gRPC in pods, with the library that people use. `server PORT` serves shop.Cart and shop.Admin; `client ADDRESS:PORT` calls their
  * methods on one channel, all at once, and prints what came of each as JSON; `hold ADDRESS:PORT` keeps one stream going and prints
- * a line when it has begun and one when it ends.
+ * a line when it has begun and one when it ends; `many ADDRESS:PORT SECONDS` calls shop.Cart/Unary eight at a time for so long, and
+ * prints how often each status came.
  */
 import { Writable } from 'node:stream';
 import * as grpc from '@grpc/grpc-js';
@@ -85,7 +86,23 @@ function hold(address: string): void {
   });
 }
 
-const [role, argument = ''] = process.argv.slice(2);
+async function callMany(address: string, seconds: number): Promise<void> {
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  const counts: Record<string, number> = {};
+  const end = performance.now() + seconds * 1000;
+  const caller = async () => {
+    while (performance.now() < end) {
+      const outcome = await call(client, 'shop.Cart', 'Unary');
+      counts[outcome] = (counts[outcome] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, caller));
+  console.log(JSON.stringify(counts));
+  client.close();
+}
+
+const [role, argument = '', seconds = '1'] = process.argv.slice(2);
 if (role === 'server') serve(argument);
 else if (role === 'client') await callAll(argument);
+else if (role === 'many') await callMany(argument, Number(seconds));
 else hold(argument);
