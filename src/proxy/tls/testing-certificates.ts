@@ -12,11 +12,14 @@ export interface Certificate {
 
 /** An authority of a test's own, by openssl; its files go with it. */
 export class TestingAuthority implements Disposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'cirri-tls-'));
-  readonly certificateFile = join(this.#folder, 'ca.crt');
+  readonly #folder: string;
+  readonly certificateFile: string;
   readonly certificate: string;
 
-  constructor(name = 'ca') {
+  /** `parent`: where its folder is made. */
+  constructor(name = 'ca', parent = tmpdir()) {
+    this.#folder = mkdtempSync(join(parent, 'cirri-tls-'));
+    this.certificateFile = join(this.#folder, 'ca.crt');
     this.#openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-keyout', 'ca.key', '-out', 'ca.crt');
     this.certificate = readFileSync(this.certificateFile, 'utf8');
   }
