@@ -17,11 +17,12 @@ export interface Explained {
 }
 
 export function explainLeg(world: World, leg: Leg): Explained {
-  const denied = leg.steps.filter(step => step.verdict === 'deny');
+  // What would let a request pass is for its author to say.
+  const denied = leg.steps.filter(step => step.verdict === 'deny' && step.request === undefined);
   return {
     leg, misses: new Map(denied.map(step => [step, nearMisses(world, step).slice(0, shownMisses)] as const)),
     closing: new Map(denied.filter(step => step.rule.effect === 'default-deny').map(step => [step, closingPolicies(world, step)] as const)),
-    suggestion: leg.verdict === 'deny' ? suggest(world, leg) : undefined,
+    suggestion: denied.length > 0 ? suggest(world, leg) : undefined,
   };
 }
 

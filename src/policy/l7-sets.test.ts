@@ -1,16 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Flow } from '../model/flow.ts';
 import { fnv1a } from '../model/identity.ts';
 import type { L7Set } from '../model/l7.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from './compile.ts';
 import type { EngineOptions } from './compile.ts';
 import { lookup } from './evaluate.ts';
+import { flowConnection } from './flow-question.ts';
 import { L7Numbers } from './l7-numbers.ts';
 import { canonicalText, mergeL7 } from './l7-sets.ts';
 import { policyAnnotations } from './policy.ts';
 import type { Policy } from './policy.ts';
+import { askL7 } from './requests.ts';
+import type { KafkaRequest } from './requests.ts';
+import { readScenario } from './scenario.ts';
+import type { ScenarioObject } from './scenario.ts';
 import { ccnp, cnp, pod, policy, subject, testSecrets } from './testing.ts';
+import { World } from './world.ts';
 
 const [web, db] = [{ matchLabels: { app: 'web' } }, { matchLabels: { app: 'db' } }];
 const me = subject(pod('x', { app: 'web' }));
@@ -207,4 +214,38 @@ test('names are learned from TCP port 53 where it is plainly allowed, whatever t
   assert.equal(at(engineOf([cnp('a', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db] }] })]), 53, 6, 'egress').verdict, 'allow', 'nobody waits for names');
   const both = at(rules({ toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'a.example' }] } }] }), 53, 6, 'egress').set;
   assert.deepEqual(both, { protocol: 'dns', rules: [{ rule: id('a/spec.egress[1].toPorts[0]'), pattern: 'a.example' }] });
+});
+
+// ---- questions ----
+
+const scenarioOf = (policies: readonly object[]) => new World(readScenario([
+  { kind: 'Namespace', metadata: { name: 'x' } },
+  ...['web', 'db'].map(app => ({ kind: 'Pod', metadata: { name: app, namespace: 'x', labels: { app } }, status: { podIP: app === 'web' ? '10.0.0.1' : '10.0.0.2' } })),
+  { kind: 'Secret', metadata: { name: 'token', namespace: 'x' }, data: { value: Buffer.from('s3cret').toString('base64') } },
+  ...policies,
+].map(object => ({ object: object as ScenarioObject, place: () => '' }))));
+const reading = (rules: object, port = '80') => ({ kind: 'CiliumNetworkPolicy', metadata: { name: 'read', namespace: 'x' }, spec: { endpointSelector: web, ingress: [{ toPorts: [tcp(port, rules)] }] } });
+const end = (name: string) => ({ ip: name === 'web' ? '10.0.0.1' : '10.0.0.2', identity: 0, namespace: 'x', podName: name, labels: [] });
+const flowOf = (l7: Flow['l7'], port = 80): Flow => ({ type: 'l7', verdict: 'DROPPED', protocol: 'TCP', source: end('db'), destination: end('web'), destinationPort: port, isReply: false, ...(l7 && { l7 }) }) as unknown as Flow;
+
+test('a recorded request is asked of the policies of now', () => {
+  const http = (method: string, url: string, headers: readonly { key: string; value: string }[] = []) => flowOf({ type: 'REQUEST', http: { method, url, protocol: 'HTTP/1.1', headers } });
+  const world = scenarioOf([reading({ http: [{ method: 'GET', path: '/a\\?x=1', host: 'web.x' }, { path: '/b', headerMatches: [{ name: 'X-Token', secret: { name: 'token' } }] }] })]);
+  const asked = (flow: Flow) => {
+    const { legs, notes, verdict } = flowConnection(world, flow);
+    return [verdict, legs[0]!.steps.at(-1)!.refusal, notes.length];
+  };
+  assert.deepEqual(asked(http('GET', 'http://web.x/a?x=1')), ['allow', undefined, 0]);
+  assert.deepEqual(asked(http('PUT', 'http://web.x/a?x=1')), ['deny', 'method: PUT, not GET', 0]);
+  assert.deepEqual(asked(http('GET', 'http://web.x/b', [{ key: 'x-token', value: 's3cret' }])), ['allow', undefined, 0]);
+  assert.deepEqual(asked(http('GET', 'http://web.x/b')), ['deny', 'header x-token: it is missing', 1]);
+  const broker = scenarioOf([reading({ kafka: [{ role: 'produce', topic: 'orders' }] }, '9092')]);
+  const kafka = (apiKey: string, topic: string) => flowConnection(broker, flowOf({ type: 'REQUEST', kafka: { apiKey, apiVersion: 9, correlationId: 1, topic } }, 9092)).legs[0]!.steps.at(-1)!;
+  assert.deepEqual([kafka('produce', 'orders'), kafka('produce', 'bills'), kafka('fetch', 'orders')].map(step => step.refusal?.split(', not')[0]), [undefined, 'topic: bills', 'apiKey: fetch']);
+});
+
+test('each topic of a request must pass by some rule; a request about none passes by its other fields', () => {
+  const set: L7Set = { protocol: 'kafka', rules: [{ rule: 1, apiKeys: [0], topic: 'a' }, { rule: 2, apiKeys: [0, 3], topic: 'b', clientId: 'c' }] };
+  const ask = (request: Omit<KafkaRequest, 'topics'>, ...topics: string[]) => askL7(set, { kafka: { ...request, topics } }).passes;
+  assert.deepEqual([ask({ apiKey: 0 }, 'a'), ask({ apiKey: 0 }, 'a', 'b'), ask({ apiKey: 0, clientId: 'c' }, 'a', 'b'), ask({ apiKey: 3, clientId: 'c' }), ask({ apiKey: 3 })], [true, false, true, true, false]);
 });

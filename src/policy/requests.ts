@@ -57,6 +57,9 @@ export function requestPasses(world: World, subject: Subject, direction: Directi
   return l7 !== undefined && askL7(l7, { http: request }).passes;
 }
 
+/** What matching says in the place of a Secret's value. */
+const redacted = '[redacted]';
+
 const words = { http: 'HTTP', kafka: 'Kafka', dns: 'DNS', tls: 'TLS' } as const;
 
 function passed(rule: number): L7Answer {
@@ -81,6 +84,7 @@ function askHttp({ rules }: Extract<L7Set, { readonly protocol: 'http' }>, reque
 
 function missText({ field, name, wanted, actual }: HttpMiss): string {
   const what = field === 'header' ? `header ${name}` : field;
+  if (wanted === redacted) return `${what}: ${actual === undefined ? 'it is missing' : 'it is not the value of the Secret'}`;
   return actual === undefined ? `${what}: ${wanted === undefined ? 'it is missing' : `${wanted} is wanted, and it is missing`}` : `${what}: ${actual}, not ${wanted}`;
 }
 

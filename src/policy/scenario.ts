@@ -6,6 +6,8 @@
 import { identityLabels } from '../model/identity.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPorts, Service } from './compile.ts';
+import { secretsOf } from './l7-rules.ts';
+import type { SecretKey } from './l7-rules.ts';
 import { isNamespaced, parsePolicy, policyKinds } from './parse.ts';
 import type { PolicyObject } from './parse.ts';
 import { policyAddress, policyAnnotations } from './policy.ts';
@@ -77,6 +79,8 @@ export interface Scenario {
   readonly pods: readonly ScenarioPod[];
   readonly services: readonly ScenarioService[];
   readonly groups: readonly CidrGroup[];
+  /** Secrets that were read, by `namespace/name`, their entries as text. */
+  readonly secrets: ReadonlyMap<SecretKey, Readonly<Record<string, string>>>;
   readonly nodes: readonly ScenarioNode[];
   readonly policies: readonly ScenarioPolicy[];
   /** Policies of kinds that the engine does not know: verdicts are given without them, which has to be said. */
@@ -116,6 +120,7 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
     groups: ofKind('CiliumCIDRGroup').map(({ object }) => ({
       name: nameOf(object), labels: kubernetesLabels(stringsOf(object.metadata?.labels)), cidrs: listOf(fieldsOf(object.spec)['externalCIDRs']).map(String),
     })),
+    secrets: new Map(ofKind('Secret').map(({ object }) => [`${namespaceOf(object, fallback)}/${nameOf(object)}`, secretEntries(object)] as const)),
     nodes: ofKind('Node').map(({ object }) => ({
       name: nameOf(object), labels: stringsOf(object.metadata?.labels),
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
@@ -223,6 +228,19 @@ function serviceOf(object: ScenarioObject, fallback: string, slices: readonly Sc
     }),
     clusterIps: [...new Set(ips as string[])], ...(externalName !== undefined && { externalName }),
   };
+}
+
+// ---- Secrets ----
+
+function secretEntries(object: ScenarioObject): Readonly<Record<string, string>> {
+  const data = Object.entries(stringsOf(object['data'])).map(([name, value]) => [name, Buffer.from(value, 'base64').toString('utf8')] as const);
+  return Object.fromEntries([...data, ...Object.entries(stringsOf(object['stringData']))]);
+}
+
+/** Secrets that the policies name. */
+export function namedSecrets(policies: readonly ScenarioPolicy[]): readonly SecretKey[] {
+  const rules = policies.flatMap(({ policy }) => policy?.specs ?? []).flatMap(spec => spec.rules);
+  return [...new Set(rules.flatMap(rule => (rule.l7 ? secretsOf(rule.l7) : [])))].sort();
 }
 
 // ---- unknown values ----

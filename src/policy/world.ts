@@ -81,6 +81,7 @@ export class World {
     this.policies = [...this.#sources.values()].flatMap(p => (p.policy ? [p.policy] : []));
     this.engine.setServices(scenario.services);
     this.engine.setCidrGroups(scenario.groups);
+    this.engine.setSecrets(scenario.secrets);
     this.engine.setPolicies(this.policies);
     this.#addNodes();
     this.#addPods();

@@ -5,7 +5,7 @@ import { safe } from '../../flows/print/fields.ts';
 import { CirriError } from '../../std/errors.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { connectionJson, printLeg } from './policy-print.ts';
-import { requestOf, type RequestFlags } from './policy-request.ts';
+import { addRequestOptions, requestOf, type RequestFlags } from './policy-request.ts';
 import { addSourceOptions, loadWorld, type SourceFlags } from './policy-world.ts';
 
 export interface ConnectionFlags extends SourceFlags {
@@ -28,15 +28,10 @@ export function addConnectionOptions(command: Command): Command {
 }
 
 export function register(policy: Command): void {
-  addConnectionOptions(policy.command('evaluate'))
+  addRequestOptions(addConnectionOptions(policy.command('evaluate')))
     .summary('would this connection be allowed, and by which rule')
     .description('Allow or deny at each end, the rule that decides, and the file and line where it stands. Nothing is sent.')
     .option('--exit-code', 'exit with 1 unless it is allowed (what is in audit is)')
-    .option('--http <request>', "also ask about an HTTP request: 'GET /path'")
-    .option('-H, --header <header>', "with --http: 'Name: value' (repeat for more)", (value: string, list: readonly string[] = []) => [...list, value])
-    .option('--kafka <request>', "also ask about a Kafka request: 'produce topic=orders client=shop version=9'")
-    .option('--dns <name>', 'also ask whether the name may be asked for there')
-    .option('--server-name <name>', 'also ask about the name in a TLS handshake')
     .option('--fqdn <name>', 'the pod was told the address of --to for this name (alone: of any address)')
     .addHelpText('after', `
 ${endHelp.trim()}

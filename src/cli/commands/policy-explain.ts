@@ -16,12 +16,13 @@ import { openContext, type Context } from '../context.ts';
 import { openFlowStream } from '../flow-stream.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { addConnectionOptions, endHelp, type ConnectionFlags } from './policy-evaluate.ts';
+import { addRequestOptions, requestOf, type RequestFlags } from './policy-request.ts';
 import { printExplained } from './policy-explained-text.ts';
 import { legJson, stepJson } from './policy-print.ts';
 import { loadWorld } from './policy-world.ts';
 
 export function register(policy: Command): void {
-  addConnectionOptions(policy.command('explain'))
+  addRequestOptions(addConnectionOptions(policy.command('explain')))
     .summary('why, what came closest, and the smallest change that would allow it')
     .description('Explains a connection, or a flow by its id: who decided, which policies put the endpoint into default deny, the nearest rule and the field by which it missed, and the smallest change that would allow it. The change was tried in the engine before it is shown; what else it opens is said.')
     .argument('[flow]', "a flow's id ([flow ID] in cirri observe), or - for a line of cirri observe -o json on standard input")
@@ -33,7 +34,7 @@ Examples:
   ./cirri policy explain -f manifests/ --from shop/web --to shop/db --port 5432
   ./cirri policy explain node1-dn0f5peknvy7-7
   ./cirri observe --verdict DROPPED --last 1 -o json | ./cirri policy explain -`)
-    .action(async (id: string | undefined, flags: ConnectionFlags) => {
+    .action(async (id: string | undefined, flags: ExplainFlags) => {
       if (id === undefined) mustBeAsked(flags);
       const flow = id === undefined ? undefined : id === '-' ? await flowFromInput() : await findFlow(id);
       const world = await loadWorld(flags);
@@ -48,15 +49,17 @@ Examples:
     });
 }
 
+type ExplainFlags = ConnectionFlags & RequestFlags;
+
 /** Before anything is read: whoever forgot the question should not hear of a cluster first. */
-function mustBeAsked(flags: ConnectionFlags): asserts flags is ConnectionFlags & { readonly from: string; readonly to: string } {
+function mustBeAsked(flags: ExplainFlags): asserts flags is ExplainFlags & { readonly from: string; readonly to: string } {
   if (flags.from === undefined || flags.to === undefined) throw new CirriError('ERR_FLAG', 'explain what?', { mend: '--from NS/POD --to NS/POD --port 80, or the id of a flow: cirri observe shows [flow ID]' });
 }
 
-function askedConnection(world: World, flags: ConnectionFlags): Connection {
+function askedConnection(world: World, flags: ExplainFlags): Connection {
   mustBeAsked(flags);
   const to = resolveEnd(world, flags.to, flags.namespace);
-  return connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol));
+  return connect(world, resolveEnd(world, flags.from, flags.namespace), to, resolvePort(to, flags.port, flags.protocol), requestOf(flags));
 }
 
 // ---- flows ----

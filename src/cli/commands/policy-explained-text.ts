@@ -24,7 +24,7 @@ export function printExplained(world: World, { leg, misses, closing, suggestion 
       line(`      ${safe(miss.field)}${miss.place ? ` (${safe(miss.place)})` : ''}: ${safe(miss.text)}`);
     }
   }
-  if (leg.verdict !== 'deny') return;
+  if (!leg.steps.some(step => step.verdict === 'deny' && step.request === undefined)) return;
   if (!suggestion) {
     const pending = leg.steps.find(step => step.rule.notEnforced !== undefined);
     line(`  ${paint.careful('no small change of a policy would allow it')}${pending ? `: ${safe(pending.rule.notEnforced ?? '')}` : ''}`);

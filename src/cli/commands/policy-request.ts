@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { readHttpRequest, readKafkaRequest } from '../../policy/request-text.ts';
 import type { L7Request } from '../../policy/requests.ts';
 import { CirriError } from '../../std/errors.ts';
@@ -8,6 +9,15 @@ export interface RequestFlags {
   readonly kafka?: string;
   readonly dns?: string;
   readonly serverName?: string;
+}
+
+export function addRequestOptions(command: Command): Command {
+  return command
+    .option('--http <request>', "also ask about an HTTP request: 'GET /path'")
+    .option('-H, --header <header>', "with --http: 'Name: value' (repeat for more)", (value: string, list: readonly string[] = []) => [...list, value])
+    .option('--kafka <request>', "also ask about a Kafka request: 'produce topic=orders client=shop version=9'")
+    .option('--dns <name>', 'also ask whether the name may be asked for there')
+    .option('--server-name <name>', 'also ask about the name in a TLS handshake');
 }
 
 /** The request that the flags describe; undefined: none. */

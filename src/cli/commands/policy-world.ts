@@ -3,11 +3,13 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readManifests } from '../../cluster/manifest.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import { policyObjects } from '../../kube/policy-objects.ts';
+import { resources } from '../../kube/resources.ts';
 import type { EngineOptions } from '../../policy/compile.ts';
 import { isNamespaced, policyKinds } from '../../policy/parse.ts';
 import type { PolicyKind } from '../../policy/policy.ts';
-import { readScenario, type Scenario, type ScenarioObject, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
+import { namedSecrets, readScenario, type Scenario, type ScenarioObject, type ScenarioOptions, type SourcedObject } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { CirriError } from '../../std/errors.ts';
 import { openContext } from '../context.ts';
@@ -85,10 +87,21 @@ export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
   try {
     const objects = await policyObjects(client);
-    return { objects: objects.map(object => ({ object, place: () => '' })), options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
+    const sourced = [...objects, ...await secretsFor(client, objects)].map(object => ({ object, place: () => '' }));
+    return { objects: sourced, options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
   } finally {
     client.close();
   }
+}
+
+/** Only those that policies name; one that cannot be read is missing, as it is to a node. */
+async function secretsFor(client: KubeClient, objects: readonly ScenarioObject[]): Promise<readonly ScenarioObject[]> {
+  const keys = namedSecrets(readScenario(objects.map(object => ({ object, place: () => '' }))).policies);
+  const found = await Promise.all(keys.map(key => {
+    const [namespace, name] = key.split('/') as [string, string];
+    return client.get(resources.secrets, name, namespace);
+  }));
+  return found.flatMap(object => (object ? [{ ...object, kind: 'Secret' }] : []));
 }
 
 function warn(scenario: Scenario): void {

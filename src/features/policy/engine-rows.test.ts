@@ -81,6 +81,33 @@ test('without annotations there is neither', () => {
   assert.deepEqual(ask([allow], 300, 80), { verdict: 1, rule: 'CiliumNetworkPolicy/shop/allow/spec.ingress[0]', shadowVerdict: 0, shadowRule: undefined, flags: 0 });
 });
 
+test('a rule on requests is a redirect with the number of its set; so are its changes', () => {
+  const reading = (path: string) => policy('read', { ingress: [{ ...fromWeb, toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ path }] } }] }] });
+  const engine = new PolicyEngine();
+  engine.upsertIdentity(300, web);
+  engine.setPolicies([reading('/a')]);
+  const sets = new PolicySets({ classes, verdicts });
+  const entry = () => {
+    const set = sets.ensure(engine.compile(subject, 'ingress'));
+    assert.deepEqual(sets.verify(), []);
+    return verdicts.lookup({ prefixBits: 96, set: set.id, class: classes.lookup({ set: set.id, identity: 300 })!.class, protocol: 6, port: 80 })!;
+  };
+  const pathsOf = (number: number) => {
+    const set = engine.l7Sets().get(number);
+    return set?.protocol === 'http' ? set.rules.map(rule => rule.path) : undefined;
+  };
+  const first = entry();
+  assert.deepEqual([first.verdict, pathsOf(first.l7)], [3, ['/a']]);
+  engine.setPolicies([reading('/b')]);
+  const second = entry();
+  assert.deepEqual([second.verdict, second.rule === first.rule, pathsOf(second.l7)], [3, true, ['/b']]);
+  assert.notEqual(second.l7, first.l7);
+  const [delta] = engine.upsertIdentity(301, web);
+  assert.equal(sets.apply(delta!), true);
+  assert.deepEqual(sets.verify(), []);
+  sets.retain(new Set());
+});
+
 test('changes of single identities: the kernel holds what a whole comparison finds right', () => {
   const engine = new PolicyEngine();
   engine.setPolicies([allow]);
