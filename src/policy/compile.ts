@@ -360,10 +360,11 @@ export class PolicyEngine {
   #bind(prepared: PreparedRule<PolicySet>, { spans, names }: ResolvedSpans, order: number): readonly BoundRule[] {
     const candidate = ruleCandidate(prepared, order, this.#options.provides);
     const matchers = this.#matchersOf(prepared);
-    if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, names }];
+    const byName = fqdnsOf(prepared.rule).length > 0;
+    if (matchers !== 'any' || names.length === 0) return [{ candidate, matchers, spans, byName, names }];
     // A named port at egress is the peer's: where any peer is meant, the name concerns those that have it.
     const named = names.map(n => this.#matchers.namedPort(n.name, n.protocol));
-    return [{ candidate, matchers, spans, names: [] }, { candidate, matchers: [...new Set(named)], spans: [], names }];
+    return [{ candidate, matchers, spans, byName, names: [] }, { candidate, matchers: [...new Set(named)], spans: [], byName, names }];
   }
 
   /** Kept with the rule for as long as some set uses them. */
@@ -381,7 +382,7 @@ export class PolicyEngine {
   #localhostRule(info: RuleInfo): BoundRule {
     const host = EndpointSelector.of([{ source: 'reserved', key: 'host', operator: 'Exists', values: [] }]);
     const candidate: BoundRule['candidate'] = { rule: info.id, verdict: 'allow', level: levels.localhost, strength: 0, order: 0, specific: true, mode: 'enforce', keepEstablished: false };
-    return { candidate, matchers: [this.#matchers.selector(host)], spans: 'any', names: [] };
+    return { candidate, matchers: [this.#matchers.selector(host)], spans: 'any', byName: false, names: [] };
   }
 }
 

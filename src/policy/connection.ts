@@ -106,8 +106,8 @@ function stepsAt(world: World, end: End, direction: Direction, peer: End, protoc
   if (!member) return [];
   const own = identityOf(world, peer, direction, nodeOf(end, peer));
   const asOwn = judged(world, member, direction, own, protocol, port, request);
-  // As the kernel does it: where no rule says anything about the address, its name is asked about.
-  const named = direction === 'egress' && asOwn.rule.effect === 'default-deny' && peer.type === 'identity' && peer.name !== undefined ? world.identityOfName(peer.name) : undefined;
+  // As the kernel does it: where no rule says anything about the address, or one on names comes before it, its name is asked about.
+  const named = direction === 'egress' && (asOwn.rule.effect === 'default-deny' || asOwn.asksNames === true) && peer.type === 'identity' && peer.name !== undefined ? world.identityOfName(peer.name) : undefined;
   const identity = named ?? own;
   const decision = named === undefined ? asOwn : judged(world, member, direction, named, protocol, port, request);
   const place = world.placeOf(decision.rule);

@@ -71,6 +71,8 @@ export interface Row {
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: number };
   /** On a denial: connections that were allowed before go on. */
   readonly keepEstablished?: true;
+  /** On a denial by a rule: a rule on names would be asked before it, so an address may be allowed by its name. */
+  readonly asksNames?: true;
 }
 
 /** Where the sets of redirects get their numbers. */
@@ -95,13 +97,14 @@ export const namePort = 53;
 export const nameProtocol = protocols.TCP;
 
 /** The rows of a class, by protocol and port; the first is always the one for any protocol. */
-export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks, sets: L7Sets): readonly Row[] {
+export function flatten(candidates: readonly Candidate[], fallbacks: Fallbacks, sets: L7Sets, byName: readonly Candidate[] = []): readonly Row[] {
   const rulings = viewsNeeded(candidates, fallbacks).map(view => new Ruling(candidates.filter(takesPart[view]), fallbacks[view], view));
+  const names = new Stage(byName.filter(takesPart.enforced));
   // No rule that is looked into is for any protocol: there is no redirect here.
-  const base = outcome(rulings.map(r => [r.view, { claim: r.base, redirects: none }] as const), sets, false);
-  const protocolsNamed = new Set([...rulings.flatMap(r => r.protocols), ...(sets.learned ? [nameProtocol] : [])]);
+  const base = outcome(rulings.map(r => [r.view, { claim: r.base, redirects: none }] as const), sets, { learns: false, name: names.all });
+  const protocolsNamed = new Set([...rulings.flatMap(r => r.protocols), ...names.spans.keys(), ...(sets.learned ? [nameProtocol] : [])]);
   const rows: Row[] = [{ protocol: null, port: 0, portBits: 0, ...base }];
-  for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base, sets));
+  for (const protocol of [...protocolsNamed].sort((a, b) => a - b)) rows.push(...protocolRows(protocol, rulings, base, sets, names));
   return rows;
 }
 
@@ -192,6 +195,13 @@ function decisive(first: Claim | undefined, second: Claim): Claim {
   return first && first.candidate.verdict !== 'pass' ? first : second;
 }
 
+/** What holds from a port on. */
+interface Step {
+  readonly start: number;
+  readonly claim: Claim | undefined;
+  readonly redirects: readonly Claim[];
+}
+
 /** Candidates of which the strongest decides at each point: the strongest for all protocols, and claims by protocol. */
 class Stage {
   readonly all: Claim | undefined;
@@ -216,7 +226,7 @@ class Stage {
   }
 
   /** The strongest claim from each boundary on, ascending; undefined where there is none. Of a redirect all that are in force there. */
-  *sweep(protocol: number): Generator<{ readonly start: number; readonly claim: Claim | undefined; readonly redirects: readonly Claim[] }> {
+  *sweep(protocol: number): Generator<Step> {
     const starts = [...(this.spans.get(protocol) ?? [])].sort((a, b) => a.start - b.start);
     const boundaries = [...new Set([0, ...starts.flatMap(c => [c.start, c.end + 1])])].filter(p => p <= maxPort).sort((a, b) => a - b);
     const heap = new ClaimHeap();
@@ -252,14 +262,14 @@ function stronger(a: Claim, b: Claim): boolean {
   return a.candidate.order < b.candidate.order;
 }
 
-function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcome, sets: L7Sets): Row[] {
+function protocolRows(protocol: number, rulings: readonly Ruling[], base: Outcome, sets: L7Sets, names: Stage): Row[] {
   const outcomes: Outcome[] = [base];
   const indexes = new Map([[outcomeText(base), 0]]);
   const intervals: Interval[] = [];
   const learns = sets.learned !== undefined && protocol === nameProtocol;
   const steps = rulings.map(r => (learns ? withNamePort([...r.over(protocol)]) : [...r.over(protocol)]));
-  for (const { start, at } of zipped(steps)) {
-    const result = outcome(rulings.map((r, i) => [r.view, at[i]!] as const), sets, learns && start === namePort);
+  for (const { start, at } of zipped<Step>([...steps, [...names.sweep(protocol)]])) {
+    const result = outcome(rulings.map((r, i) => [r.view, at[i] as Decision] as const), sets, { learns: learns && start === namePort, name: at.at(-1)!.claim });
     const text = outcomeText(result);
     let value = indexes.get(text);
     if (value === undefined) {
@@ -318,7 +328,14 @@ class ClaimHeap {
 
 type Outcome = Omit<Row, 'protocol' | 'port' | 'portBits'>;
 
-function outcome(views: readonly (readonly [View, Decision])[], sets: L7Sets, learns: boolean): Outcome {
+/** What is to be known of names at a point. */
+interface Names {
+  readonly learns: boolean;
+  /** The strongest rule on names there, whoever they are for. */
+  readonly name: Claim | undefined;
+}
+
+function outcome(views: readonly (readonly [View, Decision])[], sets: L7Sets, { learns, name }: Names): Outcome {
   const { claim, redirects } = views[0]![1];
   const of = (view: View) => views.find(([v]) => v === view)?.[1].claim;
   const found = ruled(claim, redirects, sets, learns);
@@ -329,6 +346,7 @@ function outcome(views: readonly (readonly [View, Decision])[], sets: L7Sets, le
     ...(audited ? { verdict: 'audit', rule: audited.candidate.rule, match: claimMatch(audited) } : found),
     ...(differs && { shadow: { verdict: shadow.candidate.verdict === 'deny' ? 'deny' : 'allow', rule: shadow.candidate.rule } }),
     ...(claim.candidate.verdict === 'deny' && claim.candidate.keepEstablished && { keepEstablished: true }),
+    ...(found.verdict === 'deny' && !audited && claim.candidate.level !== levels.defaultDeny && name && stronger(name, claim) && { asksNames: true }),
   };
 }
 
@@ -351,5 +369,5 @@ function claimMatch(claim: Claim): MatchType {
 }
 
 export function outcomeText(o: Outcome): string {
-  return `${o.verdict} ${o.rule} ${o.match}${o.l7 === undefined ? '' : ` l7 ${o.l7}`}${o.shadow ? ` shadow ${o.shadow.verdict} ${o.shadow.rule}` : ''}${o.keepEstablished ? ' keep' : ''}`;
+  return `${o.verdict} ${o.rule} ${o.match}${o.l7 === undefined ? '' : ` l7 ${o.l7}`}${o.shadow ? ` shadow ${o.shadow.verdict} ${o.shadow.rule}` : ''}${o.keepEstablished ? ' keep' : ''}${o.asksNames ? ' names' : ''}`;
 }

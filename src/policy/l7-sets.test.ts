@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '../model/flow.ts';
-import { fnv1a } from '../model/identity.ts';
+import { cidrIdentityLabels, fnv1a } from '../model/identity.ts';
 import type { L7Set } from '../model/l7.ts';
 import { LabelSet } from '../model/labels.ts';
 import { PolicyEngine } from './compile.ts';
@@ -214,6 +214,37 @@ test('names are learned from TCP port 53 where it is plainly allowed, whatever t
   assert.equal(at(engineOf([cnp('a', 'x', { endpointSelector: web, egress: [{ toEndpoints: [db] }] })]), 53, 6, 'egress').verdict, 'allow', 'nobody waits for names');
   const both = at(rules({ toPorts: [{ ports: [{ port: '53' }], rules: { dns: [{ matchName: 'a.example' }] } }] }), 53, 6, 'egress').set;
   assert.deepEqual(both, { protocol: 'dns', rules: [{ rule: id('a/spec.egress[1].toPorts[0]'), pattern: 'a.example' }] });
+});
+
+const anp = (egress: readonly object[]) => policy({ kind: 'AdminNetworkPolicy', metadata: { name: 'a' }, spec: { priority: 1, subject: { namespaces: {} }, egress } });
+const rule = (action: string, to: object, more: object = {}) => ({ action, to: [to], ...more });
+
+test('a rule on names that comes before the rule that denies: the row says so, where its ports are', () => {
+  const engine = engineOf([anp([
+    rule('Deny', { networks: ['192.0.2.0/24'] }),
+    rule('Allow', { domainNames: ['*.example.com'] }, { ports: [{ portNumber: { protocol: 'TCP', port: 443 } }] }),
+    rule('Deny', { networks: ['0.0.0.0/0'] }),
+  ])]);
+  engine.upsertIdentity(17_000_000, cidrIdentityLabels('192.0.2.0/24', ['192.0.2.0/24']));
+  engine.upsertIdentity(...outside(17_000_001, '**.example.com'));
+  const set = engine.compile(me, 'egress');
+  const row = (id: number, port: number) => {
+    const { verdict, asksNames } = lookup(set, id, 6, port)!;
+    return `${verdict}${asksNames ? ', names' : ''}`;
+  };
+  assert.deepEqual([[9, 443], [9, 80], [17_000_000, 443], [17_000_001, 443], [17_000_001, 80]].map(([id, port]) => row(id!, port!)), ['deny, names', 'deny', 'deny', 'allow', 'deny']);
+});
+
+test('a denial of the baseline yields to a name, one of the tier normal does not, and a default denial needs no word', () => {
+  const names = (more: object) => cnp('a', 'x', { endpointSelector: web, egress: [byName(['a.example'])], ...more });
+  const flags = (...policies: Policy[]) => {
+    const { verdict, asksNames } = lookup(engineOf(policies).compile(me, 'egress'), 9, 6, 443)!;
+    return [verdict, asksNames];
+  };
+  const baseline = policy({ kind: 'BaselineAdminNetworkPolicy', metadata: { name: 'default' }, spec: { subject: { namespaces: {} }, egress: [rule('Deny', { networks: ['0.0.0.0/0'] })] } });
+  assert.deepEqual(flags(names({ enableDefaultDeny: { egress: false } }), baseline), ['deny', true]);
+  assert.deepEqual(flags(names({ egressDeny: [{ toEntities: ['world'] }] })), ['deny', undefined]);
+  assert.deepEqual(flags(names({})), ['deny', undefined]);
 });
 
 // ---- questions ----

@@ -60,6 +60,8 @@ export interface BoundRule {
   /** 'any': selects every peer, known or not. */
   readonly matchers: 'any' | readonly Matcher<PolicySet>[];
   readonly spans: Candidate['spans'];
+  /** The rule selects addresses by their names. */
+  readonly byName: boolean;
   /** Names of ports that each peer resolves for itself (egress). */
   readonly names: readonly Extract<PortMatch, { name: string }>[];
 }
@@ -101,6 +103,8 @@ export class PolicySet {
   readonly #infos: ReadonlyMap<number, RuleInfo>;
   readonly #l7: SetL7;
   readonly #everyone: readonly Candidate[];
+  /** Rules on names, which an address may come to have. */
+  readonly #byName: readonly Candidate[];
   readonly #root: TreeNode = { parent: undefined, rule: -1, spans: 'any', children: new Map(), class: 0 };
   readonly #work: Work;
   /** How many subjects have this set. */
@@ -126,7 +130,8 @@ export class PolicySet {
     this.#l7 = l7;
     this.#work = work;
     this.#everyone = rules.filter(r => r.matchers === 'any').map(r => ({ ...r.candidate, spans: r.spans }));
-    const rows = flatten(this.#everyone, fallbacks, l7);
+    this.#byName = rules.filter(r => r.byName).map(r => ({ ...r.candidate, spans: r.spans }));
+    const rows = flatten(this.#everyone, fallbacks, l7, this.#byName);
     this.#baseText = rowsText(rows);
     this.#addClass(0, rows, this.#baseText);
     for (const [i, rule] of rules.entries()) for (const matcher of rule.matchers === 'any' ? [] : rule.matchers) this.#use(matcher, i);
@@ -218,7 +223,7 @@ export class PolicySet {
   #rowsOf(node: TreeNode): readonly Row[] {
     const candidates = [...this.#everyone];
     for (let n: TreeNode | undefined = node; n?.parent; n = n.parent) candidates.push({ ...this.#rules[n.rule]!.candidate, spans: n.spans });
-    return flatten(candidates, this.#fallbacks, this.#l7);
+    return flatten(candidates, this.#fallbacks, this.#l7, this.#byName);
   }
 
   /** The class number: 0 when the rows are those of class 0. */

@@ -42,6 +42,8 @@ export interface Decision {
   readonly l7?: L7Set;
   /** With the shadow policies in force it would be this. */
   readonly shadow?: { readonly verdict: 'allow' | 'deny'; readonly rule: RuleInfo };
+  /** A denial by a rule that a rule on names comes before. */
+  readonly asksNames?: true;
   /** A denial that does not end connections which were allowed before. */
   readonly keepEstablished?: true;
 }
@@ -248,9 +250,9 @@ const firstNameIdentity = 5 << 24;
 
 function decisionOf(row: VerdictRow, set: CompiledSet, l7Sets: ReadonlyMap<number, L7Set>): Decision {
   const decision: Decision = { verdict: row.verdict, rule: set.rules.get(row.rule)!, ...(row.l7 !== undefined && { l7: l7Sets.get(row.l7)! }) };
-  if (row.verdict !== 'audit' && row.shadow === undefined && row.keepEstablished === undefined) return decision;
+  if (row.verdict !== 'audit' && row.shadow === undefined && row.keepEstablished === undefined && row.asksNames === undefined) return decision;
   return {
-    ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }),
+    ...decision, ...(row.verdict === 'audit' && { audit: 'policy' as const }), ...(row.keepEstablished && { keepEstablished: true as const }), ...(row.asksNames && { asksNames: true as const }),
     ...(row.shadow && { shadow: { verdict: row.shadow.verdict, rule: set.rules.get(row.shadow.rule)! } }),
   };
 }

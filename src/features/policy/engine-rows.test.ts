@@ -108,6 +108,17 @@ test('a rule on requests is a redirect with the number of its set; so are its ch
   sets.retain(new Set());
 });
 
+test('a denial that a rule on names comes before bears the flag by which the kernel asks for names', () => {
+  const { policy: admin } = parsePolicy({ kind: 'AdminNetworkPolicy', metadata: { name: 'a' }, spec: { priority: 1, subject: { namespaces: {} }, egress: [{ action: 'Allow', to: [{ domainNames: ['a.example'] }] }, { action: 'Deny', to: [{ networks: ['0.0.0.0/0'] }] }] } });
+  const engine = new PolicyEngine();
+  engine.setPolicies([admin!]);
+  const sets = new PolicySets({ classes, verdicts });
+  const set = sets.ensure(engine.compile(subject, 'egress'));
+  const { verdict, flags } = verdicts.lookup({ prefixBits: 96, set: set.id, class: classes.lookup({ set: set.id, identity: 9 })!.class, protocol: 6, port: 443 })!;
+  assert.deepEqual([verdict, flags], [2, 2]);
+  sets.retain(new Set());
+});
+
 test('changes of single identities: the kernel holds what a whole comparison finds right', () => {
   const engine = new PolicyEngine();
   engine.setPolicies([allow]);

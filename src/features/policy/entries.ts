@@ -30,7 +30,7 @@ export function verdictEntry(set: number, row: VerdictRow): readonly [PolicyVerd
     { prefixBits, set, class: row.class, protocol: row.protocol ?? 0, port: row.protocol === null ? 0 : row.port },
     {
       rule: row.rule, shadowRule: row.shadow?.rule ?? 0, l7: row.l7 ?? 0, verdict: verdictNumber[row.verdict], match: row.match,
-      shadowVerdict: row.shadow ? verdictNumber[row.shadow.verdict] : 0, flags: row.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0,
+      shadowVerdict: row.shadow ? verdictNumber[row.shadow.verdict] : 0, flags: (row.keepEstablished ? PolicyVerdictFlag.KeepEstablished : 0) | (row.asksNames ? PolicyVerdictFlag.AskNames : 0),
     },
   ];
 }
@@ -38,7 +38,7 @@ export function verdictEntry(set: number, row: VerdictRow): readonly [PolicyVerd
 /** All that the kernel holds of a row. */
 export function rowText(row: VerdictRow): string {
   const shadow = row.shadow ? `${row.shadow.verdict} ${row.shadow.rule}` : '';
-  return `${placeText(row)},${row.verdict},${row.rule},${row.match},${row.l7 ?? 0},${shadow},${row.keepEstablished ?? false}`;
+  return `${placeText(row)},${row.verdict},${row.rule},${row.match},${row.l7 ?? 0},${shadow},${row.keepEstablished ?? false},${row.asksNames ?? false}`;
 }
 
 /** Where a row stands: two rows of one place are one entry. */
