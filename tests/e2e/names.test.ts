@@ -99,6 +99,21 @@ describe('DNS names', () => {
     await told('connections are told with the name', ['--from-pod', 'payments/payment-service', '--to-fqdn', '*.stripe.com', '--verdict', 'FORWARDED'], flow => flow.destination_names?.includes('late.stripe.com.') === true);
   }));
 
+  test('an address of many names, each selected by itself, has one identity that joins theirs', () => {
+    const shared = times(6, i => `shared.n${i}.example.net`);
+    return cluster.with(withDnsRules('[{ matchPattern: "*" }]', `[${shared.map(name => `{ matchName: ${name} }`).join(', ')}]`), [], async () => {
+      await world.until('payment-service', { server, names: [shared[0]!], port: ports.open, timeoutMs: 300 }, result => result.connected === 1);
+      all(6)(await lookUp(shared, { port: ports.open }));
+      const address = await addressOf(shared[0]!);
+      await eventually('the agent has joined them', 20_000, async () => {
+        const rows = JSON.parse((await cluster.cirri('fqdn', 'cache', 'payments', '-o', 'json')).stdout) as NodeCacheRow[];
+        const row = rows.find(one => one.ip === address)!;
+        return row.identities.length < 4 && row.selectors.join() === shared.join() ? undefined : JSON.stringify(row);
+      });
+      assert.equal(await unreachable(address), undefined);
+    });
+  });
+
   test('a policy that comes after the look-up holds for what was told', async () => {
     const address = await addressOf('early.stripe.com');
     await cluster.with(withDnsRules('[{ matchPattern: "*" }]', '[{ matchName: early.stripe.com }]'), [], () => eventually('the address is that name\'s', 10_000, () => unreachable(address)));
