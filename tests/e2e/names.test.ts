@@ -71,6 +71,8 @@ describe('DNS names', () => {
     }
     await told('refused questions are told with the policy that has no rule for them', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'DROPPED'],
       flow => flow.l7?.dns?.query === 'www.stripe.com.' && flow.egress_denied_by?.[0]?.name === 'names');
+    await told('over TCP by the proxy', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'DROPPED'],
+      flow => flow.l4?.TCP !== undefined && flow.l7?.dns?.query === 'www.stripe.com.' && flow.l7.dns.observation_source === 'proxy' && flow.egress_denied_by?.[0]?.name === 'names');
     await told('and the others are told too', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'FORWARDED'], flow => flow.l7?.type === 'RESPONSE' && flow.l7.dns?.query === 'n3.example.org.');
   }));
 
@@ -180,5 +182,6 @@ describe('DNS names', () => {
 
 interface DnsFlow extends FlowJson {
   readonly destination_names?: readonly string[];
-  readonly l7?: { readonly type: string; readonly dns?: { readonly query: string; readonly rcode?: number } };
+  readonly l4?: { readonly TCP?: object };
+  readonly l7?: { readonly type: string; readonly dns?: { readonly query: string; readonly rcode?: number; readonly observation_source?: string } };
 }
