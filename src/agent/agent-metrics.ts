@@ -78,12 +78,13 @@ function policyFamilies({ policies, enforcement }: AgentParts): MetricFamily[] {
   ];
 }
 
-function addressFamilies({ identities, prefixes, nodeIdentities, networkIdentities, pool, services, node }: AgentParts): MetricFamily[] {
+function addressFamilies({ identities, prefixes, nodeIdentities, networkIdentities, names, pool, services, node }: AgentParts): MetricFamily[] {
   return [
     gauge('cilium_identity', 'Identities known', [
-      [{ type: 'reserved' }, reservedIdentities.length], [{ type: 'cluster_local' }, identities.size], [{ type: 'node_local' }, [...prefixes.entries()].length + [...networkIdentities.entries()].length],
+      [{ type: 'reserved' }, reservedIdentities.length], [{ type: 'cluster_local' }, identities.size], [{ type: 'node_local' }, [...prefixes.entries()].length + [...networkIdentities.entries()].length + [...names.entries()].length],
       [{ type: 'remote_node' }, [...nodeIdentities.entries()].length],
     ]),
+    gauge('cilium_fqdn_selectors', 'Names and patterns of toFQDNs in force', [[{}, names.engine.fqdnSelectors().length]]),
     gauge('cilium_ip_addresses', 'Pod addresses that are given out', [[{ family: 'ipv4' }, pool.allocated], [{ family: 'ipv6' }, pool.allocated]]),
     gauge('cilium_ipam_capacity', 'Pod addresses that there are', [[{ family: 'ipv4', cidr: node.podCidr4 }, pool.capacity], [{ family: 'ipv6', cidr: node.podCidr6 }, pool.capacity]]),
     gauge('cilium_services', 'Services in the kernel: each address and port is one', [[{}, services.table.size]]),

@@ -30,7 +30,7 @@ export interface DnsNamesParts {
 }
 
 const roundMs = 10_000;
-const relearnedPerTurn = 500;
+const relearnedPerTurn = 2_000;
 
 /** DNS names of a node, wired: what belongs to a pass is done in it (`names.refresh`, `passed`), the rest in its own time. */
 export function startDnsNames(parts: DnsNamesParts, { log, signal }: { readonly log: Logger; readonly signal: AbortSignal }): { readonly names: DnsNames; readonly passed: () => void } {
@@ -49,9 +49,13 @@ export function startDnsNames(parts: DnsNamesParts, { log, signal }: { readonly 
 
   async function relearn(): Promise<void> {
     let done = 0;
-    for (const _ of names.relearn([...parts.cache.rows()])) {
-      if (++done % relearnedPerTurn === 0) await new Promise(resolve => setImmediate(resolve));
-      if (signal.aborted) return;
+    try {
+      for (const _ of names.relearn([...parts.cache.rows()])) {
+        if (++done % relearnedPerTurn === 0) await new Promise(resolve => setImmediate(resolve));
+        if (signal.aborted) return;
+      }
+    } catch (error) {
+      log.error('addresses that were looked up before their policy came could not be written: pods must look them up again', { error: errorText(error) });
     }
   }
 

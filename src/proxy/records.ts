@@ -59,7 +59,7 @@ export class RecordLines {
     writer.text('","');
     writer.text(record.direction);
     writer.text('",');
-    writer.integer(record.rule);
+    writer.integer(record.rule || (record.direction === 'EGRESS' ? about.row.egressRule : about.row.ingressRule));
     writer.text(',');
     if (text === undefined) putHttp(writer, l7, l7.http!);
     else writer.json(text);

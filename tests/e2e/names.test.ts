@@ -71,6 +71,8 @@ describe('DNS names', () => {
     }
     await told('refused questions are told with the policy that has no rule for them', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'DROPPED'],
       flow => flow.l7?.dns?.query === 'www.stripe.com.' && flow.egress_denied_by?.[0]?.name === 'names');
+    await told('over TCP by the proxy', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'DROPPED'],
+      flow => flow.l4?.TCP !== undefined && flow.l7?.dns?.query === 'www.stripe.com.' && flow.l7.dns.observation_source === 'proxy' && flow.egress_denied_by?.[0]?.name === 'names');
     await told('and the others are told too', ['--pod', 'payments/payment-service', '--type', 'l7', '--protocol', 'dns', '--verdict', 'FORWARDED'], flow => flow.l7?.type === 'RESPONSE' && flow.l7.dns?.query === 'n3.example.org.');
   }));
 
@@ -98,6 +100,21 @@ describe('DNS names', () => {
     all(1)(await lookUp(['late.stripe.com'], { port: ports.open }));
     await told('connections are told with the name', ['--from-pod', 'payments/payment-service', '--to-fqdn', '*.stripe.com', '--verdict', 'FORWARDED'], flow => flow.destination_names?.includes('late.stripe.com.') === true);
   }));
+
+  test('an address of many names, each selected by itself, has one identity that joins theirs', () => {
+    const shared = times(6, i => `shared.n${i}.example.net`);
+    return cluster.with(withDnsRules('[{ matchPattern: "*" }]', `[${shared.map(name => `{ matchName: ${name} }`).join(', ')}]`), [], async () => {
+      await world.until('payment-service', { server, names: [shared[0]!], port: ports.open, timeoutMs: 300 }, result => result.connected === 1);
+      all(6)(await lookUp(shared, { port: ports.open }));
+      const address = await addressOf(shared[0]!);
+      await eventually('the agent has joined them', 20_000, async () => {
+        const rows = JSON.parse((await cluster.cirri('fqdn', 'cache', 'payments', '-o', 'json')).stdout) as NodeCacheRow[];
+        const row = rows.find(one => one.ip === address)!;
+        return row.identities.length < 4 && row.selectors.join() === shared.join() ? undefined : JSON.stringify(row);
+      });
+      assert.equal(await unreachable(address), undefined);
+    });
+  });
 
   test('a policy that comes after the look-up holds for what was told', async () => {
     const address = await addressOf('early.stripe.com');
@@ -165,5 +182,6 @@ describe('DNS names', () => {
 
 interface DnsFlow extends FlowJson {
   readonly destination_names?: readonly string[];
-  readonly l7?: { readonly type: string; readonly dns?: { readonly query: string; readonly rcode?: number } };
+  readonly l4?: { readonly TCP?: object };
+  readonly l7?: { readonly type: string; readonly dns?: { readonly query: string; readonly rcode?: number; readonly observation_source?: string } };
 }

@@ -219,7 +219,7 @@ describe('DNS names in the kernel', () => {
       { endpoint: 3, name: 'old.stripe.com.', ip: '54.1.1.2', ttlEndNs: (kernel.now - 1) * 1e9 },
       { endpoint: 3, name: 'example.com.', ip: '54.1.1.3', ttlEndNs: (kernel.now + 30) * 1e9 },
     ];
-    assert.equal([...names.relearn(learned)].length, 1);
+    for (const _ of names.relearn(learned));
     const rows = [...kernel.maps.nameAddresses.entries()];
     assert.equal(rows.length, 1);
     assert.deepEqual(rows[0]![1].slots[0], { identity: kernel.walk('api.stripe.com').identity, expiresS: kernel.now + 30 });

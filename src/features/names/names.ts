@@ -2,7 +2,7 @@ import type { NodeMaps } from '../../datapath/maps.ts';
 import { firstPrefixIdentity, firstRemoteNodeIdentity } from '../../model/identity.ts';
 import { LabelSet } from '../../model/labels.ts';
 import type { FeatureStatus } from '../../model/status.ts';
-import { buildNameAutomaton, maxNameStates, type NameAutomaton } from '../../policy/name-automaton.ts';
+import { buildNameAutomaton, maxNameStates, walkStates, type NameAutomaton } from '../../policy/name-automaton.ts';
 import { errorText } from '../../std/errors.ts';
 import { parseAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
@@ -174,12 +174,13 @@ export class DnsNames {
     if (identities.length > 0) this.#deps.onWork();
   }
 
-  /** Gives addresses that pods were told before their names were selected what those names mean now. */
+  /** Gives addresses that pods were told before their names were selected what those names mean now. Throws where there is no room. */
   *relearn(learned: Iterable<LearnedName>): Generator<void> {
     const automaton = this.#inForce;
     const { nameAddresses } = this.#deps.maps;
     const now = this.#now();
     for (const { endpoint, name, ip, ttlEndNs } of learned) {
+      yield;
       if (automaton !== this.#inForce) return;
       const identity = automaton ? this.identityOf(name) : 0;
       const expiresS = Math.ceil(ttlEndNs / 1e9);
@@ -187,16 +188,14 @@ export class DnsNames {
       const key = { endpoint, addr: parseAddr(ip) };
       const present = nameAddresses.lookup(key);
       if (!present || !livingIdentities(present, now).includes(identity)) this.#deps.put({ key, identity, expiresS, replaces: [] });
-      yield;
     }
   }
 
   /** Of the addresses of this name; 0 for none. */
   identityOf(name: string): number {
-    const patterns = this.#inForce?.automaton.walk(name) ?? [];
-    const fqdns = new Set(this.#deps.engine.fqdnSelectors());
-    const selected = patterns.filter(pattern => fqdns.has(pattern));
-    return selected.length === 0 ? 0 : this.#identities.known(selected) ?? 0;
+    if (!this.#inForce) return 0;
+    const { automaton, identities } = this.#inForce;
+    return identities[automaton.accepting[walkStates(automaton.next, name)]!]!;
   }
 
   /** The patterns in force that this name matches. */

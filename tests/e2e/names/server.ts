@@ -6,6 +6,7 @@
  *     chain.…       CNAME chain.a.example.net → chain.b.example.net → addresses
  *     none.…        NXDOMAIN
  *     big.…         truncated over UDP
+ *     shared.…      always the same address
  *     all others    four addresses
  */
 import dgram from 'node:dgram';
@@ -16,6 +17,8 @@ const [typeA, typeCname, typeAaaa] = [1, 5, 28];
 /** Seconds. */
 const ttl = 5;
 let given = 0;
+/** One that counting does not come to. */
+const sharedNumber = 512 * 254 - 1;
 
 for (const address of process.argv.slice(2)) {
   const udp = dgram.createSocket(address.includes(':') ? 'udp6' : 'udp4');
@@ -57,8 +60,9 @@ function respond(question: Buffer, overTcp: boolean): Buffer | undefined {
       owner = target;
     }
   }
-  const count = first.startsWith('none') ? 0 : first.startsWith('fifty') || first.startsWith('big') ? 50 : 4;
-  if (type === typeA || type === typeAaaa) for (let i = 0; i < count; i++) records.push(record(owner, type, type === typeA ? address4(given++) : address6(given++)));
+  const isShared = first.startsWith('shared');
+  const count = first.startsWith('none') ? 0 : isShared ? 1 : first.startsWith('fifty') || first.startsWith('big') ? 50 : 4;
+  if (type === typeA || type === typeAaaa) for (let i = 0; i < count; i++) records.push(record(owner, type, (type === typeA ? address4 : address6)(isShared ? sharedNumber : given++)));
   const truncated = !overTcp && first.startsWith('big');
   const head = Buffer.alloc(12);
   question.copy(head, 0, 0, 2);
