@@ -45,11 +45,21 @@ async function main(): Promise<void> {
   const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
   setTimeout(giveMemoryBack, settledMs).unref();
   log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
+  setImmediate(() => loadProtocols(place));
   stop.signal.addEventListener('abort', () => {
     clearInterval(telling);
     worker.close();
     finish();
   }, { once: true });
+}
+
+/** Those of the sets that are there: the first connection need not wait for it. One that cannot be read is refused when it is asked for. */
+function loadProtocols(place: Place): void {
+  try {
+    for (const number of place.someSets()) loadProtocol(place.readSet(number));
+  } catch {
+    // Said when a connection comes with it.
+  }
 }
 
 function readPlace(signal: AbortSignal): Promise<Place> | Place {
