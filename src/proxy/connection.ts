@@ -1,12 +1,11 @@
 import { monotonicMicroseconds } from './clock.ts';
-import type { Admission, Host } from './host.ts';
+import { attemptsOfLocal, type Admission, type Host } from './host.ts';
 import { Leg, type LegOwner } from './leg.ts';
 import type { Loop } from './loop.ts';
+import { passThrough } from './pass-through.ts';
 import { Passage } from './passage.ts';
 import type { Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
 import { type Timed, tickMs } from './wheel.ts';
-
-const attemptsOfLocal = 3;
 
 /** A client, its server, and the session between them. */
 export class Connection implements Wire<unknown>, LegOwner, Timed {
@@ -29,8 +28,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   #inCall = false;
   #closeAt: 'once' | 'written' | undefined;
   #serverFailure: string | undefined;
-  readonly #paused = { client: false, server: false };
   readonly #passage: Passage;
+  readonly #paused = { client: false, server: false };
   #suspended = false;
   #wakeTick = 0;
   #connectTick = 0;
@@ -46,14 +45,15 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     this.client = new Leg(this.#loop, this, 'client', clientFd, false);
     if (serverFd !== undefined) this.server = new Leg(this.#loop, this, 'server', serverFd, false);
     this.#inCall = true;
-    this.#session = about.protocol.open(this, about.row.sourceEndpoint);
+    this.#session = (about.passes ? passThrough : about.protocol).open(this, about.row.sourceEndpoint);
     this.#leave();
     this.#loop.wheel.arm(this, this.#idleTick());
   }
 
   /** Could go to another process now. */
   get idle(): boolean {
-    return this.#state === 'open' && !this.#suspended && this.client.idle && (this.server?.idle ?? true) && this.#passage.rests && (this.#passage.all || this.#session.idle) && !this.client.ended && !this.server?.ended;
+    const { client, server } = this;
+    return this.#state === 'open' && !this.#suspended && client.idle && !client.ended && (!server || (server.idle && !server.ended)) && this.#passage.rests && (this.#passage.all || this.#session.idle);
   }
 
   get passing(): boolean {
@@ -185,7 +185,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     return this.#nextTick();
   }
 
-  /** Compares what is in force with what it knows; a revoked one ends. */
+  /** Compares what is in force with what it knows. */
   review(): void {
     if (this.#state === 'open') this.#mayGoOn();
   }
@@ -366,9 +366,9 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   }
 
   #discard(leg: Leg): void {
-    const count = leg.read(this.#loop.limits.readBytes);
-    if (count === 0) leg.sawEnd();
-    if (count === 0) this.#leave();
+    if (leg.read(this.#loop.limits.readBytes) !== 0) return;
+    leg.sawEnd();
+    this.#leave();
   }
 
   #finish(at: 'reset' | 'written'): void {

@@ -34,11 +34,16 @@ export interface Times {
   readonly lingerMs: number;
 }
 
+/** Connections to a server of this node are tried so often, each time from another port. */
+export const attemptsOfLocal = 3;
+
 /** Of whom it is, and what holds for it. */
 export interface Admission {
   readonly client: SocketAddress;
   readonly server: SocketAddress;
   readonly protocol: Protocol<unknown, unknown>;
+  /** A session has decided that all of it passes, in another process: this one opens none. */
+  readonly passes?: boolean;
   row: ProxyConnection;
   layers: Layers<unknown>;
   /** How records name its ends, while the row is this one. */

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util';
-import { CirriError, renderError } from '../std/errors.ts';
-import { createLogger } from '../std/log.ts';
+import { CirriError, errorText, renderError } from '../std/errors.ts';
+import { createLogger, type Logger } from '../std/log.ts';
 import { giveMemoryBack } from '../sys/footprint.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
 import { nodePlace, type Place, standalonePlace } from './place.ts';
-import { protocolLoader } from './protocols.ts';
+import { protocolLoader, type ProtocolLoader } from './protocols.ts';
 import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
 import { startWorker } from './start.ts';
@@ -31,7 +31,8 @@ async function main(): Promise<void> {
   const kept = predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
   const listeners = kept.length > 0 ? kept : place.listen();
   const records = new RecordLines({ path: place.l7Socket, hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { log });
-  const sets = new Sets({ read: number => place.readSet(number), load: protocolLoader(place), now: () => performance.now() });
+  const load = protocolLoader(place);
+  const sets = new Sets({ read: number => place.readSet(number), load, now: () => performance.now() });
   const worker = startWorker(place, { sets, records, log, signal: stop.signal });
   const finish = () => {
     records.close();
@@ -45,11 +46,21 @@ async function main(): Promise<void> {
   const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
   setTimeout(giveMemoryBack, settledMs).unref();
   log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
+  setImmediate(() => loadProtocols(place, load, log));
   stop.signal.addEventListener('abort', () => {
     clearInterval(telling);
     worker.close();
     finish();
   }, { once: true });
+}
+
+/** Those of the sets that are there: the first connection need not wait for it. One that cannot be read is refused when it is asked for. */
+function loadProtocols(place: Place, load: ProtocolLoader, log: Logger): void {
+  try {
+    for (const number of place.someSets()) load(place.readSet(number));
+  } catch (error) {
+    log.warn('a protocol could not be loaded beforehand', { error: errorText(error) });
+  }
 }
 
 function readPlace(signal: AbortSignal): Promise<Place> | Place {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import { proxyWorkerSocket } from '../model/l7-proxy.ts';
@@ -27,12 +27,17 @@ export interface Place {
   readonly headers: readonly string[];
   readonly rows: Rows;
   readSet(number: number): L7Set;
+  /** Numbers of sets that are there, some of them: connections may come with others. */
+  someSets(): readonly number[];
   connect(about: Admission): number;
   /** New listening sockets. */
   listen(): readonly number[];
   /** Connections go to these sockets from now on. */
   publish(listeners: readonly number[]): void;
 }
+
+/** Enough to know which protocols are in use. */
+const mostRead = 256;
 
 /** A node's, behind the datapath. Waits for the agent to make the maps. */
 export async function nodePlace(node: string, number: number, signal: AbortSignal): Promise<Place> {
@@ -45,6 +50,7 @@ export async function nodePlace(node: string, number: number, signal: AbortSigna
     name: node, number, socketPath: proxyWorkerSocket(proxySocket, number), l7Socket, rows,
     maxConnections: l7.maxConnections, idleMs: l7.idleTimeoutSeconds * 1000, headers: l7.headers,
     readSet: set => JSON.parse(readFileSync(join(l7Sets, `${set}.json`), 'utf8')) as L7Set,
+    someSets: () => readdirSync(l7Sets).flatMap(name => (name.endsWith('.json') ? [Number(name.slice(0, -5))] : [])).slice(0, mostRead),
     connect: connectAsClient,
     listen: listenForRedirects,
     publish: listeners => {
@@ -74,6 +80,7 @@ export function standalonePlace(options: StandaloneOptions): Place {
     name: options.listen, number: 0, socketPath: options.socket, l7Socket: options.records, maxConnections: 16_384, idleMs: 3_600_000, headers: [],
     rows: { generation: () => 0, lookup: () => row, delete: () => {} },
     readSet: set => JSON.parse(readFileSync(options.sets[set - 1]!, 'utf8')) as L7Set,
+    someSets: () => options.sets.slice(0, 1).map((_, i) => i + 1),
     connect: () => connectTo(upstream),
     listen: () => [listenOn(parseSocketAddress(options.listen))],
     publish: () => {},

@@ -23,13 +23,18 @@ const modules: Readonly<Record<string, (options: ProtocolOptions) => AnyProtocol
   tls: () => (require('./tls/tls.ts') as typeof import('./tls/tls.ts')).tls as AnyProtocol,
 };
 
-/** Gives a set's protocol; throws where this proxy has none for it. */
+/** Gives a set's protocol, of one kind always the same object; throws where this proxy has none for it. */
 export function protocolLoader(options: ProtocolOptions): ProtocolLoader {
+  const loaded = new Map<string, AnyProtocol>();
   return set => {
     const name = set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol;
+    const known = loaded.get(name);
+    if (known) return known;
     const load = modules[name];
     if (!load) throw new CirriError('ERR_L7_PROTOCOL', `this proxy knows no protocol ${name}`);
-    return load(options);
+    const protocol = load(options);
+    loaded.set(name, protocol);
+    return protocol;
   };
 }
 

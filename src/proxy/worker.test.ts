@@ -211,6 +211,37 @@ test('a connection whose row says revoked is reset, an idle one too, without a w
   assert.equal(worker.counts.refused.revoked, 1);
 });
 
+test('what passes after a decision goes on under other rules of its protocol; under none before, or revoked, it ends', async () => {
+  const { port: server } = await startServer(echo);
+  const passing: AnyProtocol = { ...relay, open: wire => {
+    wire.passAll();
+    return relay.open(wire);
+  } };
+  const { port, rows } = startRig(server, passing);
+  const client = connect({ port, host: '127.0.0.1' });
+  const says = async (text: string) => {
+    client.write(text);
+    assert.equal(String((await once(client, 'data'))[0]), text);
+  };
+  await says('a');
+  rows.row = { ...row, generation: 2, egressL7: 8 };
+  rows.generation = 2;
+  await says('b');
+  const unasked = { ...row, generation: 3, egressL7: 0 };
+  rows.row = unasked;
+  rows.generation = 3;
+  const other = connect({ port, host: '127.0.0.1' });
+  other.write('x');
+  await once(other, 'data');
+  rows.row = { ...row, generation: 4, egressL7: 8 };
+  rows.generation = 4;
+  await says('c');
+  assert.equal(((await once(other, 'error')) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
+  rows.row = { ...row, generation: 5, egressL7: 8, flags: 1 };
+  rows.generation = 5;
+  assert.equal(((await once(client, 'error')) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
+});
+
 test('what the kernel does not know, and sets that cannot be loaded, are refused and told', async () => {
   const { port: server } = await startServer(echo);
   const { port, worker, rows, records } = startRig(server, { ...relay, compile: () => {

@@ -62,6 +62,8 @@ const askedSeconds = 1;
 const silentSeconds = 60;
 const sweepTicks = 3;
 const sweepRounds = 12;
+/** However often policy changes, nobody is asked more often. */
+const askTicks = 20;
 
 /** One loop's connections: takes them from the listening sockets, asks the kernel what they are, and keeps to what policy says of them. */
 export class Worker implements Host, Timed {
@@ -83,6 +85,9 @@ export class Worker implements Host, Timed {
   /** Given up for a moment to take and refuse a connection when there is no descriptor left. */
   #reserve: Fd | undefined;
   #sweepsLeft = 0;
+  /** Clients are to be asked, and not before this tick. */
+  #mustAsk = false;
+  #nextAsk = 0;
 
   constructor(options: WorkerOptions, dependencies: WorkerDependencies) {
     this.#options = options;
@@ -137,7 +142,7 @@ export class Worker implements Host, Timed {
     if ((row.flags & REVOKED) !== 0) return this.#refuse('revoked') !== undefined;
     const changed = row.egressL7 !== about.row.egressL7 || row.ingressL7 !== about.row.ingressL7;
     about.row = row;
-    if (!changed || connection.passing) return !changed || (row.egressL7 === 0 && row.ingressL7 === 0) || this.#refuse('set') !== undefined;
+    if (!changed) return true;
     const resolved = this.#deps.sets.resolve(row.egressL7, row.ingressL7);
     if ('fault' in resolved) return this.#tellFault(about, resolved.fault, resolved.direction);
     const asks = resolved.layers.egress !== undefined || resolved.layers.ingress !== undefined;
@@ -182,8 +187,12 @@ export class Worker implements Host, Timed {
    */
   tick(now: number): number {
     const { connections, generation } = this;
-    const first = this.#sweepsLeft === sweepRounds;
-    const last = --this.#sweepsLeft === 0;
+    const asks = this.#mustAsk && now >= this.#nextAsk;
+    if (asks) {
+      this.#mustAsk = false;
+      this.#nextAsk = now + askTicks;
+    }
+    const last = !this.#mustAsk && --this.#sweepsLeft <= 0;
     let stale = 0;
     for (let i = connections.length - 1; i >= 0; i--) {
       const connection = connections[i]!;
@@ -191,7 +200,7 @@ export class Worker implements Host, Timed {
       if (connection.index < 0) continue;
       const current = connection.about.row.generation === generation;
       if (!current) stale++;
-      if (!current && first) this.#ask(connection, true);
+      if (!current && asks) this.#ask(connection, true);
       else if (connection.asked && (current || last)) this.#ask(connection, false);
     }
     return stale > 0 && !last ? now + sweepTicks : 0;
@@ -221,6 +230,7 @@ export class Worker implements Host, Timed {
     if (generation === this.generation) return;
     this.generation = generation;
     this.#sweepsLeft = sweepRounds;
+    this.#mustAsk = true;
     this.loop.wheel.arm(this, this.loop.wheel.now + 1);
   }
 
@@ -256,9 +266,8 @@ export class Worker implements Host, Timed {
     const row = this.#deps.rows.lookup({ client: client.addr, server: server.addr, clientPort: client.port, serverPort: server.port });
     if (!row) return this.#refuse('unknown');
     if ((row.flags & REVOKED) !== 0) return this.#refuse('revoked');
-    // One that passed before it was handed over goes on so while policy asks for nothing else.
-    const resolved = passing ? this.#deps.sets.resolve(0, 0) : this.#deps.sets.resolve(row.egressL7, row.ingressL7);
-    const about = { client, server, row, protocol: 'fault' in resolved ? undefined : resolved.protocol, layers: 'fault' in resolved ? {} : resolved.layers };
+    const resolved = this.#deps.sets.resolve(row.egressL7, row.ingressL7);
+    const about = { client, server, row, passes: passing, protocol: 'fault' in resolved ? undefined : resolved.protocol, layers: 'fault' in resolved ? {} : resolved.layers };
     if ('fault' in resolved) return this.#tellFault(about, resolved.fault, resolved.direction) ? undefined : undefined;
     return about as Admission;
   }
