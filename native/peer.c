@@ -3,14 +3,15 @@
  * a client with many probes at once. Orders are lines on standard input, it ends with its input:
  *
  *   listen tcp|udp|sctp PORT
- *   probe ID tcp|udp|sctp|icmp SOURCE|- DESTINATION PORT TIMEOUT_MS [OWN_PORT]     own port: SCTP only
+ *   probe ID tcp|udp|sctp|icmp SOURCE|- DESTINATION PORT TIMEOUT_MS [OWN_PORT [REQUEST]]     own port: SCTP only, else 0; the
+ *                                     bytes of an HTTP/1.1 request without a body, in hexadecimal: TCP only, what it is answered counts
  *   cancel ID                         nothing more is to be expected: done ID silent
  *   sync WORD                         answered when everything before it has been carried out
  *
  * and what it says, a line each:
  *
  *   source ID ADDRESS PORT            a probe's own end (ICMP: the identifier as port), before its packet leaves
- *   done ID allow|refused|unreachable|silent [reason]
+ *   done ID allow|refused|unreachable|silent|http-403 [reason]
  *   synced WORD
  *   failed MESSAGE                    an order could not be carried out
  *
@@ -18,7 +19,7 @@
  * checksum (RFC 9260), answered by INIT ACK where the port is listened to and by ABORT where not. A policy sees no more of an
  * association than that.
  *
- * TCP, and the kernel's SCTP, are connect(2). A datagram and an echo request want an answer and are sent again while there is none,
+ * TCP, and the kernel's SCTP, are connect(2); a server answers each HTTP request with 200. A datagram and an echo request want an answer and are sent again while there is none,
  * for a queue may overflow.
  */
 #define _GNU_SOURCE
@@ -55,6 +56,10 @@ struct end {
 	struct sockaddr_in6 source, destination;
 	uint16_t own_port;
 	int64_t resend_ms;
+	/* Sent once there is a connection. */
+	char *request;
+	size_t request_length;
+	bool asked;
 };
 
 static struct end *probes, *accepted, *garbage;
@@ -444,11 +449,24 @@ static int protocol_of(const char *word)
 	return -1;
 }
 
+/* Each two digits a byte; the orders are our own. */
+static void take_request(struct end *e, const char *hex)
+{
+	e->request_length = strlen(hex) / 2;
+	e->request = malloc(e->request_length + 1);
+	if (!e->request) abort();
+	for (size_t i = 0; i < e->request_length; i++) {
+		unsigned byte = 0;
+		sscanf(hex + 2 * i, "%2x", &byte);
+		e->request[i] = byte;
+	}
+}
+
 static void order_probe(const char *line)
 {
-	char protocol[8], source[64], destination[64];
+	char protocol[8], source[64], destination[64], request[8192] = "";
 	unsigned id, port, timeout, own_port = 0;
-	if (sscanf(line, "probe %u %7s %63s %63s %u %u %u", &id, protocol, source, destination, &port, &timeout, &own_port) < 6) return failed("not understood: %s", line);
+	if (sscanf(line, "probe %u %7s %63s %63s %u %u %u %8191s", &id, protocol, source, destination, &port, &timeout, &own_port, request) < 6) return failed("not understood: %s", line);
 	struct end *e = new_end(PROBE, -1, 0);
 	e->id = id;
 	e->own_port = own_port;
@@ -460,9 +478,30 @@ static void order_probe(const char *line)
 	bool ok = known >= 0 && parse_address(destination, port, &e->destination);
 	if (ok && strcmp(source, "-")) ok = parse_address(source, 0, &e->source);
 	if (!ok) return finish(e, "unreachable", "the order is not understood");
+	if (*request) take_request(e, request);
 	if (is_stream(e->protocol)) start_stream(e);
 	else if (e->protocol == UDP) start_udp(e);
 	else start_raw(e);
+}
+
+/* Small enough for one write and, as far as it is looked at, one read. */
+static void ask(struct end *e)
+{
+	char answer[64] = "";
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = e };
+	if (!e->asked) {
+		e->asked = true;
+		epoll_ctl(epoll_fd, EPOLL_CTL_MOD, e->fd, &event);
+		if (send(e->fd, e->request, e->request_length, MSG_NOSIGNAL) < 0) finish_errno(e, errno);
+		return;
+	}
+	ssize_t got = recv(e->fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+	if (got < 0 && errno == EAGAIN) return;
+	if (got < 0) return finish_errno(e, errno);
+	answer[strcspn(answer, "\r\n")] = 0;
+	if (!strncmp(answer, "HTTP/1.1 200", 12)) finish(e, "allow", NULL);
+	else if (!strncmp(answer, "HTTP/1.1 403", 12)) finish(e, "http-403", NULL);
+	else finish(e, "refused", got == 0 ? "closed without an answer" : answer);
 }
 
 static void on_probe(struct end *e)
@@ -474,6 +513,7 @@ static void on_probe(struct end *e)
 	if (is_stream(e->protocol)) {
 		getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &error, &length);
 		if (error) finish_errno(e, error);
+		else if (e->request) ask(e);
 		else finish(e, "allow", NULL);
 	} else if (recv(e->fd, &byte, 1, MSG_DONTWAIT) >= 0) {
 		finish(e, "allow", NULL);
@@ -536,6 +576,18 @@ static void on_listener(const struct end *e)
 		a->until_ms = now_ms() + ACCEPTED_MS;
 		enlist(a, &accepted);
 	}
+}
+
+/* A request's head ends what a client says; anything else it says is waited for, and its end ends this end. */
+static void on_accepted(struct end *e)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+	char bytes[PACKET];
+	if (e->fd < 0) return;
+	ssize_t got = recv(e->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	if (got < 0 && errno == EAGAIN) return;
+	if (got <= 0) return drop_end(e);
+	if (got >= 4 && !memcmp(bytes + got - 4, "\r\n\r\n", 4)) send(e->fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
 }
 
 /* Back from the address that was asked, which the same control message says. */
@@ -635,7 +687,7 @@ static void on_event(struct end *e)
 	case ECHO4: take_echo(e->fd, ICMP_ECHOREPLY); break;
 	case ECHO6: take_echo(e->fd, ICMP6_ECHO_REPLY); break;
 	case PROBE: on_probe(e); break;
-	case ACCEPTED: if (e->fd >= 0) drop_end(e); break;
+	case ACCEPTED: on_accepted(e); break;
 	}
 }
 
@@ -664,6 +716,7 @@ int main(void)
 		while (garbage) {
 			struct end *e = garbage;
 			garbage = e->next;
+			free(e->request);
 			free(e);
 		}
 	}

@@ -29,7 +29,7 @@ export class ObservedWorld {
     const pods = new Map<string, ScenarioPod>();
     for (const [key, end] of seen) if (end.namespace !== undefined) pods.set(key, observedPod(end, scenario));
     this.world = new World({ ...scenario, pods: [...pods.values()] });
-    const patterns = this.#namesInPolicies();
+    const patterns = new Map(this.world.engine.fqdnSelectors().map(pattern => [pattern, namePattern(pattern)] as const));
     let nextName = firstNameIdentity;
     for (const [key, end] of seen) {
       const pod = pods.get(key);
@@ -61,18 +61,6 @@ export class ObservedWorld {
     const id = number();
     this.world.engine.upsertIdentity(id, LabelSet.fromLabels([...address.labels(), ...called.map(key => ({ source: 'fqdn', key, value: '' }))]));
     return identityEnd(text, id);
-  }
-
-  #namesInPolicies(): ReadonlyMap<string, NamePattern> {
-    const patterns = new Map<string, NamePattern>();
-    for (const { peers } of this.world.policies.flatMap(policy => policy.specs).flatMap(spec => spec.rules)) {
-      if (peers === 'any') continue;
-      for (const peer of peers) {
-        if (peer.type !== 'selector') continue;
-        for (const { source, key } of peer.selector.requirements) if (source === 'fqdn') patterns.set(key, namePattern(key));
-      }
-    }
-    return patterns;
   }
 }
 

@@ -23,7 +23,7 @@ export interface RuleInfo {
   readonly effect: 'allow' | 'deny' | 'pass' | 'default-deny' | 'default-allow';
   /** When not enforced. */
   readonly mode?: 'audit' | 'shadow';
-  /** Why an allow rule denies: "L7 http needs the proxy". */
+  /** Why an allow rule denies: "there is no Envoy with the listener x". */
   readonly notEnforced?: string;
   /** Of rules that cannot hold together: the addresses of their policies. */
   readonly conflict?: readonly string[];

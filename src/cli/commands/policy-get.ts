@@ -3,7 +3,8 @@ import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import { appliesTo, type Applies, type AppliedRule } from '../../policy/applies.ts';
 import { podsNamed } from '../../policy/ends.ts';
-import type { Effect, Policy, PolicyMode, Tier } from '../../policy/policy.ts';
+import { describeL7 } from '../../policy/l7-rules.ts';
+import type { Policy, PolicyMode, Rule, Tier } from '../../policy/policy.ts';
 import { describePeers, describePorts } from '../../policy/rule-info.ts';
 import type { ScenarioPod, ScenarioPolicy } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
@@ -116,7 +117,7 @@ function policyJson(world: World, source: ScenarioPolicy): object {
     ...rowOf(world, source),
     specs: (source.policy?.specs ?? []).map(spec => ({
       path: spec.path, selects: spec.selectsNodes ? 'nodes' : 'pods', subject: spec.subject.describe(), defaultDeny: spec.defaultDeny, description: spec.description,
-      rules: spec.rules.map(rule => ({ path: rule.path, place: source.place(rule.path), direction: rule.direction, effect: rule.effect, peers: describePeers(rule.peers), ports: describePorts(rule.ports), notEnforced: rule.notEnforced })),
+      rules: spec.rules.map(rule => ({ path: rule.path, place: source.place(rule.path), direction: rule.direction, effect: rule.effect, peers: describePeers(rule.peers), ports: describePorts(rule.ports), l7: rule.l7 && describeL7(rule.l7), notEnforced: rule.notEnforced })),
     })),
   };
 }
@@ -132,14 +133,13 @@ function printPolicy(world: World, source: ScenarioPolicy, paint: Paint): void {
     line(`  selects ${spec.selectsNodes ? 'nodes' : 'pods'} ${safe(readable(spec.subject.describe()))}${row.pods === undefined ? '' : ` (${row.pods} of those read)`}`);
     line(`  ${closed.length === 0 ? 'closes nothing by default' : `closes ${closed.join(' and ')} by default`}`);
     for (const rule of spec.rules) {
-      const verb = verbOf(rule.effect, paint);
-      line(`  ${verb} ${rule.direction} ${rule.direction === 'ingress' ? 'from' : 'to'} ${safe(readable(describePeers(rule.peers)))} on ${describePorts(rule.ports)}${rule.notEnforced === undefined ? '' : `: ${safe(rule.notEnforced)}`} ${paint.faint(`(${safe(source.place(rule.path) || rule.path)})`)}`);
+      line(`  ${verbOf(rule, paint)} ${rule.direction} ${rule.direction === 'ingress' ? 'from' : 'to'} ${safe(readable(describePeers(rule.peers)))} on ${describePorts(rule.ports)}${rule.l7 ? `, only ${safe(describeL7(rule.l7))}` : ''}${rule.notEnforced === undefined ? '' : `: ${safe(rule.notEnforced)}`} ${paint.faint(`(${safe(source.place(rule.path) || rule.path)})`)}`);
     }
   }
 }
 
-function verbOf(effect: Effect, paint: Paint): string {
-  return effect === 'allow' ? paint.good('allows') : effect === 'deny' ? paint.bad('denies') : effect === 'pass' ? 'passes on' : paint.careful('denies for now');
+function verbOf({ effect, notEnforced }: Rule, paint: Paint): string {
+  return effect === 'allow' || (effect === 'inspect' && notEnforced === undefined) ? paint.good('allows') : effect === 'deny' ? paint.bad('denies') : effect === 'pass' ? 'passes on' : paint.careful('denies for now');
 }
 
 // ---- one pod ----

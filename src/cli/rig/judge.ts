@@ -32,7 +32,7 @@ function isTakenByProxy(probe: Probe, { outcome }: Observed, engine: EngineSays 
 
 /** Where engine and datapath differ, in words; that something is not built yet is no difference. */
 export function disagreement(probe: Probe, observed: Observed, engine: EngineSays): string | undefined {
-  const verdict = observed.outcome === 'allow' ? 'allow' : 'deny';
+  const verdict = observed.outcome === 'allow' || observed.outcome === 'http-403' ? observed.outcome : 'deny';
   const says = engine.verdict(probe);
   if (isTakenByProxy(probe, observed, engine)) return undefined;
   if (verdict === 'deny' && observed.drop && engine.notBuilt(probe) !== undefined) return undefined;
@@ -49,7 +49,7 @@ function ruleText({ kind, namespace, name, path, effect }: DecidingRule): string
 
 function holds(probe: Probe, observed: Observed): boolean {
   const { outcome, drop, dropsLost } = observed;
-  if (probe.expect === 'allow') return outcome === 'allow';
+  if (probe.expect === 'allow' || probe.expect === 'http-403') return outcome === probe.expect;
   if (probe.expect === 'reject') return outcome === 'refused' || outcome === 'unreachable';
   return outcome === 'silent' && (drop ? isPolicyDrop(drop) : dropsLost === true);
 }

@@ -42,12 +42,21 @@ after(async () => {
   rmSync(state, { recursive: true, force: true });
 });
 
-async function probe(protocol: PeerProtocol, destination: string, port: number, more: { readonly from?: Peer; readonly source?: string; readonly timeoutMs?: number } = {}) {
+async function probe(protocol: PeerProtocol, destination: string, port: number, more: { readonly from?: Peer; readonly source?: string; readonly timeoutMs?: number; readonly request?: string } = {}) {
   let own: End | undefined;
-  const { from = near, timeoutMs = 2_000, source } = more;
-  const { result } = from.probe({ protocol, destination, port, timeoutMs, ...(source !== undefined && { source }) }, end => (own = end));
+  const { from = near, timeoutMs = 2_000, source, request } = more;
+  const { result } = from.probe({ protocol, destination, port, timeoutMs, ...(source !== undefined && { source }), ...(request !== undefined && { request }) }, end => (own = end));
   return { ...(await result), own };
 }
+
+test('a request is answered, and what answers otherwise or not at all is no allowance', async () => {
+  far.listen('tcp', 9081);
+  await far.sync();
+  const request = `GET /a HTTP/1.1\r\nHost: far\r\nX-Long: ${'x'.repeat(3000)}\r\n\r\n`;
+  for (const address of [far4, far6]) assert.equal((await probe('tcp', address, 9081, { request })).outcome, 'allow');
+  assert.equal((await probe('tcp', far4, 9082, { request })).outcome, 'refused', 'nobody listens');
+  assert.equal((await probe('tcp', far4, 9081, { request: 'GET /a HTTP/1.1\r\n', timeoutMs: 200 })).outcome, 'silent', 'half a request has no answer');
+});
 
 test('every protocol, both families: an answer where somebody listens, a refusal where nobody does', async () => {
   for (const protocol of ['tcp', 'udp', 'sctp'] as const) far.listen(protocol, 8080);

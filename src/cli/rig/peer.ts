@@ -11,7 +11,8 @@ export type PeerProtocol = 'tcp' | 'udp' | 'sctp' | 'icmp';
 
 /** How a probe ended, as its own end saw it: a drop looks like silence. */
 export interface PeerResult {
-  readonly outcome: 'allow' | 'refused' | 'unreachable' | 'silent';
+  /** `http-403`: the request was answered so. */
+  readonly outcome: 'allow' | 'refused' | 'unreachable' | 'silent' | 'http-403';
   readonly reason?: string;
 }
 
@@ -22,6 +23,8 @@ export interface PeerProbe {
   readonly destination: string;
   readonly port: number;
   readonly timeoutMs: number;
+  /** TCP: the bytes of an HTTP/1.1 request without a body; only an answer of 200 is `allow` then. */
+  readonly request?: string;
   /** SCTP: the source port; left out, one that this end does not use. */
   readonly ownPort?: number;
 }
@@ -84,7 +87,7 @@ export class Peer {
     const result = new Promise<PeerResult>((resolve, reject) => {
       if (this.#dead) return reject(this.#dead);
       this.#probes.set(id, { onSource, resolve, reject });
-      this.#send(`probe ${id} ${probe.protocol} ${probe.source ?? '-'} ${probe.destination} ${probe.port} ${probe.timeoutMs} ${probe.ownPort ?? 0}`);
+      this.#send(`probe ${id} ${probe.protocol} ${probe.source ?? '-'} ${probe.destination} ${probe.port} ${probe.timeoutMs} ${probe.ownPort ?? 0}${probe.request === undefined ? '' : ` ${Buffer.from(probe.request, 'latin1').toString('hex')}`}`);
     });
     return { result, cancel: () => this.#probes.has(id) && this.#send(`cancel ${id}`) };
   }

@@ -98,7 +98,7 @@ interface ProbeContext {
 
 /** A string says why it cannot be tried. */
 function planProbe(probe: Probe, context: ProbeContext): PlannedProbe | string {
-  if (probe.http !== undefined || probe.expect === 'http-403') return 'the ends open connections and send no requests';
+  if (probe.http !== undefined && probe.protocol !== 'TCP') return 'a request goes over TCP';
   const from = placesOf(probe.from, context);
   const to = placesOf(probe.to, context);
   if (typeof from === 'string') return from;

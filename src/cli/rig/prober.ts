@@ -9,6 +9,7 @@ import type { LocalPod } from '../pods.ts';
 import { DropWatch } from '../probe/drops.ts';
 import type { Outside } from './outside.ts';
 import { Peer, type PeerProtocol, type PeerResult } from './peer.ts';
+import type { Probe } from '../../policy/conformance/case.ts';
 import type { CasePlan, Place, PlannedProbe } from './plan.ts';
 
 /** What became of a probe; `drop` is the very packet's, as an agent saw it. */
@@ -99,7 +100,7 @@ export class RigProber {
     let stop: () => void = () => {};
     const source = from.kind === 'outside' ? from.address : undefined;
     const destination = { ip: this.#address(to, family), port: protocol === 'icmp' ? 0 : probe.port ?? 0 };
-    const order = { protocol, destination: destination.ip, port: destination.port, timeoutMs: silenceMs, ...(source !== undefined && { source }), ...(protocol === 'sctp' && { ownPort: this.#sctpPort() }) };
+    const order = { protocol, destination: destination.ip, port: destination.port, timeoutMs: silenceMs, ...(source !== undefined && { source }), ...(protocol === 'sctp' && { ownPort: this.#sctpPort() }), ...(probe.http && { request: requestText(probe.http, destination.ip) }) };
     const attempt = this.#peer(from).probe(order, own => {
       stop = this.#drops.expect(protocol.toUpperCase(), own, since, flow => {
         drop = flow;
@@ -141,6 +142,12 @@ export class RigProber {
     const statuses = await Promise.all(this.#context.record.nodes.map(node => callLocal<AgentStatus>(this.#context.paths.node(node.name).agentSocket, '/v1/status')));
     return statuses.reduce((sum, status) => sum + (status?.events.lostDrops ?? 0), 0);
   }
+}
+
+/** As a client writes it; the case's own Host header counts. */
+function requestText({ method, path, headers = {} }: NonNullable<Probe['http']>, host: string): string {
+  const all = Object.keys(headers).some(name => name.toLowerCase() === 'host') ? headers : { Host: isIPv4(parseAddr(host)) ? host : `[${host}]`, ...headers };
+  return `${method} ${path} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
 
 function nodeAddresses(context: Context, name: string): readonly string[] {

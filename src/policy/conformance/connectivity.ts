@@ -186,7 +186,7 @@ export class ClusterModel {
     const own = this.#engine.identities.get(target.identity)?.labels;
     if (!own || !isAddr(target.addr)) return target.identity;
     const network = target.pod && !target.pod.host_network ? longestNetwork(this.#engine.networkPrefixes(), [target.addr]) : undefined;
-    const names = target.name === undefined ? [] : this.#names().filter(selector => namePattern(selector).test(qualifyName(target.name!)));
+    const names = target.name === undefined || !this.#carriedOut.names ? [] : this.#engine.fqdnSelectors().filter(selector => namePattern(selector).test(qualifyName(target.name!)));
     if (network === undefined && names.length === 0) return target.identity;
     const labels = LabelSet.fromLabels([...(network === undefined ? own : networkIdentityLabels(own, network)).labels(), ...names.map(key => ({ source: 'fqdn', key, value: '' }))]);
     const key = labels.toString();
@@ -194,13 +194,6 @@ export class ClusterModel {
     this.#destinations.set(key, id);
     this.#engine.upsertIdentity(id, labels, this.#engine.identities.get(target.identity)?.namedPorts);
     return id;
-  }
-
-  /** Names and patterns that some policy selects. */
-  #names(): readonly string[] {
-    if (!this.#carriedOut.names) return [];
-    const peers = this.#policies.flatMap(p => p.specs).flatMap(s => s.rules).flatMap(r => (r.peers === 'any' ? [] : r.peers));
-    return [...new Set(peers.flatMap(p => (p.type === 'selector' ? p.selector.requirements.filter(r => r.source === 'fqdn').map(r => r.key) : [])))];
   }
 
   #targets(end: End, source: Located): readonly Located[] {
