@@ -4,7 +4,7 @@
  * its records to this process, and with `cirri-200` has 200 sets loaded.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -82,8 +82,7 @@ export async function measureL7(options: { readonly rounds: number; readonly sec
     return figures(result, rssMb, records);
   } finally {
     sink.close();
-    for (const child of children.values()) child.kill('SIGKILL');
-    await Promise.all([...children.values()].map(child => child.exitCode ?? child.signalCode ?? new Promise(resolve => child.once('exit', resolve))));
+    await Promise.all([...children.values()].map(ended));
     topology('down');
   }
 }
@@ -140,6 +139,15 @@ async function transfer(port: number): Promise<Measured> {
   const [bytes, seconds] = stdout.split(' ').map(Number) as [number, number];
   const count = bytes / (1 << 20);
   return { count, rate: count / seconds, p50: (seconds / count) * 1e6, p99: (seconds / count) * 1e6, err: bytes === bulkBytes ? 0 : 1 };
+}
+
+/** With its own children: a master that is killed leaves its workers behind. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const all = processes(child.pid);
+  child.kill('SIGTERM');
+  const gone = () => all.every(pid => !existsSync(`/proc/${pid}`));
+  await waitFor('the proxies to end', gone, { timeoutMs: 3_000 }).catch(() => all.filter(pid => existsSync(`/proc/${pid}`)).forEach(pid => process.kill(pid, 'SIGKILL')));
 }
 
 /** Of all threads of the process and its children, microseconds. */
