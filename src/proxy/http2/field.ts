@@ -46,6 +46,8 @@ export class Field {
   readonly staticName: number;
   /** Index of name and value in the static table, 0: not there. */
   readonly staticIndex: number;
+  /** Octets in a table or a header list (RFC 7541 §4.1). */
+  readonly size: number;
   slot = 0;
 
   constructor(name: string, value: string, indexing: number, kind: number, staticName: number, staticIndex = 0) {
@@ -55,11 +57,7 @@ export class Field {
     this.kind = kind;
     this.staticName = staticName;
     this.staticIndex = staticIndex;
-  }
-
-  /** Octets in a table or a header list (RFC 7541 §4.1). */
-  get size(): number {
-    return this.name.length + this.value.length + 32;
+    this.size = name.length + value.length + 32;
   }
 }
 
