@@ -1,6 +1,7 @@
 import { ConnectionFault, ErrorCode } from './error.ts';
 import { Field, Indexing, kindOfName, kindWithValue } from './field.ts';
 import { huffmanDecode } from './huffman.ts';
+import { LiteralCache, literalEnd } from './literal-cache.ts';
 import { staticLength, staticNames, staticTable } from './static-table.ts';
 
 /** SETTINGS_HEADER_TABLE_SIZE where none was sent (RFC 9113 §6.5.2); we never send another. */
@@ -20,6 +21,7 @@ export interface ListLimits {
  */
 export class HpackDecoder {
   readonly #limits: ListLimits;
+  readonly #literals = new LiteralCache();
   readonly #ring: (Field | undefined)[] = new Array<Field | undefined>(slots).fill(undefined);
   #newest = 0;
   #count = 0;
@@ -78,8 +80,19 @@ export class HpackDecoder {
   }
 
   #literal(first: number): Field {
+    const start = this.#at;
     const indexing = first & 0x40 ? Indexing.indexed : first & 0x10 ? Indexing.never : Indexing.without;
     const index = this.#integer(first & 0x40 ? 6 : 4);
+    const end = indexing !== Indexing.never && index <= staticLength ? literalEnd(this.#data, start, this.#at, this.#end, index === 0) : -1;
+    const known = end > 0 ? this.#literals.find(this.#data, start, end) : undefined;
+    if (known !== undefined) this.#at = end;
+    const field = known ?? this.#readLiteral(indexing, index);
+    if (end > 0 && known === undefined) this.#literals.keep(this.#data, start, end, field);
+    if (indexing === Indexing.indexed) this.#insert(field);
+    return field;
+  }
+
+  #readLiteral(indexing: number, index: number): Field {
     let name: string;
     let nameKind: number;
     let staticName: number;
@@ -93,9 +106,7 @@ export class HpackDecoder {
       staticName = staticNames.get(name) ?? 0;
     }
     const value = this.#string();
-    const field = new Field(name, value, indexing, kindWithValue(nameKind, value), staticName);
-    if (indexing === Indexing.indexed) this.#insert(field);
-    return field;
+    return new Field(name, value, indexing, kindWithValue(nameKind, value), staticName);
   }
 
   #entry(index: number): Field {

@@ -165,3 +165,34 @@ test('random bytes never do more than fail as a connection', () => {
     assert.equal(decoder.tableSize, decoder.table.reduce((sum, field) => sum + field.size, 0));
   }), { numRuns: Number(process.env['CIRRI_PROPERTY_RUNS'] ?? 300) * 10 });
 });
+
+test('a literal that comes again is the same field, and one that is named by the dynamic table is read anew', () => {
+  const decoder = new HpackDecoder(roomy);
+  const read = (hex: string) => {
+    const data = bytes(hex);
+    return decoder.decode(data, 0, data.length)!;
+  };
+  const [first] = read('4001 6101 31');
+  assert.equal(read('4001 6101 31')[0], first);
+  assert.equal(decoder.table.length, 2);
+  assert.notEqual(read('0001 6101 31')[0], first, 'written in another way');
+  // The same bytes, after another field has become the newest.
+  assert.deepEqual(lines(read('0f2f 0131')), ['a: 1']);
+  read('4001 6201 32');
+  assert.deepEqual(lines(read('0f2f 0131')), ['b: 1']);
+});
+
+test('random literals, again and again, are read as if there were no memory of them', () => {
+  const literal = fc.record({ name: fc.constantFrom('a', 'date', 'server', 'x-y'), value: fc.stringMatching(/^[a-c]{0,4}$/), indexing: fc.constantFrom(Indexing.indexed, Indexing.without, Indexing.never) });
+  fc.assert(fc.property(fc.array(literal, { maxLength: 60, size: 'max' }), literals => {
+    const decoder = new HpackDecoder(roomy, 200);
+    for (const { name, value, indexing } of literals) {
+      const pattern = indexing === Indexing.indexed ? 0x40 : indexing === Indexing.never ? 0x10 : 0;
+      const data = Buffer.from([pattern, name.length, ...Buffer.from(name), value.length, ...Buffer.from(value)]);
+      const [field] = decoder.decode(data, 0, data.length)!;
+      assert.deepEqual([field!.name, field!.value, field!.indexing], [name, value, indexing]);
+      if (indexing === Indexing.indexed) assert.equal(decoder.table[0], field);
+      assert.equal(decoder.tableSize, decoder.table.reduce((sum, each) => sum + each.size, 0));
+    }
+  }));
+});
