@@ -233,8 +233,9 @@ export class PolicyEngine {
 
   compile(subject: Subject, direction: Direction): CompiledSet {
     const compiled = this.#compiled(subject);
-    if (compiled.stale[direction]) {
-      const before = compiled.sets[direction];
+    const before = compiled.sets[direction];
+    if (before?.mayRecover && this.#sets.get(before.key) === before) this.#sets.delete(before.key);
+    if (compiled.stale[direction] || before?.mayRecover) {
       const set = this.#setFor(subject, direction);
       set.subjects++;
       compiled.sets[direction] = set;
@@ -348,7 +349,7 @@ export class PolicyEngine {
   /** A set that no subject has is given up. */
   #letGo(set: PolicySet | undefined): void {
     if (!set || --set.subjects > 0) return;
-    this.#sets.delete(set.key);
+    if (this.#sets.get(set.key) === set) this.#sets.delete(set.key);
     this.#release(set);
   }
 

@@ -1,6 +1,6 @@
 /** The layer 7 sets of one policy set: which rules they are made of, and that they are known while a row names them. */
 import type { L7Set } from '../model/l7.ts';
-import { CirriError } from '../std/errors.ts';
+import { CirriError, errorText } from '../std/errors.ts';
 import { tooManyRedirects } from './flatten.ts';
 import type { Candidate, L7Sets, Row } from './flatten.ts';
 import type { L7InUse, L7Numbers } from './l7-numbers.ts';
@@ -20,6 +20,9 @@ export interface SetL7Options {
   readonly learns: boolean;
   readonly remember: (info: RuleInfo) => void;
 }
+
+/** Of an error that may be gone at the next try. */
+export const unkept = 'ERR_L7_SET';
 
 /** All sets of one policy set together; beyond it the set is refused before it fills the memory. */
 const maxRules = 1 << 18;
@@ -65,7 +68,7 @@ export class SetL7 implements L7Sets {
   /** Whoever keeps the sets may have let go of one that no row named; it is asked for anew. */
   #take(number: number): void {
     const set = this.#sets.get(number)!;
-    if (!this.#options.inUse.sets.has(number) && this.#options.numbers.numberOf(set) !== number) {
+    if (!this.#options.inUse.sets.has(number) && this.#numberOf(set) !== number) {
       throw new CirriError('ERR_L7_NUMBER', `layer 7 set ${number} has got another number`, { mend: 'numbers must keep their meaning; restart the agent' });
     }
     this.#options.inUse.take(number, set);
@@ -80,9 +83,18 @@ export class SetL7 implements L7Sets {
   }
 
   #number(set: L7Set): number {
-    const number = this.#options.numbers.numberOf(set);
+    const number = this.#numberOf(set);
     this.#sets.set(number, set);
     return number;
+  }
+
+  /** Whoever keeps the sets may have no room: then no row may name it, for now. */
+  #numberOf(set: L7Set): number {
+    try {
+      return this.#options.numbers.numberOf(set);
+    } catch (cause) {
+      throw new CirriError(unkept, `a layer 7 set could not be kept: ${errorText(cause)}`, { cause, mend: 'it is tried again' });
+    }
   }
 
   #conflict(redirects: readonly Candidate[], text: string): number {

@@ -163,6 +163,29 @@ test('a set stays known while some row names it, and goes with the last', () => 
   assert.equal(engine.l7Sets().size, 0);
 });
 
+test('while a set cannot be kept no row names it, and the next try may succeed', () => {
+  let isFull = false;
+  const kept = new L7Numbers();
+  const numbers = { numberOf: (set: L7Set) => {
+    if (isFull) throw new Error('no space left on device');
+    return kept.numberOf(set);
+  } };
+  const read = ingress('a', tcp('80', { http: [{}] }));
+  const engine = new PolicyEngine({ l7: numbers });
+  engine.setPolicies([read]);
+  engine.compile(me, 'ingress');
+  isFull = true;
+  const [delta] = engine.upsertIdentity(peer.id, peer.labels);
+  assert.deepEqual([delta!.after, delta!.rows], ['', []], 'compiling says why');
+  assert.throws(() => engine.compile(me, 'ingress'), /a layer 7 set could not be kept: no space left on device/);
+  assert.throws(() => engine.compile(me, 'ingress'), /could not be kept/);
+  isFull = false;
+  assert.equal(at(engine, 80).verdict, 'redirect');
+  assert.equal(engine.l7Sets().size, 1);
+  engine.forget(me);
+  assert.equal(engine.l7Sets().size, 0);
+});
+
 // ---- names ----
 
 const byName = (patterns: readonly string[], more: object = {}) => ({ toFQDNs: patterns.map(matchPattern => ({ matchPattern })), ...more });

@@ -11,6 +11,7 @@ import { CirriError } from '../std/errors.ts';
 import { ContentHash } from './content-hash.ts';
 import { flatten, outcomeText } from './flatten.ts';
 import type { Candidate, Fallbacks, Row, Span } from './flatten.ts';
+import { unkept } from './l7-in-set.ts';
 import type { SetL7 } from './l7-in-set.ts';
 import { resolvePorts } from './matchers.ts';
 import type { IdentityRecord, Matcher } from './matchers.ts';
@@ -117,8 +118,8 @@ export class PolicySet {
   readonly #hash = new ContentHash();
   #snapshot: CompiledSet | undefined;
   #rows = 0;
-  /** Nothing more is known of a set that became too large while identities came: it is refused as a whole. */
-  #tooLarge: CirriError | undefined;
+  /** Nothing more is known of a set that could not follow the identities that came: it is refused as a whole. */
+  #refused: CirriError | undefined;
 
   constructor({ key, direction, enforced, rules, fallbacks, infos, l7 }: PolicySetOptions, work: Work) {
     this.key = key;
@@ -154,12 +155,12 @@ export class PolicySet {
 
   /** The identity is now selected by these rules (indexes, any order). Returns the change, if there is one. */
   assign(identity: IdentityRecord, rules: readonly number[]): SetDelta | undefined {
-    if (this.#tooLarge) return undefined;
+    if (this.#refused) return undefined;
     try {
       return this.#change(identity.id, this.#classOf(this.#walk(identity, rules)));
     } catch (error) {
       if (!(error instanceof CirriError)) throw error;
-      this.#tooLarge = error;
+      this.#refused = error;
       return { key: this.key, identity: identity.id, rows: [], class: 0, before: '', after: '' };
     }
   }
@@ -180,6 +181,11 @@ export class PolicySet {
     return new Set(this.#rules.flatMap(rule => (rule.matchers === 'any' ? [] : rule.matchers)));
   }
 
+  /** It may be otherwise in a set that is made anew. */
+  get mayRecover(): boolean {
+    return this.#refused?.code === unkept;
+  }
+
   /** Nobody has the set any more. */
   release(): void {
     for (const { rows } of this.#states.values()) this.#l7.drop(rows);
@@ -187,7 +193,7 @@ export class PolicySet {
 
   /** Shares the classes until the next one changes: a set that is not asked for is never copied. Throws for a set that is too large. */
   snapshot(): CompiledSet {
-    if (this.#tooLarge) throw this.#tooLarge;
+    if (this.#refused) throw this.#refused;
     this.#isShared = true;
     return (this.#snapshot ??= {
       key: this.key, hash: this.#hash.toString(), direction: this.direction, enforced: this.enforced, classes: this.#classes,
