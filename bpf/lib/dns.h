@@ -126,28 +126,38 @@ struct dns_reading {
 	void *automaton;
 };
 
-/* One byte of the question's name. 1: that was its end, or it has none. */
+#define DNS_NAME_STRIDE 8	/* bytes at a time: what is known between two is written down only so often */
+
+/* The next bytes of the question's name. 1: its end was among them, or it has none. */
 static long dns_name_step(__u32 index, struct dns_reading *reading)
 {
 	struct dns_room *room = reading->room;
 	struct name_walk *walk = &room->walk;
-	__u32 at = DNS_HEADER + index, left = walk->left, state = walk->state;
-	const struct name_state *row;
-	__u64 byte = dns_byte(room, at);
-	__u64 column = opaque(left ? name_columns[byte] : NAME_COLUMN_END);
+	__u32 left = walk->left, state = walk->state, hash = walk->hash, read = index * DNS_NAME_STRIDE;
 
-	if (at >= walk->end || (!left && byte > LABEL_LENGTH_MAX))
-		return 1;
-	walk->hash = name_hash(walk->hash, name_fold(byte));
-	if (state && (left || index)) {
-		row = bpf_map_lookup_elem(reading->automaton, &state);
-		walk->state = row && column < NAME_COLUMNS ? row->next[column] : 0;
+	for (int i = 0; i < DNS_NAME_STRIDE; i++, read++) {
+		__u64 byte = dns_byte(room, DNS_HEADER + read);
+		__u64 column = opaque(left ? name_columns[byte] : NAME_COLUMN_END);
+		const struct name_state *row;
+		bool ends = !left && !byte;
+
+		if (read >= NAME_LENGTH_MAX || DNS_HEADER + read >= walk->end || (!left && byte > LABEL_LENGTH_MAX))
+			return 1;
+		hash = name_hash(hash, name_fold(byte));
+		if (state && (left || read)) {
+			row = bpf_map_lookup_elem(reading->automaton, &state);
+			state = row && column < NAME_COLUMNS ? row->next[column] : 0;
+		}
+		left = left ? left - 1 : byte;
+		if (ends) {
+			walk->at = DNS_HEADER + read + 1;
+			break;
+		}
 	}
-	walk->left = left ? left - 1 : byte;
-	if (left || byte)
-		return 0;
-	walk->at = at + 1;
-	return 1;
+	walk->left = left;
+	walk->state = state;
+	walk->hash = hash;
+	return walk->at != 0;
 }
 
 /*
@@ -169,7 +179,7 @@ __noinline bool dns_read_question(__u32 length)
 	walk->left = 0;
 	walk->hash = NAME_HASH_BASIS;
 	walk->state = NAME_STATE_BEGIN;
-	bpf_loop(NAME_LENGTH_MAX, dns_name_step, &reading, 0);
+	bpf_loop((NAME_LENGTH_MAX + DNS_NAME_STRIDE - 1) / DNS_NAME_STRIDE, dns_name_step, &reading, 0);
 	at = walk->at;
 	if (!at || at + DNS_QUESTION > length)
 		return false;
