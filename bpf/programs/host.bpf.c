@@ -122,7 +122,7 @@ static __always_inline int walk_to_network(struct __sk_buff *skb, struct packet 
 {
 	int parsed, verdict;
 
-	if (likely(!host_policy_exists() && !host_backends_exist()) || skb->mark == MARK_FORWARDED || !skb_is_ip(skb))
+	if (skb->mark == MARK_FORWARDED || !skb_is_ip(skb))
 		return TC_ACT_OK;
 	parsed = parse(skb, packet);
 	packet->from = host_find(parsed == CONTINUE ? &packet->reporter : &packet->source);
@@ -163,7 +163,12 @@ int to_network(struct __sk_buff *skb)
 {
 	int action;
 
-	if (likely(!mark_is_from_proxy(skb) || !skb_is_ip(skb)))
+	/* Most nodes, nearly always: nothing of the packet need be known. */
+	if (likely(!mark_is_from_proxy(skb) && !host_policy_exists() && !host_backends_exist())) {
+		metrics_count(0, DIRECTION_UNKNOWN, skb->len);
+		return TC_ACT_OK;
+	}
+	if (!mark_is_from_proxy(skb) || !skb_is_ip(skb))
 		return stack_to_network(skb);
 	action = way_to_network(skb);
 	return action != CONTINUE ? action : proxy_to_network(skb);

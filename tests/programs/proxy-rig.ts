@@ -44,7 +44,7 @@ export class RigProxy {
     using netns = openNetns(`/run/netns/${rig.ns(`n${node.number}`)}`);
     const fds = withNetns(netns.fd, () => Array.from({ length: 2 * (o.workers ?? 1) }, (_, row) => listening(row % 2 ? 6 : 4)));
     const path = join(tmpdir(), `${rig.ns(`n${node.number}`)}-proxy.log`), log = openSync(path, 'w');
-    const child = spawn('ip', ['netns', 'exec', rig.ns(`n${node.number}`), 'python3', '-u', '-c', PROXY, String(fds.length)], { stdio: ['ignore', log, 'inherit', ...fds] });
+    const child = spawn('ip', ['netns', 'exec', rig.ns(`n${node.number}`), 'python3', '-u', '-c', PROXY, String(fds.length), `172.30.0.1${node.number}`, `fdc1::1${node.number}`], { stdio: ['ignore', log, 'inherit', ...fds] });
     const proxy = new RigProxy(node, child, path);
     await once(child, 'spawn');
     closeSync(log);
@@ -103,7 +103,9 @@ class Carried:
         s.setsockopt(socket.SOL_SOCKET, 36, ${MARK_FROM_PROXY})
         s.setsockopt(*((socket.IPPROTO_IP, 19) if s.family == socket.AF_INET else (socket.IPPROTO_IPV6, 75)), 1)
         s.setsockopt(socket.IPPROTO_IP, 24, 1); s.setsockopt(socket.IPPROTO_IP, 51, 29999 << 16 | 16384)
-        s.bind((self.peer[0], 0)); s.connect_ex(self.server[:2])
+        # What talks to the node itself stays on its loopback device, where nobody else's address is at home.
+        if name(self.server) not in sys.argv[2:]: s.bind((self.peer[0], 0))
+        s.connect_ex(self.server[:2])
         self.own = Side(s); self.own.other, self.client.other = self.client, self.own; waiting.add(self)
         loop.register(s, selectors.EVENT_WRITE, (self.connected, self.own))
     def connected(self, side, mask):

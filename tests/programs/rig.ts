@@ -209,6 +209,10 @@ export class RigNode {
     this.maps.policyVerdicts.update({ prefixBits: 64, set, class: 0, protocol: 0, port: 0 }, { rule: set, shadowRule: 0, l7: 0, verdict, match: 4, shadowVerdict: 0, flags: 0 });
   }
 
+  redirected(set: number): boolean {
+    return this.maps.policyVerdicts.lookup({ prefixBits: 80, set, class: 0, protocol: 6, port: 0 })?.verdict === 3;
+  }
+
   /** All TCP of the set is the proxy's, under a layer 7 set; undefined takes it back. */
   redirect(set: number, l7: number | undefined): void {
     const key = { prefixBits: 80, set, class: 0, protocol: 6, port: 0 };

@@ -5,11 +5,13 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { backendPort, Datapath, families, mac, servicePort, type Family, type ProgramName } from './harness.ts';
+import { PolicyVerdictKind } from '../../src/datapath/generated/enums.ts';
+import { backendPort, Datapath, families, mac, servicePort, set, type Family, type ProgramName } from './harness.ts';
 import { address, answerTo, buildMessage } from './dns-message.ts';
 import { allowNames, loadAutomaton, namesAreInForce, query, redirectDns, reply } from './names.ts';
 import { PacketMill, templateBytes } from './mill.ts';
 import { buildFrame, type FrameSpec } from './packet.ts';
+import { MARK_FROM_PROXY } from './proxy-rig.ts';
 
 const costPath = fileURLToPath(new URL('../../bpf/cost.txt', import.meta.url));
 const rounds = 60;
@@ -117,6 +119,28 @@ const rows: readonly Row[] = [
       datapath.send('from_pod', { ...packet, flags: 'S' });
       datapath.send('from_pod', packet);
       return packet;
+    },
+  },
+  {
+    name: 'proxied, from the client', program: 'from_pod',
+    prepare: (datapath, family) => {
+      const to = toNeighbour(family);
+      datapath.verdict({ set: set.bIngress, protocol: 6, verdict: PolicyVerdictKind.Redirect, rule: 1, match: 4, l7: 1 });
+      // Nobody listens here: its first packet is dropped, and known.
+      datapath.send('from_pod', { ...to, flags: 'S' });
+      datapath.send('to_pod', { ...fromNeighbour(family), flags: 'SA' }, { mark: MARK_FROM_PROXY });
+      datapath.send('from_pod', to);
+      return to;
+    },
+  },
+  {
+    name: 'proxied, from the server', program: 'from_pod',
+    prepare: (datapath, family) => {
+      const ours = { sourcePort: 20_000 }, theirs = fromNeighbour(family, { destinationPort: 20_000 });
+      datapath.send('to_pod', toNeighbour(family, { ...ours, flags: 'S' }), { mark: MARK_FROM_PROXY });
+      datapath.send('from_pod', { ...theirs, flags: 'SA' });
+      datapath.send('to_pod', toNeighbour(family, ours), { mark: MARK_FROM_PROXY });
+      return theirs;
     },
   },
   { name: 'dropped: another\'s address', program: 'from_pod', prepare: (_, family) => toNeighbour(family, { source: family.stranger }) },
