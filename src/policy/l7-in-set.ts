@@ -34,6 +34,8 @@ export class SetL7 implements L7Sets {
   readonly #merged = new Map<string, ReturnType<L7Sets['merged']>>();
   readonly #sets = new Map<number, L7Set>();
   readonly #conflicts = new Map<number, RuleInfo>();
+  /** Rows that are given out, by the conflict that they bear: a set's rules depend on what is there, not on what was. */
+  readonly #conflictRows = new Map<number, number>();
 
   readonly learned: ((rule: number) => number) | undefined;
 
@@ -54,15 +56,29 @@ export class SetL7 implements L7Sets {
     for (const { l7, rule } of rows) {
       if (l7 !== undefined) this.#take(l7);
       const conflict = this.#conflicts.get(rule);
-      if (conflict) this.#options.inUse.takeConflict(conflict);
+      if (conflict) this.#takeConflict(conflict);
     }
   }
 
   drop(rows: readonly Row[]): void {
     for (const { l7, rule } of rows) {
       if (l7 !== undefined) this.#options.inUse.drop(l7);
-      if (this.#conflicts.has(rule)) this.#options.inUse.dropConflict(rule);
+      if (this.#conflicts.has(rule)) this.#dropConflict(rule);
     }
+  }
+
+  #takeConflict(conflict: RuleInfo): void {
+    const rows = (this.#conflictRows.get(conflict.id) ?? 0) + 1;
+    this.#conflictRows.set(conflict.id, rows);
+    if (rows === 1) this.#options.infos.set(conflict.id, conflict);
+    this.#options.inUse.takeConflict(conflict);
+  }
+
+  #dropConflict(rule: number): void {
+    const rows = this.#conflictRows.get(rule)! - 1;
+    this.#conflictRows.set(rule, rows);
+    if (rows === 0) this.#options.infos.delete(rule);
+    this.#options.inUse.dropConflict(rule);
   }
 
   /** Whoever keeps the sets may have let go of one that no row named; it is asked for anew. */
@@ -101,7 +117,6 @@ export class SetL7 implements L7Sets {
     const { direction, ids, infos, remember } = this.#options;
     const rules = [...new Set(redirects.map(r => r.rule))].map(rule => infos.get(rule)!);
     const info = conflictInfo(direction, rules, text, ids.idOf(conflictAddress(direction, rules)));
-    infos.set(info.id, info);
     this.#conflicts.set(info.id, info);
     remember(info);
     return info.id;

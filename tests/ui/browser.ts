@@ -18,7 +18,7 @@ async function executable(): Promise<string> {
 }
 
 /**
- * A real Chromium with a profile of its own. What it asks for outside of the origin it was opened on is refused and written down,
+ * A real Chromium with a profile of its own. What it asks for outside of the origin it was opened on is not found, and written down,
  * and so is everything that it complains of.
  */
 export class Browser {
@@ -36,7 +36,7 @@ export class Browser {
     const profile = mkdtempSync(join(tmpdir(), 'cirri-chromium-'));
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: await executable(), headless: true, viewport: { width: options.width ?? 1440, height: options.height ?? 900 }, colorScheme: options.colorScheme ?? 'light', timezoneId: 'UTC', locale: 'en-GB',
-      args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run', '--disable-sync', '--no-default-browser-check'],
+      args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--no-default-browser-check'],
     });
     return new Browser(context, profile);
   }
@@ -44,11 +44,10 @@ export class Browser {
   async open(url: string): Promise<Page> {
     const page = await this.context.newPage();
     const { origin } = new URL(url);
-    await page.route('**/*', async route => {
-      const asked = route.request().url();
-      if (asked.startsWith(`${origin}/`) || asked.startsWith('data:')) return route.continue();
-      this.foreign.push(asked);
-      return route.abort();
+    // Watched, not held: a request that is held while its page is navigated anew may never be let go.
+    page.on('request', request => {
+      const asked = request.url();
+      if (!asked.startsWith(`${origin}/`) && !asked.startsWith('data:')) this.foreign.push(asked);
     });
     page.on('pageerror', error => this.complaints.push(String(error)));
     page.on('console', message => {

@@ -125,19 +125,11 @@ test('policies: what rules did, what the shadow would have done, and why a cell 
   await page.close();
 });
 
-/** A page of a session of one namespace that shows this; a page that says nothing for 20 seconds on a busy machine is opened once more. */
+/** A page of a session of one namespace that shows this. */
 async function opened(path: string, what: (page: Page) => ReturnType<Page['locator']>): Promise<Page> {
-  for (let attempt = 1; ; attempt++) {
-    const page = await open(path, '-n', 'monitoring');
-    try {
-      await what(page).waitFor({ timeout: 20_000 });
-      return page;
-    } catch (error) {
-      const said = `${page.url()} says: ${await page.locator('body').innerText()}`;
-      await page.close();
-      if (attempt === 2) throw new Error(`${String(error)}\n${said}\n${browser.complaints.join('\n')}`);
-    }
-  }
+  const page = await open(path, '-n', 'monitoring');
+  await what(page).waitFor();
+  return page;
 }
 
 test('a session of one namespace sees its own, and of others who they are', { timeout: 120_000 }, async () => {

@@ -86,6 +86,18 @@ test('the map: a click opens a node, back closes it, the address brings it back,
   await page.close();
 });
 
+test('a page whose first picture comes late opens all the same', async () => {
+  const server = await serve(new SyntheticCluster(small));
+  const page = await open(server);
+  await page.addInitScript('window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 500)');
+  for (let i = 0; i < 3; i++) {
+    await page.reload();
+    await cardAt(page, '/service-8');
+  }
+  assertQuiet();
+  await page.close();
+});
+
 test('the map as a table has the same edges, with rate, errors and latencies', async () => {
   const server = await serve(new SyntheticCluster(small));
   const page = await open(server, '/map?as=table');

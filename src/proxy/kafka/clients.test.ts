@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
+import { waitFor } from '../../std/async.ts';
 import { startProxyRig } from '../testing-rig.ts';
 import type { ProxyRig } from '../testing-rig.ts';
 import { startTestingBroker } from './testing-broker.ts';
@@ -88,6 +89,7 @@ describe('Kafka clients through the proxy', () => {
     const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
     const consumer = kafka.consumer({ groupId: 'kafkajs-group' });
     try {
+      await waitFor('those of kcat to be gone', () => proxy.worker.connections.length === 0);
       await producer.connect();
       await producer.send({ topic: 'orders.processed', messages: [{ value: 'a' }] });
       const from = proxy.records.length;

@@ -1,4 +1,4 @@
-import { useEffect, useReducer } from 'preact/hooks';
+import { useLayoutEffect, useReducer } from 'preact/hooks';
 
 /** A value that is told when it changes. */
 export class Store<T> {
@@ -28,6 +28,12 @@ export class Store<T> {
 /** The store's value; the component is drawn again when it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, redraw] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => store.listen(() => redraw(undefined as never)), [store]);
-  return store.value;
+  const { value } = store;
+  useLayoutEffect(() => {
+    const stop = store.listen(() => redraw(undefined as never));
+    // What changed between the drawing and here has been told to nobody.
+    if (!Object.is(store.value, value)) redraw(undefined as never);
+    return stop;
+  }, [store]);
+  return value;
 }
