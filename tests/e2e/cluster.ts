@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { parseAllDocuments, stringify } from 'yaml';
 import type { ProbeResult } from '../../src/cli/probe/probe.ts';
 import { statePaths, type StatePaths } from '../../src/model/cluster.ts';
 
@@ -241,6 +242,18 @@ spec:
   containers:
 ${containers}
 `;
+}
+
+/** The same objects; their pods see this checkout, wherever it is: what lies below /tmp, /root or /home is hidden from pods. */
+export function seesCheckout(yaml: string): string {
+  return parseAllDocuments(yaml).map(document => {
+    const object = document.toJS() as { kind?: string; spec?: { volumes?: object[]; containers: { volumeMounts?: object[] }[] } } | null;
+    if (object?.kind === 'Pod' && object.spec) {
+      object.spec.volumes = [...object.spec.volumes ?? [], { name: 'checkout', hostPath: { path: root } }];
+      for (const container of object.spec.containers) container.volumeMounts = [...container.volumeMounts ?? [], { name: 'checkout', mountPath: root, readOnly: true }];
+    }
+    return object ? `---\n${stringify(object)}` : '';
+  }).join('');
 }
 
 export function namespaceYaml(name: string): string {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { eventually, type FlowJson, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, type FlowJson, namespaceYaml, podYaml, seesCheckout, TestCluster } from './cluster.ts';
 
 /**
  * gRPC methods in policies, with grpc-js at both ends.
@@ -64,7 +64,7 @@ describe('gRPC in a cluster of two nodes', () => {
 
   before(async () => {
     await cluster.start('--no-demo');
-    await cluster.apply(objects);
+    await cluster.apply(seesCheckout(objects));
     await cluster.podsReady('shop');
     address = `${(await cluster.kubectl('get', 'pod', 'cart', '-n', 'shop', '-o', 'jsonpath={.status.podIP}')).stdout}:50051`;
     await cluster.apply(ingress('/shop[.]Cart/.*'));

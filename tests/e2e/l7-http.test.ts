@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { ClusterRecord } from '../../src/model/cluster.ts';
-import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, seesCheckout, TestCluster } from './cluster.ts';
 import type { FlowJson } from './cluster.ts';
 import { nginxPod, nodePod, serviceYaml } from './l7/servers.ts';
 import { OutsideNetwork } from './outside.ts';
@@ -59,7 +59,7 @@ describe('HTTP rules in a cluster of two nodes', () => {
   before(async () => {
     await cluster.start('--no-demo', '--set', 'l7.headers=user-agent');
     record = JSON.parse(readFileSync(cluster.paths.clusterJson, 'utf8')) as ClusterRecord;
-    await cluster.apply(pods);
+    await cluster.apply(seesCheckout(pods));
     await cluster.podsReady('production', 'payments', 'checkout', 'loop', 'default');
     for (const seed of ['01-api-gateway-policy', '04-payment-service-l7']) await cluster.apply(`seeds/${seed}.yaml`);
     await cluster.apply('seeds/11-allow-frontend-api.yaml', '-n', 'default');

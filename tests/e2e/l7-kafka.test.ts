@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
-import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, seesCheckout, TestCluster } from './cluster.ts';
 import type { FlowJson, Finished } from './cluster.ts';
 
 /**
@@ -48,7 +48,7 @@ describe('seed 05: Kafka rules in a cluster of two nodes', () => {
 
   before(async () => {
     await cluster.start('--no-demo');
-    await cluster.apply(pods);
+    await cluster.apply(seesCheckout(pods));
     await cluster.podsReady('orders');
     broker = `${(await cluster.kubectl('get', 'pod', 'kafka', '-n', 'orders', '-o', 'jsonpath={.status.podIP}')).stdout}:9092`;
     for (const topic of ['orders.created', 'secrets']) {

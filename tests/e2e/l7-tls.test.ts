@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
 import { TestingAuthority } from '../../src/proxy/tls/testing-certificates.ts';
-import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, seesCheckout, TestCluster } from './cluster.ts';
 import type { FlowJson } from './cluster.ts';
 
 /**
@@ -75,10 +75,10 @@ spec:
       ports: [ { containerPort: 443 }, { containerPort: 80 } ]
       readinessProbe: { tcpSocket: { port: 443 }, periodSeconds: 1 }
 `;
-    await cluster.apply([
+    await cluster.apply(seesCheckout([
       namespaceYaml('tls'), secret('shop', { 'tls.crt': shop.certificate, 'tls.key': shop.key }), secret('authority', { 'ca.crt': authority.certificate }),
       server, podYaml('tls', 'client', 'node2', { app: 'client' }), podYaml('tls', 'other', 'node2', { app: 'other' }),
-    ].join(''));
+    ].join('')));
     await cluster.podsReady('tls');
     web = (await cluster.kubectl('get', 'pod', 'web', '-n', 'tls', '-o', 'jsonpath={.status.podIP}')).stdout;
     await cluster.apply(policies);

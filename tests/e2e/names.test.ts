@@ -11,7 +11,7 @@ import type { LookUps } from './names/wish.ts';
 
 const isLong = process.env['CIRRI_LONG'] === '1';
 const server = kubeDns;
-const seed06 = readFileSync(fileURLToPath(new URL('../../../shared/examples/seeds/06-payment-service-egress.yaml', import.meta.url)), 'utf8');
+const seed06 = readFileSync(fileURLToPath(new URL('seeds/06-payment-service-egress.yaml', import.meta.url)), 'utf8');
 const families = [4, 6] as const;
 
 /** Names may be asked only as `dns` says; what they lead to may be reached at 443. */
