@@ -140,7 +140,7 @@ function testEnv(): NodeJS.ProcessEnv {
 }
 
 async function ensureDevDependencies(progress: ReturnType<typeof createProgress>): Promise<void> {
-  if (existsSync(join(root, 'node_modules/typescript/package.json')) && existsSync(join(root, 'node_modules/fast-check/package.json'))) return;
+  if (['typescript', 'fast-check', 'kafkajs'].every(name => existsSync(join(root, 'node_modules', name, 'package.json')))) return;
   await progress.step('npm packages for development', () => mustRun('npm ci', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefix', root]));
 }
 

@@ -34,6 +34,14 @@ const testNeeds: readonly Need[] = [
   { package: 'iputils-ping', command: 'ping' },
   { package: 'kubernetes-client', command: 'kubectl' },
   { package: 'curl', command: 'curl' },
+  // Servers and clients that are not ours, for layer 7 and names.
+  { package: 'nginx-light', command: 'nginx' },
+  { package: 'kcat', command: 'kcat' },
+  { package: 'dnsmasq-base', command: 'dnsmasq' },
+  { package: 'bind9-dnsutils', command: 'dig' },
+  { package: 'dnsperf', command: 'dnsperf' },
+  { package: 'nghttp2-client', command: 'nghttp' },
+  { package: 'python3', command: 'python3' },
 ];
 
 /** What building the kernel programs and the native helpers takes: only when their sources changed. */
@@ -121,7 +129,7 @@ async function ensurePackages(needs: readonly Need[], progress: Progress): Promi
       mend: 'this is not a Debian system: install what these packages hold with your package manager, then run the command again',
     });
   }
-  await progress.step(`install Debian packages: ${missing.join(' ')}`, async () => {
+  await progress.step(`install Debian packages: ${missing.join(' ')}`, () => withoutServices(async () => {
     const install = () => run('apt-get', ['install', '-y', '--no-install-recommends', ...missing], { DEBIAN_FRONTEND: 'noninteractive' });
     // The lists may be old or absent: fetch them only when the first try fails.
     const first = await install();
@@ -132,7 +140,20 @@ async function ensurePackages(needs: readonly Need[], progress: Progress): Promi
     throw new CirriError('ERR_PACKAGES', `apt-get could not install ${missing.join(' ')}: ${lastLine(second.output || update.output)}`, {
       mend: 'check the network and the package sources (apt-get update), then run the command again',
     });
-  });
+  }));
+}
+
+const servicePolicy = '/usr/sbin/policy-rc.d';
+
+/** Packages come for their programs: none of their services is started (Debian policy, invoke-rc.d). */
+async function withoutServices(install: () => Promise<void>): Promise<void> {
+  if (existsSync(servicePolicy)) return install();
+  writeFileSync(servicePolicy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    await install();
+  } finally {
+    rmSync(servicePolicy, { force: true });
+  }
 }
 
 function stampOf(root: string, build: Build): string {
