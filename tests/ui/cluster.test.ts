@@ -194,7 +194,12 @@ test('a flow that no agent remembers is found in the history, and explained', { 
   const agents = ['agent-node1', 'agent-node2'];
   const before = agents.map(name => cluster.pidOf(name));
   for (const pid of before) process.kill(pid, 'SIGTERM');
-  await until('the agents have started anew', async () => agents.every((name, i) => cluster.pidOf(name) !== before[i]) && (await cluster.cirri('status')).code === 0, 60_000);
+  let said = '';
+  await until('the agents have started anew', async () => {
+    const status = await cluster.cirri('status');
+    said = status.stdout + status.stderr;
+    return status.code === 0 && agents.every((name, i) => cluster.pidOf(name) !== before[i]);
+  }, 60_000).catch((error: unknown) => assert.fail(`${String(error)}\n${said}`));
   assert.doesNotMatch((await cluster.cirri('observe', '--uuid', denied!)).stdout, /ledger-db/);
   const page = await open(`/flows?flow=${denied}`);
   await panel(page, 'Flow').getByText('The policies of now decide otherwise').waitFor();
