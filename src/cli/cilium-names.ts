@@ -43,7 +43,7 @@ const instead: readonly (readonly [cilium: string, sentence: string, mend: strin
   ['fqdn cache clean', 'what pods were told is not forgotten before its time: their connections would break', 'cirri fqdn cache shows it'],
   ['fqdn', 'of fqdn there are cache list and names', 'cirri fqdn --help'],
   ['metrics', 'metrics are read over HTTP', 'curl http://NODE:9962/metrics, and :9965 for flows'],
-  ['envoy', 'there is no proxy yet', 'cirri status says what there is'],
+  ['envoy', 'the proxy of each node is no Envoy', 'cirri proxy status says what it does'],
   ['kvstore', 'there is no key-value store: the Kubernetes API is it', 'cirri get ciliumidentities'],
   ['node', 'nodes are listed only', 'cirri get nodes'],
   ['ip', 'addresses are listed only', 'cirri bpf ipcache list'],
