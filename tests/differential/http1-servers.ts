@@ -1,7 +1,7 @@
 /** Two servers that are not ours, asked what requests they see in a stream of bytes: Node's (llhttp, strict) and nginx. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -21,7 +21,6 @@ export interface Oracle {
   close(): Promise<void>;
 }
 
-export const nginxPath = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(path => existsSync(path));
 
 export async function nodeServer(): Promise<Oracle> {
   const seen = new Map<number, string[]>();
@@ -65,7 +64,7 @@ export async function nginxServer(): Promise<Oracle> {
       client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi; uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
       server { listen 127.0.0.1:${port}; add_header X-Seen "$request_method $request_uri" always; return 200 "ok"; }
     }`);
-  const child = spawn(nginxPath!, ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')], { stdio: 'ignore' });
+  const child = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')], { stdio: 'ignore' });
   await until(() => exchange(port, Buffer.from('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'), () => {}).then(text => text.includes('X-Seen'), () => false));
   return {
     name: 'nginx',
