@@ -21,7 +21,6 @@ export interface Oracle {
   close(): Promise<void>;
 }
 
-
 export async function nodeServer(): Promise<Oracle> {
   const seen = new Map<number, string[]>();
   const server = createServer({ insecureHTTPParser: false, keepAliveTimeout: 5000 }, (request, response) => {
