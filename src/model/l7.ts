@@ -8,7 +8,8 @@ export type L7Protocol = 'http' | 'kafka' | 'dns' | 'tls';
 
 /** What is there passes when one of the rules lets it; no rules of a kind that has them: nothing passes. */
 export type L7Set =
-  | { readonly protocol: 'http'; readonly rules: readonly HttpL7Rule[]; readonly tls?: L7Tls }
+  /** `kernel`: all who ask for it want it carried out there, where the kernel can; else, and where it cannot, the proxy does. */
+  | { readonly protocol: 'http'; readonly rules: readonly HttpL7Rule[]; readonly tls?: L7Tls; readonly kernel?: true }
   | { readonly protocol: 'kafka'; readonly rules: readonly KafkaL7Rule[]; readonly tls?: L7Tls }
   /** `learn`: the policy lets everything pass here; names are read for the sake of toFQDNs, and what is no DNS passes too. */
   | { readonly protocol: 'dns'; readonly rules: readonly DnsL7Rule[]; readonly learn?: true }
