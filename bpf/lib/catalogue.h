@@ -6,6 +6,8 @@
 #include "drop.h"
 #include "endpoint.h"
 #include "events.h"
+#include "http.h"
+#include "http_event.h"
 #include "ipcache.h"
 #include "nat.h"
 #include "policy.h"
@@ -18,6 +20,8 @@ struct catalogue {
 	struct flow_event flow_event;
 	struct connection_event connection_event;
 	struct name_event name_event;
+	struct http_event http_event;
+	struct http_set http_set;
 	struct sweep sweep;
 	struct occupancy occupancy;
 	struct name_put name_put;

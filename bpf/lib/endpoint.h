@@ -8,6 +8,7 @@ enum endpoint_flag {
 	ENDPOINT_READY = 1,	/* policy loaded and read back: may talk */
 	ENDPOINT_HOST = 2,	/* one of the node's own addresses */
 	ENDPOINT_AUDIT = 4,	/* denials are reported as audit and pass */
+	ENDPOINT_HTTP = 8,	/* http_to_pod and http_from_pod are at its device: its HTTP may be carried out there */
 };
 
 struct endpoint_key {

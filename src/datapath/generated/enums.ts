@@ -252,12 +252,14 @@ export const EndpointFlag = {
   Ready: 1,
   Host: 2,
   Audit: 4,
+  Http: 8,
 } as const;
 export type EndpointFlag = (typeof EndpointFlag)[keyof typeof EndpointFlag];
 export const endpointFlagName: Readonly<Record<number, string>> = {
   1: 'READY',
   2: 'HOST',
   4: 'AUDIT',
+  8: 'HTTP',
 };
 
 /** enum event_flag */

@@ -15,6 +15,8 @@ import {
   type Fragment, fragmentCodec,
   type FragmentKey, fragmentKeyCodec,
   type GoneBackendKey, goneBackendKeyCodec,
+  type HttpCounts, httpCountsCodec,
+  type HttpSet, httpSetCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
   type JoinedSocket, joinedSocketCodec,
@@ -117,6 +119,17 @@ const goneBackends: MapSpec<GoneBackendKey, number> = {
 const hostBackends: MapSpec<number, number> = {
   name: 'host_backends', type: 2, maxEntries: 1, flags: 0,
   key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
+};
+
+const httpCounts: MapSpec<number, HttpCounts> = {
+  name: 'http_counts', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: httpCountsCodec, perCpu: true, layoutHash: '803bb4d5',
+};
+
+const httpSets: MapSpec<number, number, HttpSet> = {
+  name: 'http_sets', type: 13, maxEntries: 512, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '33c24505',
+  inner: { name: 'http_sets_inner', type: 2, maxEntries: 1, flags: 0, key: u32Codec, value: httpSetCodec, perCpu: false, layoutHash: '8731621d' },
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
@@ -319,6 +332,8 @@ export const maps = {
   fragments,
   goneBackends,
   hostBackends,
+  httpCounts,
+  httpSets,
   ipcache,
   joinedSockets,
   lostEvents,

@@ -580,6 +580,159 @@ export const goneBackendKeyCodec: Codec<GoneBackendKey> = defineCodec<GoneBacken
   }),
 );
 
+/** struct http_counts, 64 bytes */
+export interface HttpCounts {
+  readonly connections: bigint;
+  readonly requests: bigint;
+  readonly denied: bigint;
+  readonly faults: bigint;
+  readonly answers: bigint;
+  readonly unknownAnswers: bigint;
+  readonly held: bigint;
+  readonly resets: bigint;
+}
+
+export const httpCountsCodec: Codec<HttpCounts> = defineCodec<HttpCounts>(
+  64,
+  (view, at, value) => {
+    view.setBigUint64(at, value.connections, true);
+    view.setBigUint64(at + 8, value.requests, true);
+    view.setBigUint64(at + 16, value.denied, true);
+    view.setBigUint64(at + 24, value.faults, true);
+    view.setBigUint64(at + 32, value.answers, true);
+    view.setBigUint64(at + 40, value.unknownAnswers, true);
+    view.setBigUint64(at + 48, value.held, true);
+    view.setBigUint64(at + 56, value.resets, true);
+  },
+  (view, at) => ({
+    connections: view.getBigUint64(at, true),
+    requests: view.getBigUint64(at + 8, true),
+    denied: view.getBigUint64(at + 16, true),
+    faults: view.getBigUint64(at + 24, true),
+    answers: view.getBigUint64(at + 32, true),
+    unknownAnswers: view.getBigUint64(at + 40, true),
+    held: view.getBigUint64(at + 48, true),
+    resets: view.getBigUint64(at + 56, true),
+  }),
+);
+
+/** struct http_event, 136 bytes */
+export interface HttpEvent {
+  readonly event: FlowEvent;
+  readonly connection: number;
+  readonly exchange: number;
+  readonly status: number;
+  readonly minor: number;
+  readonly fault: number;
+  readonly methodLength: number;
+  readonly urlLength: number;
+  readonly hostLength: number;
+  readonly traceLength: number;
+}
+
+export const httpEventCodec: Codec<HttpEvent> = defineCodec<HttpEvent>(
+  136,
+  (view, at, value) => {
+    flowEventCodec.write(view, at, value.event);
+    view.setUint32(at + 112, value.connection, true);
+    view.setUint32(at + 116, value.exchange, true);
+    view.setUint16(at + 120, value.status, true);
+    view.setUint8(at + 122, value.minor);
+    view.setUint8(at + 123, value.fault);
+    view.setUint16(at + 124, value.methodLength, true);
+    view.setUint16(at + 126, value.urlLength, true);
+    view.setUint16(at + 128, value.hostLength, true);
+    view.setUint16(at + 130, value.traceLength, true);
+    zero(view, at + 132, 4);
+  },
+  (view, at) => ({
+    event: flowEventCodec.read(view, at),
+    connection: view.getUint32(at + 112, true),
+    exchange: view.getUint32(at + 116, true),
+    status: view.getUint16(at + 120, true),
+    minor: view.getUint8(at + 122),
+    fault: view.getUint8(at + 123),
+    methodLength: view.getUint16(at + 124, true),
+    urlLength: view.getUint16(at + 126, true),
+    hostLength: view.getUint16(at + 128, true),
+    traceLength: view.getUint16(at + 130, true),
+  }),
+);
+
+/** struct http_field, 16 bytes */
+export interface HttpField {
+  readonly start: number;
+  readonly absent: bigint;
+}
+
+export const httpFieldCodec: Codec<HttpField> = defineCodec<HttpField>(
+  16,
+  (view, at, value) => {
+    view.setUint16(at, value.start, true);
+    zero(view, at + 2, 6);
+    view.setBigUint64(at + 8, value.absent, true);
+  },
+  (view, at) => ({
+    start: view.getUint16(at, true),
+    absent: view.getBigUint64(at + 8, true),
+  }),
+);
+
+/** struct http_set, 140064 bytes */
+export interface HttpSet {
+  readonly columns: number;
+  readonly method: number;
+  readonly path: number;
+  readonly host: number;
+  readonly names: number;
+  readonly fieldCount: number;
+  readonly ruleCount: number;
+  readonly noPath: bigint;
+  readonly noHost: bigint;
+  readonly fields: readonly HttpField[];
+  readonly rules: readonly number[];
+  readonly masks: readonly bigint[];
+  readonly classOf: Uint8Array;
+  readonly cells: readonly number[];
+}
+
+export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
+  140064,
+  (view, at, value) => {
+    view.setUint16(at, value.columns, true);
+    view.setUint16(at + 2, value.method, true);
+    view.setUint16(at + 4, value.path, true);
+    view.setUint16(at + 6, value.host, true);
+    view.setUint16(at + 8, value.names, true);
+    view.setUint16(at + 10, value.fieldCount, true);
+    view.setUint16(at + 12, value.ruleCount, true);
+    zero(view, at + 14, 2);
+    view.setBigUint64(at + 16, value.noPath, true);
+    view.setBigUint64(at + 24, value.noHost, true);
+    for (let i = 0; i < 16; i++) httpFieldCodec.write(view, at + 32 + i * 16, value.fields[i]!);
+    for (let i = 0; i < 64; i++) view.setUint32(at + 288 + i * 4, value.rules[i]!, true);
+    for (let i = 0; i < 1024; i++) view.setBigUint64(at + 544 + i * 8, value.masks[i]!, true);
+    writeBytes(view, at + 8736, value.classOf, 256);
+    for (let i = 0; i < 65536; i++) view.setUint16(at + 8992 + i * 2, value.cells[i]!, true);
+  },
+  (view, at) => ({
+    columns: view.getUint16(at, true),
+    method: view.getUint16(at + 2, true),
+    path: view.getUint16(at + 4, true),
+    host: view.getUint16(at + 6, true),
+    names: view.getUint16(at + 8, true),
+    fieldCount: view.getUint16(at + 10, true),
+    ruleCount: view.getUint16(at + 12, true),
+    noPath: view.getBigUint64(at + 16, true),
+    noHost: view.getBigUint64(at + 24, true),
+    fields: Array.from({ length: 16 }, (_, i) => httpFieldCodec.read(view, at + 32 + i * 16)),
+    rules: Array.from({ length: 64 }, (_, i) => view.getUint32(at + 288 + i * 4, true)),
+    masks: Array.from({ length: 1024 }, (_, i) => view.getBigUint64(at + 544 + i * 8, true)),
+    classOf: readBytes(view, at + 8736, 256),
+    cells: Array.from({ length: 65536 }, (_, i) => view.getUint16(at + 8992 + i * 2, true)),
+  }),
+);
+
 /** struct ipcache_entry, 28 bytes */
 export interface IpcacheEntry {
   readonly identity: number;
