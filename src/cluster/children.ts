@@ -13,6 +13,8 @@ export interface ChildSpec {
   readonly nodeArgs?: readonly string[];
   /** A restart starts the new process first: it takes over from the running one, which ends when it has handed over all. */
   readonly takesOver?: boolean;
+  /** Another process of it stands by (`--spare`), and takes its place when it ends. */
+  readonly spare?: boolean;
   /** The node's network namespace and system group; the host's when left out. */
   readonly netns?: string;
   readonly cgroup?: string;
@@ -30,7 +32,7 @@ export function childSpecs(record: ClusterRecord, paths: StatePaths, root: strin
         { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
         ...(record.settings.hubble.enabled && record.settings.hubble.history.enabled ? [{ name: `history-${node.name}`, main: source('history/main.ts'), args: ['--node', node.name], ...place }] : []),
         ...Array.from({ length: proxyWorkers(record.settings.l7.workers, processors) }, (_, worker) => (
-          { name: proxyName(node.name, worker), main: source('proxy/main.ts'), args: ['--node', node.name, '--worker', String(worker)], takesOver: true, ...place }
+          { name: proxyName(node.name, worker), main: source('proxy/main.ts'), args: ['--node', node.name, '--worker', String(worker)], takesOver: true, spare: record.settings.l7.spare, ...place }
         )),
         { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },
       ];

@@ -1,7 +1,7 @@
 import type { StatePaths } from '../model/cluster.ts';
 import type { AgentStatus } from '../model/status.ts';
 import { callLocal } from './local-api.ts';
-import type { ChildStatus } from './supervisor.ts';
+import type { ChildStatus } from './child.ts';
 
 /** What the supervisor says of its processes; undefined when none answers. */
 export async function supervisorStatus(paths: StatePaths): Promise<{ readonly pid: number; readonly children: readonly ChildStatus[] } | undefined> {

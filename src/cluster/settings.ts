@@ -76,6 +76,7 @@ const knobs: Readonly<Record<string, Knob>> = {
   'dns.minTTL': { read: numberFrom(0, 604_800) },
   'dns.rejectResponse': { read: oneOf('refused', 'nameError') },
   'l7.workers': { read: numberFrom(0, 16) },
+  'l7.spare': { read: boolean },
   'l7.maxConnections': { read: numberFrom(16, 1 << 20) },
   'l7.idleTimeoutSeconds': { read: numberFrom(1, 86_400 * 7) },
   'l7.accessLog': { read: exported('filePath', String) },

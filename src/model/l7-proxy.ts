@@ -43,6 +43,8 @@ export interface ProxyStatus {
   readonly records: { readonly sent: number; readonly lost: number; readonly connected: boolean };
   /** Another process has taken its place: it ends with its last connection. */
   readonly draining: boolean;
+  /** The process that takes its place when it dies; none where `l7.spare` is off, or while it starts. */
+  readonly spare?: { readonly pid: number; readonly rssBytes: number };
 }
 
 /** One that a worker carries: `GET /v1/connections`. */

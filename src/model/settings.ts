@@ -88,6 +88,8 @@ export interface Settings {
   readonly l7: {
     /** Processes of each node's layer 7 proxy; 0: one on up to two processors, else as many as there are, at most 4. */
     readonly workers: number;
+    /** Beside each worker a second process that has started and waits: new connections go on at once when the worker dies. */
+    readonly spare: boolean;
     /** Of a worker: one more is reset. */
     readonly maxConnections: number;
     /** A connection on which nothing was said for so long ends. */
@@ -139,7 +141,7 @@ export const defaultSettings: Settings = {
     export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
   },
   dns: { minTTL: 60, rejectResponse: 'refused' },
-  l7: { workers: 0, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '', headers: [] },
+  l7: { workers: 0, spare: true, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '', headers: [] },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ProxyConnectionStatus, ProxyStatus } from '../model/l7-proxy.ts';
 import { formatAddr } from '../std/ip.ts';
@@ -6,6 +6,7 @@ import type { SocketAddress } from '../sys/net.ts';
 import type { Connection } from './connection.ts';
 import type { RecordLines } from './records.ts';
 import type { Sets } from './sets.ts';
+import type { Spares } from './spare.ts';
 import { tickMs } from './wheel.ts';
 import type { Worker } from './worker.ts';
 
@@ -14,11 +15,16 @@ export interface ControlParts {
   readonly worker: Worker;
   readonly sets: Sets;
   readonly records: RecordLines;
+  readonly spares: Spares;
+  /** When it began to listen. */
+  readonly since: string;
   readonly onHandover: (socket: Socket) => void;
+  readonly onSpare: (socket: Socket, pid: number) => void;
 }
 
 const mostListed = 10_000;
 const longestHead = 4096;
+const pageBytes = 4096;
 
 /**
  * What one may ask a worker, over a unix socket that only root may open: HTTP/1.1 with JSON, one request a connection. By hand: node:http
@@ -52,12 +58,17 @@ function route(socket: Socket, asked: string, parts: ControlParts): void {
     socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/jsonl\r\nconnection: close\r\n\r\n');
     return parts.onHandover(socket);
   }
+  const spare = /^POST \/v1\/spare\?pid=(\d{1,10})$/.exec(asked);
+  if (spare) {
+    socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/jsonl\r\nconnection: close\r\n\r\n');
+    return parts.onSpare(socket, Number(spare[1]));
+  }
   if (asked === 'GET /v1/status') return answer(socket, '200 OK', statusOf(parts));
   if (asked === 'GET /v1/connections') {
     const { connections, loop } = parts.worker;
     return answer(socket, '200 OK', { connections: connections.slice(0, mostListed).map(each => connectionStatus(each, loop.wheel.now)), total: connections.length });
   }
-  answer(socket, '404 Not Found', { error: 'GET /v1/status, GET /v1/connections, POST /v1/handover' });
+  answer(socket, '404 Not Found', { error: 'GET /v1/status, GET /v1/connections, POST /v1/handover, POST /v1/spare?pid=PID' });
 }
 
 function answer(socket: Socket, status: string, body: unknown): void {
@@ -65,9 +76,7 @@ function answer(socket: Socket, status: string, body: unknown): void {
   socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close\r\n\r\n`), text]));
 }
 
-const since = new Date().toISOString();
-
-export function statusOf({ number, worker, sets, records }: Omit<ControlParts, 'onHandover'>): ProxyStatus {
+export function statusOf({ number, worker, sets, records, spares, since }: Omit<ControlParts, 'onHandover' | 'onSpare'>): ProxyStatus {
   const { counts } = worker;
   return {
     pid: process.pid, worker: number, since,
@@ -77,7 +86,17 @@ export function statusOf({ number, worker, sets, records }: Omit<ControlParts, '
     queuedBytes: worker.loop.queuedBytes, rssBytes: process.memoryUsage.rss(),
     records: { sent: records.sent, lost: records.lost, connected: records.connected },
     draining: worker.draining,
+    ...(spares.pid !== undefined && { spare: { pid: spares.pid, rssBytes: residentBytes(spares.pid) } }),
   };
+}
+
+/** 0 when it has just ended. */
+function residentBytes(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]) * pageBytes;
+  } catch {
+    return 0;
+  }
 }
 
 function connectionStatus(connection: Connection, now: number): ProxyConnectionStatus {

@@ -25,6 +25,8 @@ export interface HandoverParts {
   readonly worker: Worker;
   readonly listeners: readonly number[];
   readonly log: Logger;
+  /** The other one listens from now on. */
+  readonly begun: () => void;
   /** Nothing is left here. */
   readonly done: () => void;
 }
@@ -61,6 +63,7 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     }
     worker.stopListening();
     worker.draining = true;
+    parts.begun();
     log.info('another process takes over', { connections: worker.connections.length });
     for (const connection of [...worker.connections]) if (connection.idle) offer(connection);
     restless = setTimeout(() => worker.draining && [...worker.connections].forEach(connection => connection.drain()), restlessMs);

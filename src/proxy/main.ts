@@ -9,6 +9,7 @@ import { nodePlace, type Place, standalonePlace } from './place.ts';
 import { protocolLoader, type ProtocolLoader } from './protocols.ts';
 import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
+import { Spares, standBy } from './spare.ts';
 import { startWorker } from './start.ts';
 
 const statusEveryMs = 1_000;
@@ -20,32 +21,43 @@ const settledMs = 2_000;
  *
  *     predecessor, or the agent ─► listening sockets, connections ─► worker ⇄ clients, servers
  *
+ * With `--spare` it waits until the one that works has died, and goes on with its listening sockets at once.
  * With `--listen A:P --upstream A:P --socket PATH [--set FILE]…` in front of one server instead, without a datapath.
  */
 async function main(): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
-  const place = await readPlace(stop.signal);
+  const { place, isSpare } = await readArguments(stop.signal);
   const log = createLogger({ component: 'proxy', node: place.name, worker: place.number });
-  const predecessor = await takeOver(place.socketPath, log);
-  const kept = predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
+  const load = protocolLoader(place);
+  const inherited = isSpare ? await waitForTurn(place, load, log, stop.signal) : [];
+  const predecessor = inherited.length > 0 ? undefined : await takeOver(place.socketPath, log);
+  const kept = inherited.length > 0 ? inherited : predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
   const listeners = kept.length > 0 ? kept : place.listen();
   const records = new RecordLines({ path: place.l7Socket, hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { log });
-  const load = protocolLoader(place);
   const sets = new Sets({ read: number => place.readSet(number), load, now: () => performance.now() });
   const worker = startWorker(place, { sets, records, log, signal: stop.signal });
   const finish = () => {
     records.close();
     process.exit(0);
   };
-  const parts = { number: place.number, worker, sets, records };
-  await serveControl(place.socketPath, { ...parts, onHandover: socket => handOver(socket, { worker, listeners, log, done: finish }) });
   for (const fd of listeners) worker.listen(fd);
   place.publish(listeners);
+  const spares = new Spares();
+  const parts = { number: place.number, worker, sets, records, spares, since: new Date().toISOString() };
+  await serveControl(place.socketPath, {
+    ...parts,
+    onHandover: socket => handOver(socket, { worker, listeners, log, begun: () => spares.release(), done: finish }),
+    onSpare: (socket, pid) => spares.add(socket, { pid, listeners, protocols: [...load.loaded.keys()] }),
+  });
   predecessor?.take(worker);
-  const telling = setInterval(() => records.status(statusOf(parts)), statusEveryMs);
+  const telling = setInterval(() => {
+    records.status(statusOf(parts));
+    spares.tell([...load.loaded.keys()]);
+  }, statusEveryMs);
   setTimeout(giveMemoryBack, settledMs).unref();
-  log.info('ready', { pid: process.pid, listeners: predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new', startedMs: Math.round(performance.now()) });
+  const origin = inherited.length > 0 ? 'of the one that died' : predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new';
+  log.info('ready', { pid: process.pid, listeners: origin, startedMs: Math.round(performance.now()) });
   setImmediate(() => loadProtocols(place, load, log));
   stop.signal.addEventListener('abort', () => {
     clearInterval(telling);
@@ -63,17 +75,38 @@ function loadProtocols(place: Place, load: ProtocolLoader, log: Logger): void {
   }
 }
 
-function readPlace(signal: AbortSignal): Promise<Place> | Place {
+/** Started, with the protocols that are in use, and small again: until the one that works has ended. */
+async function waitForTurn(place: Place, load: ProtocolLoader, log: Logger, signal: AbortSignal): Promise<readonly number[]> {
+  loadProtocols(place, load, log);
+  let settling = setTimeout(giveMemoryBack, settledMs);
+  log.info('stands by', { pid: process.pid });
+  const listeners = await standBy(place.socketPath, {
+    load: name => {
+      if (load.loaded.has(name)) return;
+      load.named(name);
+      clearTimeout(settling);
+      settling = setTimeout(giveMemoryBack, settledMs);
+    },
+    signal,
+  }).catch((error: unknown) => {
+    if (signal.aborted) process.exit(0);
+    throw error;
+  });
+  clearTimeout(settling);
+  return listeners;
+}
+
+async function readArguments(signal: AbortSignal): Promise<{ readonly place: Place; readonly isSpare: boolean }> {
   const { values } = parseArgs({
     options: {
-      node: { type: 'string' }, worker: { type: 'string', default: '0' },
+      node: { type: 'string' }, worker: { type: 'string', default: '0' }, spare: { type: 'boolean', default: false },
       listen: { type: 'string' }, upstream: { type: 'string' }, socket: { type: 'string' }, set: { type: 'string', multiple: true }, records: { type: 'string' },
     },
   });
-  const { node, worker, listen, upstream, socket, set = [], records = '' } = values;
-  if (node !== undefined) return nodePlace(node, Number(worker), signal);
+  const { node, worker, spare: isSpare, listen, upstream, socket, set = [], records = '' } = values;
+  if (node !== undefined) return { place: await nodePlace(node, Number(worker), signal), isSpare };
   if (listen === undefined || upstream === undefined || socket === undefined) throw new CirriError('ERR_USAGE', 'the proxy needs --node NODE, or --listen A:P --upstream A:P --socket PATH');
-  return standalonePlace({ listen, upstream, socket, sets: set, records });
+  return { place: standalonePlace({ listen, upstream, socket, sets: set, records }), isSpare };
 }
 
 main().catch((error: unknown) => {

@@ -20,16 +20,16 @@ after(async () => {
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 
-async function startProxy(name: string, listen: string, upstream: number): Promise<{ child: ChildProcess; socket: string; exited: Promise<unknown> }> {
+async function startProxy(name: string, listen: string, upstream: number, ...more: string[]): Promise<{ child: ChildProcess; socket: string; exited: Promise<unknown> }> {
   const socket = join(folder, `${name}.sock`);
-  const child = spawn(process.execPath, [main, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
+  const child = spawn(process.execPath, [main, ...more, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
   children.push(child);
   const exited = once(child, 'exit');
   let text = '';
   await new Promise<void>((resolve, reject) => {
     child.stderr!.on('data', chunk => {
       text += String(chunk);
-      if (text.includes('"ready"')) resolve();
+      if (text.includes('"ready"') || text.includes('"stands by"')) resolve();
     });
     child.once('exit', () => reject(new Error(`the proxy ended: ${text}`)));
   });
@@ -118,6 +118,46 @@ test('after kill -9 the listening socket lives on with who kept it: who connects
   assert.ok(performance.now() - startedAt < 10_000);
   kept.close();
   agent.destroy();
+});
+
+test('a spare goes on at once after kill -9: nothing is started, nobody is told, and the sockets need no keeper', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const first = await startProxy('spare', `127.0.0.1:${port}`, upstream);
+  const socket = first.socket;
+  const chain = [first, await startProxy('spare', `127.0.0.1:${port}`, upstream, '--spare')];
+  const standsBy = async (pid: number) => {
+    while ((await ask<ProxyStatus>(socket, '/v1/status')).spare?.pid !== pid) await new Promise(resolve => setTimeout(resolve, 5));
+  };
+  for (let round = 0; round < 3; round++) {
+    const [dying, spare] = chain.slice(-2) as [typeof first, typeof first];
+    await standsBy(spare.child.pid!);
+    const before = await get(port, '/before', new Agent());
+    assert.equal(before, 'you asked for /before');
+    dying.child.kill('SIGKILL');
+    await dying.exited;
+    // It has bound nothing of its own and is not told by anybody: that the socket takes connections is the spare's doing.
+    assert.equal(await get(port, '/after', new Agent()), 'you asked for /after');
+    while ((await ask<ProxyStatus>(socket, '/v1/status').catch(() => undefined))?.pid !== spare.child.pid) await new Promise(resolve => setTimeout(resolve, 5));
+    spare.child.kill('SIGUSR2');
+    chain.push(await startProxy('spare', `127.0.0.1:${port}`, upstream, '--spare'));
+  }
+});
+
+test('a spare follows a restart: it stands by beside the new process, and ends when it is asked to', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const old = await startProxy('follows', `127.0.0.1:${port}`, upstream);
+  const spare = await startProxy('follows', `127.0.0.1:${port}`, upstream, '--spare');
+  const status = () => ask<ProxyStatus>(old.socket, '/v1/status').catch(() => undefined);
+  while ((await status())?.spare?.pid !== spare.child.pid) await new Promise(resolve => setTimeout(resolve, 5));
+  const next = await startProxy('follows', `127.0.0.1:${port}`, upstream);
+  await old.exited;
+  for (let said = await status(); said?.pid !== next.child.pid || said?.spare?.pid !== spare.child.pid; said = await status()) await new Promise(resolve => setTimeout(resolve, 5));
+  spare.child.kill('SIGTERM');
+  await spare.exited;
+  assert.equal(spare.child.exitCode, 0);
+  assert.equal((await status())!.pid, next.child.pid);
 });
 
 test('a process that dies while it takes over leaves everything to the old one', async () => {

@@ -6,7 +6,12 @@ import type { Protocol } from './protocol.ts';
 /** A protocol whose types the loop does not know: it gives a protocol its own compiled sets back. */
 export type AnyProtocol = Protocol<unknown, unknown>;
 
-export type ProtocolLoader = (set: L7Set) => AnyProtocol;
+export interface ProtocolLoader {
+  (set: L7Set): AnyProtocol;
+  /** Ahead of a set that needs it. */
+  named(name: string): AnyProtocol;
+  readonly loaded: ReadonlyMap<string, AnyProtocol>;
+}
 
 export interface ProtocolOptions {
   /** Names of headers that flows bear, in lower case. */
@@ -26,8 +31,7 @@ const modules: Readonly<Record<string, (options: ProtocolOptions) => AnyProtocol
 /** Gives a set's protocol, of one kind always the same object; throws where this proxy has none for it. */
 export function protocolLoader(options: ProtocolOptions): ProtocolLoader {
   const loaded = new Map<string, AnyProtocol>();
-  return set => {
-    const name = set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol;
+  const named = (name: string) => {
     const known = loaded.get(name);
     if (known) return known;
     const load = modules[name];
@@ -36,6 +40,7 @@ export function protocolLoader(options: ProtocolOptions): ProtocolLoader {
     loaded.set(name, protocol);
     return protocol;
   };
+  return Object.assign((set: L7Set) => named(set.protocol !== 'dns' && set.tls ? 'tls' : set.protocol), { named, loaded });
 }
 
 export const loadProtocol = protocolLoader({ headers: [] });

@@ -2,7 +2,7 @@ import type { L7Set } from '../model/l7.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import { passThrough } from './pass-through.ts';
 import type { Layers } from './protocol.ts';
-import type { AnyProtocol, ProtocolLoader } from './protocols.ts';
+import type { AnyProtocol } from './protocols.ts';
 
 export interface LoadedSet {
   readonly protocol: AnyProtocol;
@@ -36,11 +36,11 @@ export class Sets {
   readonly #entries = new Map<number, Entry>();
   readonly #pairs = new Map<number, Map<number, Resolved>>();
   readonly #read: (number: number) => L7Set;
-  readonly #load: ProtocolLoader;
+  readonly #load: (set: L7Set) => AnyProtocol;
   readonly #now: () => number;
 
   /** `read` throws where there is no such set. `now` in milliseconds. */
-  constructor(dependencies: { readonly read: (number: number) => L7Set; readonly load: ProtocolLoader; readonly now: () => number }) {
+  constructor(dependencies: { readonly read: (number: number) => L7Set; readonly load: (set: L7Set) => AnyProtocol; readonly now: () => number }) {
     this.#read = dependencies.read;
     this.#load = dependencies.load;
     this.#now = dependencies.now;

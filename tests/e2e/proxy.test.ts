@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -94,6 +94,12 @@ while True:
 print(len(body), answer.split()[1].decode())
 `;
 
+function startOfNode(): number {
+  const startedAt = performance.now();
+  spawnSync(process.execPath, ['-e', '0']);
+  return Math.round(performance.now() - startedAt);
+}
+
 interface Counts {
   readonly ok: number;
   readonly denied: number;
@@ -128,6 +134,12 @@ describe('the layer 7 proxy in a cluster', () => {
     await eventually(`${number} more requests`, 30_000, async () => ((counts(run)?.ok ?? 0) >= before + number ? undefined : `${JSON.stringify(counts(run))}`));
   };
   const proxyStatus = async (node: string) => (await callLocal<ProxyStatus>(cluster.paths.node(node).proxySocket, '/v1/status'))!;
+  /** Its number, once it stands by. */
+  const spareOf = async (node: string) => {
+    let pid: number | undefined;
+    await eventually('a spare stands by', 30_000, async () => ((pid = (await proxyStatus(node).catch(() => undefined))?.spare?.pid) === undefined ? 'not yet' : undefined));
+    return pid!;
+  };
   const connectionsOf = async (node: string) => (await callLocal<{ connections: ProxyConnectionStatus[] }>(cluster.paths.node(node).proxySocket, '/v1/connections'))!.connections;
   const ask = async (server: string, path: string) => (await cluster.cirri('exec', 'web/client', '--', 'curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', `http://${addresses.get(server)}:${port}${path}`)).stdout;
 
@@ -191,24 +203,49 @@ describe('the layer 7 proxy in a cluster', () => {
     await eventually('the agent is back and hears the proxy', 30_000, async () => ((await cluster.cirri('status', '-v')).stdout.match(/on +L7Proxy/g)?.length === 2 ? undefined : 'not yet'));
   });
 
-  test('kill -9 of the proxy: its connections end, the next ones wait for the new process, and nothing passes unasked', async t => {
+  test('kill -9 of the proxy: its connections end, the spare takes the next ones before any process could have started, and nothing passes unasked', async t => {
     const allowed = runClient('fresh', 1, 'near', '/public');
     const refused = runClient('fresh', 1, 'near', '/private');
     await eventually('both ask', 20_000, async () => (allowed.lines.length > 20 && refused.lines.length > 20 ? undefined : 'not yet'));
-    const gaps: number[] = [];
-    for (let round = 0; round < 3; round++) {
+    const [gaps, starts]: [number[], number[]] = [[], []];
+    for (let round = 0; round < 5; round++) {
+      const spare = await spareOf('node1');
       const old = cluster.pidOf('proxy-node1');
+      assert.notEqual(spare, old);
       const at = Date.now() / 1000;
       process.kill(old, 'SIGKILL');
       const served = () => questions(allowed).find(question => question.start >= at && question.status === 200);
       await eventually('it is served again', 10_000, async () => (served() ? undefined : `last: ${JSON.stringify(allowed.lines.at(-1))}`));
       gaps.push(Math.round((served()!.end - at) * 1000));
+      await eventually('the supervisor knows', 10_000, async () => (cluster.pidOf('proxy-node1') === spare ? undefined : `${cluster.pidOf('proxy-node1')}`));
+      assert.equal((await proxyStatus('node1')).pid, spare);
+      starts.push(startOfNode());
     }
-    t.diagnostic(`from the kill to the first answer: ${gaps.join(', ')} ms`);
+    t.diagnostic(`from the kill to the first answer: ${gaps.join(', ')} ms; a start of Node that does nothing: ${starts.join(', ')} ms`);
     assert.deepEqual(questions(refused).filter(question => question.status === 200), []);
     assert.ok(questions(refused).some(question => question.status === 403));
-    assert.ok(Math.min(...gaps) < 2_000, `${gaps.join(', ')} ms`);
+    // Whoever has to start a process needs several times that; a busy machine makes both longer.
+    assert.ok(Math.min(...gaps) < 50 + 2 * Math.max(...starts), `${gaps.join(', ')} ms`);
     for (const run of [allowed, refused]) run.stop();
+  });
+
+  test('kill -9 of the proxy and of its spare, and of the supervisor: it comes back all the same', async () => {
+    const spare = await spareOf('node1');
+    const proxy = cluster.pidOf('proxy-node1');
+    for (const pid of [spare, proxy]) process.kill(pid, 'SIGKILL');
+    await eventually('a new one answers', 20_000, async () => ((await ask('near', '/public')) === '200' && (await ask('near', '/private')) === '403' ? undefined : 'not yet'));
+    const next = await spareOf('node1');
+    assert.notEqual(next, spare);
+    const [supervisor, second] = [cluster.pidOf('supervisor'), cluster.pidOf('proxy-node1')];
+    for (const pid of [supervisor, second]) process.kill(pid, 'SIGKILL');
+    // Nobody is there to tell it: it sees the end itself.
+    await eventually('the spare goes on', 10_000, async () => ((await proxyStatus('node1').catch(() => undefined))?.pid === next ? undefined : 'not yet'));
+    assert.equal(await ask('near', '/public'), '200');
+    const { code, stderr } = await cluster.cirri('up');
+    assert.equal(code, 0, stderr);
+    assert.equal(cluster.pidOf('proxy-node1'), next);
+    await spareOf('node1');
+    assert.equal((await proxyStatus('node1')).pid, next);
   });
 
   test('a thousand connections at once; when policy cuts their client off, idle ones are reset too', async () => {

@@ -51,8 +51,9 @@ async function status(flags: Flags): Promise<void> {
   if (answers.some(({ said }) => !said || said.faults.length > 0)) process.exitCode = 1;
   const rows = answers.flatMap(({ worker, said }) => (said ? [{ node: worker.node, ...said }] : []));
   if (printStructured(flags.output, rows)) return;
-  printTable(['NODE', 'WORKER', 'PID', 'AGE', 'CONNECTIONS', 'ACCEPTED', 'REQUESTS', 'DENIED', 'SETS', 'MEMORY', 'TOLD', 'REFUSED'], rows.map(row => [
+  printTable(['NODE', 'WORKER', 'PID', 'AGE', 'CONNECTIONS', 'ACCEPTED', 'REQUESTS', 'DENIED', 'SETS', 'MEMORY', 'SPARE', 'TOLD', 'REFUSED'], rows.map(row => [
     row.node, String(row.worker), String(row.pid), ago(row.since), String(row.connections), String(row.accepted), String(row.requests), String(row.denied), String(row.sets), bytes(row.rssBytes),
+    row.spare ? `${row.spare.pid}, ${bytes(row.spare.rssBytes)}` : '-',
     `${row.records.sent}${row.records.lost > 0 ? `, ${row.records.lost} lost` : ''}`,
     Object.entries(row.refused).filter(([, count]) => count > 0).map(([why, count]) => `${count} ${why}`).join(', ') || '-',
   ]));

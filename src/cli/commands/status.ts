@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { callLocal } from '../../cluster/local-api.ts';
 import { agentTrouble, supervisorStatus } from '../../cluster/inspect.ts';
-import type { ChildStatus } from '../../cluster/supervisor.ts';
+import type { ChildStatus } from '../../cluster/child.ts';
 import { safe } from '../../flows/print/fields.ts';
 import type { AgentStatus, KubeProxyReplacementStatus } from '../../model/status.ts';
 import { waitFor } from '../../std/async.ts';

@@ -72,9 +72,13 @@ function proxyStatus(listener: L7Listener, options: { readonly workers: number; 
     `${workers.length} of ${options.workers} worker${options.workers === 1 ? '' : 's'} (${workers.map(status => `pid ${status.pid}`).join(', ') || 'none is here'})`,
     `${sum(status => status.connections)} connections, ${sum(status => status.requests)} requests, ${sum(status => status.denied)} denied`,
     `${options.inUse} sets in use`,
-    `${Math.round(sum(status => status.rssBytes) / 1e6)} MB`,
+    `${megabytes(sum(status => status.rssBytes))}${workers.some(status => status.spare) ? `, and ${megabytes(sum(status => status.spare?.rssBytes ?? 0))} that stand by` : ''}`,
     ...(listener.lost > 0 ? [`${listener.lost} records lost`] : []),
     ...faults.slice(0, 3),
   ].join('; ');
   return { name, state: workers.length < options.workers || faults.length > 0 ? 'degraded' : 'on', detail };
+}
+
+function megabytes(count: number): string {
+  return `${Math.round(count / 1e6)} MB`;
 }
