@@ -119,7 +119,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   const prefixes = new PrefixIdentities();
   prefixes.adopt(opened.maps.ipcache.entries());
   const layer7 = startLayer7({ paths: nodePaths, workers: proxyWorkers(record.settings.l7.workers, availableParallelism()) }, { maps: opened.maps, log, signal });
-  const engine = new PolicyEngine({ mode: record.policyMode, provides: { proxy: true }, l7: layer7.sets });
+  const engine = new PolicyEngine({ mode: record.policyMode, provides: { proxy: true }, httpReader: record.settings.l7.http, l7: layer7.sets });
   const changes = new EngineChanges(engine);
   const secrets = new PolicySecrets({ engine: changes, client, signal, log });
   const nodeIdentities = new NodeIdentities();

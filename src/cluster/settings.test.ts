@@ -27,7 +27,7 @@ const others: Readonly<Record<string, string>> = {
   'loadBalancer.mode': 'dsr', 'loadBalancer.algorithm': 'maglev', 'loadBalancer.acceleration': 'best-effort', 'loadBalancer.serviceNoBackendResponse': 'drop',
   'maglev.tableSize': '251', 'maglev.hashSeed': 'AAAAAAAAAAAAAAAA', 'nodePort.range': '30000,31000', 'nodePort.addresses': '172.30.0.0/16,fd00::/8', 'socketLB.hostNamespaceOnly': 'true',
   'sockmap.enabled': 'true', 'bpf.lbExternalClusterIP': 'true', 'bpf.lbSourceRangeAllTypes': 'true', 'bpf.lbMapMax': '4096', 'bpf.ctMax': '1200000', 'bpf.natMax': '65536', 'externalIPs.allowed': '192.0.2.0/24', 'dns.minTTL': '3600', 'dns.rejectResponse': 'nameError',
-  'l7.workers': '2', 'l7.spare': 'false', 'l7.maxConnections': '1000', 'l7.idleTimeoutSeconds': '60', 'l7.accessLog': '/var/log/cirri/access.log', 'l7.headers': 'user-agent,x-request-id',
+  'l7.http': 'kernel', 'l7.workers': '2', 'l7.spare': 'false', 'l7.maxConnections': '1000', 'l7.idleTimeoutSeconds': '60', 'l7.accessLog': '/var/log/cirri/access.log', 'l7.headers': 'user-agent,x-request-id',
   'localRedirectPolicies.addressMatcherCIDRs': '169.254.20.10', 'ipMasqAgent.enabled': 'true', 'ipMasqAgent.config.nonMasqueradeCIDRs': '10.0.0.0/8', 'ipMasqAgent.config.masqLinkLocal': 'true',
   'ipMasqAgent.config.masqLinkLocalIPv6': 'true', 'routingMode': 'native', 'policyEnforcementMode': 'always', 'policyAuditMode': 'true',
   'bpf.monitorAggregation': 'none', 'hubble.enabled': 'false', 'hubble.relay.enabled': 'false', 'hubble.relay.listenHost': '192.0.2.1', 'hubble.relay.listenPort': '4250', 'hubble.ui.enabled': 'false', 'hubble.metrics.enabled': 'drop', 'hubble.metrics.serviceMonitor.enabled': 'true',

@@ -75,6 +75,7 @@ const knobs: Readonly<Record<string, Knob>> = {
   'hubble.export.otlpEndpoint': { read: exported('otlpEndpoint', String) },
   'dns.minTTL': { read: numberFrom(0, 604_800) },
   'dns.rejectResponse': { read: oneOf('refused', 'nameError') },
+  'l7.http': { read: oneOf('proxy', 'kernel') },
   'l7.workers': { read: numberFrom(0, 16) },
   'l7.spare': { read: boolean },
   'l7.maxConnections': { read: numberFrom(16, 1 << 20) },

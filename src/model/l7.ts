@@ -3,6 +3,9 @@
  * so that it needs no one else. Equal contents have one number on a node; a number never changes its meaning.
  */
 
+/** Who carries out rules on HTTP where both could: the node's proxy reads every request, the kernel as its packets pass. */
+export type HttpReader = 'proxy' | 'kernel';
+
 /** `tls` reads names only; what is within stays closed. */
 export type L7Protocol = 'http' | 'kafka' | 'dns' | 'tls';
 

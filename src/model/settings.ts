@@ -1,3 +1,5 @@
+import type { HttpReader } from './l7.ts';
+
 /**
  * What a cluster's operator chooses. Names and values are those of upstream's Helm chart, so that a values file can be taken
  * along: `loadBalancer.mode` is `settings.loadBalancer.mode`. Part of the cluster record; agents read it at their start.
@@ -86,6 +88,8 @@ export interface Settings {
     readonly rejectResponse: 'refused' | 'nameError';
   };
   readonly l7: {
+    /** Who carries out rules on HTTP of policies that do not say (annotation policy.cirri.io/l7-http): kernel where it can, else the proxy. */
+    readonly http: HttpReader;
     /** Processes of each node's layer 7 proxy; 0: one on up to two processors, else as many as there are, at most 4. */
     readonly workers: number;
     /** Beside each worker a second process that has started and waits: new connections go on at once when the worker dies. */
@@ -141,7 +145,7 @@ export const defaultSettings: Settings = {
     export: { filePath: '', fileMaxSizeMb: 10, fileMaxBackups: 5, fileCompress: false, allowlist: [], denylist: [], fieldMask: [], otlpEndpoint: '' },
   },
   dns: { minTTL: 60, rejectResponse: 'refused' },
-  l7: { workers: 0, spare: true, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '', headers: [] },
+  l7: { http: 'proxy', workers: 0, spare: true, maxConnections: 16_384, idleTimeoutSeconds: 3600, accessLog: '', headers: [] },
   externalIPs: { allowed: [] },
   localRedirectPolicies: { addressMatcherCIDRs: ['169.254.0.0/16', 'fe80::/10'] },
   ipMasqAgent: { enabled: false, config: { nonMasqueradeCIDRs: [], masqLinkLocal: false, masqLinkLocalIPv6: false } },

@@ -77,8 +77,8 @@ export class PolicyEngine {
   readonly #subjectsByLabel = new LabelIndex<Compiled>(compiled => compiled.subject.labels);
 
   constructor(options: EngineOptions = {}) {
-    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: productProvides, l7: new L7Numbers(), ...options };
-    this.#policies = new PolicyStore(this.#ids, this.work, this.#options.provides);
+    this.#options = { mode: 'default', allowLocalhost: 'always', worldFamily: 'ipv4', provides: productProvides, httpReader: 'proxy', l7: new L7Numbers(), ...options };
+    this.#policies = new PolicyStore(this.#ids, this.work, this.#options);
     for (const { id, labels } of reservedIdentities) this.upsertIdentity(id, labels);
   }
 

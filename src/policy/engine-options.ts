@@ -1,4 +1,5 @@
 /** Whom the engine is asked about, and how it is set up. */
+import type { HttpReader } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import type { L7Numbers } from './l7-numbers.ts';
 import { namedPortsText } from './matchers.ts';
@@ -24,6 +25,8 @@ export interface EngineOptions {
   readonly worldFamily?: 'ipv4' | 'ipv6';
   /** What there is to carry out conditions beyond addresses and ports; without it, what only such a rule would allow is denied. Absent: what every node has. */
   readonly provides?: Provides;
+  /** Who carries out rules on HTTP of policies that do not say. */
+  readonly httpReader?: HttpReader;
   /**
    * Numbers for layer 7 sets, asked for each set before a row names it, and again when one that no row named any more comes back:
    * who answers sees to it that the set can be found. A number must keep its meaning for as long as anything on the node may name it.

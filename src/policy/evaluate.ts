@@ -10,7 +10,7 @@ import { parsePrefix } from '../std/ip.ts';
 import type { CidrGroup, CompiledSet, EngineOptions, NamedPorts, Service, Subject, VerdictRow } from './compile.ts';
 import { productProvides } from './engine-options.ts';
 import { fqdnsOf } from './fqdn.ts';
-import { isCarriedOut } from './l7-rules.ts';
+import { isCarriedOut, wantsKernel } from './l7-rules.ts';
 import type { SecretKey } from './l7-rules.ts';
 import { mergeL7, resolveL7 } from './l7-sets.ts';
 import { protocolNumber } from './matchers.ts';
@@ -98,7 +98,7 @@ function learned({ world, subject, direction, protocol, port }: Question, found:
 
 /** What the rule lets pass, if there is somebody to read it. */
 function l7Of(rule: Rule, { options, secrets }: Pick<World, 'options' | 'secrets'>): L7Set | undefined {
-  return rule.l7 && providesOf({ options }).proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, fnv1a(rule.address) || 1, key => secrets?.get(key)) : undefined;
+  return rule.l7 && providesOf({ options }).proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, fnv1a(rule.address) || 1, key => secrets?.get(key), wantsKernel(rule, options?.httpReader)) : undefined;
 }
 
 function answer(question: Question, { takesPart, auditOnlyAdds }: Hearing): Answer {

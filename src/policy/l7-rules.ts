@@ -1,5 +1,6 @@
 /** What a rule asks of what is said in a connection, as its author wrote it: Secrets are names still, roles are written out. */
-import type { DnsL7Rule, HeaderL7Match, HttpL7Rule, KafkaL7Rule, L7Protocol } from '../model/l7.ts';
+import type { DnsL7Rule, HeaderL7Match, HttpL7Rule, HttpReader, KafkaL7Rule, L7Protocol } from '../model/l7.ts';
+import type { Direction } from './policy.ts';
 
 /** A Secret by `namespace/name`. */
 export type SecretKey = string;
@@ -36,7 +37,8 @@ export interface TlsNeed {
 }
 
 export type RuleL7 =
-  | { readonly protocol: 'http'; readonly rules: readonly HttpRule[]; readonly tls?: TlsNeed }
+  /** `reader`: as the policy says; absent: as the cluster's settings say. */
+  | { readonly protocol: 'http'; readonly rules: readonly HttpRule[]; readonly tls?: TlsNeed; readonly reader?: HttpReader }
   | { readonly protocol: 'kafka'; readonly rules: readonly KafkaRule[]; readonly tls?: TlsNeed }
   | { readonly protocol: 'dns'; readonly rules: readonly DnsRule[]; readonly tls?: undefined }
   /** No rules of a protocol: names of servers, or TLS that the proxy ends. */
@@ -48,6 +50,11 @@ export type CarriedOut = Extract<RuleL7, { readonly protocol: L7Protocol }>;
 
 export function isCarriedOut(l7: RuleL7): l7 is CarriedOut {
   return l7.protocol !== 'l7proto' && l7.protocol !== 'listener';
+}
+
+/** The kernel is to carry the rule out, and it is of those that it can: of requests to pods, in the clear. */
+export function wantsKernel({ direction, l7 }: { readonly direction: Direction; readonly l7?: RuleL7 }, otherwise: HttpReader = 'proxy'): boolean {
+  return direction === 'ingress' && l7?.protocol === 'http' && l7.tls === undefined && (l7.reader ?? otherwise) === 'kernel';
 }
 
 /** The Secrets that a rule names. */

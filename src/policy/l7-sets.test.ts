@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { Flow } from '../model/flow.ts';
 import { cidrIdentityLabels, fnv1a } from '../model/identity.ts';
 import type { L7Set } from '../model/l7.ts';
@@ -10,6 +10,7 @@ import { lookup } from './evaluate.ts';
 import { flowConnection } from './flow-question.ts';
 import { L7Numbers } from './l7-numbers.ts';
 import { canonicalText, mergeL7 } from './l7-sets.ts';
+import { parsePolicy } from './parse.ts';
 import { policyAnnotations } from './policy.ts';
 import type { Policy } from './policy.ts';
 import { askL7 } from './requests.ts';
@@ -135,6 +136,50 @@ test('merging: tls beside http becomes http; names of servers are asked of every
   assert.deepEqual(mergeL7([http, { ...http, tls: { terminating: { certificate: 'd', key: 'k' } } }]), { conflict: 'cannot merge different terminatingTLS contexts' });
   assert.deepEqual(mergeL7([names, { protocol: 'kafka', rules: [{ rule: 3 }] }]), { conflict: 'cannot merge conflicting L7 parsers (kafka/tls)' });
   assert.deepEqual(mergeL7([names, { protocol: 'tls', rules: [{ rule: 3, serverNames: ['c'] }] }, names]), { set: { protocol: 'tls', rules: [{ rule: 2, serverNames: ['b', 'a'] }, { rule: 3, serverNames: ['c'] }] } });
+});
+
+describe('who reads requests', () => {
+  const http = { http: [{ path: '/a' }] };
+  const saying = (name: string, reader: 'proxy' | 'kernel', spec: object) => policy({ kind: 'CiliumNetworkPolicy', metadata: { name, namespace: 'x', annotations: { [policyAnnotations.l7Http]: reader } }, spec: { endpointSelector: web, ...spec } });
+  const from = (...toPorts: object[]) => ({ ingress: [{ fromEndpoints: [db], toPorts }] });
+  const kernelAt = (engine: PolicyEngine, direction: 'ingress' | 'egress' = 'ingress') => {
+    const { set } = at(engine, 80, 6, direction);
+    assert.ok(set?.protocol === 'http');
+    return set.kernel ?? false;
+  };
+
+  test('is what the policy says, else what the settings say', () => {
+    for (const [policies, setting, kernel] of [
+      [[ingress('a', tcp('80', http))], undefined, false],
+      [[ingress('a', tcp('80', http))], 'kernel', true],
+      [[saying('a', 'kernel', from(tcp('80', http)))], 'proxy', true],
+      [[saying('a', 'proxy', from(tcp('80', http)))], 'kernel', false],
+      [[saying('a', 'kernel', from(tcp('80', http))), saying('b', 'kernel', from(tcp('80', { http: [{ path: '/b' }] })))], 'proxy', true],
+      [[saying('a', 'kernel', from(tcp('80', http))), ingress('b', tcp('80', { http: [{ path: '/b' }] }))], 'proxy', false],
+      [[saying('a', 'kernel', from(tcp('80', http))), ingress('b', tcp('81', { http: [{ path: '/b' }] }))], 'proxy', true],
+    ] as const) assert.equal(kernelAt(engineOf(policies, setting ? { httpReader: setting } : {})), kernel);
+  });
+
+  test('is the proxy for what pods send, and where there is TLS', () => {
+    assert.equal(kernelAt(engineOf([saying('a', 'kernel', { egress: [{ toEndpoints: [db], toPorts: [tcp('80', http)] }] })]), 'egress'), false);
+    const ended = tcp('80', http, { terminatingTLS: { secret: { name: 'server', namespace: 'x' } } });
+    assert.equal(kernelAt(engineOf([saying('a', 'kernel', from(ended))])), false);
+    assert.equal(kernelAt(engineOf([saying('a', 'kernel', from(tcp('80', http))), saying('b', 'kernel', from({ ports: [{ port: '80', protocol: 'TCP' }], serverNames: ['a.example'] }))])), false);
+  });
+
+  test('changes the number of a set, so that all who ask are compiled again', () => {
+    const engine = engineOf([ingress('a', tcp('80', http))]);
+    const before = lookup(engine.compile(me, 'ingress'), peer.id, 6, 80)!.l7;
+    assert.equal(engine.setPolicies([saying('a', 'kernel', from(tcp('80', http)))]).size, 1);
+    const after = lookup(engine.compile(me, 'ingress'), peer.id, 6, 80)!.l7;
+    assert.notEqual(after, before);
+    assert.deepEqual([...engine.l7Sets().keys()], [after]);
+  });
+
+  test('is nobody else: another word is an error of the policy', () => {
+    const { errors } = parsePolicy({ kind: 'CiliumNetworkPolicy', metadata: { name: 'a', namespace: 'x', annotations: { [policyAnnotations.l7Http]: 'envoy' } }, spec: { endpointSelector: web, ...from(tcp('80', http)) } });
+    assert.deepEqual(errors?.map(e => e.path), [`metadata.annotations[${policyAnnotations.l7Http}]`]);
+  });
 });
 
 test('numbers: equal sets have one, whatever the order of their fields; what exists keeps its own', () => {

@@ -9,12 +9,12 @@ import type { CarriedOut, HeaderRule, HttpRule, KafkaRule, SecretKey, TlsContext
 /** A Secret's entries as text; undefined: there is none, or it may not be read. */
 export type Secrets = (key: SecretKey) => Readonly<Record<string, string>> | undefined;
 
-/** What one rule lets pass; its parts bear the rule's id. */
-export function resolveL7(l7: CarriedOut, rule: number, secrets: Secrets): L7Set {
+/** What one rule lets pass; its parts bear the rule's id. `kernel`: it wants the kernel to carry it out (wantsKernel). */
+export function resolveL7(l7: CarriedOut, rule: number, secrets: Secrets, kernel = false): L7Set {
   const tls = l7.tls && resolveTls(l7.tls, secrets);
   const names = l7.tls?.serverNames;
   switch (l7.protocol) {
-    case 'http': return { protocol: 'http', rules: l7.rules.map(r => resolveHttp(r, rule, secrets)), ...around(tls, names) };
+    case 'http': return { protocol: 'http', rules: l7.rules.map(r => resolveHttp(r, rule, secrets)), ...around(tls, names), ...(kernel && { kernel }) };
     case 'kafka': return { protocol: 'kafka', rules: l7.rules.map(r => resolveKafka(r, rule)), ...around(tls, names) };
     case 'dns': return { protocol: 'dns', rules: l7.rules.map(({ pattern }) => ({ rule, pattern })) };
     case 'tls': return { protocol: 'tls', rules: [{ rule, ...(names && { serverNames: [...new Set(names)].sort() }) }], ...(tls && { tls }) };
@@ -97,7 +97,7 @@ export type Merged = { readonly set: L7Set } | { readonly conflict: string };
 /**
  * One set out of those of the rules at a point: what any of them lets pass passes. `tls` beside `http` becomes `http`; other pairs
  * of protocols, and two TLS contexts that differ, cannot hold together. Names of servers are asked of everyone as soon as one
- * rule asks for them (upstream).
+ * rule asks for them (upstream). The kernel carries it out where all want it, and nobody asks for TLS.
  */
 export function mergeL7(sets: readonly L7Set[]): Merged {
   const protocol = mergedProtocol(new Set(sets.map(s => s.protocol)));
@@ -108,10 +108,11 @@ export function mergeL7(sets: readonly L7Set[]): Merged {
   const found = tls.tls && { tls: tls.tls };
   if (protocol === 'tls') return { set: { protocol, rules: distinct(sets.flatMap(s => (s.protocol === 'tls' ? s.rules : []))), ...found } };
   const names = mergedNames(sets);
-  const context = names || tls.tls ? { tls: { ...tls.tls, ...(names && { serverNames: names }), ...unreadable(tls.tls, names) } } : {};
+  const context: { readonly tls?: L7Tls } = names || tls.tls ? { tls: { ...tls.tls, ...(names && { serverNames: names }), ...unreadable(tls.tls, names) } } : {};
   if (protocol === 'kafka') return { set: { protocol, rules: distinct(sets.flatMap(s => (s.protocol === 'kafka' ? s.rules : []))), ...context } };
   const any = (rule: TlsL7Rule): HttpL7Rule => ({ rule: rule.rule, headers: [] });
-  return { set: { protocol: 'http', rules: distinct(sets.flatMap(s => (s.protocol === 'http' ? s.rules : s.protocol === 'tls' ? s.rules.map(any) : []))), ...context } };
+  const kernel = context.tls === undefined && sets.every(s => s.protocol === 'http' && s.kernel);
+  return { set: { protocol: 'http', rules: distinct(sets.flatMap(s => (s.protocol === 'http' ? s.rules : s.protocol === 'tls' ? s.rules.map(any) : []))), ...context, ...(kernel && { kernel }) } };
 }
 
 function mergedProtocol(protocols: ReadonlySet<L7Set['protocol']>): L7Set['protocol'] | { readonly conflict: string } {

@@ -1,5 +1,6 @@
 /** One spec of a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy (upstream's Rule). */
 import { labelKeys } from '../model/identity.ts';
+import type { HttpReader } from '../model/l7.ts';
 import { parseLabel, formatLabel } from '../model/labels.ts';
 import { EndpointSelector } from '../model/selector.ts';
 import { join } from './fields.ts';
@@ -20,6 +21,8 @@ export interface RuleContext {
   readonly nodeLabels: boolean;
   /** `CiliumNetworkPolicy/shop/web`. */
   readonly address: string;
+  /** Who is to carry out its rules on HTTP, where it says so. */
+  readonly httpReader?: HttpReader;
 }
 
 const sections = [
@@ -141,7 +144,8 @@ function inspectingRule(context: RuleContext, block: PortBlock, base: { directio
   }
   const reasons = [authentication, unmet?.what].filter(reason => reason !== undefined);
   const rule = makeRule(context, block.path, base, block.ports, authentication === undefined ? 'inspect' : 'unauthenticated', reasons.length === 0 ? undefined : reasons.join(', and '));
-  return { ...rule, ...(l7 && { l7 }) };
+  const { httpReader } = context;
+  return { ...rule, ...(l7 && { l7: l7.protocol === 'http' && httpReader !== undefined ? { ...l7, reader: httpReader } : l7 }) };
 }
 
 function makeRule(context: RuleContext, path: string, base: { direction: Direction; peers: 'any' | readonly Peer[] }, ports: 'any' | readonly PortMatch[], effect: Effect, notEnforced: string | undefined): Rule {

@@ -1,4 +1,5 @@
 /** From a Kubernetes object to a Policy, with every error at once and with what will not be enforced as written. */
+import type { HttpReader } from '../model/l7.ts';
 import { FieldReader } from './fields.ts';
 import { clusterPolicyKinds, parseClusterPolicy } from './parse-cluster.ts';
 import { parseNetworkPolicySpec } from './parse-networkpolicy.ts';
@@ -48,12 +49,12 @@ export function parsePolicy(object: PolicyObject, options: ParseOptions = {}): P
   // Kubernetes puts an object without a namespace into "default".
   const namespace = !isNamespaced(kind) ? undefined : reader.string(object.metadata?.namespace, 'metadata.namespace') || 'default';
   const identity = { kind, name, ...(namespace !== undefined && { namespace }) };
+  const { httpReader, ...ways } = parseAnnotations(reader, object.metadata?.annotations);
   const context: RuleContext = {
-    reader, conditions, address: policyAddress(identity), nodeLabels: options.nodeLabels ?? false,
+    ...(httpReader !== undefined && { httpReader }), reader, conditions, address: policyAddress(identity), nodeLabels: options.nodeLabels ?? false,
     scope: { ...(namespace !== undefined && { namespace }), ...(options.clusterName !== undefined && { clusterName: options.clusterName }) },
   };
   const { specs, order } = parseBody(context, kind, name, object);
-  const ways = parseAnnotations(reader, object.metadata?.annotations);
   if (reader.errors.length > 0) return { errors: reader.errors, conditions };
   if (ways.mode !== 'enforce') conditions.push(...unreported(specs, ways.mode));
   const uid = typeof object.metadata?.uid === 'string' ? object.metadata.uid : undefined;
@@ -79,12 +80,13 @@ function parseBody(context: RuleContext, kind: PolicyKind, name: string, object:
 }
 
 /** How the policy is meant to act. Other people's annotations are none of our business; a mistyped value of ours is an error. */
-function parseAnnotations(reader: FieldReader, value: unknown): Pick<Policy, 'mode' | 'keepEstablished'> {
+function parseAnnotations(reader: FieldReader, value: unknown): Pick<Policy, 'mode' | 'keepEstablished'> & { readonly httpReader: HttpReader | undefined } {
   const annotations = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
   const at = (name: string) => `metadata.annotations[${name}]`;
   const mode = reader.oneOf(annotations[policyAnnotations.mode], at(policyAnnotations.mode), ['enforce', 'audit', 'shadow'] as const);
   const established = reader.oneOf(annotations[policyAnnotations.established], at(policyAnnotations.established), ['recheck', 'keep'] as const);
-  return { mode: mode ?? 'enforce', keepEstablished: established === 'keep' };
+  const httpReader = reader.oneOf(annotations[policyAnnotations.l7Http], at(policyAnnotations.l7Http), ['proxy', 'kernel'] as const);
+  return { mode: mode ?? 'enforce', keepEstablished: established === 'keep', httpReader };
 }
 
 function parseKubernetes(context: RuleContext, object: PolicyObject): readonly PolicySpec[] {

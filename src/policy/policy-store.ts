@@ -5,13 +5,13 @@
  *                        ▲                     └──► prefixes and names that they name, counted
  *     services, groups, Secrets ──┘ a change prepares again the policies that name the object
  */
-import type { L7Set } from '../model/l7.ts';
+import type { HttpReader, L7Set } from '../model/l7.ts';
 import type { LabelSet } from '../model/labels.ts';
 import { formatPrefix, parsePrefix } from '../std/ip.ts';
 import { hashText } from './content-hash.ts';
 import { SelectorIndex } from './label-index.ts';
 import { fqdnsOf } from './fqdn.ts';
-import { describeL7, isCarriedOut, secretsOf } from './l7-rules.ts';
+import { describeL7, isCarriedOut, secretsOf, wantsKernel } from './l7-rules.ts';
 import type { SecretKey } from './l7-rules.ts';
 import { canonicalText, resolveL7 } from './l7-sets.ts';
 import type { Matcher } from './matchers.ts';
@@ -53,6 +53,7 @@ export class PolicyStore<User> {
   readonly #ids: RuleIds;
   readonly #work: Work;
   readonly #provides: Provides;
+  readonly #httpReader: HttpReader;
   readonly #entries = new Map<string, Entry<User>>();
   readonly #bySubject = new SelectorIndex<PreparedSpec<User>>(prepared => prepared.spec.subject);
   readonly #services = new Map<string, Service>();
@@ -73,10 +74,11 @@ export class PolicyStore<User> {
   readonly fqdns = new TextCount();
   readonly names = new TextCount();
 
-  constructor(ids: RuleIds, work: Work, provides: Provides) {
+  constructor(ids: RuleIds, work: Work, { provides, httpReader }: { readonly provides: Provides; readonly httpReader: HttpReader }) {
     this.#ids = ids;
     this.#work = work;
     this.#provides = provides;
+    this.#httpReader = httpReader;
   }
 
   addresses(): Iterable<string> {
@@ -168,7 +170,7 @@ export class PolicyStore<User> {
     this.#work.rulesPrepared++;
     const peers = resolvePeers(rule.peers, this.#objects);
     const info = ruleInfo(policy, rule, this.#ids.idOf(rule.address), this.#provides);
-    const l7 = rule.l7 && this.#provides.proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, info.id, key => this.#secrets.get(key)) : undefined;
+    const l7 = rule.l7 && this.#provides.proxy && isCarriedOut(rule.l7) ? resolveL7(rule.l7, info.id, key => this.#secrets.get(key), wantsKernel(rule, this.#httpReader)) : undefined;
     const peerText = peers === 'any' ? 'any' : JSON.stringify([peers.selectors.map(s => s.text).sort(), peers.cidrs.map(c => `${c.cidr} ${c.pods} ${c.except.join(' ')}`).sort()]);
     const l7Text = l7 ? canonicalText(l7) : rule.l7 ? describeL7(rule.l7) : '';
     const fingerprint = hashText(`${rule.effect} ${l7Text} ${policy.tier} ${policy.mode} ${policy.keepEstablished} ${JSON.stringify(rule.ports)} ${peerText} ${info.because}`);

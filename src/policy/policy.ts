@@ -30,6 +30,8 @@ export const policyAnnotations = {
   mode: 'policy.cirri.io/mode',
   /** recheck (connections that the policy does not allow any more end) or keep. */
   established: 'policy.cirri.io/established',
+  /** proxy or kernel: who carries out its rules on HTTP, before what the cluster's settings say (l7.http). */
+  l7Http: 'policy.cirri.io/l7-http',
   /** Of namespaces and pods: "true" is audit for what they hold. */
   audit: 'policy.cirri.io/audit',
 } as const;

@@ -4,6 +4,7 @@
  * where they were written. Nothing is fetched here and nothing decided: see world.ts.
  */
 import { identityLabels } from '../model/identity.ts';
+import type { HttpReader } from '../model/l7.ts';
 import { LabelSet } from '../model/labels.ts';
 import type { CidrGroup, NamedPorts, Service } from './compile.ts';
 import { secretsOf } from './l7-rules.ts';
@@ -86,14 +87,16 @@ export interface Scenario {
   /** Policies of kinds that the engine does not know: verdicts are given without them, which has to be said. */
   readonly unknownPolicies: readonly SourcedObject[];
   readonly policyMode: 'default' | 'always' | 'never';
+  readonly httpReader: HttpReader;
 }
 
 export interface ScenarioOptions {
   /** Of objects that name none. */
   readonly namespace?: string;
   readonly clusterName?: string;
-  /** As the cluster was made: `cirri up --policy-mode`, `--audit`. */
+  /** As the cluster was made: `cirri up --policy-mode`, `--audit`, `--set l7.http`. */
   readonly policyMode?: 'default' | 'always' | 'never';
+  readonly httpReader?: HttpReader;
   readonly audit?: boolean;
 }
 
@@ -126,7 +129,7 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
     })),
     policies: ofKind(...policyKinds).map(source => readPolicy(source, { namespace: fallback, clusterName })),
-    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default',
+    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default', httpReader: options.httpReader ?? 'proxy',
   };
 }
 

@@ -77,7 +77,7 @@ export class World {
   constructor(scenario: Scenario, options: EngineOptions = {}) {
     this.scenario = scenario;
     this.options = options;
-    this.engine = new PolicyEngine({ mode: scenario.policyMode, ...options });
+    this.engine = new PolicyEngine({ mode: scenario.policyMode, httpReader: scenario.httpReader, ...options });
     for (const policy of scenario.policies) this.#sources.set(policy.address, policy);
     // Of policies with one address the last counts.
     this.policies = [...this.#sources.values()].flatMap(p => (p.policy ? [p.policy] : []));

@@ -80,7 +80,7 @@ export function over(below: readonly SourcedObject[], above: readonly SourcedObj
 export interface LiveObjects {
   readonly objects: readonly SourcedObject[];
   /** As the cluster was made. */
-  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit'>>;
+  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit' | 'httpReader'>>;
 }
 
 export async function liveObjects(): Promise<LiveObjects> {
@@ -88,7 +88,7 @@ export async function liveObjects(): Promise<LiveObjects> {
   try {
     const objects = await policyObjects(client);
     const sourced = [...objects, ...await secretsFor(client, objects)].map(object => ({ object, place: () => '' }));
-    return { objects: sourced, options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit } };
+    return { objects: sourced, options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit, httpReader: record.settings.l7.http } };
   } finally {
     client.close();
   }

@@ -12,7 +12,7 @@ export function checkModes({ world, source, policy, report }: Checked): void {
   const at = `metadata.annotations[${policyAnnotations.mode}]`;
   if (policy.mode === 'audit') report('in-audit', 'info', at, 'the policy is in audit: what only it denies passes, and is reported with the verdict AUDIT', 'remove the annotation to enforce it');
   if (policy.mode === 'shadow') report('in-shadow', 'info', at, 'the policy is in shadow: it decides nothing, and where it would decide otherwise that is counted', 'remove the annotation to enforce it');
-  const known: readonly string[] = [policyAnnotations.mode, policyAnnotations.established];
+  const known: readonly string[] = [policyAnnotations.mode, policyAnnotations.established, policyAnnotations.l7Http];
   for (const name of Object.keys(fieldsOf(source.object.metadata?.annotations))) {
     if (name.startsWith('policy.cirri.io/') && !known.includes(name)) report('unknown-annotation', 'warning', `metadata.annotations[${name}]`, `${name} says nothing on a policy${name === policyAnnotations.audit ? ': it is for namespaces and pods' : ''}`, `write ${known.join(' or ')}`);
   }

@@ -35,7 +35,7 @@ export function localSources(options: { readonly record: ClusterRecord; readonly
   };
   const world = remembered(worldMs, async () => {
     const objects = await policyObjects(client);
-    return new World(readScenario(objects.map(object => ({ object, place: () => '' })), { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit }));
+    return new World(readScenario(objects.map(object => ({ object, place: () => '' })), { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit, httpReader: record.settings.l7.http }));
   });
   const policies = remembered(policiesMs, async () => policiesView(await world(), await agentReports(names, socketOf)));
   return {
