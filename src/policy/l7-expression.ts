@@ -29,8 +29,8 @@ export interface Expression {
   matches(text: string): boolean;
   /** Instructions visited so far to make states: for tests of how the cost grows. */
   readonly work: number;
-  /** All states at once, for a matcher elsewhere (the kernel); undefined when there are more than that. State 0 is dead. */
-  table(most: number): ExpressionTable | undefined;
+  /** All states at once, for a matcher elsewhere (the kernel); undefined when there are more, or it takes more than `visits` instructions. State 0 is dead. */
+  table(most: number, visits?: number): ExpressionTable | undefined;
 }
 
 export interface ExpressionTable {
@@ -131,15 +131,16 @@ class Automaton implements Expression {
     return this.#acceptsAt(state);
   }
 
-  table(most: number): ExpressionTable | undefined {
+  table(most: number, visits = Infinity): ExpressionTable | undefined {
     const { classOf } = this.#program;
+    const last = this.#spent + visits;
     this.#forget();
     for (let state = 1; state < this.#members.length; state++) {
       if (this.#members.length > most || this.#members.length > mostStates - 1) return undefined;
       for (let column = 0; column < this.#classes; column++) {
         this.#budget = mostWork;
         if (this.#next[state * this.#classes + column] === unknownState) this.#step(state, column, true);
-        if (this.#kept > mostMembers) return undefined;
+        if (this.#kept > mostMembers || this.#spent > last) return undefined;
       }
     }
     const states = this.#members.length;

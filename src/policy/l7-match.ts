@@ -134,7 +134,8 @@ function headerFault({ name, value, mismatch }: HeaderL7Match): string | undefin
   return value !== undefined && /[\0-\x08\x0a-\x1f\x7f]/.test(value) ? `the value for header ${name} has control characters` : undefined;
 }
 
-function bytesOf(value: string): string {
+/** As the wire has it: a character for a byte of its UTF-8. */
+export function bytesOf(value: string): string {
   let ascii = true;
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) ascii = false;
   return ascii ? value : String.fromCharCode(...new TextEncoder().encode(value));

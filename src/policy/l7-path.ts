@@ -17,7 +17,7 @@ export function secondReading(path: string): string | undefined | null {
 }
 
 /** One look without a copy: nearly no path has any of it. */
-function mayDiffer(path: string): boolean {
+export function mayDiffer(path: string): boolean {
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
     if (code === 0x3f) return false;

@@ -112,7 +112,16 @@ function distinct(instructions: readonly Instruction[]): readonly (readonly [str
 
 function keyOf({ op, arg, runes }: Instruction): string {
   if (op < rune) return 'none';
-  return op >= runeAny ? String(op) : `${arg & 1}:${Array.from(runes).join()}`;
+  return op >= runeAny ? String(op) : `${arg & 1}:${textOf(runes)}`;
+}
+
+/** What is repeated has one list, and that of letters has more than a thousand numbers. */
+const textsOfRunes = new WeakMap<object, string>();
+
+function textOf(runes: ArrayLike<number>): string {
+  let text = textsOfRunes.get(runes);
+  if (text === undefined) textsOfRunes.set(runes, (text = Array.from(runes).join()));
+  return text;
 }
 
 function isWord(byte: number): boolean {
