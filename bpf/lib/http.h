@@ -88,3 +88,14 @@ static __always_inline const struct http_set *http_set_find(__u32 number)
 
 	return map ? bpf_map_lookup_elem(map, &zero) : NULL;
 }
+
+static __always_inline __u32 http_step(const struct http_set *set, __u32 row, __u32 byte)
+{
+	return set->cells[(__u16)(row + set->class_of[byte & 255])];
+}
+
+/* Which rules hold where a text ends in this row; of the automaton of names, what the name means. */
+static __always_inline __u64 http_mask(const struct http_set *set, __u32 row)
+{
+	return set->masks[set->cells[(__u16)(row + set->columns)] & (HTTP_MASKS - 1)];
+}

@@ -12,5 +12,6 @@
 #include "sockmap.bpf.c"
 #include "xdp.bpf.c"
 #include "socket_end.bpf.c"
+#include "http_trial.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -61,7 +61,7 @@ export class Programs {
     const { programs, adopted } = loadPinned(options.programDirectory, {
       path: options.objectPath, config: options.config, maps: options.maps,
       optional: [...optionalPrograms, ...(uses.sockmap ? sockmapPrograms : [])],
-      skip: [...(uses.sockmap ? [] : sockmapPrograms), ...(uses.overlay ? [] : overlayPrograms), ...(uses.xdp ? [] : xdpPrograms)],
+      skip: ['http_trial', ...(uses.sockmap ? [] : sockmapPrograms), ...(uses.overlay ? [] : overlayPrograms), ...(uses.xdp ? [] : xdpPrograms)],
     });
     this.#object = programs;
     this.adopted = adopted;

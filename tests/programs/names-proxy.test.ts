@@ -13,7 +13,7 @@ import { hasObject, objectPath } from './harness.ts';
 import { loadAutomaton, nameIdentity, nowS } from './names.ts';
 
 const others = [
-  'from_network', 'from_overlay', 'from_pod', 'occupancy_count', 'sock_connect4', 'sock_connect6', 'sock_end_tcp', 'sock_end_udp', 'sock_getpeername4', 'sock_getpeername6', 'sock_post_bind4', 'sock_post_bind6',
+  'from_network', 'from_overlay', 'from_pod', 'http_trial', 'occupancy_count', 'sock_connect4', 'sock_connect6', 'sock_end_tcp', 'sock_end_udp', 'sock_getpeername4', 'sock_getpeername6', 'sock_post_bind4', 'sock_post_bind6',
   'sock_recvmsg4', 'sock_recvmsg6', 'sock_sendmsg4', 'sock_sendmsg6', 'sockmap_gate', 'sockmap_message', 'sockmap_sockops', 'socket_of_proxy', 'sweep_conntrack', 'sweep_nat', 'to_network', 'to_overlay', 'to_pod', 'xdp_uplink',
 ];
 

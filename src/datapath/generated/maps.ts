@@ -17,6 +17,7 @@ import {
   type GoneBackendKey, goneBackendKeyCodec,
   type HttpCounts, httpCountsCodec,
   type HttpSet, httpSetCodec,
+  type HttpTrial, httpTrialCodec,
   type IpcacheEntry, ipcacheEntryCodec,
   type IpcacheKey, ipcacheKeyCodec,
   type JoinedSocket, joinedSocketCodec,
@@ -130,6 +131,11 @@ const httpSets: MapSpec<number, number, HttpSet> = {
   name: 'http_sets', type: 13, maxEntries: 512, flags: 0,
   key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '33c24505',
   inner: { name: 'http_sets_inner', type: 2, maxEntries: 1, flags: 0, key: u32Codec, value: httpSetCodec, perCpu: false, layoutHash: '8731621d' },
+};
+
+const httpTrials: MapSpec<number, HttpTrial> = {
+  name: 'http_trials', type: 2, maxEntries: 1, flags: 0,
+  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: '79c5c882',
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {
@@ -334,6 +340,7 @@ export const maps = {
   hostBackends,
   httpCounts,
   httpSets,
+  httpTrials,
   ipcache,
   joinedSockets,
   lostEvents,

@@ -580,6 +580,91 @@ export const goneBackendKeyCodec: Codec<GoneBackendKey> = defineCodec<GoneBacken
   }),
 );
 
+/** struct http_body, 72 bytes */
+export interface HttpBody {
+  readonly opaque: bigint;
+  readonly contentLength: bigint;
+  readonly text: readonly bigint[];
+  readonly flags: number;
+  readonly extensions: number;
+  readonly trailers: number;
+  readonly row: number;
+  readonly headBytes: number;
+  readonly place: number;
+  readonly fault: number;
+  readonly textLength: number;
+  readonly digits: number;
+  readonly minor: number;
+  readonly fieldCount: number;
+  readonly has: number;
+  readonly repeated: number;
+  readonly kind: number;
+  readonly field: number;
+  readonly extensionBegins: number;
+}
+
+export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
+  72,
+  (view, at, value) => {
+    view.setBigUint64(at, value.opaque, true);
+    view.setBigUint64(at + 8, value.contentLength, true);
+    for (let i = 0; i < 4; i++) view.setBigUint64(at + 16 + i * 8, value.text[i]!, true);
+    view.setUint32(at + 48, value.flags, true);
+    view.setUint16(at + 52, value.extensions, true);
+    view.setUint16(at + 54, value.trailers, true);
+    view.setUint16(at + 56, value.row, true);
+    view.setUint16(at + 58, value.headBytes, true);
+    view.setUint8(at + 60, value.place);
+    view.setUint8(at + 61, value.fault);
+    view.setUint8(at + 62, value.textLength);
+    view.setUint8(at + 63, value.digits);
+    view.setUint8(at + 64, value.minor);
+    view.setUint8(at + 65, value.fieldCount);
+    view.setUint8(at + 66, value.has);
+    view.setUint8(at + 67, value.repeated);
+    view.setUint8(at + 68, value.kind);
+    view.setUint8(at + 69, value.field);
+    view.setUint8(at + 70, value.extensionBegins);
+    zero(view, at + 71, 1);
+  },
+  (view, at) => ({
+    opaque: view.getBigUint64(at, true),
+    contentLength: view.getBigUint64(at + 8, true),
+    text: Array.from({ length: 4 }, (_, i) => view.getBigUint64(at + 16 + i * 8, true)),
+    flags: view.getUint32(at + 48, true),
+    extensions: view.getUint16(at + 52, true),
+    trailers: view.getUint16(at + 54, true),
+    row: view.getUint16(at + 56, true),
+    headBytes: view.getUint16(at + 58, true),
+    place: view.getUint8(at + 60),
+    fault: view.getUint8(at + 61),
+    textLength: view.getUint8(at + 62),
+    digits: view.getUint8(at + 63),
+    minor: view.getUint8(at + 64),
+    fieldCount: view.getUint8(at + 65),
+    has: view.getUint8(at + 66),
+    repeated: view.getUint8(at + 67),
+    kind: view.getUint8(at + 68),
+    field: view.getUint8(at + 69),
+    extensionBegins: view.getUint8(at + 70),
+  }),
+);
+
+/** struct http_chunk, 264 bytes */
+export interface HttpChunk {
+  readonly bytes: Uint8Array;
+}
+
+export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
+  264,
+  (view, at, value) => {
+    writeBytes(view, at, value.bytes, 264);
+  },
+  (view, at) => ({
+    bytes: readBytes(view, at, 264),
+  }),
+);
+
 /** struct http_counts, 64 bytes */
 export interface HttpCounts {
   readonly connections: bigint;
@@ -678,6 +763,64 @@ export const httpFieldCodec: Codec<HttpField> = defineCodec<HttpField>(
   }),
 );
 
+/** struct http_reader, 840 bytes */
+export interface HttpReader {
+  readonly body: HttpBody;
+  readonly passes: bigint;
+  readonly set: number;
+  readonly asked: number;
+  readonly rowKept: number;
+  readonly hostRow: number;
+  readonly methodLength: number;
+  readonly targetLength: number;
+  readonly hostLength: number;
+  readonly rows: readonly number[];
+  readonly emptyLines: number;
+  readonly traceLength: number;
+  readonly line: Uint8Array;
+  readonly host: Uint8Array;
+  readonly trace: Uint8Array;
+}
+
+export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
+  840,
+  (view, at, value) => {
+    httpBodyCodec.write(view, at, value.body);
+    view.setBigUint64(at + 72, value.passes, true);
+    view.setUint32(at + 80, value.set, true);
+    view.setUint16(at + 84, value.asked, true);
+    view.setUint16(at + 86, value.rowKept, true);
+    view.setUint16(at + 88, value.hostRow, true);
+    view.setUint16(at + 90, value.methodLength, true);
+    view.setUint16(at + 92, value.targetLength, true);
+    view.setUint16(at + 94, value.hostLength, true);
+    for (let i = 0; i < 16; i++) view.setUint16(at + 96 + i * 2, value.rows[i]!, true);
+    view.setUint8(at + 128, value.emptyLines);
+    view.setUint8(at + 129, value.traceLength);
+    zero(view, at + 130, 6);
+    writeBytes(view, at + 136, value.line, 520);
+    writeBytes(view, at + 656, value.host, 128);
+    writeBytes(view, at + 784, value.trace, 56);
+  },
+  (view, at) => ({
+    body: httpBodyCodec.read(view, at),
+    passes: view.getBigUint64(at + 72, true),
+    set: view.getUint32(at + 80, true),
+    asked: view.getUint16(at + 84, true),
+    rowKept: view.getUint16(at + 86, true),
+    hostRow: view.getUint16(at + 88, true),
+    methodLength: view.getUint16(at + 90, true),
+    targetLength: view.getUint16(at + 92, true),
+    hostLength: view.getUint16(at + 94, true),
+    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 96 + i * 2, true)),
+    emptyLines: view.getUint8(at + 128),
+    traceLength: view.getUint8(at + 129),
+    line: readBytes(view, at + 136, 520),
+    host: readBytes(view, at + 656, 128),
+    trace: readBytes(view, at + 784, 56),
+  }),
+);
+
 /** struct http_set, 140064 bytes */
 export interface HttpSet {
   readonly columns: number;
@@ -730,6 +873,77 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
     masks: Array.from({ length: 1024 }, (_, i) => view.getBigUint64(at + 544 + i * 8, true)),
     classOf: readBytes(view, at + 8736, 256),
     cells: Array.from({ length: 65536 }, (_, i) => view.getUint16(at + 8992 + i * 2, true)),
+  }),
+);
+
+/** struct http_trial, 5224 bytes */
+export interface HttpTrial {
+  readonly at: number;
+  readonly cut: number;
+  readonly pieceEnd: number;
+  readonly count: number;
+  readonly heads: number;
+  readonly events: readonly HttpTrialEvent[];
+  readonly reader: HttpReader;
+  readonly chunk: HttpChunk;
+}
+
+export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
+  5224,
+  (view, at, value) => {
+    view.setUint32(at, value.at, true);
+    view.setUint32(at + 4, value.cut, true);
+    view.setUint32(at + 8, value.pieceEnd, true);
+    view.setUint32(at + 12, value.count, true);
+    view.setUint32(at + 16, value.heads, true);
+    zero(view, at + 20, 4);
+    for (let i = 0; i < 128; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
+    httpReaderCodec.write(view, at + 4120, value.reader);
+    httpChunkCodec.write(view, at + 4960, value.chunk);
+  },
+  (view, at) => ({
+    at: view.getUint32(at, true),
+    cut: view.getUint32(at + 4, true),
+    pieceEnd: view.getUint32(at + 8, true),
+    count: view.getUint32(at + 12, true),
+    heads: view.getUint32(at + 16, true),
+    events: Array.from({ length: 128 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
+    reader: httpReaderCodec.read(view, at + 4120),
+    chunk: httpChunkCodec.read(view, at + 4960),
+  }),
+);
+
+/** struct http_trial_event, 32 bytes */
+export interface HttpTrialEvent {
+  readonly passes: bigint;
+  readonly length: bigint;
+  readonly at: number;
+  readonly flags: number;
+  readonly kind: number;
+  readonly fault: number;
+  readonly minor: number;
+}
+
+export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialEvent>(
+  32,
+  (view, at, value) => {
+    view.setBigUint64(at, value.passes, true);
+    view.setBigUint64(at + 8, value.length, true);
+    view.setUint32(at + 16, value.at, true);
+    view.setUint32(at + 20, value.flags, true);
+    view.setUint8(at + 24, value.kind);
+    view.setUint8(at + 25, value.fault);
+    view.setUint8(at + 26, value.minor);
+    zero(view, at + 27, 5);
+  },
+  (view, at) => ({
+    passes: view.getBigUint64(at, true),
+    length: view.getBigUint64(at + 8, true),
+    at: view.getUint32(at + 16, true),
+    flags: view.getUint32(at + 20, true),
+    kind: view.getUint8(at + 24),
+    fault: view.getUint8(at + 25),
+    minor: view.getUint8(at + 26),
   }),
 );
 

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Requests: heads are read and matched at once, byte by byte. Each byte is one look into http_places and one step of the automaton that is at
+ * work; where a token ends, the rules that hold become fewer. What can be said only of the whole head is decided at its last byte, in the order
+ * of src/proxy/http1/request-head.ts, so that both give the same reason. Included by http_reader.h.
+ */
+#pragma once
+
+#define HTTP_LINE  512
+#define HTTP_HOST  128
+#define HTTP_TRACE 55		/* a traceparent of version 00 */
+
+struct http_reader {
+	struct http_body body;
+	__u64 passes;		/* rules that hold as far as the head has been read */
+	__u32 set;		/* whose automata the message is read with */
+	__u16 asked;		/* fields of the set that the head has, by their places */
+	__u16 row_kept;		/* row before the blanks that may end a value */
+	__u16 host_row;
+	__u16 method_length;	/* true lengths, whatever of the texts is kept */
+	__u16 target_length;
+	__u16 host_length;
+	__u16 rows[HTTP_FIELDS];	/* where the automata of values are: fields may come again */
+	__u8 empty_lines;
+	__u8 trace_length;
+	__u8 pad[6];
+	/* For flows. */
+	__u8 line[HTTP_LINE + 8];	/* method, a space, target; and room to write words */
+	__u8 host[HTTP_HOST];
+	__u8 trace[HTTP_TRACE + 1];
+};
+_Static_assert(sizeof(struct http_reader) == 840, "http_reader");
+
+/* The set to read with: `wanted` at the beginning of a message, within it the one that it was begun with, as rows mean nothing elsewhere. */
+static __always_inline __u32 http_set_of(struct http_reader *reader, __u32 wanted)
+{
+	if (http_unread(&reader->body))
+		reader->set = wanted;
+	return reader->set;
+}
+
+/* Behind a head: a bit for each rule that lets the request pass; 0: it is denied. */
+static __always_inline __u64 http_passes(const struct http_reader *reader)
+{
+	return reader->body.flags & HTTP_TWO_READINGS ? 0 : reader->passes;
+}
+
+static __always_inline bool http_has(const struct http_body *body, enum http_name name)
+{
+	return body->has & 1 << name;
+}
+
+static __always_inline bool http_has_more(const struct http_body *body, enum http_name name)
+{
+	return body->repeated & 1 << name;
+}
+
+/* Words of a piece of the request line; the last one may bring bytes from behind it. */
+static __always_inline void http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 from, __u32 to, __u32 at)
+{
+	__u32 i;
+
+	http_each(i, 0, HTTP_CHUNK / 8) {
+		__u32 source = from + i * 8, target = at + i * 8;
+
+		if (source >= to || source >= HTTP_CHUNK || target >= HTTP_LINE)
+			break;
+		*(__u64 *)&reader->line[target] = *(const __u64 *)&chunk->bytes[source];
+	}
+}
+
+static __always_inline int http_request_begin(struct http_reader *reader, const struct http_set *set)
+{
+	struct http_body *body = &reader->body;
+
+	if (reader->empty_lines > HTTP_EMPTY_LINES)
+		return HTTP_FAULT_EMPTY_LINES;
+	reader->empty_lines = 0;
+	reader->passes = ~0ULL;
+	reader->asked = 0;
+	reader->host_length = reader->trace_length = 0;
+	body->content_length = 0;
+	body->flags = 0;
+	body->has = body->repeated = 0;
+	body->field_count = 0;
+	body->row = set->method;
+	http_text_clear(body);
+	return 0;
+}
+
+/* A method is case-sensitive: its text is kept as it is. */
+static __always_inline int http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
+{
+	struct http_body *body = &reader->body;
+
+	if (at > HTTP_METHOD_MAX)
+		return HTTP_FAULT_METHOD;
+	reader->method_length = at;
+	reader->passes &= http_mask(set, body->row);
+	if (http_text_is(body, http_word('H', 'E', 'A', 'D', 0, 0, 0, 0), 0, 0))
+		body->flags |= HTTP_IS_HEAD;
+	else if (http_text_is(body, http_word('O', 'P', 'T', 'I', 'O', 'N', 'S', 0), 0, 0))
+		body->flags |= HTTP_IS_OPTIONS;
+	else if (http_text_is(body, http_word('C', 'O', 'N', 'N', 'E', 'C', 'T', 0), 0, 0))
+		body->flags |= HTTP_IS_CONNECT;
+	return 0;
+}
+
+static __always_inline void http_target_end(struct http_reader *reader, const struct http_set *set, __u32 at)
+{
+	reader->target_length = at - reader->method_length - 1;
+	reader->passes &= http_mask(set, reader->body.row);
+	if (reader->body.flags & HTTP_ASTERISK_FORM && reader->target_length != 1)
+		reader->body.flags |= HTTP_BAD_TARGET;
+}
+
+static __always_inline bool http_kind_frames(__u32 kind)
+{
+	return kind != HTTP_NAME_OTHER && kind != HTTP_NAME_EXPECT;
+}
+
+/* Of most fields nothing but the end matters. */
+static __always_inline void http_name_end(struct http_body *body, __u32 kind, __u32 field)
+{
+	body->kind = kind;
+	body->field = field;
+	if (kind) {
+		body->repeated |= body->has & 1 << kind;
+		body->has |= 1 << kind;
+	}
+	body->place = field || http_kind_frames(kind) ? HTTP_AT_VALUE : HTTP_IN_UNASKED;
+	body->row = 0;
+}
+
+static __always_inline __u16 *http_field_row(struct http_reader *reader)
+{
+	return &reader->rows[(reader->body.field - 1) & (HTTP_FIELDS - 1)];
+}
+
+/* Several values of one name are one, joined with ','. */
+static __always_inline __u32 http_field_begin(struct http_reader *reader, const struct http_set *set)
+{
+	__u32 field = (reader->body.field - 1) & (HTTP_FIELDS - 1);
+
+	if (reader->asked & 1 << field)
+		return http_step(set, reader->rows[field], ',');
+	reader->asked |= 1 << field;
+	return set->fields[field].start;
+}
+
+static __always_inline void http_option_end(struct http_body *body)
+{
+	if (http_text_is(body, HTTP_TEXT_CLOSE))
+		body->flags |= HTTP_SAYS_CLOSE;
+	else if (http_text_is(body, HTTP_TEXT_KEEP_ALIVE))
+		body->flags |= HTTP_SAYS_KEEP;
+	else if (http_text_is(body, HTTP_TEXT_CONTENT_LENGTH) || http_text_is(body, HTTP_TEXT_TRANSFER_ENCODING) || http_text_is(body, HTTP_TEXT_HOST))
+		body->flags |= HTTP_BAD_CONNECTION;
+	http_text_clear(body);
+}
+
+static __always_inline void http_protocol_end(struct http_body *body)
+{
+	if (http_text_is(body, HTTP_TEXT_H2) || http_text_is(body, HTTP_TEXT_H2C))
+		body->flags |= HTTP_SAYS_H2C;
+	http_text_clear(body);
+}
+
+static __always_inline void http_framing_begin(struct http_body *body)
+{
+	body->flags &= ~HTTP_BEHIND_BLANK;
+	body->digits = 0;
+	http_text_clear(body);
+}
+
+/* One byte of Content-Length, Transfer-Encoding, Connection or Upgrade; `behind`: blanks lie before it, within the value. */
+static __always_inline void http_framing_byte(struct http_body *body, __u32 byte, bool behind)
+{
+	bool blank = http_is_blank(byte), separates = blank || byte == ',';
+
+	switch (body->kind) {
+	case HTTP_NAME_CONTENT_LENGTH:
+		if (blank)
+			break;
+		if (behind || byte - '0' > 9 || body->digits >= 15) {
+			body->flags |= HTTP_BAD_LENGTH;
+			break;
+		}
+		body->digits++;
+		body->content_length = body->content_length * 10 + (byte - '0');
+		break;
+	case HTTP_NAME_TRANSFER_ENCODING:
+		if (blank)
+			break;
+		if (behind || !http_is(byte, HTTP_TOKEN))
+			body->flags |= HTTP_BAD_ENCODING;
+		http_text_add(body, http_lower(byte));
+		break;
+	case HTTP_NAME_CONNECTION:
+		if (separates)
+			http_option_end(body);
+		else if (http_is(byte, HTTP_TOKEN))
+			http_text_add(body, http_lower(byte));
+		else
+			body->flags |= HTTP_BAD_CONNECTION;
+		break;
+	case HTTP_NAME_UPGRADE:
+		if (separates)
+			http_protocol_end(body);
+		else
+			http_text_add(body, http_lower(byte));
+		break;
+	}
+}
+
+static __always_inline void http_framing_end(struct http_body *body)
+{
+	switch (body->kind) {
+	case HTTP_NAME_CONTENT_LENGTH:
+		if (!body->digits)
+			body->flags |= HTTP_BAD_LENGTH;
+		break;
+	case HTTP_NAME_TRANSFER_ENCODING:
+		if (!http_text_is(body, HTTP_TEXT_CHUNKED))
+			body->flags |= HTTP_BAD_ENCODING;
+		break;
+	case HTTP_NAME_CONNECTION:
+		http_option_end(body);
+		break;
+	case HTTP_NAME_UPGRADE:
+		http_protocol_end(body);
+		break;
+	}
+}
+
+/* One byte of a value that frames; its blanks at the end are no part of it. Two automata may ask for the Host. */
+static __always_inline void http_request_framing(struct http_reader *reader, const struct http_set *set, __u32 byte)
+{
+	struct http_body *body = &reader->body;
+	bool blank = http_is_blank(byte), behind = body->flags & HTTP_BEHIND_BLANK;
+
+	if (blank && !behind) {
+		reader->row_kept = body->row;
+		body->flags |= HTTP_BEHIND_BLANK;
+	} else if (!blank) {
+		body->flags &= ~HTTP_BEHIND_BLANK;
+	}
+	if (body->kind == HTTP_NAME_HOST && !blank) {
+		if (behind || !http_is(byte, HTTP_AUTHORITY))
+			body->flags |= HTTP_BAD_HOST;
+		if (reader->host_length < HTTP_HOST)
+			reader->host[reader->host_length] = byte;
+		reader->host_length++;
+		if (body->field)
+			*http_field_row(reader) = http_step(set, *http_field_row(reader), byte);
+	} else if (body->kind == HTTP_NAME_TRACEPARENT) {
+		if (!http_has_more(body, HTTP_NAME_TRACEPARENT) && reader->trace_length < HTTP_TRACE)
+			reader->trace[reader->trace_length++] = byte;
+	} else {
+		http_framing_byte(body, byte, behind);
+	}
+}
+
+static __always_inline void http_value_begin(struct http_reader *reader, const struct http_set *set)
+{
+	struct http_body *body = &reader->body;
+	__u32 row = body->field ? http_field_begin(reader, set) : 0;
+
+	http_framing_begin(body);
+	if (body->kind == HTTP_NAME_HOST) {
+		if (body->field)
+			*http_field_row(reader) = row;
+		row = set->host;
+	}
+	body->row = row;
+	body->place = http_kind_frames(body->kind) ? HTTP_IN_FRAMING : HTTP_IN_VALUE;
+}
+
+static __always_inline void http_value_end(struct http_reader *reader, __u32 row)
+{
+	struct http_body *body = &reader->body;
+
+	if (body->kind == HTTP_NAME_HOST)
+		reader->host_row = row;
+	else if (body->field)
+		*http_field_row(reader) = row;
+	http_framing_end(body);
+	body->row = 0;
+	body->place = HTTP_AT_VALUE_END;
+}
+
+/* What Connection, Content-Length and Transfer-Encoding say together. */
+static __always_inline int http_framing(struct http_body *body)
+{
+	if (body->flags & HTTP_BAD_CONNECTION)
+		return HTTP_FAULT_CONNECTION;
+	if (body->flags & HTTP_SAYS_CLOSE || (body->minor == 0 && !(body->flags & HTTP_SAYS_KEEP)))
+		body->flags |= HTTP_CLOSES;
+	if (http_has_more(body, HTTP_NAME_CONTENT_LENGTH))
+		return HTTP_FAULT_CONTENT_LENGTH_REPEATED;
+	if (body->flags & HTTP_BAD_LENGTH)
+		return HTTP_FAULT_CONTENT_LENGTH;
+	if (http_has(body, HTTP_NAME_CONTENT_LENGTH))
+		body->flags |= HTTP_HAS_LENGTH;
+	if (!http_has(body, HTTP_NAME_TRANSFER_ENCODING))
+		return 0;
+	if (body->minor == 0 || body->flags & HTTP_BAD_ENCODING || http_has_more(body, HTTP_NAME_TRANSFER_ENCODING))
+		return HTTP_FAULT_TRANSFER_ENCODING;
+	if (body->flags & HTTP_HAS_LENGTH)
+		return HTTP_FAULT_BOTH_LENGTHS;
+	body->flags |= HTTP_CHUNKED;
+	return 0;
+}
+
+static __always_inline int http_host_field(const struct http_body *body)
+{
+	if (!http_has(body, HTTP_NAME_HOST))
+		return body->minor == 1 ? HTTP_FAULT_HOST_MISSING : 0;
+	if (http_has_more(body, HTTP_NAME_HOST))
+		return HTTP_FAULT_HOST_REPEATED;
+	return body->flags & HTTP_BAD_HOST ? HTTP_FAULT_HOST : 0;
+}
+
+/* RFC 9112 §3.2. What goes to proxies is nothing that a server is asked for by those who do not know of us. */
+static __always_inline int http_target_form(const struct http_reader *reader)
+{
+	__u32 flags = reader->body.flags, at = (reader->method_length + 1) & 127;
+	__u64 scheme;
+
+	if (flags & HTTP_IS_CONNECT)
+		return HTTP_FAULT_CONNECT;
+	if (flags & HTTP_ASTERISK_FORM)
+		return flags & HTTP_BAD_TARGET || !(flags & HTTP_IS_OPTIONS) ? HTTP_FAULT_TARGET : 0;
+	if (flags & HTTP_ORIGIN_FORM)
+		return flags & HTTP_BAD_TARGET ? HTTP_FAULT_TARGET : 0;
+	scheme = *(const __u64 *)&reader->line[at] | 0x2020202020202020ULL;
+	if (scheme == http_word('h', 't', 't', 'p', 's', ':', '/', '/') || (scheme & ~0ULL >> 8) == http_word('h', 't', 't', 'p', ':', '/', '/', 0))
+		return HTTP_FAULT_ABSOLUTE_FORM;
+	return HTTP_FAULT_TARGET;
+}
+
+static __always_inline void http_request_match(struct http_reader *reader, const struct http_set *set)
+{
+	__u64 passes = reader->passes & (http_has(&reader->body, HTTP_NAME_HOST) ? http_mask(set, reader->host_row) : set->no_host);
+	__u32 i;
+
+	http_each(i, 0, HTTP_FIELDS) {
+		__u32 field = i & (HTTP_FIELDS - 1);
+
+		if (i >= set->field_count)
+			break;
+		passes &= reader->asked & 1 << field ? http_mask(set, reader->rows[field]) : set->fields[field].absent;
+	}
+	reader->passes = passes;
+}
+
+static __always_inline int http_request_end(struct http_reader *reader, const struct http_set *set)
+{
+	struct http_body *body = &reader->body;
+	int fault = http_framing(body);
+
+	if (!fault)
+		fault = http_host_field(body);
+	if (!fault)
+		fault = http_target_form(reader);
+	if (fault)
+		return fault;
+	if (http_has(body, HTTP_NAME_EXPECT))
+		body->flags |= HTTP_EXPECTS;
+	if (http_has(body, HTTP_NAME_UPGRADE))
+		body->flags |= body->flags & HTTP_SAYS_H2C ? HTTP_UPGRADE_H2C : HTTP_UPGRADE;
+	http_request_match(reader, set);
+	http_body_begin(body, body->content_length, body->flags & HTTP_CHUNKED);
+	return 0;
+}
+
+/* Whether a head ends before the byte that does not fit, the byte has been read for what it is not. */
+static __always_inline int http_place_fault(__u32 place, bool too_many_lines)
+{
+	if (place == HTTP_AT_START && too_many_lines)
+		return HTTP_FAULT_EMPTY_LINES;
+	if (place <= HTTP_IN_METHOD)
+		return HTTP_FAULT_METHOD;
+	if (place <= HTTP_IN_QUERY)
+		return HTTP_FAULT_TARGET;
+	if (place <= HTTP_AT_VERSION_LINE)
+		return HTTP_FAULT_VERSION;
+	if (place >= HTTP_AT_STATUS_VERSION && place <= HTTP_AT_REASON_END)
+		return HTTP_FAULT_STATUS_LINE;
+	return place <= HTTP_IN_NAME || place == HTTP_IN_OTHER_NAME ? HTTP_FAULT_FIELD_NAME : HTTP_FAULT_FIELD_VALUE;
+}
+
+/* `to`: the next place, as the table has it. `at`: bytes of the head before this one. Returns a fault. */
+static __always_inline int http_request_turn(struct http_reader *reader, const struct http_set *set, __u32 to, __u32 byte, __u32 at)
+{
+	struct http_body *body = &reader->body;
+	__u32 from = body->place;
+	__u64 mask;
+
+	body->place = to;
+	switch (from) {
+	case HTTP_AT_EMPTY:
+		if (reader->empty_lines < 255)
+			reader->empty_lines++;
+		break;
+	case HTTP_IN_METHOD:
+		if (to == HTTP_AT_TARGET)
+			return http_method_end(reader, set, at);
+		http_text_add(body, byte);
+		break;
+	case HTTP_AT_TARGET:
+		body->row = set->path;
+		body->flags |= byte == '/' ? HTTP_ORIGIN_FORM : byte == '*' ? HTTP_ASTERISK_FORM : 0;
+		break;
+	case HTTP_IN_PATH:
+	case HTTP_AT_SLASH:
+	case HTTP_IN_QUERY:
+		if (to == HTTP_AT_VERSION)
+			http_target_end(reader, set, at);
+		else
+			body->flags |= byte == '\\' ? HTTP_BAD_TARGET : HTTP_TWO_READINGS;
+		break;
+	case HTTP_AT_MINOR:
+		body->minor = byte - '0';
+		break;
+	case HTTP_AT_FIELD:
+		body->row = set->names;
+		break;
+	case HTTP_IN_NAME:
+		mask = http_mask(set, body->row);
+		http_name_end(body, mask & 7, mask >> 8 & 31);
+		break;
+	case HTTP_AT_VALUE:
+		http_value_begin(reader, set);
+		if (to == HTTP_AT_VALUE_END)
+			http_value_end(reader, body->row);
+		else if (body->place == HTTP_IN_FRAMING)
+			http_request_framing(reader, set, byte);
+		break;
+	case HTTP_IN_VALUE:
+		if (to == HTTP_IN_BLANK)
+			reader->row_kept = body->row;
+		else
+			http_value_end(reader, body->row);
+		break;
+	case HTTP_IN_BLANK:
+		http_value_end(reader, reader->row_kept);
+		break;
+	case HTTP_IN_FRAMING:
+		if (to == HTTP_AT_VALUE_END)
+			http_value_end(reader, body->flags & HTTP_BEHIND_BLANK ? reader->row_kept : body->row);
+		else
+			http_request_framing(reader, set, byte);
+		break;
+	case HTTP_AT_VALUE_END:
+		return ++body->field_count > HTTP_FIELDS_MAX ? HTTP_FAULT_TOO_MANY_FIELDS : 0;
+	}
+	return 0;
+}
+
+static __always_inline bool http_in_line(__u32 place)
+{
+	return place >= HTTP_IN_METHOD && place <= HTTP_IN_QUERY;
+}
+
+static __always_inline __u32 http_request_head(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length)
+{
+	struct http_body *body = &reader->body;
+	__u32 i, done = 0, stop = HTTP_MORE, row = body->row, before = body->head_bytes, line = 0, room = HTTP_HEAD_MAX - before, end = length < room ? length : room;
+	int fault = 0;
+
+	http_each(i, 0, HTTP_CHUNK) {
+		__u32 byte, entry;
+
+		if (i >= end)
+			break;
+		byte = chunk->bytes[i & (HTTP_CHUNK - 1)];
+		entry = http_places[body->place & (HTTP_HEAD_PLACES - 1)][byte];
+		if (likely((__s8)entry > 0)) {
+			body->place = entry;
+		} else {
+			entry &= HTTP_HEAD_PLACES - 1;
+			body->row = row;
+			if (!entry) {
+				/* All of the place that a last byte leads to lies behind heads. */
+				if (body->place == HTTP_AT_LAST && byte == '\n')
+					fault = http_request_end(reader, set), stop = HTTP_HEAD;
+				else
+					fault = http_place_fault(body->place, reader->empty_lines > HTTP_EMPTY_LINES);
+			} else if (body->place == HTTP_AT_START) {
+				fault = http_request_begin(reader, set);
+				before = -i;
+				line = i;
+				body->place = HTTP_IN_METHOD;
+				http_text_add(body, byte);
+			} else {
+				if (entry == HTTP_AT_VERSION)
+					http_line_keep(reader, chunk, line, i, before + line);
+				fault = http_request_turn(reader, set, entry, byte, before + i);
+			}
+			row = body->row;
+			if (fault)
+				break;
+		}
+		row = http_step(set, row, byte);
+		done = i + 1;
+		if (stop)
+			break;
+	}
+	if (!fault && !stop && done < length)
+		fault = HTTP_FAULT_HEAD_TOO_LARGE;
+	if (http_in_line(body->place))
+		http_line_keep(reader, chunk, line, done, before + line);
+	body->row = row;
+	body->head_bytes = stop || http_unread(body) ? 0 : before + done;
+	if (!fault && body->place == HTTP_IN_METHOD && body->head_bytes > HTTP_METHOD_MAX)
+		fault = HTTP_FAULT_METHOD;
+	body->fault = fault;
+	return done | (fault ? HTTP_FAULT : stop) << 16;
+}
+
+/* Verified once, for all who call it: reader, set and chunk lie in maps. */
+__noinline int http_request_read(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length)
+{
+	if (!reader || !set || !chunk)
+		return HTTP_FAULT << 16;
+	if (reader->body.fault)
+		return HTTP_FAULT << 16;
+	if (reader->body.place == HTTP_AT_FAULT)
+		reader->body.place = HTTP_AT_START;
+	if (reader->body.place >= HTTP_HEAD_PLACES)
+		return http_body_read(&reader->body, set, chunk, length);
+	return http_request_head(reader, set, chunk, length);
+}
+
+/* Reads `length` bytes at most; returns how many have been read, and why no more. */
+static __always_inline __u32 http_read_request(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length, enum http_stop *stop)
+{
+	__u32 result = http_request_read(reader, set, chunk, length);
+
+	*stop = result >> 16;
+	return result & (2 * HTTP_CHUNK - 1);
+}

@@ -1,0 +1,142 @@
+/** Streams through the kernel's readers of HTTP/1.1 (bpf/programs/http_trial.bpf.c), without packets: one call for one stream, however it is cut. */
+import { globSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { maps as specs } from '../../src/datapath/generated/maps.ts';
+import { httpReaderCodec, httpSetCodec } from '../../src/datapath/generated/structs.ts';
+import { callBpf, command, setAddress } from '../../src/ebpf/bpf.ts';
+import { type Codec, defineCodec } from '../../src/ebpf/codec.ts';
+import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
+import { BpfObject } from '../../src/ebpf/object.ts';
+import { type Stable, stable } from '../../src/sys/memory.ts';
+import { objectPath } from './harness.ts';
+
+/** enum http_flag of bpf/lib/http_reader.h. */
+export const httpFlag = { isHead: 1, closes: 2, expects: 4, upgrade: 8, upgradeH2c: 16, chunked: 32, hasLength: 64, twoReadings: 128, interim: 256, opened: 512, bodiless: 1024 } as const;
+
+export interface TrialEvent {
+  /** `head`: right behind its last byte; `end`: behind a body. */
+  readonly kind: 'head' | 'end' | 'fault';
+  /** Bytes of the stream before this. */
+  readonly at: number;
+  readonly flags: number;
+  /** Of a fault: enum http_fault. */
+  readonly fault: number;
+  /** HTTP/1.`minor`. */
+  readonly minor: number;
+  /** Of the body, where its length is said. */
+  readonly length: number;
+  /** Bits of the rules that let a request pass; 0: denied. */
+  readonly passes: bigint;
+}
+
+export interface TrialOptions {
+  readonly set: number;
+  /** Places where the stream is cut, ascending; by default nowhere. */
+  readonly cuts?: readonly number[];
+  /** Instead: cut behind each of so many bytes. */
+  readonly piece?: number;
+  /** Stops behind so many heads. */
+  readonly heads?: number;
+}
+
+/** What flows tell of a head, as far as it was kept, and the lengths of it all. */
+export interface Captured {
+  readonly method: string;
+  readonly target: string;
+  readonly host: string;
+  readonly traceparent: string;
+  readonly lengths: { readonly method: number; readonly target: number; readonly host: number };
+}
+
+const kinds = ['head', 'head', 'end', 'fault'] as const;
+const inputBytes = 40;
+const mostEvents = 128;
+const eventsAt = 24;
+const eventBytes = 32;
+const readerAt = eventsAt + mostEvents * eventBytes;
+const mostCuts = 16_384;
+
+/** A value as it lies in the map's own memory, until the next look: decoding all of it would take longer than the program. */
+const rawCodec = (size: number): Codec<DataView> => defineCodec<DataView>(size, (view, at, value) => {
+  new Uint8Array(view.buffer, view.byteOffset + at, size).set(new Uint8Array(value.buffer, value.byteOffset, size));
+}, (view, at) => new DataView(view.buffer, view.byteOffset + at, size));
+
+/** All programs of the object but one. */
+const programsBut = (wanted: string): string[] => globSync(fileURLToPath(new URL('../../bpf/programs/*.c', import.meta.url)))
+  .flatMap(file => [...readFileSync(file, 'utf8').matchAll(/^SEC\("[^"]+"\)\nint (\w+)\(/gm)].map(match => match[1]!)).filter(name => name !== wanted);
+
+export class HttpTrial {
+  readonly #sets = BpfMap.create(specs.httpSets as unknown as MapSpec<number, number>);
+  readonly #trials = BpfMap.create({ ...specs.httpTrials, value: rawCodec(specs.httpTrials.value.size) } as MapSpec<number, DataView>);
+  readonly #object: BpfObject;
+  readonly #input = stable(inputBytes);
+  readonly #attributes = stable(80);
+  readonly #cuts = stable(4 * mostCuts);
+  #stream: Stable = stable(65_536);
+
+  constructor() {
+    this.#object = BpfObject.load({ path: objectPath, maps: { httpTrials: this.#trials, httpSets: this.#sets }, skip: programsBut('http_trial') });
+  }
+
+  /** A set's tables (src/policy/http-tables.ts) under a number. */
+  put(number: number, tables: Buffer): void {
+    const inner = { ...specs.httpSets.inner!, value: rawCodec(httpSetCodec.size) } as MapSpec<number, DataView>;
+    using map = BpfMap.create(inner);
+    map.update(0, new DataView(tables.buffer, tables.byteOffset, tables.length));
+    this.#sets.update(number, map.fd);
+  }
+
+  /** What the reader of requests finds, in order, up to a fault. */
+  requests(stream: Buffer, options: TrialOptions): TrialEvent[] {
+    this.#run(stream, options);
+    const value = this.#trials.lookup(0)!;
+    const count = value.getUint32(12, true);
+    if (count > mostEvents) throw new RangeError(`${count} events; there is room for ${mostEvents}`);
+    return Array.from({ length: count }, (_, i) => readEvent(value, eventsAt + i * eventBytes));
+  }
+
+  /** Of the last head of the last stream. */
+  captured(): Captured {
+    const reader = httpReaderCodec.read(this.#trials.lookup(0)!, readerAt);
+    const line = Buffer.from(reader.line.subarray(0, 512)).toString('latin1');
+    return {
+      method: line.slice(0, reader.methodLength), target: line.slice(reader.methodLength + 1, reader.methodLength + 1 + reader.targetLength),
+      host: Buffer.from(reader.host.subarray(0, reader.hostLength)).toString('latin1'), traceparent: Buffer.from(reader.trace.subarray(0, reader.traceLength)).toString('latin1'),
+      lengths: { method: reader.methodLength, target: reader.targetLength, host: reader.hostLength },
+    };
+  }
+
+  close(): void {
+    this.#object.close();
+    this.#trials.close();
+    this.#sets.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #run(stream: Buffer, { set, cuts = [], piece = 0, heads = 0 }: TrialOptions): void {
+    if (stream.length > this.#stream.bytes.length) this.#stream = stable(stream.length * 2);
+    if (cuts.length > mostCuts) throw new RangeError(`${cuts.length} cuts; there is room for ${mostCuts}`);
+    this.#stream.bytes.set(stream);
+    cuts.forEach((cut, i) => this.#cuts.view.setUint32(4 * i, cut, true));
+    const input = this.#input;
+    setAddress(input.view, 0, this.#stream);
+    setAddress(input.view, 8, this.#cuts);
+    [stream.length, cuts.length, piece, set, heads, 0].forEach((number, i) => input.view.setUint32(16 + 4 * i, number, true));
+    callBpf(command.progTestRun, 80, 'test run of program http_trial', view => {
+      view.setUint32(0, this.#object.program('http_trial').fd, true);
+      view.setUint32(40, inputBytes, true);
+      setAddress(view, 48, input);
+    }, this.#attributes);
+    if (this.#attributes.view.getInt32(4, true) < 0) throw new Error('http_trial has no map');
+  }
+}
+
+function readEvent(view: DataView, at: number): TrialEvent {
+  return {
+    kind: kinds[view.getUint8(at + 24)]!, at: view.getUint32(at + 16, true), flags: view.getUint32(at + 20, true) & 0xffff, fault: view.getUint8(at + 25), minor: view.getUint8(at + 26),
+    length: Number(view.getBigUint64(at + 8, true)), passes: view.getBigUint64(at, true),
+  };
+}
