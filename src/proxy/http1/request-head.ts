@@ -64,11 +64,13 @@ export class RequestHead implements HttpView {
   }
 
   header(name: string): string | undefined {
-    const at = this.fields.names.slotOf.get(name);
-    if (at !== undefined) return at === slot.host && this.host !== '' ? this.host : this.fields.value(at);
+    // Not fields, but rules may name them: before the slots, as each name that a rule has got one.
     if (name === ':method') return this.method;
     if (name === ':path') return this.path === '' ? undefined : this.path;
-    return name === ':authority' && this.host !== '' ? this.host : undefined;
+    if (name === ':authority') return this.host === '' ? undefined : this.host;
+    const at = this.fields.names.slotOf.get(name);
+    if (at === undefined) return undefined;
+    return at === slot.host && this.host !== '' ? this.host : this.fields.value(at);
   }
 
   /** What was asked for, as a flow tells it. */

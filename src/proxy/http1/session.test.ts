@@ -68,6 +68,13 @@ describe('requests', () => {
     assert.ok(wire.sentText('server').endsWith(get('/anything')));
   });
 
+  test('rules ask for :method, :path and :authority as for fields', () => {
+    const pseudo = (name: string, value?: string) => [rule(7, { headers: [{ name, ...(value !== undefined && { value }) }] })];
+    for (const [rules, passes] of [[pseudo(':path', '/x'), true], [pseudo(':path', '/y'), false], [pseudo(':method', 'GET'), true], [pseudo(':authority', 'web'), true], [pseudo(':authority'), true], [pseudo(':scheme'), false]] as const) {
+      assert.equal(open(rules).from('client', get('/x')).sentText('server'), passes ? get('/x') : '', JSON.stringify(rules));
+    }
+  });
+
   test('both ends must agree, and each tells what it said', () => {
     const wire = open([rule(1, { path: '/a.*' })], {}, [rule(2, { path: '/.*b' })]);
     wire.from('client', get('/ab') + get('/b') + get('/a')).from('server', ok());
