@@ -5,6 +5,8 @@
 import { reserved } from '../model/identity.ts';
 import { CirriError } from '../std/errors.ts';
 import type { RuleInfo } from './compile.ts';
+import { kernelRefusal, readerOf } from './http-reader.ts';
+import type { Read } from './http-reader.ts';
 import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
 import { protocolName } from './policy.ts';
@@ -28,6 +30,8 @@ export interface Step extends Decision {
   readonly port: number;
   /** `policies/web.yaml:12` of the rule. */
   readonly place?: string;
+  /** Who reads, where rules on HTTP hold. */
+  readonly read?: Read;
   /** Where what is said is read: whether the request that was asked about passes. */
   readonly request?: 'passes' | 'refused';
   /** The rule that lets it pass, or comes nearest, where that is not the one of the verdict. */
@@ -73,10 +77,8 @@ export function connect(world: World, from: Target, to: Target, asked: PortOfCon
 }
 
 export function leg(world: World, from: End, to: End, protocol: number, port: number, request?: L7Request): Leg {
-  const steps = [
-    ...stepsAt(world, from, 'egress', to, protocol, port, request),
-    ...stepsAt(world, to, 'ingress', from, protocol, port, request),
-  ];
+  const asked = stepsAt(world, from, 'egress', to, protocol, port, { request });
+  const steps = [...asked, ...stepsAt(world, to, 'ingress', from, protocol, port, { request, atProxy: asked.some(step => step.l7) })];
   const verdict = steps.some(s => s.verdict === 'deny') ? 'deny' : steps.some(s => s.verdict === 'audit') ? 'audit' : 'allow';
   return { from, to, protocol, port, verdict, steps };
 }
@@ -100,16 +102,22 @@ function isApiServer(end: End): boolean {
   return end.type === 'identity' && end.identity === reserved.kubeApiserver;
 }
 
+interface Reading {
+  readonly request: L7Request | undefined;
+  /** The proxy has the connection already. */
+  readonly atProxy?: boolean;
+}
+
 /** One answer, or none from an end that has no policies. */
-function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, request?: L7Request): readonly Step[] {
+function stepsAt(world: World, end: End, direction: Direction, peer: End, protocol: number, port: number, reading: Reading): readonly Step[] {
   const member = memberAt(world, end, direction, peer);
   if (!member) return [];
   const own = identityOf(world, peer, direction, nodeOf(end, peer));
-  const asOwn = judged(world, member, direction, own, protocol, port, request);
+  const asOwn = judged(world, member, direction, own, protocol, port, reading);
   // As the kernel does it: where no rule says anything about the address, or one on names comes before it, its name is asked about.
   const named = direction === 'egress' && (asOwn.rule.effect === 'default-deny' || asOwn.asksNames === true) && peer.type === 'identity' && peer.name !== undefined ? world.identityOfName(peer.name) : undefined;
   const identity = named ?? own;
-  const decision = named === undefined ? asOwn : judged(world, member, direction, named, protocol, port, request);
+  const decision = named === undefined ? asOwn : judged(world, member, direction, named, protocol, port, reading);
   const place = world.placeOf(decision.rule);
   return [{ direction, end, ...(end.type === 'pod' && { pod: end.pod }), member, peer, identity, protocol, port, ...decision, ...(place !== undefined && { place }) }];
 }
@@ -119,10 +127,13 @@ export function stepAt({ end }: Step): string {
   return end.type === 'node' && end.node !== undefined && !end.text.includes('/') ? `node ${end.node}` : end.text;
 }
 
-function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, request: L7Request | undefined): Decision & Pick<Step, 'request' | 'requestRule' | 'refusal'> {
-  const decision = world.judge(member, direction, identity, protocol, port);
+function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, { request, atProxy }: Reading): Decision & Pick<Step, 'read' | 'request' | 'requestRule' | 'refusal'> {
+  const judgement = world.judge(member, direction, identity, protocol, port);
+  const read = readerOf(judgement.l7, atProxy);
+  const decision = read ? { ...judgement, read } : judgement;
   if (!decision.l7 || !request) return decision;
-  const { passes, rule, why } = askL7(decision.l7, request);
+  const refusal = read?.reader === 'kernel' && 'http' in request ? kernelRefusal(request.http) : undefined;
+  const { passes, rule, why } = refusal === undefined ? askL7(decision.l7, request) : { passes: false, why: refusal };
   const other = rule === undefined || rule === decision.rule.id ? undefined : world.engine.ruleInfo(rule);
   return { ...decision, verdict: passes ? 'allow' : 'deny', request: passes ? 'passes' : 'refused', ...(other && { requestRule: other }), ...(why !== undefined && { refusal: why }) };
 }

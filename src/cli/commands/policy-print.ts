@@ -51,6 +51,7 @@ export function stepJson(world: World, step: Step): object {
     rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place,
     ...(reasons.length > 0 && { reasons }), ...(step.audit !== undefined && { audit: step.audit }),
     ...(step.shadow && { shadow: { verdict: step.shadow.verdict, rule: step.shadow.rule.address } }),
+    ...(step.read && { reader: step.read.reader, ...(step.read.why !== undefined && { whyNotKernel: step.read.why }) }),
     ...(step.keepEstablished && { keepEstablished: true }), ...(step.request !== undefined && { request: step.request, requestRule: step.requestRule?.address, refusal: step.refusal }),
   };
 }

@@ -2,6 +2,7 @@
 import type { World } from '../world.ts';
 import { checkDns } from './dns.ts';
 import type { Checked, Finding, Report } from './finding.ts';
+import { checkKernel } from './kernel.ts';
 import { checkParsers } from './l7.ts';
 import { checkMatches } from './matches.ts';
 import { checkModes, checkNetworks } from './modes.ts';
@@ -11,7 +12,7 @@ import { checkShadows } from './shadows.ts';
 import { checkAccepted, checkInvalid } from './silent.ts';
 import { checkWidth } from './width.ts';
 
-const checks: readonly ((checked: Checked) => void)[] = [checkWidth, checkMatches, checkShadows, checkPorts, checkDns, checkAccepted, checkOrdered, checkNetworks, checkParsers, checkModes];
+const checks: readonly ((checked: Checked) => void)[] = [checkWidth, checkMatches, checkShadows, checkPorts, checkDns, checkAccepted, checkOrdered, checkNetworks, checkParsers, checkKernel, checkModes];
 
 export function lint(world: World): readonly Finding[] {
   const findings: Finding[] = [];

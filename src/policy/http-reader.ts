@@ -1,0 +1,33 @@
+/** Who reads the requests at a point where rules on HTTP hold, and why it is not the kernel though the kernel was asked for. */
+import type { HttpReader, L7Set } from '../model/l7.ts';
+import { tablesOfSet } from './http-tables.ts';
+import { mayDiffer } from './l7-path.ts';
+
+export interface Read {
+  readonly reader: HttpReader;
+  /** Of the proxy, where the kernel was asked for. */
+  readonly why?: string;
+}
+
+/** Sets do not change; their tables take some milliseconds. */
+const known = new WeakMap<L7Set, Read>();
+
+/** `atProxy`: the connection goes through the proxy for the sake of its other end. Undefined: nobody reads HTTP there. */
+export function readerOf(set: L7Set | undefined, atProxy = false): Read | undefined {
+  if (set?.protocol !== 'http') return undefined;
+  if (!set.kernel) return { reader: 'proxy' };
+  if (atProxy) return { reader: 'proxy', why: 'what the client sends is read there already' };
+  let read = known.get(set);
+  if (!read) {
+    const compiled = tablesOfSet(set);
+    read = 'unfit' in compiled ? { reader: 'proxy', why: compiled.unfit } : { reader: 'kernel' };
+    known.set(set, read);
+  }
+  return read;
+}
+
+/** Why the kernel refuses a request that rules may let pass. */
+export function kernelRefusal({ method, path }: { readonly method: string; readonly path: string }): string | undefined {
+  if (method === 'CONNECT' || !(path.startsWith('/') || path === '*')) return 'target: the kernel reads only those that begin with a slash';
+  return mayDiffer(path) ? `path: ${path} may be read in two ways, which the kernel refuses` : undefined;
+}
