@@ -19,6 +19,7 @@ import { publishEndpoints, remotePod, type CiliumEndpoint } from '../features/en
 import { EndpointStore } from '../features/endpoints/store.ts';
 import { IdentityAllocator, identityFromObject, type Identity } from '../features/identities/allocate.ts';
 import { proxyWorkers, startLayer7 } from '../features/l7/start.ts';
+import { startHttpKernel } from '../features/http-kernel/start.ts';
 import { startMasquerade } from '../features/masquerade/start.ts';
 import { addressesOfPod } from '../features/names/sweep.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -27,6 +28,7 @@ import { NameCache } from '../flows/name-cache.ts';
 import type { ClusterRecord, NodeRecord, StatePaths } from '../model/cluster.ts';
 import { identityScope, reserved } from '../model/identity.ts';
 import { PolicyEngine, type NamedPorts } from '../policy/compile.ts';
+import { tablesOfSet } from '../policy/http-tables.ts';
 import { Signal, waitFor } from '../std/async.ts';
 import { errorText } from '../std/errors.ts';
 import { parseAddr, parsePrefix } from '../std/ip.ts';
@@ -120,6 +122,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   prefixes.adopt(opened.maps.ipcache.entries());
   const layer7 = startLayer7({ paths: nodePaths, workers: proxyWorkers(record.settings.l7.workers, availableParallelism()) }, { maps: opened.maps, log, signal });
   const engine = new PolicyEngine({ mode: record.policyMode, provides: { proxy: true }, httpReader: record.settings.l7.http, l7: layer7.sets });
+  const http = startHttpKernel({ headers: record.settings.l7.headers }, { programs, maps: opened.maps, compile: tablesOfSet, files: layer7.sets, onWork: () => oneMorePass(), log });
   const changes = new EngineChanges(engine);
   const secrets = new PolicySecrets({ engine: changes, client, signal, log });
   const nodeIdentities = new NodeIdentities();
@@ -164,6 +167,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     maps: opened.maps, endpoints, log,
     audit: endpoint => auditReason(endpoint, auditSources) !== undefined,
     policyIdentity: (endpoint, address) => networkIdentities.of(endpoint.identity, address),
+    http: http.pods,
     refreshEngine: () => policies.refresh(),
     compile: (subject, direction) => engine.compile(subject, direction),
     forget: subject => engine.forget(subject),
@@ -298,8 +302,8 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, map, pool, isSynced, policyAudit, conntrackSweep,
     prefixes, nodeIdentities, networkIdentities, names: dns.names, auditSources,
     services, serviceInputs, masquerade, acceleration,
-    l7: { listener: layer7.listener, inUse: () => engine.l7Sets() },
-    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), () => layer7.status(engine.l7Sets()), () => dns.names.status(), ...observability.features],
+    l7: { listener: layer7.listener, inUse: () => engine.l7Sets(), kernel: http },
+    features: [() => masqueradeFeature(record, [...masquerade.table.keys()], masquerade.trouble), () => sockets.status(), () => sockmap, () => externalAddressFeature(serviceInputs.external.table.rows()), () => acceleration.status(), () => layer7.status(engine.l7Sets()), () => http.status(engine.l7Sets()), () => dns.names.status(), ...observability.features],
     rule: id => engine.ruleInfo(id),
     identityLabels: id => lookups.identityLabels(id),
   };

@@ -33,6 +33,8 @@ export interface RegenerateDependencies {
   readonly hostSubject?: () => Subject | undefined;
   /** Whether what policies deny this endpoint passes. Asked as soon as the first lists are there. */
   readonly audit: (endpoint: Endpoint) => boolean;
+  /** Whether the kernel may carry out a pod's HTTP: `wanted` has the programs at its device when it says so. */
+  readonly http?: { wanted(endpoint: Endpoint, ingress: LoadedSet): boolean; isAttached(endpoint: Endpoint): boolean };
   /** Who a local pod is as a destination at an address, where that is another number than its identity. */
   readonly policyIdentity?: (endpoint: Endpoint, address: string) => number | undefined;
   /** Told once for each new reason why something of a pod, or an address, is not in the kernel as it should be. */
@@ -230,6 +232,7 @@ export class Regenerator {
     for (const endpoint of this.#deps.endpoints.rows()) {
       const sets = this.#bySubject.get(subjectKey(endpoint));
       const addresses = endpointAddresses(endpoint);
+      const http = sets && this.#deps.synced() && this.#deps.http?.wanted(endpoint, sets.ingress);
       for (const address of addresses) {
         const other = addresses.find(one => one !== address);
         const present = sets && this.#deps.synced() ? undefined : this.#adopted(address, endpoint);
@@ -243,6 +246,7 @@ export class Regenerator {
           ready: sets !== undefined || kept !== undefined, host: false,
           // Until the annotations have been read, what an earlier agent has read of them holds.
           audit: this.#deps.synced() ? this.#deps.audit(endpoint) : ((present?.flags ?? 0) & EndpointFlag.Audit) !== 0,
+          ...(http || (((present?.flags ?? 0) & EndpointFlag.Http) !== 0 && this.#deps.http?.isAttached(endpoint)) ? { http: true } : {}),
           ...(policyIdentity === undefined ? {} : { policyIdentity }),
           ...(other === undefined ? {} : { other }),
         });

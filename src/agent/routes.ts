@@ -108,6 +108,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/policy/stats': () => ruleStats(kernelReports(parts)),
     '/v1/policy/shadow': () => shadowStats(kernelReports(parts)),
     '/v1/conntrack': () => conntrackRows(kernelReports(parts)),
+    '/v1/l7/kernel': () => parts.l7.kernel.report(parts.l7.inUse()),
     '/v1/policies': () => policyReports(parts),
     '/v1/cidr-groups': () => parts.policies.groups(),
     '/v1/tables': () => tables.map(({ table }) => table.name),

@@ -1,4 +1,4 @@
-import { fstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { existsSync, fstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink } from '../ebpf/link.ts';
 import type { BpfProgram } from '../ebpf/object.ts';
@@ -14,7 +14,8 @@ export interface Attachment {
   /** What it is attached to, for people. */
   readonly where: string;
   readonly hook:
-    | { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress' }
+    /** `first`: before all that are there. */
+    | { readonly kind: 'tcx'; readonly ifindex: number; readonly direction: 'ingress' | 'egress'; readonly first?: true }
     | { readonly kind: 'xdp'; readonly ifindex: number; readonly mode: XdpMode }
     | { readonly kind: 'cgroup'; readonly fd: number; readonly attachType: number }
     | { readonly kind: 'netns'; readonly fd: number };
@@ -28,6 +29,9 @@ const attachType = {
 const SOCK_OPS = 3;
 /** TCP from socket to socket: where it is asked for, and the kernel can (bpf_rdonly_cast, Linux 6.2). */
 export const sockmapPrograms = ['sockmap_sockops', 'sockmap_message', 'sockmap_gate'] as const;
+
+/** HTTP/1.1 that the kernel carries out; where a kernel refuses them the proxy does. */
+export const httpPrograms = ['http_to_pod', 'http_from_pod'] as const;
 
 const overlayPrograms = ['from_overlay', 'to_overlay'] as const;
 const xdpPrograms = ['xdp_uplink'] as const;
@@ -81,6 +85,15 @@ export class Programs {
 
   program(name: string): BpfProgram {
     return this.#object.program(name);
+  }
+
+  isAttached(pin: string): boolean {
+    return this.#attached.has(pin);
+  }
+
+  /** Whether it is attached, by this agent or an earlier one. */
+  isPinned(pin: string): boolean {
+    return this.#attached.has(pin) || existsSync(join(this.#linkDirectory, pin));
   }
 
   /**
@@ -163,9 +176,19 @@ export function podAttachments(endpoint: { readonly id: number; readonly ifindex
   }));
 }
 
+/** HTTP that the kernel carries out passes these before the pod's others. */
+export function httpAttachments(endpoint: { readonly id: number; readonly ifindex: number; readonly hostInterface: string }): (Attachment & { readonly hook: { readonly kind: 'tcx' } })[] {
+  return (['egress', 'ingress'] as const).map(direction => ({
+    program: direction === 'egress' ? 'http_to_pod' : 'http_from_pod',
+    pin: `endpoint-${endpoint.id}-http-${direction}`,
+    where: `${endpoint.hostInterface} ${direction} (tcx, first)`,
+    hook: { kind: 'tcx' as const, ifindex: endpoint.ifindex, direction, first: true as const },
+  }));
+}
+
 function linkOf(program: BpfProgram, hook: Attachment['hook']): BpfLink {
   switch (hook.kind) {
-    case 'tcx': return BpfLink.attachTcx({ program, ifindex: hook.ifindex, direction: hook.direction });
+    case 'tcx': return BpfLink.attachTcx({ program, ifindex: hook.ifindex, direction: hook.direction, ...(hook.first && { first: true }) });
     case 'xdp': return BpfLink.attachXdp({ program, ifindex: hook.ifindex, mode: hook.mode });
     case 'cgroup': return BpfLink.attachCgroup({ program, cgroupFd: hook.fd, attachType: hook.attachType });
     case 'netns': return BpfLink.attachSkLookup({ program, netnsFd: hook.fd });

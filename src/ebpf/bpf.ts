@@ -5,7 +5,7 @@ import { bpf, bpfErrno } from '../sys/native.ts';
 
 export const command = {
   mapCreate: 0, mapLookup: 1, mapUpdate: 2, mapDelete: 3, mapGetNextKey: 4, progLoad: 5, objPin: 6, objGet: 7, progAttach: 8, progTestRun: 10, mapGetFdById: 14,
-  getInfo: 15, mapLookupBatch: 24, mapUpdateBatch: 26, mapDeleteBatch: 27, linkCreate: 28, linkUpdate: 29, iterCreate: 33, linkDetach: 34,
+  getInfo: 15, progQuery: 16, mapLookupBatch: 24, mapUpdateBatch: 26, mapDeleteBatch: 27, linkCreate: 28, linkUpdate: 29, iterCreate: 33, linkDetach: 34,
 } as const;
 
 export const mapType = {

@@ -16,7 +16,7 @@ export interface Feature {
   readonly reason?: string;
 }
 
-export type FeatureName = 'hash' | 'lruHash' | 'lpmTrie' | 'ringbuf' | 'mapBatch' | 'tcProgram' | 'tcx' | 'redirectPeer' | 'redirectNeigh'
+export type FeatureName = 'hash' | 'hashOfMaps' | 'lruHash' | 'lpmTrie' | 'ringbuf' | 'mapBatch' | 'tcProgram' | 'tcx' | 'redirect' | 'redirectPeer' | 'redirectNeigh'
   | 'sockConnect4' | 'sockConnect6' | 'sockSendmsg4' | 'sockSendmsg6' | 'sockRecvmsg4' | 'sockRecvmsg6' | 'sockGetpeername4' | 'sockGetpeername6' | 'sockPostBind4' | 'sockPostBind6' | 'cgroupSock';
 
 const SCHED_CLS = 3;
@@ -38,12 +38,14 @@ export function probeFeatures(): Readonly<Record<FeatureName, Feature>> {
   const missing = sockets.find(([, feature]) => !feature.available);
   return {
     hash: probe(() => makeMap(mapType.hash)),
+    hashOfMaps: probe(() => makeMap(mapType.hashOfMaps, { inner: { name: 'cirri_probe', type: mapType.array, maxEntries: 1, flags: 0, key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '' } })),
     lruHash: probe(() => makeMap(mapType.lruHash)),
     lpmTrie: probe(() => makeMap(mapType.lpmTrie, { flags: 1, key: { ...u32Codec, size: 8 } })),
     ringbuf: probe(() => makeMap(mapType.ringbuf, { key: { ...u32Codec, size: 0 }, value: { ...u32Codec, size: 0 }, maxEntries: 65536 })),
     mapBatch: probe(probeBatch),
     tcProgram: probe(() => close(loadProgram(SCHED_CLS, [moveImmediate(0, 0), EXIT]))),
     tcx: probe(probeTcx),
+    redirect: probe(() => close(loadProgram(SCHED_CLS, [moveImmediate(1, 1), moveImmediate(2, 0), call(23), EXIT]))),
     redirectPeer: probe(() => close(loadProgram(SCHED_CLS, [moveImmediate(1, 1), moveImmediate(2, 0), call(155), EXIT]))),
     redirectNeigh: probe(() => close(loadProgram(SCHED_CLS, [...[1, 0, 0, 0].map((n, i) => moveImmediate(i + 1, n)), call(152), EXIT]))),
     ...(Object.fromEntries(sockets) as Record<keyof typeof SOCKET_HOOKS | keyof typeof BIND_HOOKS, Feature>),
@@ -56,12 +58,16 @@ const needed: readonly FeatureName[] = ['hash', 'lruHash', 'lpmTrie', 'ringbuf',
 
 /** Throws ERR_KERNEL, naming what this kernel lacks. */
 export function requireFeatures(): void {
-  const features = probeFeatures();
-  const missing = needed.filter(name => !features[name].available);
+  const missing = missingFor(needed, probeFeatures());
   if (missing.length === 0) return;
-  throw new CirriError('ERR_KERNEL', `this kernel cannot run the datapath: ${missing.map(name => `${name} (${features[name].reason})`).join('; ')}`, {
+  throw new CirriError('ERR_KERNEL', `this kernel cannot run the datapath: ${missing.join('; ')}`, {
     mend: 'boot Linux 6.6 or newer: programs attach with tcx, and there is no older way of attachment yet',
   });
+}
+
+/** Each that is not there, and why. */
+export function missingFor(names: readonly FeatureName[], features: Readonly<Record<FeatureName, Feature>>): string[] {
+  return names.filter(name => !features[name].available).map(name => `${name} (${features[name].reason})`);
 }
 
 function probe(attempt: () => unknown): Feature {

@@ -2,8 +2,9 @@
  * Attachments as objects (bpf_link): one that is pinned outlives the agent, and its program is exchanged in place, without a
  * moment in which none or two are attached.
  */
+import { stable } from '../sys/memory.ts';
 import { close } from '../sys/native.ts';
-import { attachType, callBpf, command, objectInfo, openPinnedObject, pinObject } from './bpf.ts';
+import { attachType, callBpf, command, objectInfo, openPinnedObject, pinObject, setAddress } from './bpf.ts';
 
 export interface LinkDetails {
   readonly id: number;
@@ -23,6 +24,8 @@ export interface Attachable {
 }
 
 const LINK_TYPE = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
+/** BPF_F_BEFORE of linux/bpf.h: without another program named, before all. */
+const BEFORE = 1 << 3;
 /** XDP_FLAGS_SKB_MODE and XDP_FLAGS_DRV_MODE of linux/if_link.h. */
 const XDP_FLAGS = { generic: 2, native: 4 } as const;
 
@@ -35,10 +38,9 @@ export class BpfLink {
     this.#what = what;
   }
 
-  /** The namespace of `ifindex` is the one that the thread is in. The same program twice is EEXIST; others queue up behind. */
-  static attachTcx(o: { program: Attachable; ifindex: number; direction: 'ingress' | 'egress' }): BpfLink {
-    const type = o.direction === 'ingress' ? attachType.tcxIngress : attachType.tcxEgress;
-    return BpfLink.#create(o.program, o.ifindex, type, `${o.program.name} at tcx ${o.direction} of link ${o.ifindex}`, 0);
+  /** The namespace of `ifindex` is the one that the thread is in. The same program twice is EEXIST; others queue up behind, or with `first` before all. */
+  static attachTcx(o: { program: Attachable; ifindex: number; direction: 'ingress' | 'egress'; first?: boolean }): BpfLink {
+    return BpfLink.#create(o.program, o.ifindex, tcxType(o.direction), `${o.program.name} at tcx ${o.direction} of link ${o.ifindex}`, o.first ? BEFORE : 0);
   }
 
   /** Frames of a device before all others: in its driver, or behind it for any device. One program a device, EBUSY when there is one. */
@@ -115,4 +117,23 @@ export class BpfLink {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function tcxType(direction: 'ingress' | 'egress'): number {
+  return direction === 'ingress' ? attachType.tcxIngress : attachType.tcxEgress;
+}
+
+const mostQueried = 64;
+
+/** Numbers of the programs at a device's hook in the order in which packets meet them (BPF_PROG_QUERY). */
+export function queryTcx(o: { readonly ifindex: number; readonly direction: 'ingress' | 'egress' }): number[] {
+  const ids = stable(mostQueried * 4);
+  const attributes = stable(64);
+  callBpf(command.progQuery, 64, `asking for the programs at tcx ${o.direction} of link ${o.ifindex}`, view => {
+    view.setUint32(0, o.ifindex, true);
+    view.setUint32(4, tcxType(o.direction), true);
+    setAddress(view, 16, ids);
+    view.setUint32(24, mostQueried, true);
+  }, attributes);
+  return Array.from({ length: attributes.view.getUint32(24, true) }, (_, i) => ids.view.getUint32(i * 4, true));
 }

@@ -10,12 +10,14 @@ export const slotWords = slotSize / 4;
 /** Bits of a record's flags (bpf/lib/events.h, enum event_flag). */
 export const flag = { reply: 1, ipv6: 2, encrypted: 4, audit: 8, shadow: 16, end: 32, packetless: 64 } as const;
 
-/** What an L7 record by the proxy says beside the common columns. */
+/** What an L7 record says beside the common columns. */
 export interface SlotExtra {
   readonly proxyPort?: number;
   readonly traceId?: string;
   /** How the proxy decided, where the kernel's numbers have no word for it. */
   readonly verdict?: Flow['verdict'];
+  /** The kernel carried it out. */
+  readonly inKernel?: true;
 }
 
 /**

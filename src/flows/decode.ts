@@ -42,6 +42,17 @@ export const layout = {
   nameLength: 112,
   nameCaptured: 114,
   namePayload: 120,
+  // struct http_event, of EventType.l7 in the ring of flows
+  httpConnection: 112,
+  httpExchange: 116,
+  httpStatus: 120,
+  httpMinor: 122,
+  httpFault: 123,
+  httpMethodLength: 124,
+  httpUrlLength: 126,
+  httpHostLength: 128,
+  httpTraceLength: 130,
+  httpTexts: 136,
 } as const;
 
 /** A shorter record than this is not an event of ours. */

@@ -162,6 +162,7 @@ function detailsFrom(details: Json): Partial<Flow> {
       durationNs: number(connection['duration_ns']), end: (text(connection['end']) ?? '').replace('CONNECTION_END_', '').toLowerCase() as FlowConnection['end'],
     })),
     connectLatencyNs: count(details['connect_latency_ns']),
+    ...(details['in_kernel'] === true && { inKernel: true as const }),
   };
 }
 

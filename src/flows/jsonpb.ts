@@ -138,7 +138,7 @@ export function policyJson({ name, namespace, labels, revision, kind }: FlowPoli
   return unset({ name, namespace, labels, revision: revision === undefined || revision === 0 ? undefined : String(revision), kind });
 }
 
-export function detailsJson({ rule, shadow, connection, connectLatencyNs, service }: Flow): Json | undefined {
+export function detailsJson({ rule, shadow, connection, connectLatencyNs, service, inKernel }: Flow): Json | undefined {
   const json = unset({
     rule: rule && unset({ id: rule.id, kind: rule.kind, namespace: rule.namespace, name: rule.name, path: rule.path, effect: rule.effect, because: rule.because }),
     shadow: shadow === undefined ? undefined : `SHADOW_${shadow.toUpperCase()}`,
@@ -147,6 +147,7 @@ export function detailsJson({ rule, shadow, connection, connectLatencyNs, servic
     packetless: connection?.end === 'idle' || connection?.end === 'revoked' ? true : undefined,
     service_ip: service?.ip,
     service_port: service?.port,
+    in_kernel: inKernel,
   });
   return Object.keys(json).length === 0 ? undefined : json;
 }

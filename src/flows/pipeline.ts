@@ -6,6 +6,7 @@ import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from
 import { parseDns } from '../model/dns.ts';
 import type { FlowLookups } from './enrich.ts';
 import { EventType } from './event.ts';
+import { HttpEvents, isHttpRecord } from './http-events.ts';
 import { FlowFollower } from './follower.ts';
 import { FlowHistory } from './history.ts';
 import { L7Encoder, l7Extra, type L7Record } from './l7-record.ts';
@@ -107,6 +108,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const namer = new Namer(history.columns, { lookups, names, clock });
   const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
   const encoder = new L7Encoder();
+  const http = new HttpEvents();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
   const followers = new Set<FlowFollower>();
   const audience = new Audience({ view, monotonicNs: clock.monotonicNs, onFailed });
@@ -120,7 +122,16 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   let toldLost = lost();
   let lostAskedNs = 0;
 
+  const keepHttp = (bytes: DataView, at: number): void => {
+    const isDrop = http.read(bytes, at);
+    if (isDrop) drops++;
+    const slot = history.push(bytes, at, minimumSize, isDrop);
+    history.columns.l7[slot] = redactL7(http.l7);
+    history.columns.extras[slot] = http.extra;
+  };
+
   const keep = (bytes: DataView, at: number, length: number): void => {
+    if (isHttpRecord(bytes, at, length)) return keepHttp(bytes, at);
     if (!isEventRecord(bytes, at, length)) {
       unknown++;
       return;

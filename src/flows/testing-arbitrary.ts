@@ -81,7 +81,7 @@ const fieldsArb = record({
   tunnel: maybe(oneOf({ protocol: 'VXLAN', source: '172.30.0.1', destination: '172.30.0.2', vni: 7 }, { protocol: 'GENEVE', source: 'fd00::1', destination: 'fd00::2' })),
   authType: maybe(oneOf('SPIRE', 'TEST_ALWAYS_FAIL')), traceId: maybe(oneOf('4bf92f3577b34da6a3ce929d0e0e4736', 'deadbeef')), ipTraceId: maybe(fc.integer({ min: 1, max: 2 ** 40 })),
   proxyPort: maybe(fc.integer({ min: 1, max: 65_535 })), file: maybe(oneOf({ name: 'bpf_pod.c', line: 317 })), socketCookie: maybe(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n })), cgroupId: maybe(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n })),
-  egressAllowedBy: policiesArb, ingressAllowedBy: policiesArb, egressDeniedBy: policiesArb, ingressDeniedBy: policiesArb, connection: maybe(connectionArb), connectLatencyNs: maybe(fc.integer({ min: 1, max: 2 ** 42 })),
+  egressAllowedBy: policiesArb, ingressAllowedBy: policiesArb, egressDeniedBy: policiesArb, ingressDeniedBy: policiesArb, connection: maybe(connectionArb), connectLatencyNs: maybe(fc.integer({ min: 1, max: 2 ** 42 })), inKernel: maybe(fc.constant(true)),
   service: maybe(record({ namespace, name: word, ip: oneOf('10.96.0.10'), port: fc.nat(65_535) })), rule: maybe(ruleArb), shadow: maybe(oneOf('allow', 'deny')),
   summary: oneOf('TCP Flags: SYN', 'UDP', '', 'ICMPv4 EchoRequest'), interfaceName: maybe(oneOf('eth0', 'lxc12')), interfaceIndex: maybe(fc.integer({ min: 1, max: 40 })), id: word,
 });

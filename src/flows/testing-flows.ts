@@ -61,7 +61,7 @@ export function anyFlow(word: fc.Arbitrary<string> = fc.string({ minLength: 1, m
       tunnel: fc.record({ protocol: fc.constantFrom('VXLAN', 'GENEVE', 'UNKNOWN'), source: fc.ipV4(), destination: fc.ipV4(), vni: count }),
       traceId: word, ipTraceId: count, ipTraceOption: count, proxyPort: port, file: fc.record({ name: word, line: count }), socketCookie: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), cgroupId: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
       egressAllowedBy: policies, ingressAllowedBy: policies, egressDeniedBy: policies, ingressDeniedBy: policies, policyLog: texts,
-      connectLatencyNs: count, interfaceName: word, interfaceIndex: count,
+      connectLatencyNs: count, inKernel: fc.constant(true), interfaceName: word, interfaceIndex: count,
       connection: fc.record({ packetsOut: total, bytesOut: total, packetsBack: total, bytesBack: total, durationNs: total, end: fc.constantFrom('closed', 'reset', 'idle', 'revoked') }),
     } as never),
     fc.oneof(fc.constant({}), fc.record({ service: fc.record({ namespace: word, name: word, ip: fc.ipV4(), port }) }), fc.record({ services: fc.record({ source: fc.record({ namespace: word, name: word }), destination: fc.record({ namespace: word, name: word }) }) })),

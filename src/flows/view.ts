@@ -219,6 +219,10 @@ export class ColumnView implements FlowView {
     return latencyUs === 0 || this.#byte(layout.type) === EventType.l7 ? undefined : latencyUs * 1000;
   }
 
+  get inKernel(): true | undefined {
+    return this.#extra?.inKernel;
+  }
+
   get service(): Flow['service'] {
     return this.columns.mayHaveService(this.slot) ? this.columns.services[this.slot] : undefined;
   }
@@ -303,7 +307,7 @@ export function plainFlow(view: FlowView): Flow {
 
 const plainFields = [
   'time', 'nodeName', 'nodeLabels', 'verdict', 'type', 'dropReason', 'dropReasonCode', 'observationPoint', 'traceReason', 'direction', 'isReply', 'ipVersion',
-  'protocol', 'source', 'destination', 'sourcePort', 'destinationPort', 'tcpFlags', 'icmpType', 'icmpCode', 'encrypted', 'l7', 'traceId', 'proxyPort',
+  'protocol', 'source', 'destination', 'sourcePort', 'destinationPort', 'tcpFlags', 'icmpType', 'icmpCode', 'encrypted', 'l7', 'inKernel', 'traceId', 'proxyPort',
   'egressAllowedBy', 'ingressAllowedBy', 'egressDeniedBy', 'ingressDeniedBy', 'policyLog', 'connection', 'connectLatencyNs', 'service', 'policyMatch',
   'rule', 'shadow', 'summary', 'interfaceName', 'interfaceIndex', 'id',
 ] as const satisfies readonly (keyof Flow)[];

@@ -10,7 +10,7 @@ const suffixes = 1296;
 
 /** Fields that few flows have: kept as JSON with those that do. */
 export const detailFields = [
-  'l7', 'ethernet', 'sourceXlated', 'tunnel', 'traceId', 'ipTraceId', 'ipTraceOption', 'services', 'proxyPort', 'file', 'socketTranslation', 'socketCookie', 'cgroupId',
+  'l7', 'inKernel', 'ethernet', 'sourceXlated', 'tunnel', 'traceId', 'ipTraceId', 'ipTraceOption', 'services', 'proxyPort', 'file', 'socketTranslation', 'socketCookie', 'cgroupId',
 ] as const satisfies readonly (keyof Flow)[];
 
 /** Bits of the column `tally`: what a flow is counted as, by the rule of model/service-map.ts as flows/edges.ts applies it. */

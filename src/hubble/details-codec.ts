@@ -10,6 +10,7 @@ const ruleWriter = new BackwardWriter();
 export function encodeDetails(w: BackwardWriter, tag: number, flow: Flow & Partial<Pick<FlowView, 'packetless'>>): void {
   const mark = w.length;
   const { service, rule, shadow, connection } = flow;
+  w.flag(varintTag(8), flow.inKernel);
   if (service !== undefined) {
     w.number(varintTag(7), service.port);
     w.string(bytesTag(6), service.ip);

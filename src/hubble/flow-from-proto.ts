@@ -147,6 +147,7 @@ function detailsOf(details: FlowDetails): Partial<Flow> {
     ...(details.rule && { rule: ruleOf(details.rule) }),
     ...(details.shadow !== 0 && { shadow: details.shadow === 2 ? 'deny' as const : 'allow' as const }),
     ...(details.connection && { connection: connectionOf(details.connection) }),
+    ...(details.inKernel && { inKernel: true as const }),
     ...(details.connectLatencyNs !== 0n && { connectLatencyNs: Number(details.connectLatencyNs) }),
   };
 }

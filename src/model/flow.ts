@@ -40,6 +40,8 @@ export interface Flow {
   readonly tunnel?: { readonly protocol: 'VXLAN' | 'GENEVE' | 'UNKNOWN'; readonly source: string; readonly destination: string; readonly vni?: number };
   readonly authType?: 'DISABLED' | 'SPIRE' | 'TEST_ALWAYS_FAIL';
   readonly l7?: FlowL7;
+  /** Of a request or an answer: the kernel carried it out, and no proxy. */
+  readonly inKernel?: true;
   readonly traceId?: string;
   readonly ipTraceId?: number;
   /** The IP option that carried it. */

@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path';
 import type { Command } from 'commander';
 import { proxyName } from '../../cluster/children.ts';
 import { callLocal } from '../../cluster/local-api.ts';
+import type { L7KernelStatus } from '../../model/l7-kernel.ts';
 import { proxyWorkerSocket, type ProxyConnectionStatus, type ProxyStatus } from '../../model/l7-proxy.ts';
 import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
@@ -33,6 +34,11 @@ export function register(program: Command): void {
     .option('--node <name>', 'of this node')
     .option('-o, --output <format>', 'json or yaml')
     .action(connections);
+  proxy.command('sets')
+    .description('Where the rules on HTTP are carried out, set by set: in the kernel, or by the proxy, and why not where policy wants them. Exit code 1 when one is not.')
+    .option('--node <name>', 'of this node')
+    .option('-o, --output <format>', 'json or yaml')
+    .action(sets);
   proxy.command('restart')
     .description('Starts each worker anew. The new process takes over the listening sockets and, as they come to rest, the connections of the old one: no request fails.')
     .option('--node <name>', 'of this node')
@@ -71,6 +77,24 @@ async function connections(flags: Flags): Promise<void> {
   printTable(['NODE', 'CLIENT', 'IDENTITY', 'SERVER', 'IDENTITY', 'EGRESS SET', 'INGRESS SET', 'STATE', 'WAITING', 'IDLE'], rows.map(row => [
     row.node, row.client, String(row.sourceIdentity), row.server, String(row.destinationIdentity), String(row.egressSet || '-'), String(row.ingressSet || '-'), row.state, bytes(row.queuedBytes), `${(row.idleMs / 1000).toFixed(1)}s`,
   ]));
+}
+
+async function sets(flags: Flags): Promise<void> {
+  const context = openContext();
+  context.client.close();
+  const names = flags.node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, flags.node)];
+  const answers = await Promise.all(names.map(async node => ({ node, said: await callLocal<L7KernelStatus>(context.paths.node(node).agentSocket, '/v1/l7/kernel') })));
+  for (const { node, said } of answers) if (!said) process.stderr.write(`cirri: the agent of ${node} does not answer\n`);
+  const known = answers.flatMap(({ node, said }) => (said ? [{ node, ...said }] : []));
+  if (known.length < answers.length || known.some(({ sets: all, failedPods }) => failedPods.length > 0 || all.some(set => set.reason !== undefined))) process.exitCode = 1;
+  if (printStructured(flags.output, known)) return;
+  printTable(['NODE', 'SET', 'RULES', 'WANTED', 'CARRIED OUT', 'WHY'], known.flatMap(({ node, sets: all }) => all.map(set => [
+    node, String(set.number), String(set.rules), set.wanted, set.place, set.reason ?? '-',
+  ])));
+  for (const { node, pods, failedPods, connections: open, counts } of known) {
+    if (pods.length > 0) line(`${node}: in the kernel for ${pods.join(', ')}: ${open} connections, ${counts.requests} requests, ${counts.denied} denied, ${counts.faults} not understood`);
+    for (const { pod, reason } of failedPods) line(`${node}: by the proxy for ${pod}: ${reason}`);
+  }
 }
 
 const patienceMs = 20_000;

@@ -20,6 +20,8 @@ export interface EndpointRow {
   /** An address of the node itself. */
   readonly host: boolean;
   readonly audit: boolean;
+  /** The kernel may carry out its HTTP: the programs for it are at its device. */
+  readonly http?: boolean;
   /** The pod's address of the other family, if it has one: services with backends of that family hear it. */
   readonly other?: string;
 }
@@ -36,7 +38,7 @@ export const endpointLayout: RowLayout<EndpointRow, EndpointKey, EndpointEntry> 
     egressSet: row.egressSet,
     mac: macBytes(row.mac),
     hostMac: macBytes(row.hostMac),
-    flags: (row.ready ? EndpointFlag.Ready : 0) | (row.host ? EndpointFlag.Host : 0) | (row.audit ? EndpointFlag.Audit : 0),
+    flags: (row.ready ? EndpointFlag.Ready : 0) | (row.host ? EndpointFlag.Host : 0) | (row.audit ? EndpointFlag.Audit : 0) | (row.http ? EndpointFlag.Http : 0),
     other: row.other === undefined ? new Uint8Array(16) : parseAddr(row.other),
   }],
   keyText: key => formatAddr(key.addr),

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { connectPodDevice, createPodDevice, deletePodDevice } from '../../datapath/pod-device.ts';
-import { podAttachments, type Programs } from '../../datapath/programs.ts';
+import { httpAttachments, podAttachments, type Programs } from '../../datapath/programs.ts';
 import type { AddressPool } from '../../ipam/pool.ts';
 import type { LabelSet } from '../../model/labels.ts';
 import { errorText } from '../../std/errors.ts';
@@ -74,7 +74,16 @@ export class EndpointManager {
       }
       for (const address of endpointAddresses(record)) pool.claim(parseAddr(address));
       for (const attachment of podAttachments(record)) this.#deps.programs.attach(attachment);
+      this.#adoptHttp(record);
       endpoints.upsert(record);
+    }
+  }
+
+  /** Connections are running through these: exchanged in place, where this agent has them too. */
+  #adoptHttp(record: Endpoint): void {
+    const { programs } = this.#deps;
+    for (const attachment of httpAttachments(record)) {
+      if (programs.isPinned(attachment.pin) && programs.refusalOf(attachment.program) === undefined) programs.attach(attachment);
     }
   }
 
@@ -167,7 +176,7 @@ export class EndpointManager {
     endpoints.delete(endpointKey(endpoint));
     this.#deps.commit();
     deletePodDevice(netlink, endpoint.hostInterface);
-    programs.detach(podAttachments(endpoint).map(attachment => attachment.pin));
+    programs.detach([...podAttachments(endpoint), ...httpAttachments(endpoint)].map(attachment => attachment.pin));
     store.remove(endpoint.id);
     for (const address of endpointAddresses(endpoint)) pool.release(parseAddr(address));
   }

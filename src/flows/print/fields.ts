@@ -135,8 +135,12 @@ export function ruleText(flow: Flow): string {
   return safe(` [rule ${name}: ${what}]`);
 }
 
-/** Ours too: ` [closed: 5 packets 420 B out, 4 packets 1,203 B back in 12.3 ms]` at a connection's end, ` [answered after 0.8 ms]` at its first answer. */
-export function connectionText({ connection, connectLatencyNs }: Flow): string {
+/**
+ * Ours too: ` [closed: 5 packets 420 B out, 4 packets 1,203 B back in 12.3 ms]` at a connection's end, ` [answered after 0.8 ms]` at its first
+ * answer, ` [kernel]` of requests and answers that no proxy has carried.
+ */
+export function connectionText({ connection, connectLatencyNs, inKernel }: Flow): string {
+  if (inKernel) return ' [kernel]';
   if (connection) {
     const { packetsOut, bytesOut, packetsBack, bytesBack, durationNs, end } = connection;
     const way = (packets: number, bytes: number) => `${grouped(packets)} packet${packets === 1 ? '' : 's'} ${grouped(bytes)} B`;

@@ -74,6 +74,13 @@ export declare type FlowDetails = Message<"cirri.FlowDetails"> & {
    * @generated from field: uint32 service_port = 7;
    */
   servicePort: number;
+
+  /**
+   * Of a request or an answer: the kernel carried it out, and no proxy.
+   *
+   * @generated from field: bool in_kernel = 8;
+   */
+  inKernel: boolean;
 };
 
 /**

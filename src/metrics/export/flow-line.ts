@@ -130,8 +130,8 @@ const ruleTexts = new WeakMap<FlowRule, string>();
 
 /** Most have a rule and nothing else. */
 function details(flow: Flow): string {
-  const { rule, shadow, connection, connectLatencyNs, service } = flow;
-  if (shadow === undefined && connection === undefined && connectLatencyNs === undefined && service === undefined) {
+  const { rule, shadow, connection, connectLatencyNs, service, inKernel } = flow;
+  if (shadow === undefined && connection === undefined && connectLatencyNs === undefined && service === undefined && inKernel === undefined) {
     return rule === undefined ? '' : kept(ruleTexts, rule, () => `,"cirri":${JSON.stringify(detailsJson(flow))}`);
   }
   const json = detailsJson(flow);

@@ -107,6 +107,7 @@ function attributes(flow: Flow): KeyValue[] {
   text('url.full', http?.url);
   text('messaging.destination.name', kafka?.topic);
   integer('hubble.latency_ns', flow.l7?.latencyNs);
+  text('hubble.l7.carried_by', flow.inKernel && 'kernel');
   integer('hubble.connect_latency_ns', flow.connectLatencyNs);
   const { connection } = flow;
   if (connection) {

@@ -39,6 +39,7 @@ export function FlowPanel({ id }: { readonly id: string }) {
         ['Because', !isDenied && flow.rule && readable(flow.rule.because)],
         ['Service', flow.service && `${flow.service.namespace}/${flow.service.name} (${flow.service.ip}:${flow.service.port})`],
         ['Summary', flow.summary],
+        ['Carried out', flow.inKernel && 'in the kernel, without a proxy'],
         ['First answer after', flow.connectLatencyNs !== undefined && nanoseconds(flow.connectLatencyNs)],
         ['Connection', flow.connection && `${flow.connection.end} after ${nanoseconds(flow.connection.durationNs)}: ${bytes(flow.connection.bytesOut)} out, ${bytes(flow.connection.bytesBack)} back, ${count(flow.connection.packetsOut + flow.connection.packetsBack)} packets`],
         ['Tunnel', flow.tunnel && `${flow.tunnel.protocol} ${flow.tunnel.source} → ${flow.tunnel.destination}`],

@@ -1,0 +1,106 @@
+import type { NodeMaps } from '../../datapath/maps.ts';
+import { httpPrograms, type Programs } from '../../datapath/programs.ts';
+import { missingFor, probeFeatures, type FeatureName } from '../../ebpf/features.ts';
+import type { L7KernelCounts, L7KernelStatus } from '../../model/l7-kernel.ts';
+import type { L7Set } from '../../model/l7.ts';
+import type { FeatureStatus } from '../../model/status.ts';
+import type { Logger } from '../../std/log.ts';
+import type { Endpoint } from '../endpoints/endpoint.ts';
+import { HttpPods } from './pods.ts';
+import { KernelHttpSets, type CompileTables } from './sets.ts';
+
+export interface HttpKernelDependencies {
+  readonly programs: Programs;
+  readonly maps: Pick<NodeMaps, 'httpSets' | 'httpCounts'>;
+  readonly compile: CompileTables;
+  /** Told of each set before a row names it, and of those in use after a pass. */
+  readonly files: {
+    readonly onNumber: ((number: number, set: L7Set) => void)[];
+    readonly onRetire: ((inUse: ReadonlyMap<number, L7Set>) => void)[];
+  };
+  /** Asks for a pass. */
+  readonly onWork: () => void;
+  readonly log: Logger;
+}
+
+export interface HttpKernel {
+  readonly sets: KernelHttpSets;
+  readonly pods: HttpPods;
+  counts(): L7KernelCounts;
+  report(inUse: ReadonlyMap<number, L7Set>): L7KernelStatus;
+  status(inUse: ReadonlyMap<number, L7Set>): FeatureStatus;
+}
+
+const needed: readonly FeatureName[] = ['hashOfMaps', 'tcx', 'redirect'];
+
+/**
+ * The agent's side of HTTP/1.1 that the kernel carries out:
+ *
+ *     engine ─► sets ─► http_sets          a set is there before a verdict names it
+ *                  └─► pods ─► programs ─► ENDPOINT_HTTP in the pod's rows
+ *
+ * What is not there is the proxy's, and `report` says why.
+ */
+export function startHttpKernel(options: { /** Request headers that flows are to bear. */ readonly headers: readonly string[] }, dependencies: HttpKernelDependencies): HttpKernel {
+  const { programs, maps, compile, files, onWork, log } = dependencies;
+  const unable = unableFor(options.headers, programs);
+  const sets = new KernelHttpSets({ map: maps.httpSets, compile, room: maps.httpSets.spec.maxEntries, unable, log });
+  const pods = new HttpPods({ programs, sets, log });
+  files.onNumber.push((number, set) => sets.numbered(number, set));
+  files.onRetire.push(inUse => { if (sets.retire(inUse)) onWork(); });
+  const counts = () => sumCounts(maps);
+  const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => ({
+    ...(unable !== undefined && { unable }),
+    sets: sets.places(inUse),
+    pods: pods.pods.map(podName),
+    failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
+    connections: 0,
+    counts: counts(),
+  });
+  return { sets, pods, counts, report, status: inUse => httpKernelFeature(report(inUse)) };
+}
+
+/** Why the kernel carries out no HTTP here, in a sentence; undefined: it can. */
+function unableFor(headers: readonly string[], programs: Pick<Programs, 'refusalOf'>): string | undefined {
+  if (headers.length > 0) return 'l7.headers is set, and only the proxy tells headers';
+  const missing = missingFor(needed, probeFeatures());
+  if (missing.length > 0) return `this kernel lacks ${missing.join('; ')}`;
+  for (const program of httpPrograms) {
+    const refusal = programs.refusalOf(program)?.split('\n')[0];
+    if (refusal !== undefined) return `this kernel refuses ${program}: ${refusal}`;
+  }
+  return undefined;
+}
+
+/** Its line of the status. */
+export function httpKernelFeature({ unable, sets, pods, failedPods, connections, counts }: L7KernelStatus): FeatureStatus {
+  const name = 'L7Kernel';
+  const wanted = sets.filter(set => set.wanted === 'kernel');
+  if (wanted.length === 0) return { name, state: 'off', detail: `no policy asks for it (l7.http, cirri.io/l7-http)${unable === undefined ? '' : `; it could not be: ${unable}`}` };
+  const refused = wanted.filter(set => set.place !== 'kernel');
+  const reasons = [...new Set(refused.map(set => set.reason))];
+  const troubles = [
+    ...(refused.length > 0 ? [`the proxy carries ${refused.length} more: ${reasons.slice(0, 3).join('; ')}${reasons.length > 3 ? '; …' : ''}`] : []),
+    ...failedPods.slice(0, 3).map(({ pod, reason }) => `${pod}: ${reason}`),
+  ];
+  const detail = [
+    `${wanted.length - refused.length} sets for ${pods.length} pods`,
+    `${connections} connections, ${counts.requests} requests, ${counts.denied} denied`,
+    ...(counts.faults > 0 ? [`${counts.faults} not understood`] : []),
+    ...troubles,
+  ].join('; ');
+  return { name, state: troubles.length > 0 ? 'degraded' : 'on', detail };
+}
+
+function sumCounts({ httpCounts }: Pick<NodeMaps, 'httpCounts'>): L7KernelCounts {
+  const rows = httpCounts.lookupPerCpu(0) ?? [];
+  const sum = (of: (row: (typeof rows)[number]) => bigint) => Number(rows.reduce((total, row) => total + of(row), 0n));
+  return {
+    taken: sum(row => row.connections), requests: sum(row => row.requests), denied: sum(row => row.denied), faults: sum(row => row.faults),
+    answers: sum(row => row.answers), unknownAnswers: sum(row => row.unknownAnswers), held: sum(row => row.held), resets: sum(row => row.resets),
+  };
+}
+
+function podName({ namespace, podName: name }: Endpoint): string {
+  return `${namespace}/${name}`;
+}
