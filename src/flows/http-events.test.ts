@@ -61,14 +61,16 @@ test('requests and answers of the kernel are the flows that the proxy would have
   take({ isAnswer: true, status: 200, latencyUs: 1500 });
   take({ exchange: 1, method: 'DELETE', url: '/admin', host: 'shop', verdict: 2, status: 403 });
   take({ exchange: 2, fault: 7, status: 400 });
-  const [request, answer, denied, malformed] = pipeline.query({});
+  const [request, answer, denied, refusal, malformed] = pipeline.query({});
   assert.deepEqual([request?.type, request?.verdict, request?.isReply, request?.traceId, request?.inKernel], ['l7', 'FORWARDED', false, '4bf92f3577b34da6a3ce929d0e0e4736', true]);
   assert.deepEqual(request?.l7, { type: 'REQUEST', http: { method: 'GET', url: 'http://shop/public', protocol: 'HTTP/1.1' } });
   assert.deepEqual(answer?.l7, { type: 'RESPONSE', latencyNs: 1_500_000, http: { code: 200, method: 'GET', url: 'http://shop/public', protocol: 'HTTP/1.1' } });
   assert.deepEqual([answer?.verdict, answer?.isReply, answer?.source.ip, answer?.traceId], ['FORWARDED', true, '10.244.2.9', '4bf92f3577b34da6a3ce929d0e0e4736']);
   assert.deepEqual([denied?.verdict, denied?.summary], ['DROPPED', 'HTTP/1.1 DELETE http://shop/admin']);
+  assert.deepEqual([refusal?.verdict, refusal?.isReply, refusal?.l7?.http?.code, refusal?.l7?.http?.url], ['FORWARDED', true, 403, 'http://shop/admin'], 'the kernel\'s own answer');
+  assert.deepEqual([refusal?.source, refusal?.sourcePort, refusal?.destination.ip, refusal?.destinationPort], [denied?.destination, denied?.destinationPort, denied?.source.ip, denied?.sourcePort]);
   assert.deepEqual([malformed?.verdict, malformed?.l7?.http], ['ERROR', { method: '', url: '', protocol: 'HTTP/1.1' }]);
-  assert.deepEqual([pipeline.stats.flows, pipeline.stats.drops, pipeline.stats.unknown], [4, 1, 0]);
+  assert.deepEqual([pipeline.stats.flows, pipeline.stats.drops, pipeline.stats.unknown], [6, 1, 0]);
   const lines: string[] = [];
   const printer = createPrinter({ format: 'compact', ours: true }, line => lines.push(line));
   for (const flow of [request!, denied!]) printer.flow(flow);

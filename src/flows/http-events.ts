@@ -1,6 +1,6 @@
 import type { FlowL7 } from '../model/flow.ts';
 import type { SlotExtra } from './columns.ts';
-import { layout } from './decode.ts';
+import { layout, minimumSize } from './decode.ts';
 import { EventType } from './event.ts';
 
 /** Requests whose answers have not come yet. */
@@ -9,6 +9,12 @@ const mostWaiting = 16_384;
 const exchanges = 2 ** 21;
 const replyFlag = 1;
 const verdictDeny = 2;
+
+/** What the two ends of a record change places with, and how many bytes of it. */
+const swapped = [
+  [layout.source, layout.destination, 16], [layout.sourcePort, layout.destinationPort, 2],
+  [layout.sourceIdentity, layout.destinationIdentity, 4], [layout.sourceEndpoint, layout.destinationEndpoint, 4],
+] as const;
 
 interface Asked {
   readonly clientPort: number;
@@ -27,6 +33,8 @@ export function isHttpRecord(view: DataView, at: number, size: number): boolean 
 /** What such records say, as the proxy's say it. An answer bears what its request asked for, where that record was not lost. */
 export class HttpEvents {
   readonly #waiting = new Map<number, Asked>();
+  /** An answer that the kernel has given itself: it has no record of its own. */
+  readonly #own = new DataView(new ArrayBuffer(minimumSize));
   l7: FlowL7 = { type: 'UNKNOWN_L7_TYPE' };
   extra: SlotExtra = {};
 
@@ -38,6 +46,26 @@ export class HttpEvents {
     if ((view.getUint8(at + layout.flags) & replyFlag) !== 0) this.#answer(view, at, key, protocol);
     else this.#request(view, at, key, protocol);
     return this.extra.verdict === 'DROPPED';
+  }
+
+  /** The kernel's own answer to the request that was read last, as a record, with `l7` and `extra` its; undefined: it has passed the request on. */
+  ownAnswer(view: DataView, at: number): DataView | undefined {
+    const code = view.getUint16(at + layout.httpStatus, true);
+    const { type, http } = this.l7;
+    if (type !== 'REQUEST' || code === 0 || !http) return undefined;
+    const own = this.#own;
+    for (let i = 0; i < minimumSize; i += 4) own.setUint32(i, view.getUint32(at + i));
+    for (const [from, to, size] of swapped) {
+      for (let i = 0; i < size; i += 2) {
+        own.setUint16(from + i, view.getUint16(at + to + i));
+        own.setUint16(to + i, view.getUint16(at + from + i));
+      }
+    }
+    own.setUint8(layout.flags, view.getUint8(at + layout.flags) | replyFlag);
+    const { traceId } = this.extra;
+    this.l7 = { type: 'RESPONSE', latencyNs: 0, http: { code, ...http } };
+    this.extra = { verdict: 'FORWARDED', inKernel: true, ...(traceId !== undefined && { traceId }) };
+    return own;
   }
 
   get waiting(): number {

@@ -126,6 +126,12 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const isDrop = http.read(bytes, at);
     if (isDrop) drops++;
     const slot = history.push(bytes, at, minimumSize, isDrop);
+    tellHttp(slot);
+    const own = http.ownAnswer(bytes, at);
+    if (own) tellHttp(history.push(own, 0, minimumSize, false));
+  };
+
+  const tellHttp = (slot: number): void => {
     history.columns.l7[slot] = redactL7(http.l7);
     history.columns.extras[slot] = http.extra;
   };

@@ -122,10 +122,14 @@ async function checkRules({ name, port }: Cell): Promise<void> {
   }
 }
 
-type Measured = Omit<Burst, 'round' | 'cpu_us'> & { readonly count: number };
+/** One burst of wrk, without what it took. */
+export type Measured = Omit<Burst, 'round' | 'cpu_us'> & { readonly count: number };
 
 async function requests(port: number, connections: number, secs: number): Promise<Measured> {
-  const { stdout } = await inClient('wrk', '-t1', `-c${connections}`, `-d${secs}s`, '--latency', `http://${gateway}:${port}/api/v1/products/7`);
+  return wrkFigures((await inClient('wrk', '-t1', `-c${connections}`, `-d${secs}s`, '--latency', `http://${gateway}:${port}/api/v1/products/7`)).stdout);
+}
+
+export function wrkFigures(stdout: string): Measured {
   const count = Number(/(\d+) requests in/.exec(stdout)?.[1]);
   const latency = (percent: number) => {
     const found = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout);
@@ -142,7 +146,7 @@ async function transfer(port: number): Promise<Measured> {
 }
 
 /** With its own children: a master that is killed leaves its workers behind. */
-async function ended(child: ChildProcess): Promise<void> {
+export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const all = processes(child.pid);
   child.kill('SIGTERM');
@@ -151,7 +155,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /** Of all threads of the process and its children, microseconds. */
-function processorUs(pid: number): number {
+export function processorUs(pid: number): number {
   return processes(pid).reduce((sum, each) => sum + readdirSync(`/proc/${each}/task`).reduce((of, task) => of + Number(readFileSync(`/proc/${each}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e3, 0), 0);
 }
 

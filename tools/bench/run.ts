@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { measureCni } from './cni.ts';
 import { measureDns } from './dns.ts';
 import { measureL7 } from './l7.ts';
+import { measureL7Kernel } from './l7-kernel.ts';
 import { measureObservability } from './observability.ts';
 import { measurePolicy } from './policy/run.ts';
 import { measureProgramming } from './programming.ts';
@@ -22,13 +23,13 @@ const attempts = 3;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '11' }, secs: { type: 'string', default: '0.25' }, services: { type: 'string', default: '10000' },
-    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false }, dns: { type: 'boolean', default: false }, l7: { type: 'boolean', default: false },
+    modes: { type: 'string', default: 'crr,rr' }, output: { type: 'string', short: 'o' }, cni: { type: 'boolean', default: false }, policy: { type: 'boolean', default: false }, iptables: { type: 'boolean', default: false }, programming: { type: 'boolean', default: false }, observability: { type: 'boolean', default: false }, dns: { type: 'boolean', default: false }, l7: { type: 'boolean', default: false }, 'l7-kernel': { type: 'boolean', default: false },
   },
 });
 if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel programs take root: run with sudo');
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.l7 ? await l7() : values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+process.exitCode = (values.l7 ? [await l7(), await l7Kernel()].every(Boolean) : values['l7-kernel'] ? await l7Kernel() : values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -72,6 +73,17 @@ async function l7(): Promise<boolean> {
     if (!measured.isGood && attempt < attempts) continue;
     print(measured.text);
     save('l7', { machine: machine(), ...measured });
+    return measured.isMet;
+  }
+}
+
+/** The same rules in a cluster's datapath, the kernel among those who carry them out. */
+async function l7Kernel(): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    const measured = await measureL7Kernel({ rounds: Number(values.rounds), secs: Math.max(1, Number(values.secs)), say });
+    if (!measured.isGood && attempt < attempts) continue;
+    print(measured.text);
+    save('l7-kernel', { machine: machine(), ...measured });
     return measured.isMet;
   }
 }

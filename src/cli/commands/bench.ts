@@ -19,7 +19,8 @@ Takes its own namespaces and leaves nothing behind but the figures in .cache/ben
     .option('--policy', 'measure policy instead: 10,000 pods, 1,000 namespaces, 2,000 policies')
     .option('--observability', 'measure what events cost instead: none, per connection, per packet')
     .option('--dns', 'measure DNS look-ups under policy instead, beside pods without; in a cluster of its own')
-    .option('--l7', 'measure the layer 7 proxy instead, beside HAProxy and nginx with the same rules')
+    .option('--l7', 'measure the layer 7 proxy instead, beside HAProxy and nginx with the same rules; then all of them and the kernel in a cluster of its own')
+    .option('--l7-kernel', 'the second part of --l7 alone')
     .option('--iptables', 'with --policy: also 1,000 rules of iptables on one pod')
     .option('-o, --output <format>', 'json')
     .addHelpText('after', `
@@ -35,11 +36,11 @@ Examples:
   sudo ./cirri bench --observability
   sudo ./cirri bench --dns --rounds 31
   sudo ./cirri bench --l7 --rounds 5`)
-    .action(async (options: { rounds: number; secs: number; services: number; modes: string; cni?: true; policy?: true; programming?: true; observability?: true; dns?: true; l7?: true; iptables?: true; output?: string }) => {
+    .action(async (options: { rounds: number; secs: number; services: number; modes: string; cni?: true; policy?: true; programming?: true; observability?: true; dns?: true; l7?: true; l7Kernel?: true; iptables?: true; output?: string }) => {
       if (process.getuid?.() !== 0) throw new CirriError('ERR_NOT_ROOT', 'network namespaces and kernel programs take root', { mend: 'run the command with sudo' });
       const args = [
         `--rounds=${options.rounds}`, `--secs=${options.secs}`, `--services=${options.services}`, `--modes=${options.modes}`,
-        ...(['cni', 'policy', 'programming', 'observability', 'dns', 'l7', 'iptables'] as const).filter(name => options[name]).map(name => `--${name}`), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
+        ...(['cni', 'policy', 'programming', 'observability', 'dns', 'l7', 'iptables'] as const).filter(name => options[name]).map(name => `--${name}`), ...(options.l7Kernel ? ['--l7-kernel'] : []), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
       ];
       const child = spawn(process.execPath, [join(repositoryRoot, 'tools', 'bench', 'run.ts'), ...args], { stdio: 'inherit' });
       process.exitCode = await new Promise<number>(resolve => void child.on('exit', (code, signal) => resolve(code ?? (signal ? 130 : 1))));

@@ -76,7 +76,7 @@ function unableFor(headers: readonly string[], programs: Pick<Programs, 'refusal
 export function httpKernelFeature({ unable, sets, pods, failedPods, connections, counts }: L7KernelStatus): FeatureStatus {
   const name = 'L7Kernel';
   const wanted = sets.filter(set => set.wanted === 'kernel');
-  if (wanted.length === 0) return { name, state: 'off', detail: `no policy asks for it (l7.http, cirri.io/l7-http)${unable === undefined ? '' : `; it could not be: ${unable}`}` };
+  if (wanted.length === 0) return { name, state: 'off', detail: `no policy asks for it (l7.http, policy.cirri.io/l7-http)${unable === undefined ? '' : `; it could not be: ${unable}`}` };
   const refused = wanted.filter(set => set.place !== 'kernel');
   const reasons = [...new Set(refused.map(set => set.reason))];
   const troubles = [
@@ -84,12 +84,16 @@ export function httpKernelFeature({ unable, sets, pods, failedPods, connections,
     ...failedPods.slice(0, 3).map(({ pod, reason }) => `${pod}: ${reason}`),
   ];
   const detail = [
-    `${wanted.length - refused.length} sets for ${pods.length} pods`,
+    `${counted(wanted.length - refused.length, 'set')} for ${counted(pods.length, 'pod')}`,
     `${connections} connections, ${counts.requests} requests, ${counts.denied} denied`,
     ...(counts.faults > 0 ? [`${counts.faults} not understood`] : []),
     ...troubles,
   ].join('; ');
   return { name, state: troubles.length > 0 ? 'degraded' : 'on', detail };
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function sumCounts({ httpCounts }: Pick<NodeMaps, 'httpCounts'>): L7KernelCounts {
