@@ -19,6 +19,8 @@ export interface ProxyHello {
 export interface KeptListeners {
   readonly pid: number;
   readonly listeners: Readonly<Record<string, readonly number[]>>;
+  /** `frameVersion` of l7-frame.ts, which it understands besides lines; absent: none. */
+  readonly frames?: number;
 }
 
 /** `GET /v1/status` of a worker of the node's proxy. */

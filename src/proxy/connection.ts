@@ -4,7 +4,7 @@ import { Leg, type LegOwner } from './leg.ts';
 import type { Loop } from './loop.ts';
 import { passThrough } from './pass-through.ts';
 import { Passage } from './passage.ts';
-import type { Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
+import type { HttpFacts, HttpOpinion, Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
 import { type Timed, tickMs } from './wheel.ts';
 
 /** A client, its server, and the session between them. */
@@ -124,16 +124,28 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     this.#host.record(this, record);
   }
 
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
+    this.#host.request(this, facts, opinions, timeUs);
+  }
+
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
+    this.#host.answer(this, facts, opinions, status, latencyUs, timeUs);
+  }
+
   // -- the legs' events -----------------------------------------------------------------------------------------------
 
   readable(leg: Leg): void {
-    if (this.#state === 'closing') return this.#discard(leg);
     const { side } = leg;
+    const { readBytes, totalQueueBytes } = this.#loop.limits;
+    if (this.#state === 'closing') {
+      if (leg.read(readBytes) !== 0) return;
+      leg.sawEnd();
+      return this.#leave();
+    }
     if (!this.#mayGoOn()) return;
     this.active = this.#loop.wheel.now;
     const left = this.#passage.left[side];
-    if (left >= this.#loop.limits.readBytes) return this.#pass(leg);
-    const { readBytes, totalQueueBytes } = this.#loop.limits;
+    if (left >= readBytes) return this.#pass(leg);
     const count = leg.read(this.#loop.queuedBytes > totalQueueBytes ? readBytes >> 4 : readBytes);
     if (count < 0) return;
     if (count === 0) leg.sawEnd();
@@ -238,10 +250,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   #deliver(side: Side, count: number, left: number): void {
     const { readBuffer } = this.#loop;
     const passed = Math.min(left, count);
-    if (passed > 0) {
-      this.#passage.left[side] -= passed;
-      this.send(side === 'client' ? 'server' : 'client', readBuffer, 0, passed);
-    }
+    this.#passage.left[side] -= passed;
+    this.send(side === 'client' ? 'server' : 'client', readBuffer, 0, passed);
     if (passed < count) this.#session.data(side, readBuffer, passed, count);
   }
 
@@ -316,14 +326,10 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   #write(): void {
     const { toClient, toServer } = this.#loop;
-    if (toServer.length > 0) {
-      if (this.server && this.#closeAt !== 'once') this.server.writeGathered(toServer);
-      toServer.clear();
-    }
-    if (toClient.length > 0) {
-      if (this.#closeAt !== 'once') this.client.writeGathered(toClient);
-      toClient.clear();
-    }
+    if (toServer.length > 0 && this.#closeAt !== 'once') this.server?.writeGathered(toServer);
+    toServer.clear();
+    if (toClient.length > 0 && this.#closeAt !== 'once') this.client.writeGathered(toClient);
+    toClient.clear();
   }
 
   /** Who is read from, whose FIN is due, and whether all is over. */
@@ -363,12 +369,6 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (this.server?.idle) this.server.close('written');
     if (this.client.ended && this.client.finished && (this.server?.closed ?? true)) return this.#finish('written');
     this.client.reading = true;
-  }
-
-  #discard(leg: Leg): void {
-    if (leg.read(this.#loop.limits.readBytes) !== 0) return;
-    leg.sawEnd();
-    this.#leave();
   }
 
   #finish(at: 'reset' | 'written'): void {

@@ -2,7 +2,7 @@ import type { ProxyConnection } from '../datapath/generated/structs.ts';
 import type { SocketAddress } from '../sys/net.ts';
 import type { Connection } from './connection.ts';
 import type { Loop } from './loop.ts';
-import type { Layers, Protocol, SessionRecord } from './protocol.ts';
+import type { HttpFacts, HttpOpinion, Layers, Protocol, SessionRecord } from './protocol.ts';
 
 /** What a connection needs of the worker that carries it. */
 export interface Host {
@@ -15,6 +15,8 @@ export interface Host {
   /** Looks at what is in force for it; false when it may not go on. */
   review(connection: Connection): boolean;
   record(connection: Connection, record: SessionRecord): void;
+  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
+  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
   /** A session threw: its connection is cut off. */
   failed(connection: Connection, error: unknown): void;
   /** Idle connections are to go to another process: `idle` is told of them. */
@@ -46,6 +48,6 @@ export interface Admission {
   readonly passes?: boolean;
   row: ProxyConnection;
   layers: Layers<unknown>;
-  /** How records name its ends, while the row is this one. */
-  told?: { readonly row: ProxyConnection; readonly bytes: Uint8Array };
+  /** How records name its ends while the row is this one, and where they have done so last. */
+  told?: { readonly row: ProxyConnection; readonly bytes: Uint8Array; frame: number; at: number };
 }

@@ -1,7 +1,7 @@
 import { readiness } from '../sys/epoll.ts';
 import { errnoName } from '../sys/errno.ts';
 import { type Stable, stable } from '../sys/memory.ts';
-import { lastErrno, readAt, writeAt } from '../sys/native.ts';
+import { lastErrno, recvAt, sendAt } from '../sys/native.ts';
 import { closeByReset, closeSocket, shutdownWrite } from '../sys/net.ts';
 import { errno, socketError } from '../sys/streams.ts';
 import type { Gather } from './gather.ts';
@@ -84,7 +84,7 @@ export class Leg implements Watched {
 
   /** Bytes read to the start of the loop's buffer, 0 at the end, -1 for nothing now; what is broken is told and -1. */
   read(most: number): number {
-    const count = readAt(this.fd, this.#loop.read.address, most);
+    const count = recvAt(this.fd, this.#loop.read.address, most, 0);
     if (count >= 0) return count;
     const code = lastErrno();
     if (code !== errno.again && code !== errno.interrupted) this.#owner.broken(this, errnoName(code));
@@ -180,7 +180,7 @@ export class Leg implements Watched {
 
   /** Bytes written, fewer than asked for when the socket is full; broken ones are told, then -1. */
   #write(address: number, length: number): number {
-    const written = writeAt(this.fd, address, length);
+    const written = sendAt(this.fd, address, length, 0);
     if (written >= 0) return written;
     const code = lastErrno();
     if (code === errno.again || code === errno.interrupted) return 0;

@@ -56,6 +56,30 @@ export interface Wire<Compiled> {
   now(): number;
   /** Tells of a request or an answer: which end's policy judged it, and which rule decided (0: the rule of the connection). */
   record(record: SessionRecord): void;
+  /** The same of a request of HTTP and of its answer, which are many: each end that judged it has an opinion. `timeUs` as of `now`. */
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
+}
+
+/** What is told of a request, of at most 255 characters of method: texts as the wire has them, a character for a byte. */
+export interface HttpFacts {
+  readonly method: string;
+  /** Its URL is `origin` and `path`, one behind the other. */
+  readonly origin: string;
+  readonly path: string;
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
+  readonly traceId?: string | undefined;
+  /** Where it has been told, so that its answer can be told in few words: nobody's business but that of who tells. */
+  toldFrame: number;
+  toldAt: number;
+  toldOpinions: readonly HttpOpinion[] | undefined;
+}
+
+/** What one end said. */
+export interface HttpOpinion {
+  readonly direction: 'EGRESS' | 'INGRESS';
+  readonly passes: boolean;
+  readonly rule: number;
 }
 
 /** One request or one answer, for flows. The loop adds addresses, identities and the time. */

@@ -1,26 +1,30 @@
-import type { FlowL7 } from '../model/flow.ts';
-import type { ProxyHello, ProxyStatus } from '../model/l7-proxy.ts';
+import type { KeptListeners, ProxyHello, ProxyStatus, RecordLine } from '../model/l7-proxy.ts';
+import { frameVersion } from '../model/l7-frame.ts';
 import { errorText } from '../std/errors.ts';
 import { formatAddr } from '../std/ip.ts';
 import type { Logger } from '../std/log.ts';
 import { stable } from '../sys/memory.ts';
-import { lastErrno, readAt, writeAt } from '../sys/native.ts';
+import { lastErrno, recvAt, sendAt } from '../sys/native.ts';
 import { closeSocket } from '../sys/net.ts';
 import { connectUnix, errno } from '../sys/streams.ts';
+import { FrameWriter, roomOfEntry } from './frame-writer.ts';
 import type { Admission } from './host.ts';
-import { LineWriter } from './line-writer.ts';
-import type { SessionRecord } from './protocol.ts';
+import { answerRecords, requestRecords } from './http/record.ts';
+import type { HttpFacts, HttpOpinion, SessionRecord } from './protocol.ts';
 
 const roomBytes = 1 << 20;
 /** Sent when so much waits, or with the next tick. */
-const batchBytes = 16 << 10;
+const batchBytes = 32 << 10;
 /** Longer texts are not told of. A character is at most six bytes in JSON. */
 const longestRecord = 16 << 10;
 const roomOfRecord = 6 * longestRecord + (32 << 10);
+const roomOfFrame = longestRecord + roomOfEntry;
+const longestHello = 64 << 10;
 
 /**
- * What sessions tell, on its way to the agent: a line each (`RecordLine`), in batches. Nobody waits for it: while the agent is away or
- * slow, what there is no room for is counted, and the count is told.
+ * What sessions tell, on its way to the agent in batches: requests and answers of HTTP as frames (model/l7-frame.ts), everything else as
+ * a line each (`RecordLine`). Nobody waits for it: while the agent is away or slow, what there is no room for is counted, and the count
+ * is told.
  */
 export class RecordLines {
   sent = 0;
@@ -30,9 +34,17 @@ export class RecordLines {
   readonly #log: Logger;
   readonly #room = stable(roomBytes);
   readonly #buffer = Buffer.from(this.#room.bytes.buffer);
-  readonly #writer = new LineWriter(this.#buffer);
+  readonly #writer = new FrameWriter(this.#buffer);
+  readonly #answer = stable(4096);
   #flushAt = batchBytes;
   #fd: number | undefined;
+  /** What the agent has said of itself so far; undefined: its line has been read. */
+  #heard: string | undefined = '';
+  #framed = false;
+  /** Records in the room, by the place behind them: those of a flush together. */
+  readonly #batches: { end: number; count: number }[] = [];
+  /** Since the last of them. */
+  #count = 0;
   /** Lost, and not told yet. */
   #untold = 0;
 
@@ -46,56 +58,63 @@ export class RecordLines {
     return this.#fd !== undefined;
   }
 
-  add(about: Admission, record: SessionRecord, timeUs: number): void {
-    const writer = this.#writer;
-    const { l7 } = record;
-    const text = isPlain(l7) ? undefined : JSON.stringify(l7);
-    const length = text?.length ?? l7.http!.url.length + l7.http!.method.length;
-    if (this.#fd === undefined || length > longestRecord || writer.at + roomOfRecord > roomBytes) return this.#lose(1);
-    writer.text('[');
-    writer.integer(timeUs);
-    writer.bytes(endsBytes(about));
-    writer.text(record.verdict);
-    writer.text('","');
-    writer.text(record.direction);
-    writer.text('",');
-    writer.integer(record.rule || (record.direction === 'EGRESS' ? about.row.egressRule : about.row.ingressRule));
-    writer.text(',');
-    if (text === undefined) putHttp(writer, l7, l7.http!);
-    else writer.json(text);
-    if (record.traceId !== undefined) {
-      writer.text(',');
-      writer.string(record.traceId);
-    }
-    writer.text(']\n');
-    this.sent++;
-    if (writer.at < this.#flushAt) return;
-    this.flush();
-    // An agent that takes nothing is not asked again for each record.
-    this.#flushAt = writer.at + batchBytes;
+  /** The agent understands frames, as far as is known yet. */
+  get framed(): boolean {
+    return this.#framed;
+  }
+
+  add(about: Admission, { l7, verdict, direction, rule, traceId }: SessionRecord, timeUs: number): void {
+    if (!this.#hasRoom(roomOfRecord) || JSON.stringify(l7).length > longestRecord) return this.#lose(1);
+    const { client, server, row } = about;
+    const decidedBy = rule || (direction === 'EGRESS' ? row.egressRule : row.ingressRule);
+    const line = [
+      Math.floor(timeUs), formatAddr(client.addr), client.port, formatAddr(server.addr), server.port,
+      row.sourceIdentity, row.destinationIdentity, row.sourceEndpoint, row.destinationEndpoint, row.service,
+      verdict, direction, decidedBy, l7,
+    ] as const satisfies RecordLine;
+    this.#writer.line(traceId === undefined ? line : [...line, traceId]);
+    this.#added(1);
+  }
+
+  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
+    if (!this.#framed || facts.method.length > 255) return this.#each(about, requestRecords(facts, opinions), timeUs);
+    if (!this.#fits(facts)) return this.#lose(opinions.length);
+    this.#writer.request(about, facts, opinions, timeUs);
+    this.#added(opinions.length);
+  }
+
+  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
+    if (!this.#framed || facts.method.length > 255) return this.#each(about, answerRecords(facts, opinions, status, latencyUs), timeUs);
+    if (!this.#fits(facts)) return this.#lose(opinions.length);
+    this.#writer.answer(about, facts, opinions, status, Math.floor(latencyUs * 1000), timeUs);
+    this.#added(opinions.length);
   }
 
   /** What the worker says of itself, now and then. */
   status(status: ProxyStatus): void {
-    if (this.#fd !== undefined && this.#writer.at + roomOfRecord <= roomBytes) this.#line({ status });
+    if (this.#hasRoom(roomOfRecord)) this.#writer.line({ status });
   }
 
   /** With each tick. */
   flush(): void {
     if (this.#fd === undefined) return this.#connect();
     const writer = this.#writer;
-    if (this.#untold > 0 && writer.at + roomOfRecord <= roomBytes) {
-      this.#line({ lost: this.#untold });
+    if (this.#untold > 0 && this.#hasRoom(roomOfRecord)) {
+      this.#writer.line({ lost: this.#untold });
       this.#untold = 0;
     }
-    if (writer.at === 0) return this.#lookForEnd();
-    const written = writeAt(this.#fd, this.#room.address, writer.at);
+    if (this.#heard !== undefined || writer.at === 0) this.#listen();
+    if (this.#fd === undefined || writer.at === 0) return;
+    this.#closeBatch();
+    const written = sendAt(this.#fd, this.#room.address, writer.at, 0);
     if (written < 0) {
       if (lastErrno() !== errno.again) this.#disconnect();
       return;
     }
     this.#buffer.copyWithin(0, written, writer.at);
     writer.at -= written;
+    for (const batch of this.#batches) batch.end -= written;
+    while (this.#batches.length > 0 && this.#batches[0]!.end <= 0) this.#batches.shift();
     this.#flushAt = writer.at + batchBytes;
   }
 
@@ -104,35 +123,66 @@ export class RecordLines {
     this.#disconnect();
   }
 
+  #each(about: Admission, records: readonly SessionRecord[], timeUs: number): void {
+    for (const record of records) this.add(about, record, timeUs);
+  }
+
+  #fits({ method, origin, path }: HttpFacts): boolean {
+    return method.length + origin.length + path.length <= longestRecord && this.#hasRoom(roomOfFrame);
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#fd !== undefined && this.#writer.at + bytes <= roomBytes;
+  }
+
+  #added(count: number): void {
+    this.sent += count;
+    this.#count += count;
+    if (this.#writer.at < this.#flushAt) return;
+    this.flush();
+    // An agent that takes nothing is not asked again for each record.
+    this.#flushAt = this.#writer.at + batchBytes;
+  }
+
+  /** Whole batches are sent, or lost: a frame that was cut says nothing. */
+  #closeBatch(): void {
+    this.#writer.close();
+    if (this.#count === 0) return;
+    this.#batches.push({ end: this.#writer.at, count: this.#count });
+    this.#count = 0;
+  }
+
   #connect(): void {
     try {
       this.#fd = connectUnix(this.#path);
     } catch (error) {
       this.#log.warn('the agent cannot be told', { error: errorText(error) });
     }
-    if (this.#fd !== undefined) this.#line(this.#hello);
+    this.#heard = '';
+    if (this.#fd !== undefined) this.#writer.line(this.#hello);
   }
 
-  #line(value: unknown): void {
-    this.#writer.json(JSON.stringify(value));
-    this.#writer.text('\n');
-  }
-
-  /** The agent says one line that does not matter here; its end does. */
-  #lookForEnd(): void {
-    const count = readAt(this.#fd!, this.#room.address, 4096);
-    if (count === 0 || (count < 0 && lastErrno() !== errno.again)) this.#disconnect();
+  /** The agent says one line, whether it understands frames; then nothing until its end. */
+  #listen(): void {
+    const count = recvAt(this.#fd!, this.#answer.address, this.#answer.bytes.length, 0);
+    if (count === 0 || (count < 0 && lastErrno() !== errno.again)) return this.#disconnect();
+    if (count < 0 || this.#heard === undefined) return;
+    this.#heard += Buffer.from(this.#answer.bytes.buffer, 0, count).toString('latin1');
+    const end = this.#heard.indexOf('\n');
+    if (end < 0 && this.#heard.length < longestHello) return;
+    this.#framed = end >= 0 && understandsFrames(this.#heard.slice(0, end));
+    this.#heard = undefined;
   }
 
   #disconnect(): void {
     if (this.#fd === undefined) return;
     closeSocket(this.#fd);
     this.#fd = undefined;
-    // Whole lines or none: what was cut is lost with the rest.
-    let lines = 0;
-    for (let i = 0; i < this.#writer.at; i++) if (this.#buffer[i] === 0x0a) lines++;
-    this.#lose(lines);
+    this.#framed = false;
+    this.#closeBatch();
+    this.#lose(this.#batches.splice(0).reduce((sum, batch) => sum + batch.count, 0));
     this.#writer.at = 0;
+    this.#flushAt = batchBytes;
   }
 
   #lose(count: number): void {
@@ -141,41 +191,10 @@ export class RecordLines {
   }
 }
 
-/** The usual request and answer, which are written piece by piece; everything else goes through JSON. Both read the same. */
-function isPlain({ http }: FlowL7): boolean {
-  return http !== undefined && http.headers === undefined;
-}
-
-function putHttp(writer: LineWriter, l7: FlowL7, http: NonNullable<FlowL7['http']>): void {
-  writer.text('{"type":"');
-  writer.text(l7.type);
-  if (l7.latencyNs !== undefined) {
-    writer.text('","latencyNs":');
-    writer.integer(l7.latencyNs);
-    writer.text(',"http":{');
-  } else {
-    writer.text('","http":{');
+function understandsFrames(line: string): boolean {
+  try {
+    return (JSON.parse(line) as KeptListeners).frames === frameVersion;
+  } catch {
+    return false;
   }
-  if (http.code !== undefined) {
-    writer.text('"code":');
-    writer.integer(http.code);
-    writer.text(',');
-  }
-  writer.text('"method":');
-  writer.string(http.method);
-  writer.text(',"url":');
-  writer.string(http.url);
-  writer.text(',"protocol":');
-  writer.string(http.protocol);
-  writer.text('}}');
-}
-
-/** What lines have of a connection between the time and the verdict, made once for each of its rows. */
-function endsBytes(about: Admission): Uint8Array {
-  if (about.told?.row === about.row) return about.told.bytes;
-  const { client, server, row } = about;
-  const ends = [formatAddr(client.addr), client.port, formatAddr(server.addr), server.port, row.sourceIdentity, row.destinationIdentity, row.sourceEndpoint, row.destinationEndpoint, row.service];
-  const bytes = Buffer.from(`,${JSON.stringify(ends).slice(1, -1)},"`);
-  about.told = { row, bytes };
-  return bytes;
 }

@@ -14,6 +14,7 @@ import { defaultLimits, Loop } from './loop.ts';
 import type { SessionRecord } from './protocol.ts';
 import { loadProtocol } from './protocols.ts';
 import { Sets } from './sets.ts';
+import { RecordList } from './testing.ts';
 import { Worker, type Rows } from './worker.ts';
 
 export interface ProxyRig extends Disposable {
@@ -31,17 +32,17 @@ export function startProxyRig(set: L7Set, serverPort: number, port = 0): ProxyRi
   const stop = new AbortController();
   const loop = new Loop(defaultLimits);
   const rows: Rows = { generation: () => 1, lookup: () => row, delete: () => {} };
-  const records: SessionRecord[] = [];
+  const records = new RecordList();
   const worker = new Worker({ times: { connectMs: 2000, attemptMs: 300, idleMs: 60_000, lingerMs: 1000 }, maxConnections: 1000 }, {
     loop, rows, sets: new Sets({ read: () => set, load: loadProtocol, now: () => 0 }), log: silentLogger,
-    records: { add: (_about, record) => void records.push(record) },
+    records,
     connect: () => connectTo({ addr: parseAddr('127.0.0.1'), port: serverPort }),
   });
   const listener = listenOn({ addr: parseAddr('127.0.0.1'), port });
   worker.listen(listener);
   loop.run(stop.signal);
   return {
-    port: ownAddress(listener)!.port, worker, records,
+    port: ownAddress(listener)!.port, worker, records: records.list,
     [Symbol.dispose]() {
       worker.close();
       stop.abort();

@@ -1,4 +1,6 @@
-import type { Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
+import { answerRecords, requestRecords } from './http/record.ts';
+import type { HttpFacts, HttpOpinion, Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
+import type { Records } from './worker.ts';
 
 /** What a session did to its wire, in order; neighbouring bytes to one side are one entry. */
 export type WireAct =
@@ -137,6 +139,14 @@ export class FakeWire<Compiled> implements Wire<Compiled> {
     this.records.push(record);
   }
 
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    this.records.push(...requestRecords(facts, opinions));
+  }
+
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number): void {
+    this.records.push(...answerRecords(facts, opinions, status, latencyUs));
+  }
+
   #piece(side: Side, piece: Buffer): void {
     if (this.paused[side]) throw new Error(`the ${side} is paused: the loop would not read from it`);
     const passed = Math.min(this.#left[side], piece.length);
@@ -148,5 +158,22 @@ export class FakeWire<Compiled> implements Wire<Compiled> {
     piece.copy(buffer, start, passed);
     this.session.data(side, buffer, start, start + piece.length - passed);
     buffer.fill(0xee);
+  }
+}
+
+/** Records as a list, for tests of workers. */
+export class RecordList implements Records {
+  readonly list: SessionRecord[] = [];
+
+  add(_about: unknown, record: SessionRecord): void {
+    this.list.push(record);
+  }
+
+  request(_about: unknown, facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    this.list.push(...requestRecords(facts, opinions));
+  }
+
+  answer(_about: unknown, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number): void {
+    this.list.push(...answerRecords(facts, opinions, status, latencyUs));
   }
 }

@@ -12,6 +12,7 @@ import { defaultLimits, Loop } from './loop.ts';
 import type { SessionRecord, Wire } from './protocol.ts';
 import type { AnyProtocol } from './protocols.ts';
 import { Sets } from './sets.ts';
+import { RecordList } from './testing.ts';
 import { Worker, type Rows } from './worker.ts';
 
 const row: ProxyConnection = {
@@ -51,11 +52,11 @@ function startRig(serverPort: number, protocol: AnyProtocol, options: { maxConne
   const loop = new Loop({ ...defaultLimits, ...options.limits });
   const state: Rig['rows'] = { row, generation: 1 };
   const rows: Rows = { generation: () => state.generation, lookup: () => state.row, delete: () => {} };
-  const records: SessionRecord[] = [];
+  const records = new RecordList();
   const sets = new Sets({ read: () => set, load: () => protocol, now: () => 0 });
   const worker = new Worker({ times: { connectMs: 1000, attemptMs: 300, idleMs: options.idleMs ?? 60_000, lingerMs: 1000 }, maxConnections: options.maxConnections ?? 5000 }, {
     loop, rows, sets, log: silentLogger,
-    records: { add: (_about, record) => void records.push(record) },
+    records,
     connect: () => connectTo({ addr: parseAddr('127.0.0.1'), port: serverPort }),
   });
   const listener = listenOn({ addr: parseAddr('127.0.0.1'), port: 0 });
@@ -67,7 +68,7 @@ function startRig(serverPort: number, protocol: AnyProtocol, options: { maxConne
     closeSocket(listener);
     loop.close();
   });
-  return { port: ownAddress(listener)!.port, worker, rows: state, records };
+  return { port: ownAddress(listener)!.port, worker, rows: state, records: records.list };
 }
 
 async function startServer(onSocket: (socket: Socket) => void, allowHalfOpen = true): Promise<{ port: number; server: Server }> {

@@ -9,7 +9,7 @@ import { monotonicMicroseconds } from './clock.ts';
 import { Connection } from './connection.ts';
 import type { Admission, Host, Times } from './host.ts';
 import type { Loop, Watched } from './loop.ts';
-import type { SessionRecord } from './protocol.ts';
+import type { HttpFacts, HttpOpinion, SessionRecord } from './protocol.ts';
 import type { Sets } from './sets.ts';
 import type { Timed } from './wheel.ts';
 
@@ -40,6 +40,9 @@ export interface WorkerDependencies {
 export interface Records {
   /** Nobody need wait for it; what there is no room for is counted. */
   add(about: Admission, record: SessionRecord, timeUs: number): void;
+  /** As `Wire.request` and `Wire.answer`. */
+  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
+  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
 }
 
 /** Why connections were not taken, or ended by the proxy. */
@@ -155,6 +158,19 @@ export class Worker implements Host, Timed {
     if (record.l7.type === 'REQUEST') this.counts.requests++;
     if (record.verdict === 'DROPPED') this.counts.denied++;
     this.#deps.records.add(connection.about, record, connection.now());
+  }
+
+  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
+    const { counts } = this;
+    for (let i = 0; i < opinions.length; i++) {
+      counts.requests++;
+      if (!opinions[i]!.passes) counts.denied++;
+    }
+    this.#deps.records.request(connection.about, facts, opinions, timeUs);
+  }
+
+  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
+    this.#deps.records.answer(connection.about, facts, opinions, status, latencyUs, timeUs);
   }
 
   idle(connection: Connection): void {

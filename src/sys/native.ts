@@ -66,9 +66,9 @@ export const recv: (fd: number, into: Bytes, length: number, flags: number) => n
   libc.func('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
 
 // Of sockets, pipes and epoll. Addresses, not buffers: these calls are made for every request, and an address costs less to hand over.
-/** At most 2^31 - 1 bytes at once. */
-export const readAt: (fd: number, address: number, length: number) => number = libc.func('read', 'int', ['int', 'uint64', 'size_t']);
-export const writeAt: (fd: number, address: number, length: number) => number = libc.func('write', 'int', ['int', 'uint64', 'size_t']);
+/** At most 2^31 - 1 bytes at once. recv(2) and send(2), not read and write: those also pass what files need, for a twentieth of a request's time. */
+export const recvAt: (fd: number, address: number, length: number, flags: number) => number = libc.func('recv', 'int', ['int', 'uint64', 'size_t', 'int']);
+export const sendAt: (fd: number, address: number, length: number, flags: number) => number = libc.func('send', 'int', ['int', 'uint64', 'size_t', 'int']);
 /** Without offsets: pipes and sockets. */
 export const splice: (from: number, fromOffset: number, into: number, intoOffset: number, length: number, flags: number) => number =
   libc.func('splice', 'int', ['int', 'uint64', 'int', 'uint64', 'size_t', 'uint32']);

@@ -8,6 +8,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync,
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { frameVersion } from '../../src/model/l7-frame.ts';
+import type { KeptListeners } from '../../src/model/l7-proxy.ts';
 import type { L7Set } from '../../src/model/l7.ts';
 import { waitFor } from '../../src/std/async.ts';
 import { folder, prepareL7, root, run } from './prepare.ts';
@@ -51,7 +53,7 @@ export async function measureL7(options: { readonly rounds: number; readonly sec
   const children = new Map<string, ChildProcess>();
   let records = 0;
   const sink = createServer(socket => {
-    socket.write(`{"pid":${process.pid},"listeners":{}}\n`);
+    socket.write(`${JSON.stringify({ pid: process.pid, listeners: {}, frames: frameVersion } satisfies KeptListeners)}\n`);
     socket.on('data', chunk => (records += chunk.length));
     socket.on('error', () => {});
   }).listen(join(work, 'records.sock'));

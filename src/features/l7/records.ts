@@ -2,11 +2,14 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { L7Record } from '../../flows/l7-record.ts';
+import { frameVersion } from '../../model/l7-frame.ts';
 import type { KeptListeners, ProxyHello, ProxyStatus, RecordLine } from '../../model/l7-proxy.ts';
 import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 import { closeSocket } from '../../sys/net.ts';
 import { openPidfd, takeFd } from '../../sys/process.ts';
+import { readFrame, recordOf } from './frame.ts';
+import { RecordStream } from './stream.ts';
 
 export interface L7ListenerDependencies {
   /** The pipeline's: takes one record, holds up nobody. */
@@ -23,9 +26,6 @@ export interface L7Counts {
   /** Could not be read, or could not be judged. */
   failed: number;
 }
-
-/** A worker sends far shorter ones. */
-const longestLine = 64 << 10;
 
 /**
  * The agent's end of the proxy's workers: takes what they tell, and keeps their listening sockets, so that these outlive a worker that
@@ -71,9 +71,12 @@ export class L7Listener {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
-    let rest = '';
     let worker: number | undefined;
-    const kept: KeptListeners = { pid: process.pid, listeners: Object.fromEntries(this.#kept) };
+    const stream = new RecordStream({
+      line: text => void (worker = this.#take(text) ?? worker),
+      frame: entries => this.#frame(entries),
+    });
+    const kept: KeptListeners = { pid: process.pid, listeners: Object.fromEntries(this.#kept), frames: frameVersion };
     socket.write(JSON.stringify(kept) + '\n');
     socket.on('error', () => {});
     socket.on('close', () => {
@@ -81,10 +84,7 @@ export class L7Listener {
       if (worker !== undefined) this.workers.delete(worker);
     });
     socket.on('data', chunk => {
-      const lines = (rest + chunk.toString('utf8')).split('\n');
-      rest = lines.pop()!;
-      if (rest.length > longestLine) return void socket.destroy();
-      for (const line of lines) worker = this.#take(line) ?? worker;
+      if (!stream.push(chunk as Buffer)) socket.destroy();
     });
   }
 
@@ -92,14 +92,26 @@ export class L7Listener {
   #take(line: string): number | undefined {
     try {
       const value = JSON.parse(line) as RecordLine | ProxyHello | { readonly status: ProxyStatus } | { readonly lost: number };
-      if (Array.isArray(value)) this.#record(recordOf(value as RecordLine, this.#deps.service));
+      if (Array.isArray(value)) this.#record(recordOfLine(value as RecordLine, this.#deps.service));
       else if ('lost' in value) this.lost += value.lost;
       else if ('status' in value) this.workers.set(value.status.worker, value.status);
       else if ('hello' in value) return this.#keep(value.hello), value.hello.worker;
     } catch (error) {
-      if (this.notUnderstood++ < 10) this.#deps.log.warn('a line of the proxy was not understood', { error: errorText(error) });
+      this.#misunderstood(error);
     }
     return undefined;
+  }
+
+  #frame(entries: Buffer): void {
+    try {
+      readFrame(entries, this.#deps.service, record => this.#record(record));
+    } catch (error) {
+      this.#misunderstood(error);
+    }
+  }
+
+  #misunderstood(error: unknown): void {
+    if (this.notUnderstood++ < 10) this.#deps.log.warn('something that the proxy told was not understood', { error: errorText(error) });
   }
 
   #record(record: L7Record): void {
@@ -120,18 +132,9 @@ export class L7Listener {
   }
 }
 
-/** A line as the pipeline takes it: an answer comes from the server. */
-export function recordOf(line: RecordLine, service: L7ListenerDependencies['service']): L7Record {
+function recordOfLine(line: RecordLine, service: L7ListenerDependencies['service']): L7Record {
   const [timeUs, clientIp, clientPort, serverIp, serverPort, sourceIdentity, destinationIdentity, sourceEndpoint, destinationEndpoint, key, verdict, direction, rule, l7, traceId] = line;
   const client = { ip: clientIp, port: clientPort, identity: sourceIdentity, endpoint: sourceEndpoint };
   const server = { ip: serverIp, port: serverPort, identity: destinationIdentity, endpoint: destinationEndpoint };
-  const isAnswer = l7.type === 'RESPONSE';
-  const asked = key === 0 ? undefined : service(key);
-  return {
-    timeNs: BigInt(timeUs) * 1000n,
-    source: isAnswer ? server : client, destination: isAnswer ? client : server,
-    protocol: 'TCP', direction, verdict, rule, l7,
-    ...(traceId !== undefined && { traceId }),
-    ...(asked && { service: asked }),
-  };
+  return recordOf({ client, server, service: key === 0 ? undefined : service(key) }, { timeNs: BigInt(timeUs) * 1000n, verdict, direction, rule, l7, traceId });
 }

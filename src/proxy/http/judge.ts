@@ -2,15 +2,11 @@
 import { changedView } from '../../policy/l7-match.ts';
 import { secondReading } from '../../policy/l7-path.ts';
 import type { HeaderMutation, HeaderNote, HttpAnswer, HttpMatcher, HttpView } from '../../policy/l7-match.ts';
-import type { Layers } from '../protocol.ts';
+import type { HttpOpinion, Layers } from '../protocol.ts';
 
-export type Direction = 'EGRESS' | 'INGRESS';
+export type Direction = HttpOpinion['direction'];
 
-/** What one end said. */
-export interface Opinion {
-  readonly direction: Direction;
-  readonly passes: boolean;
-  readonly rule: number;
+export interface Opinion extends HttpOpinion {
   readonly notes: readonly HeaderNote[];
 }
 

@@ -159,7 +159,8 @@ export class AnswerSide {
   }
 
   #note(front: Exchange, status: number): void {
-    recordAnswer(this.#wire, front.facts, front.opinions, status, this.#wire.now() - front.startUs);
+    const now = this.#wire.now();
+    recordAnswer(this.#wire, front, front.opinions, status, now - front.startUs, now);
   }
 
   /** False: the connection is over, and nothing more is read. */

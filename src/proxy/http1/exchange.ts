@@ -1,20 +1,42 @@
 import type { Opinion } from '../http/judge.ts';
 import type { RequestFacts } from '../http/record.ts';
+import type { HttpFacts } from '../protocol.ts';
 
-/** A request that waits for its answer, from the server or from the proxy itself. */
-export interface Exchange {
+/** A request that waits for its answer, from the server or from the proxy itself, with what is told of it: one object for each request. */
+export class Exchange implements RequestFacts {
+  readonly method: string;
+  readonly origin: string;
+  readonly path: string;
+  readonly protocol: HttpFacts['protocol'];
+  readonly headers: RequestFacts['headers'];
+  readonly traceId: string | undefined;
+  toldFrame = 0;
+  toldAt = 0;
+  toldOpinions: HttpFacts['toldOpinions'] = undefined;
+  opinions: readonly Opinion[] = none;
   /** The proxy's own answer, sent when its turn comes. */
-  readonly own: Buffer | undefined;
-  readonly status: number;
-  readonly facts: RequestFacts;
-  readonly opinions: readonly Opinion[];
-  readonly startUs: number;
-  readonly isHead: boolean;
+  own: Buffer | undefined = undefined;
+  /** Of the own answer. */
+  status = 0;
+  startUs: number;
+  isHead = false;
   /** CONNECT, or a wish for another protocol: the bytes after it are held until the server has answered. */
-  readonly tunnel: 'connect' | 'upgrade' | undefined;
+  tunnel: 'connect' | 'upgrade' | undefined = undefined;
   /** The connection ends with the answer. */
-  closes: boolean;
+  closes = false;
+
+  constructor(method: string, origin: string, path: string, protocol: HttpFacts['protocol'], headers: RequestFacts['headers'], traceId: string | undefined, startUs: number) {
+    this.method = method;
+    this.origin = origin;
+    this.path = path;
+    this.protocol = protocol;
+    this.headers = headers;
+    this.traceId = traceId;
+    this.startUs = startUs;
+  }
 }
+
+const none: readonly never[] = Object.freeze([]);
 
 /** First in, first out, without moving what is in it. */
 export class Exchanges {

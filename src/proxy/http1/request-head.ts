@@ -13,6 +13,8 @@ export class RequestHead implements HttpView {
   /** As it stands, with its query; of CONNECT empty. */
   path = '';
   host = '';
+  /** What flows have before the path. */
+  origin = '';
   /** HTTP/1.`minor`. */
   minor = 1;
   chunked = false;
@@ -73,10 +75,6 @@ export class RequestHead implements HttpView {
     return at === slot.host && this.host !== '' ? this.host : this.fields.value(at);
   }
 
-  /** What was asked for, as a flow tells it. */
-  get url(): string {
-    return this.isConnect ? this.host : `http://${this.host}${this.path}`;
-  }
 
   #framing(): number {
     const { fields } = this;
@@ -139,6 +137,7 @@ export class RequestHead implements HttpView {
     if (!isAuthority(buffer, this.#target, this.#targetEnd) || !/:\d{1,5}$/.test(buffer.toString('latin1', this.#target, this.#targetEnd))) return fault.target;
     this.path = '';
     this.#takeHost(buffer, this.#target, this.#targetEnd);
+    this.origin = this.host;
     return 0;
   }
 
@@ -165,12 +164,14 @@ export class RequestHead implements HttpView {
     if (host.length === end - start) {
       let i = 0;
       while (i < host.length && host.charCodeAt(i) === buffer[start + i]) i++;
-      if (i === host.length) return;
+      if (i === host.length && this.origin.length === origin.length + host.length) return;
     }
     this.host = buffer.toString('latin1', start, end);
+    this.origin = origin + this.host;
   }
 }
 
+const origin = 'http://';
 const versionBytes = Buffer.from('HTTP/1.');
 
 /** Of `HTTP/1.0` or `HTTP/1.1` and CR LF, as much as is there. */

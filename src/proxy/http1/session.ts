@@ -8,17 +8,15 @@
  */
 import type { HttpMatcher } from '../../policy/l7-match.ts';
 import { judge } from '../http/judge.ts';
-import type { Judgement, Opinion } from '../http/judge.ts';
 import { httpLimits } from '../http/limits.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer, recordMalformed, recordRequest, traceIdOf } from '../http/record.ts';
-import type { RequestFacts } from '../http/record.ts';
 import type { Session, Side, Wire } from '../protocol.ts';
 import { AnswerSide } from './answer-side.ts';
 import { answer, deniedAnswer } from './answers.ts';
 import { Body } from './body.ts';
 import { carriageReturn, lineFeed } from './bytes.ts';
-import { Exchanges } from './exchange.ts';
+import { Exchange, Exchanges } from './exchange.ts';
 import { fault, faultText } from './faults.ts';
 import { HeaderNames, slot } from './fields.ts';
 import { Gathered } from './gathered.ts';
@@ -30,9 +28,6 @@ export function openHttp1(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimi
 }
 
 const mostEmptyLines = 8;
-
-/** Of what could not be read. */
-const unread: RequestFacts = { method: '', url: '', protocol: 'HTTP/1.1' };
 
 /** What the next byte of the client is: of a head, of a body that passes or not, held back, or nothing any more. */
 type Reading = 'head' | 'body' | 'swallow' | 'held' | 'over';
@@ -109,7 +104,7 @@ class Http1Session implements Session {
     if (this.#gathered.length === 0 || this.#reading === 'held') return;
     this.#reading = 'over';
     this.#gathered.clear();
-    this.#own(408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true), true);
+    this.#own(this.#unread(), 408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true));
     this.#pump();
   }
 
@@ -199,21 +194,24 @@ class Http1Session implements Session {
   #decide(data: Buffer, unsent: number, at: number, after: number): number {
     const head = this.#head;
     const judgement = judge(this.#wire.layers(), head);
-    const facts = this.#facts();
+    const exchange = this.#exchange();
     if (judgement.malformed) {
       this.#flush(data, unsent, at);
-      this.#malformed(fault.path, facts);
+      this.#malformed(fault.path, exchange);
       return after;
     }
-    recordRequest(this.#wire, facts, judgement);
+    exchange.opinions = judgement.opinions;
+    recordRequest(this.#wire, exchange, judgement, exchange.startUs);
     this.#body.begin(head.contentLength, head.chunked);
     if (!judgement.passes) {
       this.#flush(data, unsent, at);
-      this.#refuse(facts, judgement);
+      this.#refuse(exchange);
       return after;
     }
     const tunnel = head.isConnect ? 'connect' : head.upgrade ? 'upgrade' : undefined;
-    this.#exchanges.push({ own: undefined, status: 0, facts, opinions: judgement.opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel, closes: head.closes });
+    exchange.tunnel = tunnel;
+    exchange.closes = head.closes;
+    this.#exchanges.push(exchange);
     this.#afterBody = tunnel ? 'held' : head.closes ? 'over' : 'head';
     this.#reading = this.#body.done ? this.#afterBody : 'body';
     this.#pauseOrNot();
@@ -230,24 +228,31 @@ class Http1Session implements Session {
     return after;
   }
 
-  #facts(): RequestFacts {
-    const { fields, method, url, minor } = this.#head;
-    const protocol = minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+  /** Of the head that was just read. */
+  #exchange(): Exchange {
+    const { fields, method, origin, path, minor, isHead } = this.#head;
     const traceId = fields.has(slot.traceparent) ? traceIdOf(fields.value(slot.traceparent)) : undefined;
-    const { recordedHeaders } = this.#limits;
-    if (recordedHeaders.length === 0 && traceId === undefined) return { method, url, protocol };
-    const headers = recordedHeaders.flatMap(key => {
+    const headers = this.#limits.recordedHeaders.length === 0 ? undefined : this.#recordedHeaders();
+    const exchange = new Exchange(method, origin, path, minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0', headers, traceId, this.#wire.now());
+    exchange.isHead = isHead;
+    return exchange;
+  }
+
+  #recordedHeaders(): readonly { readonly key: string; readonly value: string }[] {
+    return this.#limits.recordedHeaders.flatMap(key => {
       const value = this.#head.header(key);
       return value === undefined ? [] : [{ key, value }];
     });
-    return { method, url, protocol, ...(recordedHeaders.length > 0 && { headers }), ...(traceId !== undefined && { traceId }) };
   }
 
   /** 403, in its turn. Its body is read and thrown away, and the connection goes on, where it is known what the client will send. */
-  #refuse(facts: RequestFacts, { opinions }: Judgement): void {
+  #refuse(exchange: Exchange): void {
     const head = this.#head;
     const closes = head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
-    this.#exchanges.push({ own: deniedAnswer(closes, head.isHead), status: 403, facts, opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel: undefined, closes });
+    exchange.own = deniedAnswer(closes, head.isHead);
+    exchange.status = 403;
+    exchange.closes = closes;
+    this.#exchanges.push(exchange);
     this.#swallowed = 0;
     this.#afterBody = 'head';
     this.#reading = closes ? 'over' : this.#body.done ? 'head' : 'swallow';
@@ -273,15 +278,16 @@ class Http1Session implements Session {
     this.#pauseOrNot();
   }
 
-  #malformed(code: number, facts = unread): void {
+  #malformed(code: number, exchange = this.#unread()): void {
     const { egress, ingress } = this.#wire.layers();
     const opinions = [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])].map(direction => ({ direction, passes: false, rule: 0, notes: [] }));
     const tooLarge = code === fault.headTooLarge || code === fault.tooManyFields;
     const text = `${tooLarge ? 'Request Header Fields Too Large' : 'Bad Request'}: ${faultText(code)}\r\n`;
-    recordMalformed(this.#wire, facts, opinions.map(o => o.direction));
+    recordMalformed(this.#wire, exchange, opinions.map(o => o.direction));
+    exchange.opinions = opinions;
     this.#reading = 'over';
     this.#gathered.clear();
-    this.#own(tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true), true, facts, opinions);
+    this.#own(exchange, tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true));
   }
 
   /** Half of it has passed, and nothing may follow. Told to the client if its answer has not begun. */
@@ -290,8 +296,18 @@ class Http1Session implements Session {
     if (!this.#answers.insteadOfOnly(400, 'Bad Request', `Bad Request: ${faultText(code)}\r\n`)) this.#wire.close('once');
   }
 
-  #own(status: number, own: Buffer, closes: boolean, facts = unread, opinions: readonly Opinion[] = []): void {
-    this.#exchanges.push({ own, status, facts, opinions, startUs: this.#wire.now(), isHead: false, tunnel: undefined, closes });
+  /** Of what could not be read. */
+  #unread(): Exchange {
+    return new Exchange('', '', '', 'HTTP/1.1', undefined, undefined, this.#wire.now());
+  }
+
+  /** The last answer of the connection. */
+  #own(exchange: Exchange, status: number, own: Buffer): void {
+    exchange.own = own;
+    exchange.status = status;
+    exchange.isHead = false;
+    exchange.closes = true;
+    this.#exchanges.push(exchange);
   }
 
   #tooLarge(length: number): void {
@@ -303,7 +319,8 @@ class Http1Session implements Session {
   #pump(): void {
     for (let front = this.#exchanges.front; front?.own !== undefined && !this.#finished; front = this.#exchanges.front) {
       this.#wire.send('client', front.own, 0, front.own.length);
-      recordAnswer(this.#wire, front.facts, front.opinions, front.status, this.#wire.now() - front.startUs);
+      const now = this.#wire.now();
+      recordAnswer(this.#wire, front, front.opinions, front.status, now - front.startUs, now);
       this.#exchanges.shift();
       if (front.closes) return this.#finish();
     }

@@ -1,5 +1,5 @@
 import { judge, type Judgement } from '../http/judge.ts';
-import { recordMalformed, recordRequest } from '../http/record.ts';
+import { newFacts, recordMalformed, recordRequest } from '../http/record.ts';
 import { fieldsTooLarge } from './answer.ts';
 import { ConnectionFault, ErrorCode } from './error.ts';
 import type { Exchange } from './exchange.ts';
@@ -53,8 +53,9 @@ export class ClientHalf extends Half {
     // A rule that would make another request of it than can be sent.
     if (fields !== head.fields && typeof readRequest(fields, exchange.extendedConnect) === 'string') return exchange.deny(id, head, facts, refusal(judgement), endStream);
     exchange.headers('server', id, fields, endStream);
-    recordRequest(exchange.wire, facts, judgement);
-    const stream = new Stream(id, head, facts, judgement, exchange.wire.now());
+    const now = exchange.wire.now();
+    recordRequest(exchange.wire, facts, judgement, now);
+    const stream = new Stream(id, head, facts, judgement, now);
     stream.clientDone = endStream;
     stream.octets = octets;
     exchange.keptOctets += octets;
@@ -63,7 +64,7 @@ export class ClientHalf extends Half {
 
   #tellMalformed(): void {
     const { egress, ingress } = this.exchange.wire.layers();
-    recordMalformed(this.exchange.wire, { method: '', url: '', protocol: 'HTTP/2' }, [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
+    recordMalformed(this.exchange.wire, newFacts({ method: '', origin: '', path: '', protocol: 'HTTP/2' }), [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
   }
 
   #trailers(id: number, endStream: boolean, fields: Field[] | undefined): void {

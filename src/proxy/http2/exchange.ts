@@ -159,8 +159,9 @@ export class Exchange {
   deny(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement, clientDone: boolean): void {
     const answer = judgement.malformed ? badRequest : accessDenied;
     this.answer(id, head, answer, clientDone);
-    recordRequest(this.wire, facts, judgement);
-    recordAnswer(this.wire, facts, judgement.opinions, answer.status, 0);
+    const now = this.wire.now();
+    recordRequest(this.wire, facts, judgement, now);
+    recordAnswer(this.wire, facts, judgement.opinions, answer.status, 0, now);
   }
 
   /** Asks policy again for streams that run: one that it does not let pass any more ends here. */
@@ -172,7 +173,7 @@ export class Exchange {
       this.reset('server', stream.id, ErrorCode.cancel);
       if (stream.answered) this.reset('client', stream.id, ErrorCode.cancel);
       else this.answer(stream.id, stream.head, accessDenied, stream.clientDone);
-      recordRequest(this.wire, stream.facts, judgement);
+      recordRequest(this.wire, stream.facts, judgement, this.wire.now());
       this.gone(stream);
     }
   }
@@ -193,7 +194,8 @@ export class Exchange {
   }
 
   tellAnswer({ facts, judgement, startUs }: Stream, status: number): void {
-    recordAnswer(this.wire, facts, judgement.opinions, status, this.wire.now() - startUs);
+    const now = this.wire.now();
+    recordAnswer(this.wire, facts, judgement.opinions, status, now - startUs, now);
   }
 
   countReset(): void {

@@ -1,4 +1,4 @@
-import type { Layers, Session, SessionRecord, Side, Wire } from '../protocol.ts';
+import type { HttpFacts, HttpOpinion, Layers, Session, SessionRecord, Side, Wire } from '../protocol.ts';
 import type { TlsEnd } from './end.ts';
 
 /** A side without TLS has none. */
@@ -116,6 +116,14 @@ export class InnerWire implements Wire<unknown> {
 
   record(record: SessionRecord): void {
     this.#wire.record(record);
+  }
+
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
+    this.#wire.request(facts, opinions, timeUs);
+  }
+
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
+    this.#wire.answer(facts, opinions, status, latencyUs, timeUs);
   }
 
   #pace(from: Side): void {
