@@ -13,7 +13,7 @@ import { httpLimits } from '../http/limits.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer, recordMalformed, recordRequest, traceIdOf } from '../http/record.ts';
 import type { RequestFacts } from '../http/record.ts';
-import type { Session, Side, Wire } from '../protocol.ts';
+import type { DrainStage, Session, Side, Wire } from '../protocol.ts';
 import { AnswerSide } from './answer-side.ts';
 import { answer, deniedAnswer } from './answers.ts';
 import { Body } from './body.ts';
@@ -55,6 +55,7 @@ class Http1Session implements Session {
   #clientEnded = false;
   #finished = false;
   #waking = false;
+  #draining = false;
   #egress: HttpMatcher | undefined;
   #ingress: HttpMatcher | undefined;
   #names: HeaderNames;
@@ -70,6 +71,7 @@ class Http1Session implements Session {
       refused: () => this.#release(),
       tunnel: () => this.#tunnel(),
       over: () => this.#finish(),
+      endsHere: () => this.#endsHere(),
     });
   }
 
@@ -116,6 +118,20 @@ class Http1Session implements Session {
   closed(): void {
     this.#gathered.clear();
     this.#answers.release();
+  }
+
+  /** A client may send its next request whenever it has an answer: so it is told with an answer that it is the last. */
+  drain(stage: DrainStage): void {
+    if (stage === 'rest' || this.#finished) return;
+    this.#draining = this.#answers.draining = true;
+    if (stage === 'close' && this.idle) this.#finish();
+  }
+
+  /** Nothing of another request has come: the answer that is to be sent can be the last. */
+  #endsHere(): boolean {
+    if (this.#reading !== 'head' || this.#gathered.length > 0 || this.#sawReturn || this.#exchanges.length > 1) return false;
+    this.#reading = 'over';
+    return true;
   }
 
   /** Bytes of the client; what passes of one call is sent in as few pieces as there are. */
@@ -246,7 +262,7 @@ class Http1Session implements Session {
   /** 403, in its turn. Its body is read and thrown away, and the connection goes on, where it is known what the client will send. */
   #refuse(facts: RequestFacts, { opinions }: Judgement): void {
     const head = this.#head;
-    const closes = head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
+    const closes = this.#draining || head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
     this.#exchanges.push({ own: deniedAnswer(closes, head.isHead), status: 403, facts, opinions, startUs: this.#wire.now(), isHead: head.isHead, tunnel: undefined, closes });
     this.#swallowed = 0;
     this.#afterBody = 'head';
