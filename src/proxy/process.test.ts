@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { ProxyStatus } from '../model/l7-proxy.ts';
+import { waitFor } from '../std/async.ts';
 import { ask, KeptForTests, TestingProxies } from './testing-process.ts';
 import { freePort } from './testing-rig.ts';
 
@@ -128,6 +129,26 @@ test('a spare follows a restart: it stands by beside the new process, and ends w
   await spare.exited;
   assert.equal(spare.child.exitCode, 0);
   assert.equal((await status())!.pid, next.child.pid);
+});
+
+test('under 60 MB resident with HTTP rules loaded, the one that works and its spare', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const set = join(folder, 'memory.json');
+  writeFileSync(set, JSON.stringify({ protocol: 'http', rules: [{ rule: 1, path: '/public.*', headers: [] }] }));
+  const start = (...more: string[]) => startProxy('memory', `127.0.0.1:${port}`, upstream, '--set', set, ...more);
+  // The first leaves Node's compile cache behind: those that compile for themselves are larger.
+  const first = await start();
+  assert.equal(await get(port, '/public', new Agent()), 'you asked for /public');
+  first.child.kill('SIGTERM');
+  await first.exited;
+  await start();
+  await start('--spare');
+  assert.equal(await get(port, '/public', new Agent()), 'you asked for /public');
+  await waitFor('both to be small', async () => {
+    const { rssBytes, spare } = await ask<ProxyStatus>(first.socket, '/v1/status');
+    return spare && rssBytes < 60e6 && spare.rssBytes < 60e6 ? true : undefined;
+  }, { timeoutMs: 30_000 });
 });
 
 test('a process that dies while it takes over leaves everything to the old one', async () => {
