@@ -1,14 +1,14 @@
 import { monotonicMicroseconds } from './clock.ts';
 import { attemptsOfLocal, type Admission, type Host } from './host.ts';
 import { Leg, type LegOwner } from './leg.ts';
-import type { Loop } from './loop.ts';
+import type { Gathering, Loop } from './loop.ts';
 import { passThrough } from './pass-through.ts';
 import { Passage } from './passage.ts';
-import type { HttpFacts, HttpOpinion, Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
+import type { DrainStage, HttpFacts, HttpOpinion, Layers, Session, SessionRecord, Side, Wire } from './protocol.ts';
 import { type Timed, tickMs } from './wheel.ts';
 
 /** A client, its server, and the session between them. */
-export class Connection implements Wire<unknown>, LegOwner, Timed {
+export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
   readonly about: Admission;
   readonly client: Leg;
   server: Leg | undefined;
@@ -46,6 +46,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (serverFd !== undefined) this.server = new Leg(this.#loop, this, 'server', serverFd, false);
     this.#inCall = true;
     this.#session = (about.passes ? passThrough : about.protocol).open(this, about.row.sourceEndpoint);
+    if (this.#session.usesStreams) this.#loop.streams++;
     this.#leave();
     this.#loop.wheel.arm(this, this.#idleTick());
   }
@@ -71,6 +72,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (start >= end || this.#closeAt !== undefined || this.#state !== 'open') return;
     const leg = to === 'client' ? this.client : this.server ?? this.#connect();
     if (!leg || leg.ending || leg.closed) return;
+    if (this.#loop.gathering !== this) this.#loop.gatherFor(this);
     const gather = to === 'client' ? this.#loop.toClient : this.#loop.toServer;
     if (!gather.add(data, start, end)) {
       leg.writeGathered(gather);
@@ -203,8 +205,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   }
 
   /** The process is to end. */
-  drain(): void {
-    if (this.#state === 'open' && !this.#passage.all) this.#call(() => this.#session.drain?.());
+  drain(stage: DrainStage): void {
+    if (this.#state === 'open' && !this.#suspended && !this.#passage.all) this.#call(() => this.#session.drain?.(stage));
   }
 
   /** Reads nothing until it is resumed: another process may be about to take it. */
@@ -221,8 +223,6 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     this.client.close('handed');
     this.server?.close('handed');
   }
-
-  // -- within ---------------------------------------------------------------------------------------------------------
 
   #call(run: () => void): void {
     this.#inCall = true;
@@ -304,7 +304,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
   /** After a call into the session, or an event: writes what was gathered and does what was asked for. */
   #leave(): void {
     this.#inCall = true;
-    this.#write();
+    this.writeOut();
     while (this.#serverFailure !== undefined && this.#closeAt === undefined) {
       const code = this.#serverFailure;
       this.#serverFailure = undefined;
@@ -314,7 +314,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
       } catch (error) {
         this.#fail(error);
       }
-      this.#write();
+      this.writeOut();
     }
     this.#inCall = false;
     if (this.#state === 'closing') return this.#goOnClosing();
@@ -324,12 +324,18 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (this.#host.draining && this.idle) this.#host.idle(this);
   }
 
-  #write(): void {
-    const { toClient, toServer } = this.#loop;
-    if (toServer.length > 0 && this.#closeAt !== 'once') this.server?.writeGathered(toServer);
-    toServer.clear();
-    if (toClient.length > 0 && this.#closeAt !== 'once') this.client.writeGathered(toClient);
-    toClient.clear();
+  writeOut(): void {
+    const { toClient, toServer, gathering } = this.#loop;
+    if (gathering !== this) return;
+    this.#loop.gathering = undefined;
+    if (toServer.length > 0) {
+      if (this.server && this.#closeAt !== 'once') this.server.writeGathered(toServer);
+      toServer.clear();
+    }
+    if (toClient.length > 0) {
+      if (this.#closeAt !== 'once') this.client.writeGathered(toClient);
+      toClient.clear();
+    }
   }
 
   /** Who is read from, whose FIN is due, and whether all is over. */
@@ -382,6 +388,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#loop.wheel.remove(this);
+    if (this.#session.usesStreams) this.#loop.streams--;
     this.#host.gone(this, handed);
   }
 
@@ -391,9 +398,6 @@ export class Connection implements Wire<unknown>, LegOwner, Timed {
 
   #nextTick(): number {
     if (this.#state === 'closed') return 0;
-    let next = this.#closeTick || this.#idleTick();
-    if (this.#connectTick !== 0) next = Math.min(next, this.#connectTick);
-    if (this.#wakeTick !== 0) next = Math.min(next, this.#wakeTick);
-    return next;
+    return Math.min(this.#closeTick || this.#idleTick(), this.#connectTick || Infinity, this.#wakeTick || Infinity);
   }
 }

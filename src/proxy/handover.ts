@@ -3,6 +3,7 @@ import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { openPidfd, takeFd } from '../sys/process.ts';
 import type { Connection } from './connection.ts';
+import type { DrainStage } from './protocol.ts';
 import type { Worker } from './worker.ts';
 
 /**
@@ -18,8 +19,10 @@ type FromNew = { readonly listening: true } | { readonly taken: number };
 
 /** Connections that never come to rest keep the old process for so long. */
 const patienceMs = 30 * 60_000;
-/** Those that have not come to rest within this are asked to end: a protocol may have no rest (HTTP/2). */
+/** Those that have not come to rest within this are asked to end, each time again: a protocol may have no rest (HTTP/2). */
 const restlessMs = 2_000;
+/** Then those between two exchanges are closed, and get so long to hear of it. */
+const farewellMs = 3_000;
 
 export interface HandoverParts {
   readonly worker: Worker;
@@ -43,7 +46,11 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     offered.set(next, connection);
     tell({ offer: next++, client: connection.client.fd, server: connection.server?.fd ?? null, passing: connection.passing });
   };
-  const timer = setTimeout(() => parts.done(), patienceMs);
+  const drain = (stage: DrainStage) => worker.draining && [...worker.connections].forEach(connection => connection.drain(stage));
+  let timer = setTimeout(() => {
+    drain('close');
+    timer = setTimeout(() => parts.done(), farewellMs);
+  }, patienceMs);
   let restless: NodeJS.Timeout | undefined;
   const checkEnd = () => {
     if (!worker.draining || worker.connections.length > 0) return;
@@ -66,13 +73,13 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     parts.begun();
     log.info('another process takes over', { connections: worker.connections.length });
     for (const connection of [...worker.connections]) if (connection.idle) offer(connection);
-    restless = setTimeout(() => worker.draining && [...worker.connections].forEach(connection => connection.drain()), restlessMs);
+    restless = setInterval(() => drain('rest'), restlessMs);
     checkEnd();
   });
   socket.on('end', () => socket.destroy());
   socket.on('close', () => {
+    clearInterval(restless);
     if (isDone) return;
-    clearTimeout(restless);
     // It died before it was done: what it has is gone, the rest goes on here.
     clearTimeout(timer);
     worker.draining = false;

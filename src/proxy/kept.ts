@@ -6,6 +6,7 @@ const patienceMs = 200;
 
 /** Duplicates of the listening sockets of a worker that the agent has kept; none where it has none, or is not there to be asked. */
 export function keptListeners(l7Socket: string, worker: number): Promise<readonly number[]> {
+  if (l7Socket === '') return Promise.resolve([]);
   return new Promise(resolve => {
     const socket = connect(l7Socket);
     let text = '';

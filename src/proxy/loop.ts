@@ -10,6 +10,12 @@ export interface Watched {
   ready(events: number): void;
 }
 
+/** Whose bytes the loop has gathered. */
+export interface Gathering {
+  /** Writes them. */
+  writeOut(): void;
+}
+
 export interface LoopLimits {
   /** Bytes of one read. */
   readonly readBytes: number;
@@ -42,6 +48,10 @@ export class Loop {
   /** What the session of the moment sends, by side: see `Gather`. */
   readonly toClient: Gather;
   readonly toServer: Gather;
+  /** Whose they are: another one's bytes never join them, even if it is called within this one's call. */
+  gathering: Gathering | undefined;
+  /** Connections whose sessions use streams of Node. */
+  streams = 0;
   /** Waiting to be written, over all connections. */
   queuedBytes = 0;
   /** Before the events of a turn are handled, and at each tick. */
@@ -86,17 +96,36 @@ export class Loop {
     return count;
   }
 
+  gatherFor(next: Gathering): void {
+    this.gathering?.writeOut();
+    this.gathering = next;
+  }
+
   /** The ticks of all timers; `run` calls it. */
   tick(): void {
     this.onTurn();
     this.wheel.advance(Math.floor(performance.now() / tickMs));
   }
 
-  /** Until the signal: within Node's event loop. */
+  /**
+   * Until the signal: within Node's event loop. Its callbacks for descriptors come from outside of any callback scope: what streams of
+   * Node (TLS) put off until the end of theirs would run in the middle of a connection's call, or wait for the next timer. Where
+   * sessions use such streams each turn is a callback of its own, and lingers for nothing.
+   */
   run(signal: AbortSignal): void {
+    let isComing = false;
+    const turnOnce = () => {
+      isComing = false;
+      if (!signal.aborted) this.turn(0);
+    };
     const watch = watchReadable(this.epoll.fd, () => {
+      if (this.streams > 0) {
+        if (!isComing) setImmediate(turnOnce);
+        isComing = true;
+        return;
+      }
       const until = performance.now() + longestStayMs;
-      while (this.turn(lingerMs) > 0 && performance.now() < until && !signal.aborted);
+      while (this.turn(lingerMs) > 0 && performance.now() < until && !signal.aborted && this.streams === 0);
     });
     const timer = setInterval(() => this.tick(), tickMs);
     signal.addEventListener('abort', () => {

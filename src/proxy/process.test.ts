@@ -1,40 +1,20 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:http';
-import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import type { ProxyStatus } from '../model/l7-proxy.ts';
-import { ask, KeptForTests } from './testing-process.ts';
+import { waitFor } from '../std/async.ts';
+import { ask, KeptForTests, TestingProxies } from './testing-process.ts';
+import { freePort } from './testing-rig.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'cirri-proxy-'));
-const children: ChildProcess[] = [];
-after(async () => {
-  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
-});
+const proxies = new TestingProxies();
+const { folder } = proxies;
+after(() => proxies[Symbol.dispose]());
 
-const main = fileURLToPath(new URL('./main.ts', import.meta.url));
-
-async function startProxy(name: string, listen: string, upstream: number, ...more: string[]): Promise<{ child: ChildProcess; socket: string; exited: Promise<unknown> }> {
-  const socket = join(folder, `${name}.sock`);
-  const child = spawn(process.execPath, [main, ...more, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
-  children.push(child);
-  const exited = once(child, 'exit');
-  let text = '';
-  await new Promise<void>((resolve, reject) => {
-    child.stderr!.on('data', chunk => {
-      text += String(chunk);
-      if (text.includes('"ready"') || text.includes('"stands by"')) resolve();
-    });
-    child.once('exit', () => reject(new Error(`the proxy ended: ${text}`)));
-  });
-  return { child, socket, exited };
-}
+const startProxy = (name: string, listen: string, upstream: number, ...more: string[]) => proxies.start(name, listen, upstream, ...more);
 
 async function startHttp(): Promise<number> {
   const server = createServer((incoming, response) => setTimeout(() => response.end(`you asked for ${incoming.url}`), 3));
@@ -43,15 +23,6 @@ async function startHttp(): Promise<number> {
   await once(server, 'listening');
   after(() => (server.closeAllConnections(), server.close()));
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function get(port: number, path: string, agent: Agent): Promise<string> {
@@ -158,6 +129,26 @@ test('a spare follows a restart: it stands by beside the new process, and ends w
   await spare.exited;
   assert.equal(spare.child.exitCode, 0);
   assert.equal((await status())!.pid, next.child.pid);
+});
+
+test('under 60 MB resident with HTTP rules loaded, the one that works and its spare', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const set = join(folder, 'memory.json');
+  writeFileSync(set, JSON.stringify({ protocol: 'http', rules: [{ rule: 1, path: '/public.*', headers: [] }] }));
+  const start = (...more: string[]) => startProxy('memory', `127.0.0.1:${port}`, upstream, '--set', set, ...more);
+  // The first leaves Node's compile cache behind: those that compile for themselves are larger.
+  const first = await start();
+  assert.equal(await get(port, '/public', new Agent()), 'you asked for /public');
+  first.child.kill('SIGTERM');
+  await first.exited;
+  await start();
+  await start('--spare');
+  assert.equal(await get(port, '/public', new Agent()), 'you asked for /public');
+  await waitFor('both to be small', async () => {
+    const { rssBytes, spare } = await ask<ProxyStatus>(first.socket, '/v1/status');
+    return spare && rssBytes < 60e6 && spare.rssBytes < 60e6 ? true : undefined;
+  }, { timeoutMs: 30_000 });
 });
 
 test('a process that dies while it takes over leaves everything to the old one', async () => {

@@ -29,11 +29,19 @@ export interface Session {
   timeout(): void;
   /** Gone on either side, or given up: release what is held. Nothing is called after it. */
   closed(): void;
-  /** The process is to end, and another takes its place: ask the client to come again (GOAWAY), and close when nothing is going on. */
-  drain?(): void;
+  /** The process is to end, and another takes its place. Called again and again. */
+  drain?(stage: DrainStage): void;
+  /** It is also called by streams of Node, not by the wire alone. */
+  readonly usesStreams?: boolean;
   /** Between two exchanges: nothing would be lost if the process handed the two sockets on now. */
   readonly idle: boolean;
 }
+
+/**
+ * How a connection of a process that ends goes: `rest`: it is handed on when it rests, and who never rests (HTTP/2) asks its client to
+ * come again; `end`: it cannot be handed on, so it ends with an exchange whose client is told; `close`: now, if nothing is going on.
+ */
+export type DrainStage = 'rest' | 'end' | 'close';
 
 export interface Wire<Compiled> {
   /** Changes with the policy: ask at each request. Cheap. Empty when policy asks for nothing any more: all passes. */

@@ -1,6 +1,11 @@
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ProxyHello } from '../model/l7-proxy.ts';
 import { closeSocket } from '../sys/net.ts';
 import { openPidfd, takeFd } from '../sys/process.ts';
@@ -56,3 +61,39 @@ export class KeptForTests {
     this.listeners = line.hello.listeners.map(fd => takeFd(process!, fd));
   }
 }
+
+export interface TestingProxy {
+  readonly child: ChildProcess;
+  readonly socket: string;
+  readonly exited: Promise<unknown>;
+}
+
+/** Processes of the proxy in front of one server each, in a folder of their own. */
+export class TestingProxies implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'cirri-proxy-'));
+  readonly #children: ChildProcess[] = [];
+
+  /** Those of one name take each other's place. Until it works, or stands by. */
+  async start(name: string, listen: string, upstream: number, ...more: readonly string[]): Promise<TestingProxy> {
+    const socket = join(this.folder, `${name}.sock`);
+    const child = spawn(process.execPath, ['--max-semi-space-size=2', '--expose-gc', main, ...more, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(this.folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
+    this.#children.push(child);
+    const exited = once(child, 'exit');
+    let text = '';
+    await new Promise<void>((resolve, reject) => {
+      child.stderr!.on('data', chunk => {
+        text += String(chunk);
+        if (text.includes('"ready"') || text.includes('"stands by"')) resolve();
+      });
+      child.once('exit', () => reject(new Error(`the proxy ended: ${text}`)));
+    });
+    return { child, socket, exited };
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url));

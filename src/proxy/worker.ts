@@ -211,9 +211,9 @@ export class Worker implements Host, Timed {
     const last = !this.#mustAsk && --this.#sweepsLeft <= 0;
     let stale = 0;
     for (let i = connections.length - 1; i >= 0; i--) {
-      const connection = connections[i]!;
-      connection.review();
-      if (connection.index < 0) continue;
+      const connection = connections[i];
+      connection?.review();
+      if (!connection || connection.index < 0) continue;
       const current = connection.about.row.generation === generation;
       if (!current) stale++;
       if (!current && asks) this.#ask(connection, true);

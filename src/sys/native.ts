@@ -41,6 +41,7 @@ export const memfdCreate: (name: string, flags: number) => number = libc.func('m
 export const pageSize: number = libc.func('getpagesize', 'int', [])();
 /** glibc only; elsewhere it does nothing. */
 export const mallocTrim: (keep: number) => number = optional('malloc_trim', ['size_t']) ?? (() => 0);
+export const madvise: (address: number, length: number, advice: number) => number = libc.func('madvise', 'int', ['uint64', 'size_t', 'int']);
 export const prctl: (option: number, a: number, b: number, c: number, d: number) => number =
   libc.func('prctl', 'int', ['int', 'uint64', 'uint64', 'uint64', 'uint64']);
 

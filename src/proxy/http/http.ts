@@ -3,7 +3,7 @@ import { compileHttpRules, type HttpMatcher } from '../../policy/l7-match.ts';
 import { openHttp1 } from '../http1/session.ts';
 import { preface } from '../http2/frame.ts';
 import { openHttp2 } from '../http2/session.ts';
-import type { Protocol, Session, Side, Wire } from '../protocol.ts';
+import type { DrainStage, Protocol, Session, Side, Wire } from '../protocol.ts';
 import { type HttpLimits, httpLimits } from './limits.ts';
 
 /** HTTP of either kind: what the client sends first says which. */
@@ -78,8 +78,8 @@ class HttpSession implements Session {
     else this.#begin(false);
   }
 
-  drain(): void {
-    this.#session?.drain?.();
+  drain(stage: DrainStage): void {
+    this.#session?.drain?.(stage);
   }
 
   closed(): void {

@@ -1,5 +1,5 @@
 /** The server's half of a session: whose answer it is, where it ends, and what it means for the connection. */
-import type { HttpMatcher } from '../../policy/l7-match.ts';
+import type { HeaderMutation, HttpMatcher } from '../../policy/l7-match.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer } from '../http/record.ts';
 import type { Wire } from '../protocol.ts';
@@ -9,6 +9,7 @@ import { Body } from './body.ts';
 import type { Exchange, Exchanges } from './exchange.ts';
 import { fault } from './faults.ts';
 import { Gathered } from './gathered.ts';
+import { rewriteHead } from './rewrite.ts';
 
 export interface AnswerEvents {
   /** The first of the queue has been answered and is gone. */
@@ -19,12 +20,18 @@ export interface AnswerEvents {
   tunnel(): void;
   /** The connection ends with the answer that is now complete. */
   over(): void;
+  /** While it drains: whether the connection may end with the answer whose head is here. Then no more requests are read. */
+  endsHere(): boolean;
 }
+
+const lastAnswer: readonly HeaderMutation[] = [{ op: 'delete', name: 'keep-alive' }, { op: 'replace', name: 'connection', value: 'close' }];
 
 /** Answers before the answer: more of them is no server's doing. */
 const mostInterim = 64;
 
 export class AnswerSide {
+  /** The connection is to end with an answer that says so. */
+  draining = false;
   readonly #wire: Wire<HttpMatcher>;
   readonly #limits: HttpLimits;
   readonly #exchanges: Exchanges;
@@ -91,6 +98,13 @@ export class AnswerSide {
       if (found < 0) {
         this.#flush(data, unsent, i);
         return this.#broken(found);
+      }
+      if (found === final && this.draining && !front.closes && this.#events.endsHere()) {
+        front.closes = true;
+        this.#flush(data, unsent, i);
+        const head = rewriteHead(data.subarray(i, after), lastAnswer, false);
+        this.#wire.send('client', head, 0, head.length);
+        unsent = after;
       }
       i = after;
       if (found === opened) {

@@ -1,4 +1,4 @@
-/** A request's head written anew: the same bytes but for the header fields that policy changes. */
+/** A head written anew: the same bytes but for the header fields that policy changes, or that end a connection. */
 import type { HeaderMutation } from '../../policy/l7-match.ts';
 import { lineFeed, tokenLower } from './bytes.ts';
 

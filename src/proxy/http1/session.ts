@@ -11,7 +11,7 @@ import { judge } from '../http/judge.ts';
 import { httpLimits } from '../http/limits.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer, recordMalformed, recordRequest, traceIdOf } from '../http/record.ts';
-import type { Session, Side, Wire } from '../protocol.ts';
+import type { DrainStage, Session, Side, Wire } from '../protocol.ts';
 import { AnswerSide } from './answer-side.ts';
 import { answer, deniedAnswer } from './answers.ts';
 import { Body } from './body.ts';
@@ -50,6 +50,7 @@ class Http1Session implements Session {
   #clientEnded = false;
   #finished = false;
   #waking = false;
+  #draining = false;
   #egress: HttpMatcher | undefined;
   #ingress: HttpMatcher | undefined;
   #names: HeaderNames;
@@ -65,6 +66,7 @@ class Http1Session implements Session {
       refused: () => this.#release(),
       tunnel: () => this.#tunnel(),
       over: () => this.#finish(),
+      endsHere: () => this.#endsHere(),
     });
   }
 
@@ -111,6 +113,20 @@ class Http1Session implements Session {
   closed(): void {
     this.#gathered.clear();
     this.#answers.release();
+  }
+
+  /** A client may send its next request whenever it has an answer: so it is told with an answer that it is the last. */
+  drain(stage: DrainStage): void {
+    if (stage === 'rest' || this.#finished) return;
+    this.#draining = this.#answers.draining = true;
+    if (stage === 'close' && this.idle) this.#finish();
+  }
+
+  /** Nothing of another request has come: the answer that is to be sent can be the last. */
+  #endsHere(): boolean {
+    if (this.#reading !== 'head' || this.#gathered.length > 0 || this.#sawReturn || this.#exchanges.length > 1) return false;
+    this.#reading = 'over';
+    return true;
   }
 
   /** Bytes of the client; what passes of one call is sent in as few pieces as there are. */
@@ -248,7 +264,7 @@ class Http1Session implements Session {
   /** 403, in its turn. Its body is read and thrown away, and the connection goes on, where it is known what the client will send. */
   #refuse(exchange: Exchange): void {
     const head = this.#head;
-    const closes = head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
+    const closes = this.#draining || head.closes || head.minor === 0 || head.isConnect || (head.expects && !this.#body.done) || head.contentLength > this.#limits.swallowedBytes;
     exchange.own = deniedAnswer(closes, head.isHead);
     exchange.status = 403;
     exchange.closes = closes;

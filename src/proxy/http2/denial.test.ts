@@ -214,14 +214,37 @@ test('SETTINGS pass, but for what is between the proxy and each side', () => {
 test('who is to go takes no more streams, and ends with the last', () => {
   const t = talk();
   t.wire.from('client', t.client.headers(1, get('/allowed')));
-  t.wire.session.drain!();
-  assert.equal(t.goaway('client'), 0);
+  t.wire.session.drain!('rest');
+  const lastStreams = () => t.toClient.filter(({ type }) => type === FrameType.goaway).map(({ payload }) => payload.readUInt32BE(0));
+  assert.deepEqual(lastStreams(), [0x7fff_ffff]);
+  // It was on its way when the client heard that it should begin no more: it is a request like any.
   t.wire.from('client', t.client.headers(3, get('/allowed')));
-  assert.deepEqual(t.stream('client', 3), ['RST_STREAM 7']);
-  assert.equal(t.wire.closed, undefined);
+  const ping = t.toClient.find(({ type, flags }) => type === FrameType.ping && flags === 0)!.payload;
+  t.wire.from('client', frame(FrameType.ping, Flag.ack, 0, ping));
+  assert.deepEqual(lastStreams(), [0x7fff_ffff, 3]);
+  assert.ok(!t.toServer.some(({ type }) => type === FrameType.ping));
+  t.wire.from('client', t.client.headers(5, get('/allowed')));
+  assert.deepEqual(t.stream('client', 5), ['RST_STREAM 7']);
   t.wire.from('server', t.server.headers(1, [[':status', '204']]));
-  assert.deepEqual(t.stream('client', 1), ['HEADERS :status: 204 END']);
+  assert.equal(t.wire.closed, undefined);
+  t.wire.from('server', t.server.headers(3, [[':status', '204']]));
+  assert.deepEqual([1, 3].map(id => t.stream('client', id)), [['HEADERS :status: 204 END'], ['HEADERS :status: 204 END']]);
   assert.equal(t.wire.closed, 'written');
+});
+
+test('a client that never acknowledges is not waited for, and the last stream of a server that goes too does not grow', () => {
+  const t = talk();
+  t.wire.from('client', t.client.headers(1, get('/allowed')));
+  t.wire.session.drain!('rest');
+  t.wire.session.drain!('rest');
+  t.wire.session.drain!('rest');
+  assert.deepEqual(t.toClient.filter(({ type }) => type === FrameType.goaway).map(({ payload }) => payload.readUInt32BE(0)), [0x7fff_ffff, 1]);
+  const both = talk();
+  both.wire.from('client', Buffer.concat([1, 3].map(id => both.client.headers(id, get('/allowed')))));
+  both.wire.from('server', frame(FrameType.goaway, 0, 0, Buffer.concat([number(1), number(0)])));
+  both.wire.session.drain!('rest');
+  both.wire.session.drain!('rest');
+  assert.deepEqual(both.toClient.filter(({ type }) => type === FrameType.goaway).map(({ payload }) => payload.readUInt32BE(0)), [1, 1, 1]);
 });
 
 test('GOAWAY of the server: streams after its last are as if they had never been, and no more are opened', () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { HttpMatcher } from '../../policy/l7-match.ts';
 import { judge, type Judgement } from '../http/judge.ts';
 import type { HttpLimits } from '../http/limits.ts';
@@ -59,7 +60,9 @@ export class Exchange {
   extendedConnect = false;
   /** Nothing is read any more. */
   over = false;
-  #draining = false;
+  /** What of a drain has been said: nothing; that no more streams should come; which was the last. */
+  #drained: 'no' | 'asked' | 'told' = 'no';
+  #drainPing: Buffer | undefined;
   #giveBack = { client: 0, server: 0 };
 
   constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
@@ -205,16 +208,35 @@ export class Exchange {
   /** Both sides have ended it, or one has reset it. */
   gone(stream: Stream): void {
     if (this.streams.delete(stream)) this.keptOctets -= stream.octets;
-    if (this.streams.size === 0 && this.#draining) this.#finish();
+    if (this.streams.size === 0 && this.#drained === 'told') this.#finish();
   }
 
-  /** Takes no more streams, and ends the connection when those that run have ended. */
+  /**
+   * Takes no more streams, and ends the connection when those that run have ended. In two steps (RFC 9113 §6.8): first the client is
+   * asked to begin no more; once it has heard that, by the acknowledgement of a PING behind it or by the next call, it is told
+   * which was the last. So no request is lost that was on its way, whatever its client does with one that was not taken.
+   */
   drain(): void {
-    if (this.#draining) return;
-    this.#draining = true;
+    if (this.#drained === 'told') return;
+    if (this.#drained === 'no') {
+      this.#drained = 'asked';
+      this.#drainPing = randomBytes(8);
+      // The server may have said which is the last; that never grows again.
+      writeGoaway(this.toClient, this.finalStream, ErrorCode.none, 'the proxy goes');
+      return writeFrame(this.toClient, FrameType.ping, 0, 0, this.#drainPing);
+    }
+    this.#drained = 'told';
     this.finalStream = Math.min(this.finalStream, this.lastStream);
-    writeGoaway(this.toClient, this.lastStream, ErrorCode.none, 'the proxy goes');
+    writeGoaway(this.toClient, this.finalStream, ErrorCode.none, 'the proxy goes');
     if (this.streams.size === 0) this.#finish();
+  }
+
+  /** True: an acknowledgement of our own PING, which is nobody else's. */
+  heardPing(data: Buffer, start: number, end: number): boolean {
+    if (!this.#drainPing || data.compare(this.#drainPing, 0, 8, start, end) !== 0) return false;
+    this.#drainPing = undefined;
+    if (!this.over) this.drain();
+    return true;
   }
 
   /** GOAWAY of one side for the other. The client's names the streams of a push: there are none. */

@@ -216,6 +216,7 @@ export abstract class Half implements FrameSink {
     if (id !== 0) throw new ConnectionFault(ErrorCode.protocol, 'PING on a stream');
     if (end - start !== 8) throw new ConnectionFault(ErrorCode.frameSize, 'PING of a wrong size');
     this.exchange.control(this.#from);
+    if (flags & Flag.ack && this.#from === 'client' && this.exchange.heardPing(data, start, end)) return;
     writeFrame(this.#out, FrameType.ping, flags & Flag.ack, 0, data, start, end);
   }
 

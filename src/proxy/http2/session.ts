@@ -88,9 +88,9 @@ class Http2Session implements Session {
     this.#waiting = undefined;
   }
 
-  /** The process is to end: no more streams, and the connection ends with the last that runs. */
+  /** The process is to end: no more streams, and the connection ends with the last that runs. Not before our SETTINGS. */
   drain(): void {
-    if (this.#exchange.over) return;
+    if (this.#exchange.over || this.#prefaceSeen < preface.length) return;
     this.#exchange.drain();
     if (!this.#exchange.over) this.#exchange.flush();
   }

@@ -1,4 +1,4 @@
-import type { Layers, Session, Side, Wire } from '../protocol.ts';
+import type { DrainStage, Layers, Session, Side, Wire } from '../protocol.ts';
 import { Alert, alertRecord } from './alert.ts';
 import { readClientHello } from './client-hello.ts';
 import type { TlsContexts } from './contexts.ts';
@@ -35,6 +35,7 @@ export interface Opening {
  * With TLS on both sides the server's comes first: it is agreed with the client on what the server has agreed on.
  */
 export class TerminatedSession implements Session {
+  readonly usesStreams = true;
   readonly #wire: Wire<unknown>;
   readonly #opening: Opening;
   readonly #ends: Ends = { client: undefined, server: undefined };
@@ -90,8 +91,11 @@ export class TerminatedSession implements Session {
     else if (!this.#isClosed) this.#fault(this.#opening.contexts.terminating && Alert.handshakeFailure);
   }
 
-  drain(): void {
-    this.#inner?.session.drain?.();
+  drain(stage: DrainStage): void {
+    const inner = this.#inner;
+    if (!inner) return;
+    inner.session.drain?.(stage === 'rest' ? 'end' : stage);
+    if (stage === 'close' && inner.session.idle) inner.close('written');
   }
 
   closed(): void {
