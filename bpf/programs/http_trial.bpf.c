@@ -5,7 +5,7 @@
  */
 #include "http_reader.h"
 
-#define HTTP_TRIAL_EVENTS 128
+#define HTTP_TRIAL_EVENTS 256
 #define HTTP_TRIAL_STEPS  (1 << 22)
 
 enum http_trial_kind {

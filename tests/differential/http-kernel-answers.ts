@@ -84,7 +84,7 @@ const framing = fc.constantFrom(['Content-Length: 3', 'abc'], ['content-length: 
   ['Transfer-Encoding: chunked', '0\r\nTraceparent: x\r\n\r\n'], ['Transfer-Encoding: x', ''], ['Transfer-Encoding: chunked\r\nContent-Length: 3', ''], ['Content-Length: 3\r\nContent-Length: 3', 'abc'], ['X: y', ''], ['X: y', 'until the end'], ['Connection: close\r\nContent-Length: 3', 'abc'], ['Connection: x, keep-alive\r\nContent-Length: 1', 'a'], ['Connection: host\r\nContent-Length: 1', 'a'], ['Connection:close,,keep-alive \r\nContent-Length: 0', '']);
 const one = fc.tuple(often('HTTP/1.1', 'HTTP/1.0', 'HTTP/1.2', 'http/1.1'), status, fc.array(plainField, { maxLength: 2 }), framing, often('\r\n', '\n', '\r\r\n', ' \r\n'))
   .map(([version, line, fields, [frame, body], end]) => `${version} ${line}${end}${[...fields, frame].join('\r\n')}\r\n\r\n${body}`);
-const interims = fc.integer({ min: 62, max: 66 }).map(count => `${'HTTP/1.1 103 Early\r\n\r\n'.repeat(count)}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`);
+const interims = fc.tuple(fc.constantFrom(30, 40, 62, 63, 64, 65), fc.integer({ min: 1, max: 3 })).map(([count, times]) => `${'HTTP/1.1 103 Early\r\n\r\n'.repeat(count)}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`.repeat(times));
 const fieldsAbout = fc.integer({ min: 98, max: 102 }).map(count => `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(count - 1)}Content-Length: 0\r\n\r\n`);
 const largeHead = fc.integer({ min: 16_382, max: 16_386 }).map(size => `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(size - 41)}\r\nContent-Length: 0\r\n\r\n`);
 
@@ -95,3 +95,10 @@ export const answerStreams = fc.oneof(
 );
 
 export const askedFor = fc.tuple(fc.array(fc.constantFrom<Asked>('plain', 'plain', 'head'), { maxLength: 3 }), fc.constantFrom<Asked>('plain', 'head', 'upgrade')).map(([before, last]) => [...before, last]);
+
+/** Each byte in each place of these is tried. */
+export const answerTemplates: readonly string[] = [
+  'HTTP/1.1 200 O K\r\nContent-Length: 3\r\nConnection: close, x\r\nTrailers: \ty \r\n\r\nabcHTTP',
+  'HTTP/1.0 404 \r\ntransfer-encoding: chunked\r\nconnection:keep-alive\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n',
+  'HTTP/1.1 100\r\n\r\nHTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n',
+];

@@ -7,6 +7,7 @@
  */
 import type { HttpL7Rule } from '../../src/model/l7.ts';
 import { compileHttpTables } from '../../src/policy/http-tables.ts';
+import { mayDiffer } from '../../src/policy/l7-path.ts';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import type { HttpMatcher } from '../../src/policy/l7-match.ts';
 import { fault, faultText } from '../../src/proxy/http1/faults.ts';
@@ -114,6 +115,7 @@ function seen(stream: Buffer, { ids }: Policy, events: readonly TrialEvent[]): K
     }
     if (event.kind === 'head') {
       from = behindEmptyLines(stream, from);
+      if (((event.flags & httpFlag.twoReadings) !== 0) !== mayDiffer(targetAt(stream, from))) throw new Error(`two readings: ${event.flags}, of ${JSON.stringify(stream.toString('latin1'))}`);
       if (event.flags & httpFlag.twoReadings) {
         differs = 'two readings';
         break;
@@ -146,6 +148,8 @@ function seen(stream: Buffer, { ids }: Policy, events: readonly TrialEvent[]): K
     return (flags & httpFlag.closes) !== 0;
   }
 }
+
+const targetAt = (stream: Buffer, at: number): string => stream.toString('latin1', at, stream.indexOf('\r', at)).split(' ')[1]!;
 
 function behindEmptyLines(stream: Buffer, at: number): number {
   let i = at;

@@ -56,7 +56,7 @@ export interface Captured {
 
 const kinds = ['head', 'head', 'end', 'fault'] as const;
 const inputBytes = 56;
-const mostEvents = 128;
+const mostEvents = 256;
 const eventsAt = 24;
 const eventBytes = 32;
 const readerAt = eventsAt + mostEvents * eventBytes;

@@ -904,7 +904,7 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 5304 bytes */
+/** struct http_trial, 9400 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
@@ -919,7 +919,7 @@ export interface HttpTrial {
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  5304,
+  9400,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
@@ -927,10 +927,10 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     view.setUint32(at + 12, value.count, true);
     view.setUint32(at + 16, value.heads, true);
     view.setUint32(at + 20, value.answered, true);
-    for (let i = 0; i < 128; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
-    httpReaderCodec.write(view, at + 4120, value.reader);
-    httpAnswerReaderCodec.write(view, at + 4960, value.answer);
-    httpChunkCodec.write(view, at + 5040, value.chunk);
+    for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
+    httpReaderCodec.write(view, at + 8216, value.reader);
+    httpAnswerReaderCodec.write(view, at + 9056, value.answer);
+    httpChunkCodec.write(view, at + 9136, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -939,10 +939,10 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     count: view.getUint32(at + 12, true),
     heads: view.getUint32(at + 16, true),
     answered: view.getUint32(at + 20, true),
-    events: Array.from({ length: 128 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
-    reader: httpReaderCodec.read(view, at + 4120),
-    answer: httpAnswerReaderCodec.read(view, at + 4960),
-    chunk: httpChunkCodec.read(view, at + 5040),
+    events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
+    reader: httpReaderCodec.read(view, at + 8216),
+    answer: httpAnswerReaderCodec.read(view, at + 9056),
+    chunk: httpChunkCodec.read(view, at + 9136),
   }),
 );
 
