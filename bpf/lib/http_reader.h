@@ -72,6 +72,7 @@ enum http_flag {
 	HTTP_INTERIM = 1 << 8,		/* an answer before the answer (1xx) */
 	HTTP_OPENED = 1 << 9,		/* 101: from here on the two speak what they like */
 	HTTP_BODILESS = 1 << 10,	/* no body, whatever the lengths say: HEAD, 204, 304 */
+	HTTP_UNTIL_CLOSE = 1 << 11,	/* the body ends with the connection */
 
 	/* Of use to the reader alone. */
 	HTTP_IS_OPTIONS = 1 << 16,
@@ -207,3 +208,4 @@ static __always_inline void http_body_begin(struct http_body *body, __u64 length
 
 #include "http_reader_body.h"
 #include "http_reader_request.h"
+#include "http_reader_answer.h"

@@ -37,7 +37,8 @@ enum http_place {
 	HTTP_AT_STATUS_END = HTTP_AT_STATUS + 3,
 	HTTP_IN_REASON,
 	HTTP_AT_REASON_END,
-	HTTP_IN_OTHER_NAME,	/* of a field of an answer that frames nothing */
+	HTTP_IN_ANSWER_NAME,	/* of a field of an answer: looked at byte by byte */
+	HTTP_IN_OTHER_NAME,	/* of one that frames nothing */
 	HTTP_HEAD_PLACES = 64,
 
 	/* Behind the head. */
@@ -106,7 +107,6 @@ static const __u8 http_places[HTTP_HEAD_PLACES][256] = {
 	[HTTP_AT_VERSION_LINE] = { ['\n'] = HTTP_AT_FIELD },
 	[HTTP_AT_FIELD] = { HTTP_TCHAR(HTTP_TURN | HTTP_IN_NAME), ['\r'] = HTTP_AT_LAST },
 	[HTTP_AT_LAST] = { ['\n'] = HTTP_TURN | HTTP_IN_BODY },
-	/* In answers the readers of names keep their bytes. */
 	[HTTP_IN_NAME] = { HTTP_TCHAR(HTTP_IN_NAME), [':'] = HTTP_TURN | HTTP_AT_VALUE },
 	[HTTP_AT_VALUE] = { HTTP_VISIBLE(HTTP_TURN | HTTP_IN_VALUE), ['\t'] = HTTP_AT_VALUE, [' '] = HTTP_AT_VALUE, ['\r'] = HTTP_TURN | HTTP_AT_VALUE_END },
 	[HTTP_IN_VALUE] = { HTTP_VISIBLE(HTTP_IN_VALUE), ['\t'] = HTTP_TURN | HTTP_IN_BLANK, [' '] = HTTP_TURN | HTTP_IN_BLANK, ['\r'] = HTTP_TURN | HTTP_AT_VALUE_END },
@@ -129,6 +129,7 @@ static const __u8 http_places[HTTP_HEAD_PLACES][256] = {
 	[HTTP_AT_STATUS_END] = { [' '] = HTTP_IN_REASON, ['\r'] = HTTP_AT_REASON_END },
 	[HTTP_IN_REASON] = { HTTP_IN_LINE(HTTP_IN_REASON), ['\r'] = HTTP_AT_REASON_END },
 	[HTTP_AT_REASON_END] = { ['\n'] = HTTP_AT_FIELD },
+	[HTTP_IN_ANSWER_NAME] = { HTTP_TCHAR(HTTP_TURN | HTTP_IN_ANSWER_NAME), [':'] = HTTP_TURN | HTTP_AT_VALUE },
 	[HTTP_IN_OTHER_NAME] = { HTTP_TCHAR(HTTP_IN_OTHER_NAME), [':'] = HTTP_IN_UNASKED },
 };
 

@@ -89,12 +89,10 @@ static __always_inline int http_request_begin(struct http_reader *reader, const 
 }
 
 /* A method is case-sensitive: its text is kept as it is. */
-static __always_inline int http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
+static __always_inline void http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
 {
 	struct http_body *body = &reader->body;
 
-	if (at > HTTP_METHOD_MAX)
-		return HTTP_FAULT_METHOD;
 	reader->method_length = at;
 	reader->passes &= http_mask(set, body->row);
 	if (http_text_is(body, http_word('H', 'E', 'A', 'D', 0, 0, 0, 0), 0, 0))
@@ -103,7 +101,6 @@ static __always_inline int http_method_end(struct http_reader *reader, const str
 		body->flags |= HTTP_IS_OPTIONS;
 	else if (http_text_is(body, http_word('C', 'O', 'N', 'N', 'E', 'C', 'T', 0), 0, 0))
 		body->flags |= HTTP_IS_CONNECT;
-	return 0;
 }
 
 static __always_inline void http_target_end(struct http_reader *reader, const struct http_set *set, __u32 at)
@@ -374,7 +371,7 @@ static __always_inline int http_request_end(struct http_reader *reader, const st
 	return 0;
 }
 
-/* Whether a head ends before the byte that does not fit, the byte has been read for what it is not. */
+/* Of a byte that no place leads on with. */
 static __always_inline int http_place_fault(__u32 place, bool too_many_lines)
 {
 	if (place == HTTP_AT_START && too_many_lines)
@@ -387,7 +384,7 @@ static __always_inline int http_place_fault(__u32 place, bool too_many_lines)
 		return HTTP_FAULT_VERSION;
 	if (place >= HTTP_AT_STATUS_VERSION && place <= HTTP_AT_REASON_END)
 		return HTTP_FAULT_STATUS_LINE;
-	return place <= HTTP_IN_NAME || place == HTTP_IN_OTHER_NAME ? HTTP_FAULT_FIELD_NAME : HTTP_FAULT_FIELD_VALUE;
+	return place <= HTTP_IN_NAME || place >= HTTP_IN_ANSWER_NAME ? HTTP_FAULT_FIELD_NAME : HTTP_FAULT_FIELD_VALUE;
 }
 
 /* `to`: the next place, as the table has it. `at`: bytes of the head before this one. Returns a fault. */
@@ -405,8 +402,11 @@ static __always_inline int http_request_turn(struct http_reader *reader, const s
 		break;
 	case HTTP_IN_METHOD:
 		if (to == HTTP_AT_TARGET)
-			return http_method_end(reader, set, at);
-		http_text_add(body, byte);
+			http_method_end(reader, set, at);
+		else if (at >= HTTP_METHOD_MAX)
+			return HTTP_FAULT_METHOD;
+		else
+			http_text_add(body, byte);
 		break;
 	case HTTP_AT_TARGET:
 		body->row = set->path;
@@ -513,8 +513,6 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 		http_line_keep(reader, chunk, line, done, before + line);
 	body->row = row;
 	body->head_bytes = stop || http_unread(body) ? 0 : before + done;
-	if (!fault && body->place == HTTP_IN_METHOD && body->head_bytes > HTTP_METHOD_MAX)
-		fault = HTTP_FAULT_METHOD;
 	body->fault = fault;
 	return done | (fault ? HTTP_FAULT : stop) << 16;
 }

@@ -5,7 +5,7 @@
  */
 #include "http_reader.h"
 
-#define HTTP_TRIAL_EVENTS 128
+#define HTTP_TRIAL_EVENTS 256
 #define HTTP_TRIAL_STEPS  (1 << 22)
 
 enum http_trial_kind {
@@ -23,6 +23,14 @@ struct http_trial_input {
 	__u32 set;		/* number in http_sets */
 	__u32 heads;		/* stops behind so many; 0: never */
 	__u32 pad;
+	__u64 asked;		/* address of a byte for each request whose answers these are: bits of enum http_trial_asked; 0: the stream is requests */
+	__u32 asked_count;
+	__u32 pad2;
+};
+
+enum http_trial_asked {
+	HTTP_TRIAL_HEAD_ONLY = 1,
+	HTTP_TRIAL_UPGRADE = 2,
 };
 
 struct http_trial_event {
@@ -33,7 +41,9 @@ struct http_trial_event {
 	__u8 kind;		/* enum http_trial_kind */
 	__u8 fault;		/* enum http_fault */
 	__u8 minor;
-	__u8 pad[5];
+	__u8 pad;
+	__u16 status;		/* of an answer */
+	__u16 pad2;
 };
 
 struct http_trial {
@@ -42,9 +52,10 @@ struct http_trial {
 	__u32 piece_end;
 	__u32 count;		/* of events; those that have no room are counted all the same */
 	__u32 heads;
-	__u32 pad;
+	__u32 answered;
 	struct http_trial_event events[HTTP_TRIAL_EVENTS];
 	struct http_reader reader;
+	struct http_answer_reader answer;
 	struct http_chunk chunk;
 };
 
@@ -71,6 +82,7 @@ static __always_inline void http_trial_tell(struct http_trial *trial, enum http_
 	event->minor = body->minor;
 	event->length = body->content_length;
 	event->passes = kind == HTTP_TRIAL_HEAD ? http_passes(&trial->reader) : 0;
+	event->status = trial->answer.status;
 }
 
 /* Where the next piece ends. */
@@ -85,10 +97,53 @@ static __always_inline void http_trial_cut(struct http_trial *trial, const struc
 	trial->piece_end = end < input->length ? end : input->length;
 }
 
+/* Of the piece, as much as a reader takes; 0: nothing could be copied. */
+static __always_inline __u32 http_trial_fill(struct http_trial *trial, const struct http_trial_input *input, __u64 length)
+{
+	length = opaque(length < HTTP_CHUNK ? length : HTTP_CHUNK);
+	if (length > HTTP_CHUNK || bpf_copy_from_user(trial->chunk.bytes, length, (const void *)(input->stream + trial->at)))
+		return 0;
+	return length;
+}
+
 /* False: nothing more is read. */
+static __always_inline bool http_trial_stopped(struct http_trial *trial, const struct http_trial_input *input, const struct http_body *body, enum http_stop stop)
+{
+	if (stop == HTTP_HEAD) {
+		http_trial_tell(trial, HTTP_TRIAL_HEAD, body);
+		if (http_between(body) && !(body->flags & HTTP_INTERIM))
+			trial->answered++;
+		if (++trial->heads == input->heads)
+			return false;
+	} else if (stop == HTTP_END) {
+		http_trial_tell(trial, HTTP_TRIAL_END, body);
+		trial->answered++;
+	} else if (stop == HTTP_FAULT) {
+		http_trial_tell(trial, HTTP_TRIAL_FAULT, body);
+		return false;
+	}
+	return trial->at < input->length;
+}
+
+/* Whose answer it is; false: nobody's. */
+static __always_inline bool http_trial_asks(struct http_trial *trial, const struct http_trial_input *input)
+{
+	__u8 asked = 0;
+
+	if (!http_between(&trial->answer.body))
+		return true;
+	if (trial->answered >= input->asked_count || bpf_copy_from_user(&asked, 1, (const void *)(input->asked + trial->answered))) {
+		trial->answer.body.fault = HTTP_FAULT_UNASKED;
+		return false;
+	}
+	trial->answer.head_only = !!(asked & HTTP_TRIAL_HEAD_ONLY);
+	trial->answer.upgrade = !!(asked & HTTP_TRIAL_UPGRADE);
+	return true;
+}
+
 static __always_inline bool http_trial_step(struct http_trial *trial, const struct http_trial_input *input)
 {
-	struct http_reader *reader = &trial->reader;
+	struct http_body *body = input->asked ? &trial->answer.body : &trial->reader.body;
 	const struct http_set *set;
 	enum http_stop stop;
 	__u64 length;
@@ -96,42 +151,38 @@ static __always_inline bool http_trial_step(struct http_trial *trial, const stru
 	if (trial->at >= trial->piece_end)
 		http_trial_cut(trial, input);
 	length = trial->piece_end > trial->at ? trial->piece_end - trial->at : 0;
-	if (http_is_opaque(&reader->body)) {
-		length = length < reader->body.opaque ? length : reader->body.opaque;
-		http_skip(&reader->body, length);
+	if (http_is_opaque(body)) {
+		length = length < body->opaque ? length : body->opaque;
+		http_skip(body, length);
 		trial->at += length;
-		if (http_between(&reader->body))
-			http_trial_tell(trial, HTTP_TRIAL_END, &reader->body);
-		return trial->at < input->length;
+		return http_trial_stopped(trial, input, body, http_between(body) ? HTTP_END : HTTP_MORE);
 	}
-	set = http_set_find(http_set_of(reader, input->set));
+	if (input->asked) {
+		if (!http_trial_asks(trial, input))
+			return http_trial_stopped(trial, input, body, HTTP_FAULT);
+		length = http_trial_fill(trial, input, length);
+		trial->at += http_read_answer(&trial->answer, &trial->chunk, length, &stop);
+		return http_trial_stopped(trial, input, body, stop);
+	}
+	set = http_set_find(http_set_of(&trial->reader, input->set));
 	if (!set)
 		return false;
-	length = opaque(length < HTTP_CHUNK ? length : HTTP_CHUNK);
-	if (length > HTTP_CHUNK || bpf_copy_from_user(trial->chunk.bytes, length, (const void *)(input->stream + trial->at)))
-		return false;
-	trial->at += http_read_request(reader, set, &trial->chunk, length, &stop);
-	if (stop == HTTP_HEAD) {
-		http_trial_tell(trial, HTTP_TRIAL_HEAD, &reader->body);
-		if (++trial->heads == input->heads)
-			return false;
-	} else if (stop == HTTP_END) {
-		http_trial_tell(trial, HTTP_TRIAL_END, &reader->body);
-	} else if (stop == HTTP_FAULT) {
-		http_trial_tell(trial, HTTP_TRIAL_FAULT, &reader->body);
-		return false;
-	}
-	return trial->at < input->length;
+	length = http_trial_fill(trial, input, length);
+	trial->at += http_read_request(&trial->reader, set, &trial->chunk, length, &stop);
+	return http_trial_stopped(trial, input, body, stop);
 }
 
 static __always_inline void http_trial_clear(struct http_trial *trial)
 {
 	__u32 i;
 
-	trial->at = trial->cut = trial->piece_end = trial->count = trial->heads = 0;
+	trial->at = trial->cut = trial->piece_end = trial->count = trial->heads = trial->answered = 0;
 	http_each(i, 0, sizeof(struct http_reader) / 8)
 		if (i < sizeof(struct http_reader) / 8)
 			((__u64 *)&trial->reader)[i] = 0;
+	http_each(i, 0, sizeof(struct http_answer_reader) / 8)
+		if (i < sizeof(struct http_answer_reader) / 8)
+			((__u64 *)&trial->answer)[i] = 0;
 }
 
 /* Number of events, or -1. */

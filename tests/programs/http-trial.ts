@@ -11,7 +11,7 @@ import { type Stable, stable } from '../../src/sys/memory.ts';
 import { objectPath } from './harness.ts';
 
 /** enum http_flag of bpf/lib/http_reader.h. */
-export const httpFlag = { isHead: 1, closes: 2, expects: 4, upgrade: 8, upgradeH2c: 16, chunked: 32, hasLength: 64, twoReadings: 128, interim: 256, opened: 512, bodiless: 1024 } as const;
+export const httpFlag = { isHead: 1, closes: 2, expects: 4, upgrade: 8, upgradeH2c: 16, chunked: 32, hasLength: 64, twoReadings: 128, interim: 256, opened: 512, bodiless: 1024, untilClose: 2048 } as const;
 
 export interface TrialEvent {
   /** `head`: right behind its last byte; `end`: behind a body. */
@@ -27,10 +27,16 @@ export interface TrialEvent {
   readonly length: number;
   /** Bits of the rules that let a request pass; 0: denied. */
   readonly passes: bigint;
+  /** Of an answer. */
+  readonly status: number;
 }
 
+/** A request whose answer is read: without a body, as of HEAD; wanting another protocol than HTTP/2. */
+export type Asked = 'plain' | 'head' | 'upgrade';
+
 export interface TrialOptions {
-  readonly set: number;
+  /** Of requests. */
+  readonly set?: number;
   /** Places where the stream is cut, ascending; by default nowhere. */
   readonly cuts?: readonly number[];
   /** Instead: cut behind each of so many bytes. */
@@ -49,12 +55,13 @@ export interface Captured {
 }
 
 const kinds = ['head', 'head', 'end', 'fault'] as const;
-const inputBytes = 40;
-const mostEvents = 128;
+const inputBytes = 56;
+const mostEvents = 256;
 const eventsAt = 24;
 const eventBytes = 32;
 const readerAt = eventsAt + mostEvents * eventBytes;
 const mostCuts = 16_384;
+const askedBits: Readonly<Record<Asked, number>> = { plain: 0, head: 1, upgrade: 2 };
 
 /** A value as it lies in the map's own memory, until the next look: decoding all of it would take longer than the program. */
 const rawCodec = (size: number): Codec<DataView> => defineCodec<DataView>(size, (view, at, value) => {
@@ -72,6 +79,7 @@ export class HttpTrial {
   readonly #input = stable(inputBytes);
   readonly #attributes = stable(80);
   readonly #cuts = stable(4 * mostCuts);
+  readonly #asked = stable(mostEvents);
   #stream: Stable = stable(65_536);
 
   constructor() {
@@ -88,11 +96,12 @@ export class HttpTrial {
 
   /** What the reader of requests finds, in order, up to a fault. */
   requests(stream: Buffer, options: TrialOptions): TrialEvent[] {
-    this.#run(stream, options);
-    const value = this.#trials.lookup(0)!;
-    const count = value.getUint32(12, true);
-    if (count > mostEvents) throw new RangeError(`${count} events; there is room for ${mostEvents}`);
-    return Array.from({ length: count }, (_, i) => readEvent(value, eventsAt + i * eventBytes));
+    return this.#run(stream, options, undefined);
+  }
+
+  /** What the reader of answers finds; more answers than were asked for are a fault. */
+  answers(stream: Buffer, asked: readonly Asked[], options: TrialOptions = {}): TrialEvent[] {
+    return this.#run(stream, options, asked);
   }
 
   /** Of the last head of the last stream. */
@@ -116,27 +125,36 @@ export class HttpTrial {
     this.close();
   }
 
-  #run(stream: Buffer, { set, cuts = [], piece = 0, heads = 0 }: TrialOptions): void {
+  #run(stream: Buffer, { set = 0, cuts = [], piece = 0, heads = 0 }: TrialOptions, asked: readonly Asked[] | undefined): TrialEvent[] {
     if (stream.length > this.#stream.bytes.length) this.#stream = stable(stream.length * 2);
     if (cuts.length > mostCuts) throw new RangeError(`${cuts.length} cuts; there is room for ${mostCuts}`);
+    if (asked && asked.length > mostEvents) throw new RangeError(`${asked.length} requests; there is room for ${mostEvents}`);
     this.#stream.bytes.set(stream);
     cuts.forEach((cut, i) => this.#cuts.view.setUint32(4 * i, cut, true));
+    asked?.forEach((one, i) => (this.#asked.bytes[i] = askedBits[one]));
     const input = this.#input;
     setAddress(input.view, 0, this.#stream);
     setAddress(input.view, 8, this.#cuts);
     [stream.length, cuts.length, piece, set, heads, 0].forEach((number, i) => input.view.setUint32(16 + 4 * i, number, true));
+    if (asked) setAddress(input.view, 40, this.#asked);
+    else input.view.setBigUint64(40, 0n);
+    input.view.setUint32(48, asked?.length ?? 0, true);
     callBpf(command.progTestRun, 80, 'test run of program http_trial', view => {
       view.setUint32(0, this.#object.program('http_trial').fd, true);
       view.setUint32(40, inputBytes, true);
       setAddress(view, 48, input);
     }, this.#attributes);
     if (this.#attributes.view.getInt32(4, true) < 0) throw new Error('http_trial has no map');
+    const value = this.#trials.lookup(0)!;
+    const count = value.getUint32(12, true);
+    if (count > mostEvents) throw new RangeError(`${count} events; there is room for ${mostEvents}`);
+    return Array.from({ length: count }, (_, i) => readEvent(value, eventsAt + i * eventBytes));
   }
 }
 
 function readEvent(view: DataView, at: number): TrialEvent {
   return {
     kind: kinds[view.getUint8(at + 24)]!, at: view.getUint32(at + 16, true), flags: view.getUint32(at + 20, true) & 0xffff, fault: view.getUint8(at + 25), minor: view.getUint8(at + 26),
-    length: Number(view.getBigUint64(at + 8, true)), passes: view.getBigUint64(at, true),
+    length: Number(view.getBigUint64(at + 8, true)), passes: view.getBigUint64(at, true), status: view.getUint16(at + 28, true),
   };
 }

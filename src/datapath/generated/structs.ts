@@ -580,6 +580,34 @@ export const goneBackendKeyCodec: Codec<GoneBackendKey> = defineCodec<GoneBacken
   }),
 );
 
+/** struct http_answer_reader, 80 bytes */
+export interface HttpAnswerReader {
+  readonly body: HttpBody;
+  readonly status: number;
+  readonly headOnly: number;
+  readonly upgrade: number;
+  readonly interims: number;
+}
+
+export const httpAnswerReaderCodec: Codec<HttpAnswerReader> = defineCodec<HttpAnswerReader>(
+  80,
+  (view, at, value) => {
+    httpBodyCodec.write(view, at, value.body);
+    view.setUint16(at + 72, value.status, true);
+    view.setUint8(at + 74, value.headOnly);
+    view.setUint8(at + 75, value.upgrade);
+    view.setUint8(at + 76, value.interims);
+    zero(view, at + 77, 3);
+  },
+  (view, at) => ({
+    body: httpBodyCodec.read(view, at),
+    status: view.getUint16(at + 72, true),
+    headOnly: view.getUint8(at + 74),
+    upgrade: view.getUint8(at + 75),
+    interims: view.getUint8(at + 76),
+  }),
+);
+
 /** struct http_body, 72 bytes */
 export interface HttpBody {
   readonly opaque: bigint;
@@ -876,30 +904,33 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 5224 bytes */
+/** struct http_trial, 9400 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
   readonly pieceEnd: number;
   readonly count: number;
   readonly heads: number;
+  readonly answered: number;
   readonly events: readonly HttpTrialEvent[];
   readonly reader: HttpReader;
+  readonly answer: HttpAnswerReader;
   readonly chunk: HttpChunk;
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  5224,
+  9400,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
     view.setUint32(at + 8, value.pieceEnd, true);
     view.setUint32(at + 12, value.count, true);
     view.setUint32(at + 16, value.heads, true);
-    zero(view, at + 20, 4);
-    for (let i = 0; i < 128; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
-    httpReaderCodec.write(view, at + 4120, value.reader);
-    httpChunkCodec.write(view, at + 4960, value.chunk);
+    view.setUint32(at + 20, value.answered, true);
+    for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
+    httpReaderCodec.write(view, at + 8216, value.reader);
+    httpAnswerReaderCodec.write(view, at + 9056, value.answer);
+    httpChunkCodec.write(view, at + 9136, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -907,9 +938,11 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     pieceEnd: view.getUint32(at + 8, true),
     count: view.getUint32(at + 12, true),
     heads: view.getUint32(at + 16, true),
-    events: Array.from({ length: 128 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
-    reader: httpReaderCodec.read(view, at + 4120),
-    chunk: httpChunkCodec.read(view, at + 4960),
+    answered: view.getUint32(at + 20, true),
+    events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
+    reader: httpReaderCodec.read(view, at + 8216),
+    answer: httpAnswerReaderCodec.read(view, at + 9056),
+    chunk: httpChunkCodec.read(view, at + 9136),
   }),
 );
 
@@ -922,6 +955,7 @@ export interface HttpTrialEvent {
   readonly kind: number;
   readonly fault: number;
   readonly minor: number;
+  readonly status: number;
 }
 
 export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialEvent>(
@@ -934,7 +968,9 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
     view.setUint8(at + 24, value.kind);
     view.setUint8(at + 25, value.fault);
     view.setUint8(at + 26, value.minor);
-    zero(view, at + 27, 5);
+    zero(view, at + 27, 1);
+    view.setUint16(at + 28, value.status, true);
+    zero(view, at + 30, 2);
   },
   (view, at) => ({
     passes: view.getBigUint64(at, true),
@@ -944,6 +980,7 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
     kind: view.getUint8(at + 24),
     fault: view.getUint8(at + 25),
     minor: view.getUint8(at + 26),
+    status: view.getUint16(at + 28, true),
   }),
 );
 
