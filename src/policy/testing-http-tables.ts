@@ -1,6 +1,6 @@
 /** For tests: one request through the tables of the kernel, as bpf/lib/http_reader.h walks them. */
 import { httpLayout } from './http-rows.ts';
-import { longestLine, secondReadingBy } from './http-second-reading.ts';
+import { longestLine, secondReadingBy, tooDeep } from './http-second-reading.ts';
 import type { HttpView } from './l7-match.ts';
 import { mayDiffer } from './l7-path.ts';
 
@@ -24,8 +24,8 @@ export function walkHttpTables(tables: Buffer, request: WalkedRequest): { readon
   const read = (start: number, text: string) => [...Buffer.from(text, 'latin1')].reduce(step, start);
   const path = request.path === '' ? tables.readBigUInt64LE(at.noPath) : maskOf(read(u16(at.path), request.path));
   const cleaned = () => {
-    const row = request.method.length + 1 + request.path.length > longestLine ? undefined : secondReadingBy(request.path, u16(at.path), step);
-    return row === undefined ? 0n : maskOf(row);
+    const row = request.method.length + 1 + request.path.length > longestLine ? tooDeep : secondReadingBy(request.path, u16(at.path), step);
+    return typeof row === 'symbol' ? 0n : maskOf(row);
   };
   let holds = maskOf(read(u16(at.method), request.method));
   holds &= request.host === '' ? tables.readBigUInt64LE(at.noHost) : maskOf(read(u16(at.host), request.host));
