@@ -55,6 +55,7 @@ enum http_fault {
 	HTTP_FAULT_EMPTY_LINES = 21,
 	HTTP_FAULT_HEAD_TOO_LARGE = 22,
 	HTTP_FAULT_BODY_FORBIDDEN = 23,
+	HTTP_FAULT_PATH = 25,
 	HTTP_FAULT_ABSOLUTE_FORM = 64,
 	HTTP_FAULT_CONNECT = 65,
 };
@@ -68,7 +69,7 @@ enum http_flag {
 	HTTP_UPGRADE_H2C = 1 << 4,	/* wants HTTP/2: an ordinary request, as servers may ignore that */
 	HTTP_CHUNKED = 1 << 5,
 	HTTP_HAS_LENGTH = 1 << 6,
-	HTTP_TWO_READINGS = 1 << 7,	/* servers may read the path in two ways: never passes */
+	HTTP_TWO_READINGS = 1 << 7,	/* servers may read the path in two ways, and it is too long to be read twice: never passes */
 	HTTP_INTERIM = 1 << 8,		/* an answer before the answer (1xx) */
 	HTTP_OPENED = 1 << 9,		/* 101: from here on the two speak what they like */
 	HTTP_BODILESS = 1 << 10,	/* no body, whatever the lengths say: HEAD, 204, 304 */
@@ -88,6 +89,7 @@ enum http_flag {
 	HTTP_ORIGIN_FORM = 1 << 26,
 	HTTP_ASTERISK_FORM = 1 << 27,
 	HTTP_BEHIND_BLANK = 1 << 28,	/* in a value that frames: the byte before was a blank */
+	HTTP_BAD_PATH = 1 << 29,	/* leads above the root, or ends a string */
 };
 
 /* What a caller fills with bytes of the stream before it calls a reader. The last eight are room to read words, and mean nothing. */

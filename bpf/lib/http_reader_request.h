@@ -8,11 +8,13 @@
 
 #define HTTP_LINE  512
 #define HTTP_HOST  128
+#define HTTP_DEEPEST 31	/* slashes of a path that has two readings */
 #define HTTP_TRACE 55		/* a traceparent of version 00 */
 
 struct http_reader {
 	struct http_body body;
 	__u64 passes;		/* rules that hold as far as the head has been read */
+	__u64 second;		/* those that do with the second reading of the path */
 	__u32 set;		/* whose automata the message is read with */
 	__u16 asked;		/* fields of the set that the head has, by their places */
 	__u16 row_kept;		/* row before the blanks that may end a value */
@@ -21,15 +23,20 @@ struct http_reader {
 	__u16 target_length;
 	__u16 host_length;
 	__u16 rows[HTTP_FIELDS];	/* where the automata of values are: fields may come again */
+	__u16 behind[HTTP_DEEPEST + 1];	/* rows behind the slashes of a path that is read a second time */
 	__u8 empty_lines;
 	__u8 trace_length;
-	__u8 pad[6];
+	__u8 depth;		/* of these rows */
+	__u8 segment;		/* enum http_segment */
+	__u8 pad[4];
 	/* For flows. */
 	__u8 line[HTTP_LINE + 8];	/* method, a space, target; and room to write words */
 	__u8 host[HTTP_HOST];
 	__u8 trace[HTTP_TRACE + 1];
 };
-_Static_assert(sizeof(struct http_reader) == 840, "http_reader");
+_Static_assert(sizeof(struct http_reader) == 912, "http_reader");
+
+#include "http_second_reading.h"
 
 /* The set to read with: `wanted` at the beginning of a message, within it the one that it was begun with, as rows mean nothing elsewhere. */
 static __always_inline __u32 http_set_of(struct http_reader *reader, __u32 wanted)
@@ -105,8 +112,20 @@ static __always_inline void http_method_end(struct http_reader *reader, const st
 
 static __always_inline void http_target_end(struct http_reader *reader, const struct http_set *set, __u32 at)
 {
+	__u64 method = reader->passes;
+
 	reader->target_length = at - reader->method_length - 1;
 	reader->passes &= http_mask(set, reader->body.row);
+	reader->second = reader->passes;
+	if (reader->body.flags & HTTP_TWO_READINGS) {
+		int reading = http_second_reading(reader, set);
+
+		if (reading != HTTP_READING_TOO_LONG)
+			reader->body.flags &= ~HTTP_TWO_READINGS;
+		if (reading == HTTP_READING_NOWHERE)
+			reader->body.flags |= HTTP_BAD_PATH;
+		reader->second &= method;
+	}
 	if (reader->body.flags & HTTP_ASTERISK_FORM && reader->target_length != 1)
 		reader->body.flags |= HTTP_BAD_TARGET;
 }
@@ -338,7 +357,7 @@ static __always_inline int http_target_form(const struct http_reader *reader)
 
 static __always_inline void http_request_match(struct http_reader *reader, const struct http_set *set)
 {
-	__u64 passes = reader->passes & (http_has(&reader->body, HTTP_NAME_HOST) ? http_mask(set, reader->host_row) : set->no_host);
+	__u64 rest = http_has(&reader->body, HTTP_NAME_HOST) ? http_mask(set, reader->host_row) : set->no_host;
 	__u32 i;
 
 	http_each(i, 0, HTTP_FIELDS) {
@@ -346,9 +365,9 @@ static __always_inline void http_request_match(struct http_reader *reader, const
 
 		if (i >= set->field_count)
 			break;
-		passes &= reader->asked & 1 << field ? http_mask(set, reader->rows[field]) : set->fields[field].absent;
+		rest &= reader->asked & 1 << field ? http_mask(set, reader->rows[field]) : set->fields[field].absent;
 	}
-	reader->passes = passes;
+	reader->passes = reader->second & rest ? reader->passes & rest : 0;
 }
 
 static __always_inline int http_request_end(struct http_reader *reader, const struct http_set *set)
@@ -360,6 +379,8 @@ static __always_inline int http_request_end(struct http_reader *reader, const st
 		fault = http_host_field(body);
 	if (!fault)
 		fault = http_target_form(reader);
+	if (!fault && body->flags & HTTP_BAD_PATH)
+		fault = HTTP_FAULT_PATH;
 	if (fault)
 		return fault;
 	if (http_has(body, HTTP_NAME_EXPECT))

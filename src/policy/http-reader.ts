@@ -1,7 +1,7 @@
 /** Who reads the requests at a point where rules on HTTP hold, and why it is not the kernel though the kernel was asked for. */
 import type { HttpReader, L7Set } from '../model/l7.ts';
 import { tablesOfSet } from './http-tables.ts';
-import { mayDiffer } from './l7-path.ts';
+import { kernelReadsTwice } from './http-second-reading.ts';
 
 export interface Read {
   readonly reader: HttpReader;
@@ -29,5 +29,5 @@ export function readerOf(set: L7Set | undefined, atProxy = false): Read | undefi
 /** Why the kernel refuses a request that rules may let pass. */
 export function kernelRefusal({ method, path }: { readonly method: string; readonly path: string }): string | undefined {
   if (method === 'CONNECT' || !(path.startsWith('/') || path === '*')) return 'target: the kernel reads only those that begin with a slash';
-  return mayDiffer(path) ? `path: ${path} may be read in two ways, which the kernel refuses` : undefined;
+  return kernelReadsTwice({ method, path }) ? undefined : 'path: it may be read in two ways, and the kernel does that only for paths up to 500 bytes and 30 segments';
 }

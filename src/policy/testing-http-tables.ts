@@ -1,5 +1,6 @@
 /** For tests: one request through the tables of the kernel, as bpf/lib/http_reader.h walks them. */
 import { httpLayout } from './http-rows.ts';
+import { longestLine, secondReadingBy, tooDeep } from './http-second-reading.ts';
 import type { HttpView } from './l7-match.ts';
 import { mayDiffer } from './l7-path.ts';
 
@@ -12,7 +13,7 @@ export interface WalkedRequest {
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** `rule` is 0 where nothing lets it pass. A path that servers may read in two ways is refused. */
+/** `rule` is 0 where nothing lets it pass. A path that servers may read in two ways must match in both. */
 export function walkHttpTables(tables: Buffer, request: WalkedRequest): { readonly passes: boolean; readonly rule: number } {
   const at = httpLayout;
   const u16 = (place: number) => tables.readUInt16LE(place);
@@ -21,8 +22,12 @@ export function walkHttpTables(tables: Buffer, request: WalkedRequest): { readon
   const step = (row: number, byte: number) => cell(row + tables[at.classOf + byte]!);
   const maskOf = (row: number) => tables.readBigUInt64LE(at.masks + 8 * cell(row + columns));
   const read = (start: number, text: string) => [...Buffer.from(text, 'latin1')].reduce(step, start);
+  const path = request.path === '' ? tables.readBigUInt64LE(at.noPath) : maskOf(read(u16(at.path), request.path));
+  const cleaned = () => {
+    const row = request.method.length + 1 + request.path.length > longestLine ? tooDeep : secondReadingBy(request.path, u16(at.path), step);
+    return typeof row === 'symbol' ? 0n : maskOf(row);
+  };
   let holds = maskOf(read(u16(at.method), request.method));
-  holds &= request.path === '' ? tables.readBigUInt64LE(at.noPath) : maskOf(read(u16(at.path), request.path));
   holds &= request.host === '' ? tables.readBigUInt64LE(at.noHost) : maskOf(read(u16(at.host), request.host));
   const rows = new Map<number, number>();
   for (const [name, value] of request.headers) {
@@ -36,7 +41,9 @@ export function walkHttpTables(tables: Buffer, request: WalkedRequest): { readon
     const row = rows.get(place);
     holds &= row === undefined ? tables.readBigUInt64LE(at.fields + at.fieldSize * place + at.fieldAbsent) : maskOf(row);
   }
-  if (holds === 0n || mayDiffer(request.path)) return { passes: false, rule: 0 };
+  const other = mayDiffer(request.path) ? cleaned() & holds : holds;
+  holds &= path;
+  if (holds === 0n || other === 0n) return { passes: false, rule: 0 };
   let bit = 0;
   while (((holds >> BigInt(bit)) & 1n) === 0n) bit++;
   return { passes: true, rule: tables.readUInt32LE(at.rules + 4 * bit) };

@@ -10,7 +10,8 @@ import type { HttpL7Rule } from '../../src/model/l7.ts';
 import { compileHttpTables } from '../../src/policy/http-tables.ts';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import type { HttpMatcher } from '../../src/policy/l7-match.ts';
-import { mayDiffer } from '../../src/policy/l7-path.ts';
+import { kernelReadsTwice } from '../../src/policy/http-second-reading.ts';
+import { secondReading } from '../../src/policy/l7-path.ts';
 import { httpLimits } from '../../src/proxy/http/limits.ts';
 import { Body } from '../../src/proxy/http1/body.ts';
 import { fault } from '../../src/proxy/http1/faults.ts';
@@ -51,7 +52,7 @@ function byKernel(events: readonly TrialEvent[], tables: Buffer): Line[] {
 
 function flagsOf(head: RequestHead): number {
   const { isHead, closes, expects, upgrade, upgradeH2c, chunked } = head;
-  return (isHead ? httpFlag.isHead : 0) | (closes ? httpFlag.closes : 0) | (expects ? httpFlag.expects : 0) | (upgrade ? httpFlag.upgrade : 0) | (upgradeH2c ? httpFlag.upgradeH2c : 0) | (chunked ? httpFlag.chunked : 0) | (mayDiffer(head.path) ? httpFlag.twoReadings : 0);
+  return (isHead ? httpFlag.isHead : 0) | (closes ? httpFlag.closes : 0) | (expects ? httpFlag.expects : 0) | (upgrade ? httpFlag.upgrade : 0) | (upgradeH2c ? httpFlag.upgradeH2c : 0) | (chunked ? httpFlag.chunked : 0) | (kernelReadsTwice(head) ? 0 : httpFlag.twoReadings);
 }
 
 /** As src/proxy/http1/session.ts goes through a stream, whatever is decided. */
@@ -77,6 +78,7 @@ function byProxy(bytes: Buffer, matcher: HttpMatcher): Line[] {
     if (next === 0) return bytes.length > visible ? [...lines, `fault ${-fault.headTooLarge}`] : lines;
     const target = head.path === '' ? -kernelOnly.connect : bytes[bytes.indexOf(32, at) + 1] !== 47 && head.path !== '*' ? -kernelOnly.absoluteForm : 0;
     if (target < 0) return [...lines, `fault ${-target}`];
+    if (kernelReadsTwice(head) && secondReading(head.path) === null) return [...lines, `fault ${-fault.path}`];
     lines.push(headLine(next, flagsOf(head), head.contentLength, head.minor, matcher.match(head).rule));
     const body = new Body(httpLimits);
     body.begin(head.contentLength, head.chunked);

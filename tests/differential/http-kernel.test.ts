@@ -46,7 +46,7 @@ describe('HTTP/1.1 in the kernel beside the proxy', { skip: !hasObject() && 'mak
       count.differences += kernel.differs === undefined ? 0 : 1;
     }), { numRuns: runs, ...seed });
     // A fuzzer that reaches nothing finds nothing.
-    for (const [what, times] of Object.entries(count)) assert.ok(times > runs / 50, `${what}: ${times} of ${runs} streams`);
+    for (const [what, times] of Object.entries(count)) assert.ok(times > runs / (what === 'differences' ? 500 : 50), `${what}: ${times} of ${runs} streams`);
     if (process.env['CIRRI_LONG']) console.log(JSON.stringify(count));
   });
 

@@ -135,7 +135,7 @@ const httpSets: MapSpec<number, number, HttpSet> = {
 
 const httpTrials: MapSpec<number, HttpTrial> = {
   name: 'http_trials', type: 2, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: '72fc0873',
+  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: '89b4c754',
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {

@@ -791,10 +791,11 @@ export const httpFieldCodec: Codec<HttpField> = defineCodec<HttpField>(
   }),
 );
 
-/** struct http_reader, 840 bytes */
+/** struct http_reader, 912 bytes */
 export interface HttpReader {
   readonly body: HttpBody;
   readonly passes: bigint;
+  readonly second: bigint;
   readonly set: number;
   readonly asked: number;
   readonly rowKept: number;
@@ -803,49 +804,60 @@ export interface HttpReader {
   readonly targetLength: number;
   readonly hostLength: number;
   readonly rows: readonly number[];
+  readonly behind: readonly number[];
   readonly emptyLines: number;
   readonly traceLength: number;
+  readonly depth: number;
+  readonly segment: number;
   readonly line: Uint8Array;
   readonly host: Uint8Array;
   readonly trace: Uint8Array;
 }
 
 export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
-  840,
+  912,
   (view, at, value) => {
     httpBodyCodec.write(view, at, value.body);
     view.setBigUint64(at + 72, value.passes, true);
-    view.setUint32(at + 80, value.set, true);
-    view.setUint16(at + 84, value.asked, true);
-    view.setUint16(at + 86, value.rowKept, true);
-    view.setUint16(at + 88, value.hostRow, true);
-    view.setUint16(at + 90, value.methodLength, true);
-    view.setUint16(at + 92, value.targetLength, true);
-    view.setUint16(at + 94, value.hostLength, true);
-    for (let i = 0; i < 16; i++) view.setUint16(at + 96 + i * 2, value.rows[i]!, true);
-    view.setUint8(at + 128, value.emptyLines);
-    view.setUint8(at + 129, value.traceLength);
-    zero(view, at + 130, 6);
-    writeBytes(view, at + 136, value.line, 520);
-    writeBytes(view, at + 656, value.host, 128);
-    writeBytes(view, at + 784, value.trace, 56);
+    view.setBigUint64(at + 80, value.second, true);
+    view.setUint32(at + 88, value.set, true);
+    view.setUint16(at + 92, value.asked, true);
+    view.setUint16(at + 94, value.rowKept, true);
+    view.setUint16(at + 96, value.hostRow, true);
+    view.setUint16(at + 98, value.methodLength, true);
+    view.setUint16(at + 100, value.targetLength, true);
+    view.setUint16(at + 102, value.hostLength, true);
+    for (let i = 0; i < 16; i++) view.setUint16(at + 104 + i * 2, value.rows[i]!, true);
+    for (let i = 0; i < 32; i++) view.setUint16(at + 136 + i * 2, value.behind[i]!, true);
+    view.setUint8(at + 200, value.emptyLines);
+    view.setUint8(at + 201, value.traceLength);
+    view.setUint8(at + 202, value.depth);
+    view.setUint8(at + 203, value.segment);
+    zero(view, at + 204, 4);
+    writeBytes(view, at + 208, value.line, 520);
+    writeBytes(view, at + 728, value.host, 128);
+    writeBytes(view, at + 856, value.trace, 56);
   },
   (view, at) => ({
     body: httpBodyCodec.read(view, at),
     passes: view.getBigUint64(at + 72, true),
-    set: view.getUint32(at + 80, true),
-    asked: view.getUint16(at + 84, true),
-    rowKept: view.getUint16(at + 86, true),
-    hostRow: view.getUint16(at + 88, true),
-    methodLength: view.getUint16(at + 90, true),
-    targetLength: view.getUint16(at + 92, true),
-    hostLength: view.getUint16(at + 94, true),
-    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 96 + i * 2, true)),
-    emptyLines: view.getUint8(at + 128),
-    traceLength: view.getUint8(at + 129),
-    line: readBytes(view, at + 136, 520),
-    host: readBytes(view, at + 656, 128),
-    trace: readBytes(view, at + 784, 56),
+    second: view.getBigUint64(at + 80, true),
+    set: view.getUint32(at + 88, true),
+    asked: view.getUint16(at + 92, true),
+    rowKept: view.getUint16(at + 94, true),
+    hostRow: view.getUint16(at + 96, true),
+    methodLength: view.getUint16(at + 98, true),
+    targetLength: view.getUint16(at + 100, true),
+    hostLength: view.getUint16(at + 102, true),
+    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 104 + i * 2, true)),
+    behind: Array.from({ length: 32 }, (_, i) => view.getUint16(at + 136 + i * 2, true)),
+    emptyLines: view.getUint8(at + 200),
+    traceLength: view.getUint8(at + 201),
+    depth: view.getUint8(at + 202),
+    segment: view.getUint8(at + 203),
+    line: readBytes(view, at + 208, 520),
+    host: readBytes(view, at + 728, 128),
+    trace: readBytes(view, at + 856, 56),
   }),
 );
 
@@ -904,7 +916,7 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 9400 bytes */
+/** struct http_trial, 9472 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
@@ -919,7 +931,7 @@ export interface HttpTrial {
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  9400,
+  9472,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
@@ -929,8 +941,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     view.setUint32(at + 20, value.answered, true);
     for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
     httpReaderCodec.write(view, at + 8216, value.reader);
-    httpAnswerReaderCodec.write(view, at + 9056, value.answer);
-    httpChunkCodec.write(view, at + 9136, value.chunk);
+    httpAnswerReaderCodec.write(view, at + 9128, value.answer);
+    httpChunkCodec.write(view, at + 9208, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -941,8 +953,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     answered: view.getUint32(at + 20, true),
     events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
     reader: httpReaderCodec.read(view, at + 8216),
-    answer: httpAnswerReaderCodec.read(view, at + 9056),
-    chunk: httpChunkCodec.read(view, at + 9136),
+    answer: httpAnswerReaderCodec.read(view, at + 9128),
+    chunk: httpChunkCodec.read(view, at + 9208),
   }),
 );
 

@@ -36,8 +36,6 @@ function checkRule(checked: Checked, spec: PolicySpec, rule: HttpRuleOf, severit
   }
   const http2 = http2Of(world, spec, rule);
   if (http2 !== undefined) report('kernel-http2', 'warning', fieldOf(rule), `${http2}: HTTP/2 is refused by the kernel, so gRPC does not pass there`, leaveIt);
-  const escaped = rule.l7.rules.find(({ path }) => path?.includes('%'));
-  if (escaped) report('kernel-path', 'warning', fieldOf(rule), `path ${escaped.path} has an escape: paths that servers may read in two ways are refused by the kernel`, leaveIt);
 }
 
 /** Alone, or with what else there is to say where it holds. */
