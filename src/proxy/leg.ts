@@ -116,6 +116,15 @@ export class Leg implements Watched {
     return this.#reading;
   }
 
+  /** Bytes that are to be written with all others of the call; at once where there is no room. */
+  gather(gather: Gather, data: Buffer, start: number, end: number): void {
+    if (gather.add(data, start, end)) return;
+    this.writeGathered(gather);
+    if (this.closed || gather.add(data, start, end)) return;
+    this.enqueue(data.subarray(start, end));
+    this.flush();
+  }
+
   /** Writes what was gathered; what the socket does not take is kept. */
   writeGathered(gather: Gather): void {
     const { length } = gather;
