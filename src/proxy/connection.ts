@@ -73,14 +73,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
     const leg = to === 'client' ? this.client : this.server ?? this.#connect();
     if (!leg || leg.ending || leg.closed) return;
     if (this.#loop.gathering !== this) this.#loop.gatherFor(this);
-    const gather = to === 'client' ? this.#loop.toClient : this.#loop.toServer;
-    if (!gather.add(data, start, end)) {
-      leg.writeGathered(gather);
-      if (!leg.closed && !gather.add(data, start, end)) {
-        leg.enqueue(data.subarray(start, end));
-        leg.flush();
-      }
-    }
+    leg.gather(to === 'client' ? this.#loop.toClient : this.#loop.toServer, data, start, end);
     if (!this.#inCall) this.#leave();
   }
 

@@ -11,20 +11,22 @@ export class Gather {
   address = 0;
   length = 0;
   readonly #source: Stable;
+  readonly #sourceBuffer: Buffer;
   readonly #room: Stable = stable(roomBytes);
   readonly #buffer: Buffer = Buffer.from(this.#room.bytes.buffer);
   #copied = false;
 
-  /** `source`: the memory that is read into. */
-  constructor(source: Stable) {
+  /** The memory that is read into, and the buffer over it that sessions are given. */
+  constructor(source: Stable, sourceBuffer: Buffer) {
     this.#source = source;
+    this.#sourceBuffer = sourceBuffer;
   }
 
   /** False when there is no room: write what is there first. */
   add(data: Buffer, start: number, end: number): boolean {
     const length = end - start;
-    if (data.buffer === this.#source.bytes.buffer) {
-      const at = this.#source.address + data.byteOffset + start;
+    if (data === this.#sourceBuffer) {
+      const at = this.#source.address + start;
       if (this.length === 0) {
         this.address = at;
         this.length = length;

@@ -25,6 +25,9 @@ interface Chunk {
 }
 
 const smallestChunk = 16 << 10;
+const reads = readiness.in | readiness.peerEnd;
+/** With these, what follows the bytes that have come tells of itself no more. */
+const ending = readiness.peerEnd | readiness.hangup | readiness.error;
 
 /** One of the two sockets of a connection, with what waits to be written to it. */
 export class Leg implements Watched {
@@ -42,6 +45,8 @@ export class Leg implements Watched {
   readonly #token: number;
   readonly #queue: Chunk[] = [];
   #interest: number;
+  /** Of the event that is being handled. */
+  #events = 0;
   #reading: boolean;
   #wantsRoom = false;
   #finished = false;
@@ -55,8 +60,8 @@ export class Leg implements Watched {
     this.fd = fd;
     this.connecting = connecting;
     this.#reading = true;
-    this.#interest = connecting ? readiness.out : readiness.in;
-    this.#token = loop.watch(this, fd, this.#interest);
+    this.#interest = connecting ? readiness.out : reads;
+    this.#token = loop.watch(this, fd, this.#interest | readiness.edge);
   }
 
   get idle(): boolean {
@@ -69,6 +74,7 @@ export class Leg implements Watched {
   }
 
   ready(events: number): void {
+    this.#events = events;
     if (this.connecting) return this.#finishConnect();
     if ((events & readiness.out) !== 0 && this.#interest & readiness.out) {
       this.flush();
@@ -85,10 +91,18 @@ export class Leg implements Watched {
   /** Bytes read to the start of the loop's buffer, 0 at the end, -1 for nothing now; what is broken is told and -1. */
   read(most: number): number {
     const count = recvAt(this.fd, this.#loop.read.address, most, 0);
-    if (count >= 0) return count;
+    if (count >= 0) {
+      if (count === most || (count > 0 && (this.#events & ending) !== 0)) this.again();
+      return count;
+    }
     const code = lastErrno();
     if (code !== errno.again && code !== errno.interrupted) this.#owner.broken(this, errnoName(code));
     return -1;
+  }
+
+  /** There may be more to read than has been: it is told of that once more. A read that was not filled has emptied the socket. */
+  again(): void {
+    if (!this.closed && !this.#detached) this.#loop.epoll.modify(this.fd, this.#interest | readiness.edge, this.#token);
   }
 
   /** Reads from now on, or no more. */
@@ -100,6 +114,15 @@ export class Leg implements Watched {
 
   get reading(): boolean {
     return this.#reading;
+  }
+
+  /** Bytes that are to be written with all others of the call; at once where there is no room. */
+  gather(gather: Gather, data: Buffer, start: number, end: number): void {
+    if (gather.add(data, start, end)) return;
+    this.writeGathered(gather);
+    if (this.closed || gather.add(data, start, end)) return;
+    this.enqueue(data.subarray(start, end));
+    this.flush();
   }
 
   /** Writes what was gathered; what the socket does not take is kept. */
@@ -199,14 +222,13 @@ export class Leg implements Watched {
 
   #update(): void {
     if (this.closed) return;
-    const reads = this.#reading && !this.ended && !this.connecting;
-    const interest = (reads ? readiness.in : 0) | (this.connecting || this.queuedBytes > 0 || this.#wantsRoom ? readiness.out : 0);
+    const interest = (this.#reading && !this.ended && !this.connecting ? reads : 0) | (this.connecting || this.queuedBytes > 0 || this.#wantsRoom ? readiness.out : 0);
     if (interest === this.#interest && !(this.#detached && interest !== 0)) return;
     this.#interest = interest;
-    if (!this.#detached) return this.#loop.epoll.modify(this.fd, interest, this.#token);
+    if (!this.#detached) return this.#loop.epoll.modify(this.fd, interest | readiness.edge, this.#token);
     if (interest === 0) return;
     this.#detached = false;
-    this.#loop.epoll.add(this.fd, interest, this.#token);
+    this.#loop.epoll.add(this.fd, interest | readiness.edge, this.#token);
   }
 
   #detach(): void {

@@ -67,8 +67,8 @@ export class Loop {
     this.limits = limits;
     this.read = stable(limits.readBytes);
     this.readBuffer = Buffer.from(this.read.bytes.buffer);
-    this.toClient = new Gather(this.read);
-    this.toServer = new Gather(this.read);
+    this.toClient = new Gather(this.read, this.readBuffer);
+    this.toServer = new Gather(this.read, this.readBuffer);
   }
 
   /** A number for `add` and `modify` of the epoll; its events go to `watched`. */

@@ -68,13 +68,17 @@ export class Transit {
         // The end is seen again, and told, when what came before it has been counted.
         if (moved < 0 && moved !== -errno.again && moved !== -errno.interrupted) return this.#owner.broken(from, errnoName(-moved)), -1;
         if (moved < 0) this.#few();
+        if (moved === 0 && total > 0) from.again();
         return total > 0 ? total : moved === 0 ? 0 : -1;
       }
       total += moved;
       this.held = moved;
       if (!this.drain(into)) return total;
-      if (moved < bulkBytes) return this.#few(), total;
+      if (moved >= bulkBytes) continue;
+      this.#few();
+      break;
     }
+    from.again();
     return total;
   }
 

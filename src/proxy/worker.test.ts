@@ -133,6 +133,39 @@ test('8 MB each way arrive whole and in order, read by a slow reader too, and wh
   assert.equal(worker.loop.queuedBytes, 0);
 });
 
+for (const [name, readBytes, protocol] of [
+  ['read in small pieces', 2048, relay],
+  ['read whole', defaultLimits.readBytes, relay],
+  ['spliced', defaultLimits.readBytes, { ...relay, open: wire => (wire.passAll(), relay.open(wire)) } satisfies AnyProtocol],
+] as const) {
+  test(`no byte and no end is overlooked, ${name}: 60 connections with bursts, pauses, and ends behind the last byte`, async () => {
+    const { port: server } = await startServer(echo);
+    const { port, worker } = startRig(server, protocol, { limits: { readBytes } });
+    await Promise.all(Array.from({ length: 60 }, async (_, seed) => {
+      // A sequence of its own for each: sizes around that of a read, and larger than what a socket holds.
+      let state = seed + 1;
+      const next = (most: number) => (state = (state * 48_271) % 0x7fff_ffff) % most;
+      const sizes = Array.from({ length: 1 + next(12) }, () => [1, 2047, 2048, 2049, 4096, 65_536, 65_537, next(200_000)][next(8)]!);
+      const sent = pattern(sizes.reduce((sum, size) => sum + size, 0), seed);
+      const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+      const received = collect(client);
+      let at = 0;
+      for (const [i, size] of sizes.entries()) {
+        const part = sent.subarray(at, (at += size));
+        if (i === sizes.length - 1) client.end(part);
+        else client.write(part);
+        if (next(3) > 0) await new Promise(resolve => setImmediate(resolve));
+        if (next(6) === 0) client.pause();
+        if (next(2) === 0) client.resume();
+      }
+      client.resume();
+      assert.ok((await received).equals(sent), `connection ${seed}`);
+    }));
+    await until(() => worker.connections.length === 0, 'all end');
+    assert.equal(worker.loop.queuedBytes, 0);
+  });
+}
+
 test('passAll: bulk is spliced, whole and in order, with a FIN behind it', async () => {
   const { port: server } = await startServer(echo);
   const passing: AnyProtocol = { ...relay, open: wire => {

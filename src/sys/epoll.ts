@@ -1,10 +1,11 @@
-/** epoll(7), level-triggered. Events bear a number that the caller chose. */
+/** epoll(7), level-triggered unless `edge` is asked for. Events bear a number that the caller chose. */
 import { check } from './errno.ts';
 import { stable } from './memory.ts';
 import { lastErrno } from './native.ts';
 import * as native from './native.ts';
 
-export const readiness = { in: 0x1, out: 0x4, error: 0x8, hangup: 0x10 } as const;
+/** `peerEnd`: it has sent its FIN. `edge`, with the others: told when it becomes so and when it is watched anew, not for as long as it is so. */
+export const readiness = { in: 0x1, out: 0x4, error: 0x8, hangup: 0x10, peerEnd: 0x2000, edge: 0x8000_0000 } as const;
 
 const [ADD, REMOVE, MODIFY] = [1, 2, 3] as const;
 const CLOSE_ON_EXEC = 0o2000000;

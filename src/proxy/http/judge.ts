@@ -25,16 +25,32 @@ const unasked: Judgement = Object.freeze({ passes: true, opinions: none, mutatio
 
 export function judge(layers: Layers<HttpMatcher>, request: HttpView): Judgement {
   const { egress, ingress } = layers;
-  if (egress === undefined && ingress === undefined) return unasked;
-  const first = egress?.match(request);
-  if (first && !first.passes) return { passes: false, opinions: [opinion('EGRESS', first)], mutations: none, ...malformed(request) };
-  const changed = first && first.mutations.length > 0 ? first.mutations : none;
+  if (egress === undefined) return ingress === undefined ? unasked : alone('INGRESS', ingress.match(request), request);
+  if (ingress === undefined) return alone('EGRESS', egress.match(request), request);
+  return both(egress.match(request), ingress, request);
+}
+
+/** What the last one of each end came to: mostly the same rule lets one request after the other pass, and its answer is one object. */
+const lastAlone: Record<Direction, { readonly answer: HttpAnswer; readonly judgement: Judgement } | undefined> = { EGRESS: undefined, INGRESS: undefined };
+
+function alone(direction: Direction, answer: HttpAnswer, request: HttpView): Judgement {
+  const last = lastAlone[direction];
+  if (last !== undefined && last.answer === answer) return last.judgement;
+  const opinions = [opinion(direction, answer)];
+  if (!answer.passes) return { passes: false, opinions, mutations: none, ...malformed(request) };
+  const judgement = { passes: true, opinions, mutations: answer.mutations };
+  lastAlone[direction] = { answer, judgement };
+  return judgement;
+}
+
+function both(first: HttpAnswer, ingress: HttpMatcher, request: HttpView): Judgement {
+  if (!first.passes) return { passes: false, opinions: [opinion('EGRESS', first)], mutations: none, ...malformed(request) };
+  const changed = first.mutations;
   // The ingress end sees what the egress end has made of the request.
-  const second = ingress?.match(changed.length === 0 ? request : changedView(request, changed));
-  const opinions = first && second ? [opinion('EGRESS', first), opinion('INGRESS', second)] : [first ? opinion('EGRESS', first) : opinion('INGRESS', second!)];
-  if (second && !second.passes) return { passes: false, opinions, mutations: none, ...malformed(request) };
-  const more = second?.mutations ?? none;
-  return { passes: true, opinions, mutations: more.length === 0 ? changed : [...changed, ...more] };
+  const second = ingress.match(changed.length === 0 ? request : changedView(request, changed));
+  const opinions = [opinion('EGRESS', first), opinion('INGRESS', second)];
+  if (!second.passes) return { passes: false, opinions, mutations: none, ...malformed(request) };
+  return { passes: true, opinions, mutations: second.mutations.length === 0 ? changed : [...changed, ...second.mutations] };
 }
 
 function malformed(request: HttpView): { malformed?: true } {

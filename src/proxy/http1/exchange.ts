@@ -38,35 +38,34 @@ export class Exchange implements RequestFacts {
 
 const none: readonly never[] = Object.freeze([]);
 
-/** First in, first out, without moving what is in it. */
+/** First in, first out, in a ring that grows to what a client sends ahead. */
 export class Exchanges {
-  #list: (Exchange | undefined)[] = [];
+  #ring: (Exchange | undefined)[] = [undefined, undefined];
   #first = 0;
-
-  get length(): number {
-    return this.#list.length - this.#first;
-  }
+  length = 0;
 
   get front(): Exchange | undefined {
-    return this.#list[this.#first];
+    return this.#ring[this.#first];
   }
 
   get last(): Exchange | undefined {
-    return this.#list.at(-1);
+    return this.length === 0 ? undefined : this.#ring[(this.#first + this.length - 1) & (this.#ring.length - 1)];
   }
 
   push(exchange: Exchange): void {
-    this.#list.push(exchange);
+    if (this.length === this.#ring.length) this.#grow();
+    this.#ring[(this.#first + this.length++) & (this.#ring.length - 1)] = exchange;
   }
 
   shift(): void {
-    this.#list[this.#first++] = undefined;
-    if (this.#first === this.#list.length) {
-      this.#list.length = 0;
-      this.#first = 0;
-    } else if (this.#first > 1024) {
-      this.#list = this.#list.slice(this.#first);
-      this.#first = 0;
-    }
+    this.#ring[this.#first] = undefined;
+    this.#first = (this.#first + 1) & (this.#ring.length - 1);
+    this.length--;
+  }
+
+  #grow(): void {
+    const { length } = this.#ring;
+    this.#ring = Array.from({ length: 2 * length }, (_, i) => (i < length ? this.#ring[(this.#first + i) & (length - 1)] : undefined));
+    this.#first = 0;
   }
 }

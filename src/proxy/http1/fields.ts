@@ -29,8 +29,9 @@ export class Fields {
   /** Place of the first value of each slot; start < 0: not there. */
   starts: Int32Array;
   ends: Int32Array;
-  /** Further values: slot, start, end, one after the other. */
-  readonly repeats: number[] = [];
+  /** Further values, `repeatCount` of them: slot, start, end, one after the other. */
+  readonly #repeats: number[] = [];
+  repeatCount = 0;
   count = 0;
   readonly #most: number;
 
@@ -51,9 +52,9 @@ export class Fields {
   /** Lines from `at` on. The place behind the empty line; 0: more is needed; negative: a fault. */
   parse(buffer: Buffer, at: number, end: number): number {
     this.buffer = buffer;
-    this.starts.fill(-1);
-    this.repeats.length = 0;
-    this.count = 0;
+    // Few there are: a loop takes less than the call of fill().
+    for (let at = 0; at < this.starts.length; at++) this.starts[at] = -1;
+    this.repeatCount = this.count = 0;
     let i = at;
     for (;;) {
       if (i >= end) return 0;
@@ -91,9 +92,16 @@ export class Fields {
       if (this.starts[at]! < 0) {
         this.starts[at] = start;
         this.ends[at] = last;
-      } else this.repeats.push(at, start, last);
+      } else this.#repeat(at, start, last);
       return;
     }
+  }
+
+  #repeat(at: number, start: number, end: number): void {
+    const i = 3 * this.repeatCount++;
+    this.#repeats[i] = at;
+    this.#repeats[i + 1] = start;
+    this.#repeats[i + 2] = end;
   }
 
   has(at: number): boolean {
@@ -101,7 +109,7 @@ export class Fields {
   }
 
   repeated(at: number): boolean {
-    for (let i = 0; i < this.repeats.length; i += 3) if (this.repeats[i] === at) return true;
+    for (let i = 0; i < 3 * this.repeatCount; i += 3) if (this.#repeats[i] === at) return true;
     return false;
   }
 
@@ -109,7 +117,7 @@ export class Fields {
   value(at: number): string | undefined {
     if (!this.has(at)) return undefined;
     let text = this.buffer.toString('latin1', this.starts[at], this.ends[at]);
-    for (let i = 0; i < this.repeats.length; i += 3) if (this.repeats[i] === at) text += `,${this.buffer.toString('latin1', this.repeats[i + 1], this.repeats[i + 2])}`;
+    for (let i = 0; i < 3 * this.repeatCount; i += 3) if (this.#repeats[i] === at) text += `,${this.buffer.toString('latin1', this.#repeats[i + 1], this.#repeats[i + 2])}`;
     return text;
   }
 
@@ -121,7 +129,7 @@ export class Fields {
   contentLength(): number {
     const start = this.starts[slot.contentLength]!;
     if (start < 0) return -1;
-    if (this.repeats.length > 0 && this.repeated(slot.contentLength)) return fault.contentLengthRepeated;
+    if (this.repeated(slot.contentLength)) return fault.contentLengthRepeated;
     const end = this.ends[slot.contentLength]!;
     if (end === start || end - start > 15) return fault.contentLength;
     let length = 0;
@@ -137,9 +145,9 @@ export class Fields {
   connection(): number {
     if (!this.has(slot.connection)) return 0;
     let bits = this.#options(this.starts[slot.connection]!, this.ends[slot.connection]!);
-    for (let i = 0; i < this.repeats.length && bits >= 0; i += 3) {
-      if (this.repeats[i] !== slot.connection) continue;
-      const more = this.#options(this.repeats[i + 1]!, this.repeats[i + 2]!);
+    for (let i = 0; i < 3 * this.repeatCount && bits >= 0; i += 3) {
+      if (this.#repeats[i] !== slot.connection) continue;
+      const more = this.#options(this.#repeats[i + 1]!, this.#repeats[i + 2]!);
       bits = more < 0 ? more : bits | more;
     }
     return bits;

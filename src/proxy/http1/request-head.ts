@@ -104,7 +104,7 @@ export class RequestHead implements HttpView {
       this.#authority = this.#authorityEnd = 0;
       return 0;
     }
-    if (fields.repeats.length > 0 && fields.repeated(slot.host)) return fault.hostRepeated;
+    if (fields.repeated(slot.host)) return fault.hostRepeated;
     this.#authority = start;
     this.#authorityEnd = fields.ends[slot.host]!;
     return isAuthority(fields.buffer, start, this.#authorityEnd) ? 0 : fault.host;
