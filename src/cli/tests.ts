@@ -17,8 +17,6 @@ export interface TestOptions {
 }
 
 const root = repositoryRoot;
-/** Tests that take as many random cases, or as much load, as they are given: what `--long` is about. */
-const longTests: readonly string[] = ['tests/differential/*.test.ts', 'src/policy/compile.test.ts', 'src/policy/parse-fuzz.test.ts', 'src/policy/l7-expression.test.ts', 'src/proxy/http1/interleave.test.ts', 'src/proxy/http2/fuzz.test.ts', 'src/proxy/http2/hpack.test.ts', 'tests/programs/names-fuzz.test.ts', 'tests/e2e/services/rollout.test.ts'];
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
 /** The runner counts a whole file as a test too. */
@@ -44,7 +42,7 @@ export async function runTests(options: TestOptions): Promise<number> {
       await progress.step('generated code is current', () => mustRun('the comparison of generated code (node tools/generate.ts mends it)', process.execPath, [join(root, 'tools/generate.ts'), '--check']));
     }
   }
-  const files = options.files.length > 0 ? [...options.files] : options.long ? globSync(longTests, { cwd: root }).sort() : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
+  const files = options.files.length > 0 ? [...options.files] : options.long ? longTestFiles() : allTestFiles();
   if (files.length === 0) throw new CirriError('ERR_NO_TESTS', 'no test files found');
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));
@@ -58,6 +56,15 @@ export async function runTests(options: TestOptions): Promise<number> {
   // In the runner's own words, so that whoever reads the end of the output needs to know only one form.
   for (const field of ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const) process.stdout.write(`ℹ ${field} ${sum(field)}\n`);
   return failed ? 1 : 0;
+}
+
+function allTestFiles(): string[] {
+  return globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'tools/**/*.test.ts'], { cwd: root }).sort();
+}
+
+/** Tests that take as many random cases, or as much load, as they are given: what `--long` is about. They ask for it by these names. */
+export function longTestFiles(): string[] {
+  return allTestFiles().filter(file => /process\.env(\.|\[')CIRRI_(LONG|PROPERTY_RUNS)\b/.test(readFileSync(join(root, file), 'utf8')));
 }
 
 interface SuiteResult {
@@ -85,7 +92,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     ...files,
   ];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...testEnv(), ...(options.long && { CIRRI_LONG: '1', CIRRI_PROPERTY_RUNS: '5000' }) } });
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...testEnv(), ...(options.long && { CIRRI_LONG: '1', CIRRI_PROPERTY_RUNS: process.env['CIRRI_PROPERTY_RUNS'] ?? '5000' }) } });
     let tail = '';
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;

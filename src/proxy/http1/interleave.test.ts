@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { compileHttpRules } from '../../policy/l7-match.ts';
 import type { HttpMatcher } from '../../policy/l7-match.ts';
-import { httpLimits } from '../http/limits.ts';
+import { type HttpLimits, httpLimits } from '../http/limits.ts';
 import { FakeWire } from '../testing.ts';
 import { openHttp1 } from './session.ts';
 
@@ -50,45 +50,85 @@ const answerOf = ({ method, answer }: Planned, i: number): string => {
 };
 const refusal = (p: Planned) => `HTTP/1.1 403 Forbidden\r\ncontent-length: 15\r\ncontent-type: text/plain\r\n\r\n${p.method === 'HEAD' ? '' : 'Access denied\r\n'}`;
 
-test('any requests, any answers, any interleaving', () => {
-  fc.assert(fc.property(fc.array(planned, { minLength: 1, maxLength: 8 }), fc.infiniteStream(fc.nat(400)), fc.constantFrom(2, 64), fc.constantFrom(8, 65_536), (plan, random, pipelined, spliceBytes) => {
-    const wire = new FakeWire<HttpMatcher>({ egress: compileHttpRules([{ rule: 1, path: '/public.*', headers: [] }]) });
-    wire.open(openHttp1(wire, { ...httpLimits, pipelined, spliceBytes }));
-    const next = () => random.next().value as number;
-    const requests = plan.map(requestOf);
-    const clientBytes = Buffer.from(requests.map(r => r.head + r.body).join(''), 'latin1');
-    const forServer = plan.map((p, i) => ({ p, i, ...requests[i]! })).filter(({ p }) => p.allowed);
-    let sent = 0;
-    let served = 0;
-    let waiting = '';
-    for (let turn = 0; turn < 100_000; turn++) {
-      // What the server has by now, and so may answer.
-      let from = 0;
-      const has = wire.sent('server').length;
-      forServer.forEach(({ p, i, head, body }, at) => {
-        const whole = from + head.length + (p.early ? 0 : body.length);
-        from += head.length + body.length;
-        if (at === served && has >= whole) {
-          waiting += answerOf(p, i);
-          served++;
-        }
-      });
-      const clientCan = sent < clientBytes.length && !wire.paused.client;
-      const serverCan = waiting !== '' && !wire.paused.server;
-      if (!clientCan && !serverCan) break;
-      const count = 1 + next();
-      if (clientCan && (!serverCan || next() % 2 === 0)) {
-        wire.from('client', clientBytes.subarray(sent, sent + count));
-        sent = Math.min(clientBytes.length, sent + count);
-      } else {
-        wire.from('server', waiting.slice(0, count));
-        waiting = waiting.slice(count);
+/** Both sides' bytes in pieces, until neither can go on; `atTurn` is told of each piece before it is sent. */
+function talk(plan: readonly Planned[], next: () => number, limits: Pick<HttpLimits, 'pipelined' | 'spliceBytes'>, atTurn: (wire: FakeWire<HttpMatcher>, turn: number) => void = () => {}) {
+  const wire = new FakeWire<HttpMatcher>({ egress: compileHttpRules([{ rule: 1, path: '/public.*', headers: [] }]) });
+  wire.open(openHttp1(wire, { ...httpLimits, ...limits }));
+  const requests = plan.map(requestOf);
+  const clientBytes = Buffer.from(requests.map(r => r.head + r.body).join(''), 'latin1');
+  const forServer = plan.map((p, i) => ({ p, i, ...requests[i]! })).filter(({ p }) => p.allowed);
+  let sent = 0;
+  let served = 0;
+  let waiting = '';
+  for (let turn = 0; turn < 100_000 && wire.closed === undefined; turn++) {
+    // What the server has by now, and so may answer.
+    let from = 0;
+    const has = wire.sent('server').length;
+    forServer.forEach(({ p, i, head, body }, at) => {
+      const whole = from + head.length + (p.early ? 0 : body.length);
+      from += head.length + body.length;
+      if (at === served && has >= whole) {
+        waiting += answerOf(p, i);
+        served++;
       }
+    });
+    const clientCan = sent < clientBytes.length && !wire.paused.client;
+    const serverCan = waiting !== '' && !wire.paused.server;
+    if (!clientCan && !serverCan) break;
+    atTurn(wire, turn);
+    const count = 1 + next();
+    if (clientCan && (!serverCan || next() % 2 === 0)) {
+      wire.from('client', clientBytes.subarray(sent, sent + count));
+      sent = Math.min(clientBytes.length, sent + count);
+    } else {
+      wire.from('server', waiting.slice(0, count));
+      waiting = waiting.slice(count);
     }
-    assert.equal(sent, clientBytes.length, 'all of the client was read');
+  }
+  return { wire, forServer, isAllSent: sent === clientBytes.length };
+}
+
+const plans = fc.array(planned, { minLength: 1, maxLength: 8 });
+const limits = fc.record({ pipelined: fc.constantFrom(2, 64), spliceBytes: fc.constantFrom(8, 65_536) });
+const answers = (plan: readonly Planned[]) => plan.map((p, i) => (p.allowed ? answerOf(p, i) : refusal(p)));
+
+test('any requests, any answers, any interleaving', () => {
+  fc.assert(fc.property(plans, fc.infiniteStream(fc.nat(400)), limits, (plan, random, limit) => {
+    const { wire, forServer, isAllSent } = talk(plan, () => random.next().value as number, limit);
+    assert.ok(isAllSent, 'all of the client was read');
     assert.equal(wire.sentText('server'), forServer.map(r => r.head + r.body).join(''));
-    assert.equal(wire.sentText('client'), plan.map((p, i) => (p.allowed ? answerOf(p, i) : refusal(p))).join(''));
+    assert.equal(wire.sentText('client'), answers(plan).join(''));
     assert.equal(wire.session.idle, true);
     assert.equal(wire.closed, undefined);
   }), { numRuns: runs, ...seed });
+});
+
+/** The same answer, saying that it is the last. */
+const asLast = (text: string): string => {
+  const finalAt = text.startsWith('HTTP/1.1 103') ? text.indexOf('\r\n\r\n') + 4 : 0;
+  const end = text.indexOf('\r\n\r\n', finalAt) + 2;
+  return `${text.slice(0, end)}connection: close\r\n${text.slice(end)}`;
+};
+
+test('a connection that is to end loses no request: all that the server has seen is answered whole, and the last answer says so', () => {
+  let ended = 0;
+  fc.assert(fc.property(plans, fc.infiniteStream(fc.nat(400)), limits, fc.nat(12), (plan, random, limit, drainAt) => {
+    const { wire, forServer, isAllSent } = talk(plan, () => random.next().value as number, limit, (each, turn) => {
+      if (turn === drainAt) each.session.drain!('end');
+    });
+    const all = answers(plan);
+    if (wire.closed === undefined) {
+      assert.ok(isAllSent && wire.session.idle, 'nothing is under way');
+      assert.equal(wire.sentText('client'), all.join(''));
+      wire.session.drain!('close');
+      return assert.equal(wire.closed, 'written');
+    }
+    ended++;
+    assert.equal(wire.closed, 'written');
+    const told = wire.sentText('client');
+    const count = all.findIndex((last, i) => told === all.slice(0, i).join('') + asLast(last)) + 1;
+    assert.ok(count > 0, `${JSON.stringify(told)} of ${JSON.stringify(all)}`);
+    assert.equal(wire.sentText('server'), forServer.filter(({ i }) => i < count).map(r => r.head + r.body).join(''));
+  }), { numRuns: runs, ...seed });
+  assert.ok(ended > runs / 4, `${ended} of ${runs} ended`);
 });

@@ -35,7 +35,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes): Move => ({ kind: 'bytes', bytes: () => Buffer.from(bytes) })) },
 );
 const seldom = <T>(times: number, arbitrary: fc.Arbitrary<T>) => fc.oneof({ weight: times, arbitrary: fc.constant(null) }, { weight: 1, arbitrary });
-const step = fc.record({ move, flip: seldom(80, fc.tuple(fc.nat(60), fc.nat(255))), pieces: fc.constantFrom(1, 3, 9, 10, 50, Infinity), policy: seldom(30, fc.constantFrom(paths('/allowed.*'), paths('/allowed'), paths('none'))), other: fc.nat(9) });
+const step = fc.record({ move, flip: seldom(80, fc.tuple(fc.nat(60), fc.nat(255))), pieces: fc.constantFrom(1, 3, 9, 10, 50, Infinity), policy: seldom(30, fc.constantFrom(paths('/allowed.*'), paths('/allowed'), paths('none'))), other: fc.nat(9), drain: fc.nat(40) });
 
 /** Of each connection, the last stream that the client has opened. */
 const opened = new WeakMap<Talk, number>();
@@ -91,10 +91,11 @@ test('whatever both sides send: no crash, whole frames, and nothing at the serve
   fc.assert(fc.property(fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }), steps => {
     const talk = new Talk();
     talk.wire.from('client', talk.client.headers(1, post('/allowed'), false));
-    for (const { move: sent, flip, pieces, policy, other } of steps) {
+    for (const { move: sent, flip, pieces, policy, other, drain } of steps) {
       const from = (sent.kind === 'answer' ? other > 0 : sent.kind === 'headers' ? other === 0 && sent.id !== nextStream : other > 5) ? 'server' : 'client';
       if (talk.wire.closed !== undefined) break;
       if (talk.wire.paused[from]) continue;
+      if (drain === 0) talk.wire.session.drain!('rest');
       if (policy !== null) talk.wire.current = { egress: policy };
       const bytes = Buffer.from(bytesOf(talk, from, sent));
       if (flip !== null && bytes.length > 0) bytes[flip[0] % bytes.length]! ^= flip[1];
