@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* HTTP/1.1 of connections to a pod, read before its device: http.h has the picture. */
-#include "http_tcp_answer.h"
+#include "http_tcp_pod.h"
 
 static __always_inline bool http_row_is(const struct http_connection *row, const struct proxy_connection_key *key)
 {
@@ -78,7 +78,7 @@ static __always_inline int http_walk_from_pod(struct __sk_buff *skb)
 		http_release(&row->answer_busy);
 		return TCX_NEXT;
 	}
-	action = http_answer_step_in(skb, row, room);
+	action = http_pod_step(skb, row, room);
 	ends = (room->segment.flags & TCP_RST && row->phase < HTTP_OVER) || http_is_finished(row);
 	if (!ends || !http_end(row, &row->request_busy))
 		http_release(&row->answer_busy);

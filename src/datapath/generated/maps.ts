@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '543cf286',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '17c50652',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '0452ef0f',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'ef33fcd7',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {
@@ -147,7 +147,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '6bebacf3',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '7536a367',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {

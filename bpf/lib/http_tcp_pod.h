@@ -9,7 +9,7 @@
 
 #define TCX_NEXT -1
 
-static __always_inline long http_answer_lost(struct http_connection *row)
+static __always_inline long http_pod_lost(struct http_connection *row)
 {
 	struct http_counts *counts = http_counts_own();
 
@@ -20,7 +20,7 @@ static __always_inline long http_answer_lost(struct http_connection *row)
 }
 
 /* Behind a head. */
-static __always_inline long http_answer_head(struct http_connection *row, const struct http_exchange *exchange)
+static __always_inline long http_pod_head(struct http_connection *row, const struct http_exchange *exchange)
 {
 	const struct http_body *body = &row->answer.body;
 
@@ -29,13 +29,11 @@ static __always_inline long http_answer_head(struct http_connection *row, const 
 	http_answer_tell(row, exchange, row->answer.status, body->minor);
 	if (!(body->flags & HTTP_OPENED))
 		return 0;
-	if (exchange->flags & HTTP_UPGRADE_H2C)
-		row->refused = 1;
 	row->opened = 1;
 	return 1;
 }
 
-static long http_answer_step(__u32 index, struct http_reading *reading)
+static long http_pod_read_step(__u32 index, struct http_reading *reading)
 {
 	struct http_connection *row = reading->row;
 	struct http_room *room = reading->room;
@@ -50,27 +48,28 @@ static long http_answer_step(__u32 index, struct http_reading *reading)
 		return 1;
 	if (!row->answering) {
 		if (row->answered == *(volatile __u32 *)&row->asked)
-			return http_answer_lost(row);
+			return http_pod_lost(row);
 		row->answer.head_only = !!(exchange->flags & HTTP_IS_HEAD);
-		row->answer.upgrade = !!(exchange->flags & (HTTP_UPGRADE | HTTP_UPGRADE_H2C));
+		row->answer.upgrade = !!(exchange->flags & HTTP_UPGRADE);
 		row->answering = 1;
 	}
 	if (http_is_opaque(body)) {
 		read = body->opaque < rest ? body->opaque : rest;
-		if (body->flags & HTTP_UNTIL_CLOSE)
-			read = rest;
 		http_skip(body, read);
 		work->at += read;
 	} else {
 		length = rest < HTTP_CHUNK ? rest : HTTP_CHUNK;
 		if (!http_load(reading->skb, room, room->segment.payload + work->at, length))
-			return http_answer_lost(row);
+			return http_pod_lost(row);
 		read = http_read_answer(&row->answer, &room->chunk, length, &stop);
 		work->at += read <= length ? read : length;
-		if (stop == HTTP_FAULT)
-			return http_answer_lost(row);
+		if (stop == HTTP_FAULT) {
+			/* Whatever they would speak, nobody reads it: HTTP/2, or what the client has not asked for. */
+			row->refused = row->answer.status == 101;
+			return http_pod_lost(row);
+		}
 		if (stop == HTTP_HEAD)
-			over = http_answer_head(row, exchange);
+			over = http_pod_head(row, exchange);
 		if (stop == HTTP_HEAD && body->flags & HTTP_INTERIM)
 			return 0;
 	}
@@ -82,18 +81,18 @@ static long http_answer_step(__u32 index, struct http_reading *reading)
 	return over;
 }
 
-static __noinline int http_answer_read(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 begin)
+static __noinline int http_pod_read(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 begin)
 {
 	struct http_reading reading = { .skb = skb, .row = row, .room = room };
 
 	if (row->unknown || row->opened || row->phase == HTTP_BLIND)
 		return 0;
 	room->work.at = begin;
-	bpf_loop(HTTP_STEPS, http_answer_step, &reading, 0);
+	bpf_loop(HTTP_STEPS, http_pod_read_step, &reading, 0);
 	return 0;
 }
 
-static __always_inline int http_answer_pass(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u64 answers)
+static __always_inline int http_pod_pass(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u64 answers)
 {
 	struct http_segment *segment = &room->segment;
 	__u32 until = row->added_at - segment->seq;
@@ -107,7 +106,7 @@ static __always_inline int http_answer_pass(struct __sk_buff *skb, struct http_c
 }
 
 /* The pod takes the connection. */
-static __always_inline int http_answer_opens(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_pod_opens(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	const struct http_segment *segment = &room->segment;
 
@@ -123,14 +122,14 @@ static __always_inline int http_answer_opens(struct __sk_buff *skb, struct http_
 }
 
 /* The pod is told at each of its segments, until it has heard it. */
-static __always_inline int http_answer_over(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_pod_over(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	if (room->segment.flags & TCP_RST || !http_reset_client(skb, room))
 		return TC_ACT_SHOT;
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
-static __noinline int http_answer_step_in(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __noinline int http_pod_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	struct http_segment *segment = &room->segment;
 	__u32 fin = !!(segment->flags & TCP_FIN), size = segment->length + fin;
@@ -138,26 +137,26 @@ static __noinline int http_answer_step_in(struct __sk_buff *skb, struct http_con
 	__s32 old;
 
 	if (segment->flags & TCP_SYN)
-		return http_answer_opens(skb, row, room);
+		return http_pod_opens(skb, row, room);
 	if (unlikely(row->phase >= HTTP_OVER))
-		return http_answer_over(skb, row, room);
+		return http_pod_over(skb, row, room);
 	answers = *(volatile __u64 *)&row->answers;
 	if (unlikely(segment->flags & TCP_RST || !row->established))
-		return http_answer_pass(skb, row, room, answers);
+		return http_pod_pass(skb, row, room, answers);
 	if (sequence_difference(segment->ack, row->server_acked) >= 0) {
 		*(volatile __u32 *)&row->server_acked = segment->ack;
 		row->server_window = segment->window;
 	}
 	old = sequence_difference(answers, segment->seq);
 	if (!size || old >= (__s32)size)
-		return http_answer_pass(skb, row, room, answers);
+		return http_pod_pass(skb, row, room, answers);
 	if (unlikely(old < 0))
 		return http_drop(skb, row, room, DROP_HTTP_HELD, false);
 	/* At this moment an answer of ours may have taken this place: it comes again, behind that. */
 	if (__sync_val_compare_and_swap(&row->answers, answers, (answers & ~0xffffffffULL) | (__u32)(segment->seq + size)) != answers)
 		return http_drop(skb, row, room, DROP_HTTP_HELD, false);
 	if (segment->length > old)
-		http_answer_read(skb, row, room, old);
+		http_pod_read(skb, row, room, old);
 	if (fin)
 		row->answer_fin = 1;
 	if (unlikely(row->refused)) {
@@ -166,5 +165,5 @@ static __noinline int http_answer_step_in(struct __sk_buff *skb, struct http_con
 		if (!http_cut(skb, room, 0) || bpf_skb_store_bytes(skb, segment->l4 + 13, &flags, sizeof(flags), 0))
 			return TC_ACT_SHOT;
 	}
-	return http_answer_pass(skb, row, room, answers);
+	return http_pod_pass(skb, row, room, answers);
 }
