@@ -54,7 +54,7 @@ struct http_connection {
 	struct proxy_connection_key key;	/* again: memory of rows that are gone is given to others */
 	__u32 ifindex;		/* the host side of the pod's veth */
 	__u64 seen_ns;		/* CLOCK_MONOTONIC, coarse: the client's last segment */
-	__u64 secret;		/* of the hashes */
+	__u64 secret[2];	/* of the hashes */
 	__u32 number;		/* in events */
 	/* The host's side writes: who the two are, and what holds. */
 	__u32 source_identity;
@@ -142,12 +142,28 @@ static __always_inline void http_release(__u32 *busy)
 	__sync_lock_test_and_set(busy, 0);
 }
 
-/* Deletes a row with nobody at it: its memory is another's at once. Who has found it before and comes later looks at its key. */
+/* Memory of rows is given to others at once: who has found a row looks, when it has claimed it, whether it is still this. */
+static __always_inline bool http_row_is(const struct http_connection *row, const struct proxy_connection_key *key)
+{
+	const __u32 *one = (const __u32 *)&row->key, *other = (const __u32 *)key;
+	__u32 difference = 0;
+
+	for (int i = 0; i < sizeof(*key) / sizeof(__u32); i++)
+		difference |= one[i] ^ other[i];
+	return !difference;
+}
+
+/* Deletes a row with nobody at it. */
 static __always_inline bool http_forget(const struct proxy_connection_key *key, struct http_connection *row)
 {
 	if (!http_claim(&row->request_busy))
 		return false;
 	if (!http_claim(&row->answer_busy)) {
+		http_release(&row->request_busy);
+		return false;
+	}
+	if (!http_row_is(row, key)) {
+		http_release(&row->answer_busy);
 		http_release(&row->request_busy);
 		return false;
 	}
@@ -178,7 +194,8 @@ static __noinline bool http_take(struct packet *packet)
 		return false;
 	row->ifindex = packet->to->ifindex;
 	row->seen_ns = bpf_ktime_get_coarse_ns();
-	row->secret = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
+	for (int i = 0; i < 2; i++)
+		row->secret[i] = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
 	row->number = bpf_get_prandom_u32();
 	row->source_identity = packet->source_identity;
 	row->destination_identity = packet->destination_identity;

@@ -16,8 +16,8 @@
 #define HTTP_OWN_OPTIONS  12	/* timestamps, or as many that say nothing */
 #define HTTP_OWN_MAX      256
 
-/* The longest segment: 64 KiB in 256 pieces, and as many stops as anybody could want. */
-#define HTTP_STEPS 1024
+/* The longest segment has 64 KiB, and no byte makes a reader stop more than twice. */
+#define HTTP_STEPS (2 * 65536)
 
 struct http_segment {
 	__u32 seq;
@@ -64,6 +64,8 @@ struct http_work {
 	__u32 decision;		/* enum http_decision; HTTP_READ: go on */
 	__u32 kind;		/* enum http_own */
 	__u32 asked;
+	__u32 fits;		/* the last end of a message that is within one packet of a segment that is to be cut into several ... */
+	__u32 fits_asked;	/* ... and `asked` there */
 	__u32 phase;		/* enum http_phase */
 };
 
@@ -75,6 +77,13 @@ struct http_answer_segment {
 };
 _Static_assert(sizeof(struct http_answer_segment) == 328, "http_answer_segment");
 
+/* What of the reader, as it was before a segment, is kept. */
+enum http_kept {
+	HTTP_KEPT_NOTHING = 0,	/* it is at the beginning of a message */
+	HTTP_KEPT_BODY = 1,
+	HTTP_KEPT_ALL = 2,
+};
+
 /* Each processor's own: programs at devices are not interrupted by others of their kind. */
 struct http_room {
 	struct headers headers;
@@ -83,7 +92,7 @@ struct http_room {
 	struct http_chunk chunk;
 	struct http_answer_segment own;
 	struct http_reader before;	/* the reader, as it was before a segment that may have to come again */
-	__u32 before_is_kept;
+	__u32 before_is_kept;	/* enum http_kept */
 	__u32 before_in_head;
 	/* Twice as long as they can be: the verifier adds a place and a length. */
 	__u64 options[2 * TCP_OPTIONS_MAX / 8];
@@ -249,8 +258,7 @@ static __always_inline bool http_load(struct __sk_buff *skb, struct http_room *r
 struct http_sum {
 	struct __sk_buff *skb;
 	struct http_room *room;
-	__u64 sum;		/* or a hash */
-	__u64 secret;
+	__u64 sum;
 	__u32 offset;
 	__u32 left;
 };
@@ -268,30 +276,70 @@ static long http_sum_step(__u32 index, struct http_sum *sum)
 	return 0;
 }
 
-static long http_hash_step(__u32 index, struct http_sum *sum)
-{
-	__u32 length = sum->left < HTTP_CHUNK ? sum->left : HTTP_CHUNK;
-	const __u64 *words = (const __u64 *)sum->room->chunk.bytes;
+struct http_hash {
+	struct __sk_buff *skb;
+	struct http_room *room;
+	__u64 v[4];
+	__u32 offset;
+	__u32 left;
+};
 
-	__builtin_memset(sum->room->chunk.bytes, 0, HTTP_CHUNK);
-	if (!http_load(sum->skb, sum->room, sum->offset, length))
+#define rotated(value, bits) ((value) << (bits) | (value) >> (64 - (bits)))
+
+static __always_inline void http_hash_round(__u64 *v)
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotated(v[1], 13) ^ v[0];
+	v[3] = rotated(v[3], 16) ^ v[2];
+	v[0] = rotated(v[0], 32);
+	v[2] += v[1];
+	v[0] += v[3];
+	v[1] = rotated(v[1], 17) ^ v[2];
+	v[3] = rotated(v[3], 21) ^ v[0];
+	v[2] = rotated(v[2], 32);
+}
+
+static long http_hash_step(__u32 index, struct http_hash *hash)
+{
+	__u32 length = hash->left < HTTP_CHUNK ? hash->left : HTTP_CHUNK;
+	const __u64 *words = (const __u64 *)hash->room->chunk.bytes;
+	__u64 v[4] = { hash->v[0], hash->v[1], hash->v[2], hash->v[3] };
+
+	__builtin_memset(hash->room->chunk.bytes, 0, HTTP_CHUNK);
+	if (!http_load(hash->skb, hash->room, hash->offset, length))
 		return 1;
-	for (int i = 0; i < HTTP_CHUNK / 8; i++) {
-		sum->sum = (sum->sum ^ words[i]) * (sum->secret | 1);
-		sum->sum ^= sum->sum >> 29;
+	for (int i = 0; i < HTTP_CHUNK / 8 && 8 * i < length; i++) {
+		v[3] ^= words[i];
+		http_hash_round(v);
+		v[0] ^= words[i];
 	}
-	sum->offset += length;
-	sum->left -= length;
+	hash->v[0] = v[0];
+	hash->v[1] = v[1];
+	hash->v[2] = v[2];
+	hash->v[3] = v[3];
+	hash->offset += length;
+	hash->left -= length;
 	return 0;
 }
 
-/* Whoever does not know the secret does not find other bytes of the same hash. Bytes of the frame from `offset` on. */
-static __noinline __u64 http_hash(struct __sk_buff *skb, struct http_room *room, __u32 offset, __u32 length, __u64 secret)
+/* SipHash-1-3 of bytes of the frame, with their number in the place of its last word: whoever does not know the secret finds no others. */
+static __noinline __u64 http_hash(struct __sk_buff *skb, struct http_room *room, __u32 offset, __u32 length, const __u64 *secret)
 {
-	struct http_sum sum = { .skb = skb, .room = room, .sum = secret ^ length, .secret = secret, .offset = offset, .left = length };
+	struct http_hash hash = {
+		.skb = skb, .room = room, .offset = offset, .left = length,
+		.v = { secret[0] ^ 0x736f6d6570736575ULL, secret[1] ^ 0x646f72616e646f6dULL, secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL },
+	};
 
-	bpf_loop(HTTP_STEPS, http_hash_step, &sum, 0);
-	return sum.sum;
+	bpf_loop(HTTP_STEPS, http_hash_step, &hash, 0);
+	hash.v[3] ^= length;
+	http_hash_round(hash.v);
+	hash.v[0] ^= length;
+	hash.v[2] ^= 0xff;
+	http_hash_round(hash.v);
+	http_hash_round(hash.v);
+	http_hash_round(hash.v);
+	return hash.v[0] ^ hash.v[1] ^ hash.v[2] ^ hash.v[3];
 }
 
 /* A frame that a device has summed up is one that nobody has summed up, after this. */

@@ -125,12 +125,14 @@ static __always_inline __u32 http_kind_of_fault(__u32 fault)
 	return HTTP_OWN_FAULTS + (fault <= 26 ? fault : 0);
 }
 
-static __always_inline void http_note_request(struct http_connection *row, __u32 rule, struct http_work *work)
+static __always_inline void http_note_request(struct http_connection *row, __u32 rule, struct http_work *work, bool is_new)
 {
 	struct http_exchange *exchange = &row->exchanges[work->asked & (HTTP_OUTSTANDING - 1)];
 
 	exchange->started_ns = bpf_ktime_get_ns();
-	exchange->number = row->numbers;
+	/* Else it stands here already. */
+	if (is_new)
+		exchange->number = row->numbers;
 	exchange->rule = rule;
 	exchange->flags = row->request.body.flags;
 	work->asked++;
@@ -144,6 +146,8 @@ static __always_inline long http_decide(struct http_reading *reading, const stru
 	struct http_opinion opinion = { .verdict = VERDICT_ALLOW };
 	__u32 end = reading->room->segment.seq + work->at;
 	__u64 passes = http_passes(&row->request);
+	/* What is cut off behind it may have brought it here before. */
+	bool is_new = sequence_difference(end, row->told) > 0;
 
 	row->in_head = 0;
 	if (!passes)
@@ -153,9 +157,8 @@ static __always_inline long http_decide(struct http_reading *reading, const stru
 	opinion.rule = set->rules[__builtin_ctzll(passes) & (HTTP_RULES - 1)];
 	opinion.exchange = row->numbers;
 	if (!row->unknown)
-		http_note_request(row, opinion.rule, work);
-	/* What is cut off behind it may bring it here again. */
-	if (sequence_difference(end, row->told) > 0) {
+		http_note_request(row, opinion.rule, work, is_new);
+	if (is_new) {
 		row->told = end;
 		row->numbers++;
 		http_request_tell(row, &opinion);
@@ -192,6 +195,10 @@ static long http_request_step(__u32 index, struct http_reading *reading)
 	if (http_between(&row->request.body)) {
 		work->head = work->at;
 		work->head_is_here = 1;
+		if (work->at <= reading->skb->gso_size) {
+			work->fits = work->at;
+			work->fits_asked = work->asked;
+		}
 		row->in_head = 1;
 		if (http_may_upgrade(row, work->asked))
 			return http_stop_before(reading, HTTP_HOLD);
@@ -214,13 +221,13 @@ static long http_request_step(__u32 index, struct http_reading *reading)
 
 static __always_inline void http_reader_restore(struct http_connection *row, const struct http_room *room)
 {
-	if (room->before_is_kept) {
+	row->in_head = room->before_in_head;
+	if (room->before_is_kept == HTTP_KEPT_ALL)
 		__builtin_memcpy(&row->request, &room->before, sizeof(row->request));
-		row->in_head = room->before_in_head;
-		return;
-	}
-	__builtin_memset(&row->request, 0, sizeof(row->request));
-	row->in_head = 0;
+	else if (room->before_is_kept == HTTP_KEPT_BODY)
+		row->request.body = room->before.body;
+	else
+		__builtin_memset(&row->request, 0, sizeof(row->request));
 }
 
 static __always_inline int http_hold(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
@@ -329,7 +336,9 @@ static __always_inline int http_take_part(struct __sk_buff *skb, struct http_con
 	__u32 keep = room->work.keep;
 
 	http_run_end(&reading, keep);
-	room->before_is_kept = 0;
+	/* It ends with a message. */
+	room->before_is_kept = HTTP_KEPT_NOTHING;
+	room->before_in_head = 0;
 	http_reader_restore(row, room);
 	row->request_next += keep - room->work.begin;
 	*(volatile __u32 *)&row->asked = room->work.asked;
@@ -372,7 +381,7 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 	case HTTP_ENDED:
 		return room->segment.flags & TCP_RST || !http_reset_client(skb, room) ? TC_ACT_SHOT : http_send_back(skb);
 	case HTTP_LOST:
-		return http_drop(skb, row, room, DROP_HTTP_NO_SET, true);
+		return http_break(skb, row, room, DROP_HTTP_NO_SET);
 	case HTTP_UNREADABLE:
 		return http_drop(skb, row, room, DROP_HTTP_UNREADABLE, true);
 	case HTTP_IGNORE:
@@ -394,20 +403,30 @@ static __noinline int http_read_segment(struct __sk_buff *skb, struct http_conne
 	work->decision = HTTP_READ;
 	work->asked = row->asked;
 	work->phase = row->phase;
-	room->before_is_kept = row->in_head || skb->gso_size;
+	work->fits = work->begin;
 	room->before_in_head = row->in_head;
-	if (room->before_is_kept)
+	room->before_is_kept = HTTP_KEPT_NOTHING;
+	if (unlikely(row->in_head || skb->gso_size)) {
+		room->before_is_kept = HTTP_KEPT_ALL;
 		__builtin_memcpy(&room->before, &row->request, sizeof(room->before));
+	} else if (!http_between(&row->request.body)) {
+		room->before_is_kept = HTTP_KEPT_BODY;
+		room->before.body = row->request.body;
+	}
 	bpf_loop(HTTP_STEPS, http_request_step, &reading, 0);
 	if (work->decision == HTTP_READ && work->phase == HTTP_SWALLOWING)
 		return HTTP_SWALLOW;
 	/* Or there were more stops than anybody could want. */
 	if (work->decision == HTTP_READ)
 		return work->at == room->segment.length ? HTTP_TAKE : HTTP_BREAK;
-	/* What is to be cut is longer than the device takes in one piece: it comes again in smaller ones. */
-	if (work->decision == HTTP_HOLD || work->decision == HTTP_LOST || (work->decision == HTTP_CUT && skb->gso_size && work->keep > skb->gso_size)) {
-		http_reader_restore(row, room);
-		return work->decision == HTTP_LOST ? HTTP_LOST : HTTP_HOLD;
+	/* Of what is longer than the device takes in one piece only that much can be left; or it comes again in smaller ones. */
+	if (work->decision == HTTP_CUT && skb->gso_size && work->keep > skb->gso_size) {
+		work->keep = work->fits;
+		work->asked = work->fits_asked;
+		if (work->fits == work->begin)
+			work->decision = HTTP_HOLD;
 	}
+	if (work->decision == HTTP_HOLD)
+		http_reader_restore(row, room);
 	return work->decision;
 }

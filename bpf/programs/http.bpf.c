@@ -2,16 +2,6 @@
 /* HTTP/1.1 of connections to a pod, read before its device: http.h has the picture. */
 #include "http_tcp_pod.h"
 
-static __always_inline bool http_row_is(const struct http_connection *row, const struct proxy_connection_key *key)
-{
-	const __u32 *one = (const __u32 *)&row->key, *other = (const __u32 *)key;
-	__u32 difference = 0;
-
-	for (int i = 0; i < sizeof(*key) / sizeof(__u32); i++)
-		difference |= one[i] ^ other[i];
-	return !difference;
-}
-
 static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 {
 	struct http_room *room = http_room();

@@ -830,12 +830,12 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 1640 bytes */
+/** struct http_connection, 1648 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
   readonly seenNs: bigint;
-  readonly secret: bigint;
+  readonly secret: readonly bigint[];
   readonly number: number;
   readonly sourceIdentity: number;
   readonly destinationIdentity: number;
@@ -886,113 +886,113 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  1640,
+  1648,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
     view.setBigUint64(at + 40, value.seenNs, true);
-    view.setBigUint64(at + 48, value.secret, true);
-    view.setUint32(at + 56, value.number, true);
-    view.setUint32(at + 60, value.sourceIdentity, true);
-    view.setUint32(at + 64, value.destinationIdentity, true);
-    view.setUint32(at + 68, value.sourceEndpoint, true);
-    view.setUint32(at + 72, value.destinationEndpoint, true);
-    view.setUint32(at + 76, value.service, true);
-    view.setUint32(at + 80, value.set, true);
-    view.setUint32(at + 84, value.rule, true);
-    view.setUint32(at + 88, value.requestBusy, true);
-    view.setUint32(at + 92, value.requestNext, true);
-    view.setUint32(at + 96, value.requestFirst, true);
-    view.setUint32(at + 100, value.cut, true);
-    view.setUint32(at + 104, value.cutBefore, true);
-    view.setUint32(at + 108, value.cutStart, true);
-    view.setUint32(at + 112, value.cutEnd, true);
-    view.setUint32(at + 116, value.swallowed, true);
-    view.setUint32(at + 120, value.ownStart, true);
-    view.setUint32(at + 124, value.ownEnd, true);
-    view.setUint32(at + 128, value.ownPending, true);
-    view.setUint32(at + 132, value.addedBefore, true);
-    view.setUint32(at + 136, value.addedAt, true);
-    view.setUint32(at + 140, value.clientAcked, true);
-    view.setUint32(at + 144, value.asked, true);
-    view.setUint32(at + 148, value.told, true);
-    view.setUint32(at + 152, value.rangesLost, true);
-    view.setUint32(at + 156, value.rangeCount, true);
-    view.setUint32(at + 160, value.numbers, true);
-    view.setUint8(at + 164, value.phase);
-    view.setUint8(at + 165, value.ownKind);
-    view.setUint8(at + 166, value.requestFin);
-    view.setUint8(at + 167, value.inHead);
-    view.setUint32(at + 168, value.answerBusy, true);
-    view.setUint32(at + 172, value.answerFirst, true);
-    view.setUint32(at + 176, value.serverAcked, true);
-    view.setUint32(at + 180, value.answered, true);
-    view.setUint16(at + 184, value.serverWindow, false);
-    view.setUint8(at + 186, value.established);
-    view.setUint8(at + 187, value.answerFin);
-    view.setUint8(at + 188, value.answering);
-    view.setUint8(at + 189, value.unknown);
-    view.setUint8(at + 190, value.opened);
-    view.setUint8(at + 191, value.refused);
-    view.setBigUint64(at + 192, value.answers, true);
-    zero(view, at + 200, 8);
-    for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 208 + i * 24, value.exchanges[i]!);
-    for (let i = 0; i < 8; i++) httpRangeCodec.write(view, at + 592 + i * 16, value.ranges[i]!);
-    httpReaderCodec.write(view, at + 720, value.request);
-    httpAnswerReaderCodec.write(view, at + 1560, value.answer);
+    for (let i = 0; i < 2; i++) view.setBigUint64(at + 48 + i * 8, value.secret[i]!, true);
+    view.setUint32(at + 64, value.number, true);
+    view.setUint32(at + 68, value.sourceIdentity, true);
+    view.setUint32(at + 72, value.destinationIdentity, true);
+    view.setUint32(at + 76, value.sourceEndpoint, true);
+    view.setUint32(at + 80, value.destinationEndpoint, true);
+    view.setUint32(at + 84, value.service, true);
+    view.setUint32(at + 88, value.set, true);
+    view.setUint32(at + 92, value.rule, true);
+    view.setUint32(at + 96, value.requestBusy, true);
+    view.setUint32(at + 100, value.requestNext, true);
+    view.setUint32(at + 104, value.requestFirst, true);
+    view.setUint32(at + 108, value.cut, true);
+    view.setUint32(at + 112, value.cutBefore, true);
+    view.setUint32(at + 116, value.cutStart, true);
+    view.setUint32(at + 120, value.cutEnd, true);
+    view.setUint32(at + 124, value.swallowed, true);
+    view.setUint32(at + 128, value.ownStart, true);
+    view.setUint32(at + 132, value.ownEnd, true);
+    view.setUint32(at + 136, value.ownPending, true);
+    view.setUint32(at + 140, value.addedBefore, true);
+    view.setUint32(at + 144, value.addedAt, true);
+    view.setUint32(at + 148, value.clientAcked, true);
+    view.setUint32(at + 152, value.asked, true);
+    view.setUint32(at + 156, value.told, true);
+    view.setUint32(at + 160, value.rangesLost, true);
+    view.setUint32(at + 164, value.rangeCount, true);
+    view.setUint32(at + 168, value.numbers, true);
+    view.setUint8(at + 172, value.phase);
+    view.setUint8(at + 173, value.ownKind);
+    view.setUint8(at + 174, value.requestFin);
+    view.setUint8(at + 175, value.inHead);
+    view.setUint32(at + 176, value.answerBusy, true);
+    view.setUint32(at + 180, value.answerFirst, true);
+    view.setUint32(at + 184, value.serverAcked, true);
+    view.setUint32(at + 188, value.answered, true);
+    view.setUint16(at + 192, value.serverWindow, false);
+    view.setUint8(at + 194, value.established);
+    view.setUint8(at + 195, value.answerFin);
+    view.setUint8(at + 196, value.answering);
+    view.setUint8(at + 197, value.unknown);
+    view.setUint8(at + 198, value.opened);
+    view.setUint8(at + 199, value.refused);
+    view.setBigUint64(at + 200, value.answers, true);
+    zero(view, at + 208, 8);
+    for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
+    for (let i = 0; i < 8; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
+    httpReaderCodec.write(view, at + 728, value.request);
+    httpAnswerReaderCodec.write(view, at + 1568, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
     ifindex: view.getUint32(at + 36, true),
     seenNs: view.getBigUint64(at + 40, true),
-    secret: view.getBigUint64(at + 48, true),
-    number: view.getUint32(at + 56, true),
-    sourceIdentity: view.getUint32(at + 60, true),
-    destinationIdentity: view.getUint32(at + 64, true),
-    sourceEndpoint: view.getUint32(at + 68, true),
-    destinationEndpoint: view.getUint32(at + 72, true),
-    service: view.getUint32(at + 76, true),
-    set: view.getUint32(at + 80, true),
-    rule: view.getUint32(at + 84, true),
-    requestBusy: view.getUint32(at + 88, true),
-    requestNext: view.getUint32(at + 92, true),
-    requestFirst: view.getUint32(at + 96, true),
-    cut: view.getUint32(at + 100, true),
-    cutBefore: view.getUint32(at + 104, true),
-    cutStart: view.getUint32(at + 108, true),
-    cutEnd: view.getUint32(at + 112, true),
-    swallowed: view.getUint32(at + 116, true),
-    ownStart: view.getUint32(at + 120, true),
-    ownEnd: view.getUint32(at + 124, true),
-    ownPending: view.getUint32(at + 128, true),
-    addedBefore: view.getUint32(at + 132, true),
-    addedAt: view.getUint32(at + 136, true),
-    clientAcked: view.getUint32(at + 140, true),
-    asked: view.getUint32(at + 144, true),
-    told: view.getUint32(at + 148, true),
-    rangesLost: view.getUint32(at + 152, true),
-    rangeCount: view.getUint32(at + 156, true),
-    numbers: view.getUint32(at + 160, true),
-    phase: view.getUint8(at + 164),
-    ownKind: view.getUint8(at + 165),
-    requestFin: view.getUint8(at + 166),
-    inHead: view.getUint8(at + 167),
-    answerBusy: view.getUint32(at + 168, true),
-    answerFirst: view.getUint32(at + 172, true),
-    serverAcked: view.getUint32(at + 176, true),
-    answered: view.getUint32(at + 180, true),
-    serverWindow: view.getUint16(at + 184, false),
-    established: view.getUint8(at + 186),
-    answerFin: view.getUint8(at + 187),
-    answering: view.getUint8(at + 188),
-    unknown: view.getUint8(at + 189),
-    opened: view.getUint8(at + 190),
-    refused: view.getUint8(at + 191),
-    answers: view.getBigUint64(at + 192, true),
-    exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 208 + i * 24)),
-    ranges: Array.from({ length: 8 }, (_, i) => httpRangeCodec.read(view, at + 592 + i * 16)),
-    request: httpReaderCodec.read(view, at + 720),
-    answer: httpAnswerReaderCodec.read(view, at + 1560),
+    secret: Array.from({ length: 2 }, (_, i) => view.getBigUint64(at + 48 + i * 8, true)),
+    number: view.getUint32(at + 64, true),
+    sourceIdentity: view.getUint32(at + 68, true),
+    destinationIdentity: view.getUint32(at + 72, true),
+    sourceEndpoint: view.getUint32(at + 76, true),
+    destinationEndpoint: view.getUint32(at + 80, true),
+    service: view.getUint32(at + 84, true),
+    set: view.getUint32(at + 88, true),
+    rule: view.getUint32(at + 92, true),
+    requestBusy: view.getUint32(at + 96, true),
+    requestNext: view.getUint32(at + 100, true),
+    requestFirst: view.getUint32(at + 104, true),
+    cut: view.getUint32(at + 108, true),
+    cutBefore: view.getUint32(at + 112, true),
+    cutStart: view.getUint32(at + 116, true),
+    cutEnd: view.getUint32(at + 120, true),
+    swallowed: view.getUint32(at + 124, true),
+    ownStart: view.getUint32(at + 128, true),
+    ownEnd: view.getUint32(at + 132, true),
+    ownPending: view.getUint32(at + 136, true),
+    addedBefore: view.getUint32(at + 140, true),
+    addedAt: view.getUint32(at + 144, true),
+    clientAcked: view.getUint32(at + 148, true),
+    asked: view.getUint32(at + 152, true),
+    told: view.getUint32(at + 156, true),
+    rangesLost: view.getUint32(at + 160, true),
+    rangeCount: view.getUint32(at + 164, true),
+    numbers: view.getUint32(at + 168, true),
+    phase: view.getUint8(at + 172),
+    ownKind: view.getUint8(at + 173),
+    requestFin: view.getUint8(at + 174),
+    inHead: view.getUint8(at + 175),
+    answerBusy: view.getUint32(at + 176, true),
+    answerFirst: view.getUint32(at + 180, true),
+    serverAcked: view.getUint32(at + 184, true),
+    answered: view.getUint32(at + 188, true),
+    serverWindow: view.getUint16(at + 192, false),
+    established: view.getUint8(at + 194),
+    answerFin: view.getUint8(at + 195),
+    answering: view.getUint8(at + 196),
+    unknown: view.getUint8(at + 197),
+    opened: view.getUint8(at + 198),
+    refused: view.getUint8(at + 199),
+    answers: view.getBigUint64(at + 200, true),
+    exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
+    ranges: Array.from({ length: 8 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
+    request: httpReaderCodec.read(view, at + 728),
+    answer: httpAnswerReaderCodec.read(view, at + 1568),
   }),
 );
 
@@ -1217,7 +1217,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1800 bytes */
+/** struct http_room, 1808 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: HttpSegment;
@@ -1232,30 +1232,30 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1800,
+  1808,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     httpSegmentCodec.write(view, at + 120, value.segment);
     httpWorkCodec.write(view, at + 160, value.work);
-    httpChunkCodec.write(view, at + 200, value.chunk);
-    httpAnswerSegmentCodec.write(view, at + 464, value.own);
-    httpReaderCodec.write(view, at + 792, value.before);
-    view.setUint32(at + 1632, value.beforeIsKept, true);
-    view.setUint32(at + 1636, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1640 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1720 + i * 8, value.blanked[i]!, true);
+    httpChunkCodec.write(view, at + 208, value.chunk);
+    httpAnswerSegmentCodec.write(view, at + 472, value.own);
+    httpReaderCodec.write(view, at + 800, value.before);
+    view.setUint32(at + 1640, value.beforeIsKept, true);
+    view.setUint32(at + 1644, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1648 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1728 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
     segment: httpSegmentCodec.read(view, at + 120),
     work: httpWorkCodec.read(view, at + 160),
-    chunk: httpChunkCodec.read(view, at + 200),
-    own: httpAnswerSegmentCodec.read(view, at + 464),
-    before: httpReaderCodec.read(view, at + 792),
-    beforeIsKept: view.getUint32(at + 1632, true),
-    beforeInHead: view.getUint32(at + 1636, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1640 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1720 + i * 8, true)),
+    chunk: httpChunkCodec.read(view, at + 208),
+    own: httpAnswerSegmentCodec.read(view, at + 472),
+    before: httpReaderCodec.read(view, at + 800),
+    beforeIsKept: view.getUint32(at + 1640, true),
+    beforeInHead: view.getUint32(at + 1644, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1648 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1728 + i * 8, true)),
   }),
 );
 
@@ -1440,7 +1440,7 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
   }),
 );
 
-/** struct http_work, 40 bytes */
+/** struct http_work, 48 bytes */
 export interface HttpWork {
   readonly begin: number;
   readonly at: number;
@@ -1451,11 +1451,13 @@ export interface HttpWork {
   readonly decision: number;
   readonly kind: number;
   readonly asked: number;
+  readonly fits: number;
+  readonly fitsAsked: number;
   readonly phase: number;
 }
 
 export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
-  40,
+  48,
   (view, at, value) => {
     view.setUint32(at, value.begin, true);
     view.setUint32(at + 4, value.at, true);
@@ -1466,7 +1468,9 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     view.setUint32(at + 24, value.decision, true);
     view.setUint32(at + 28, value.kind, true);
     view.setUint32(at + 32, value.asked, true);
-    view.setUint32(at + 36, value.phase, true);
+    view.setUint32(at + 36, value.fits, true);
+    view.setUint32(at + 40, value.fitsAsked, true);
+    view.setUint32(at + 44, value.phase, true);
   },
   (view, at) => ({
     begin: view.getUint32(at, true),
@@ -1478,7 +1482,9 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     decision: view.getUint32(at + 24, true),
     kind: view.getUint32(at + 28, true),
     asked: view.getUint32(at + 32, true),
-    phase: view.getUint32(at + 36, true),
+    fits: view.getUint32(at + 36, true),
+    fitsAsked: view.getUint32(at + 40, true),
+    phase: view.getUint32(at + 44, true),
   }),
 );
 
