@@ -21,7 +21,7 @@
 #define MARK_OF_READER 0x0700	/* an answer of ours, on its way back from http_to_pod: not the pod's, and not to be read */
 
 #define HTTP_OUTSTANDING 16	/* requests without an answer */
-#define HTTP_RANGES      8
+#define HTTP_RANGES      32
 
 /* What becomes of the client's next byte. The request's side writes. */
 enum http_phase {
@@ -82,7 +82,6 @@ struct http_connection {
 	__u32 client_acked;	/* of the pod's numbers */
 	__u32 asked;		/* requests that were passed */
 	__u32 told;		/* the client's number behind the last head that has been told */
-	__u32 ranges_lost;	/* ranges that end here or before are not known any more */
 	__u32 range_count;
 	__u32 numbers;		/* requests, denied ones too */
 	__u8 phase;		/* enum http_phase */

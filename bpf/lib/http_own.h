@@ -70,6 +70,8 @@ static const struct http_text http_texts[HTTP_OWN_TEXTS] = {
 	[HTTP_OWN_CONNECT] = HTTP_BAD(40, "CONNECT is not taken here"),
 };
 
+#define HTTP_OVER_WINDOW 1024
+
 /* What is to be written in place of a segment. */
 struct http_out {
 	__u32 seq;
@@ -149,6 +151,9 @@ static __always_inline int http_answer_client(struct __sk_buff *skb, struct http
 	__u64 answers = row->answers;
 	struct http_out out = { .ack = row->request_next, .kind = HTTP_OWN_NONE, .window = row->server_window, .flags = TCP_ACK };
 
+	/* The pod takes nothing any more, and we all that comes. */
+	if (row->phase == HTTP_OVER)
+		out.window = bpf_htons(HTTP_OVER_WINDOW);
 	if (row->own_pending) {
 		out.seq = row->own_start;
 		out.kind = row->own_kind;

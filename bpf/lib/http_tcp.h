@@ -9,6 +9,7 @@
 #define TCP_OPTIONS_MAX   40
 #define TCP_OPTION_END    0
 #define TCP_OPTION_NOP    1
+#define TCP_OPTION_SCALE  3
 #define TCP_OPTION_SACK   5
 #define TCP_OPTION_TIMES  8
 #define TCP_OPTION_MPTCP  30
@@ -60,6 +61,7 @@ struct http_work {
 	__u32 head;		/* where the message that is under way has begun ... */
 	__u32 head_is_here;	/* ... if it has in this segment */
 	__u32 run;		/* since when no byte was opaque */
+	__u32 ranges;		/* that were known before */
 	__u32 keep;
 	__u32 decision;		/* enum http_decision; HTTP_READ: go on */
 	__u32 kind;		/* enum http_own */
@@ -226,6 +228,14 @@ static __always_inline void http_times_read(struct __sk_buff *skb, struct http_r
 	__builtin_memcpy(&room->segment.time_echo, http_options(room) + at + 6, 4);
 }
 
+/* By how many bits the windows of this SYN's sender will be shifted. */
+static __always_inline __u32 http_scale_read(struct __sk_buff *skb, struct http_room *room)
+{
+	__u64 at = opaque(http_option_find(skb, room, TCP_OPTION_SCALE));
+
+	return at < TCP_OPTIONS_MAX && http_options(room)[at + 1] == 3 ? http_options(room)[at + 2] & 15 : 0;
+}
+
 /* Options of a kind become ones that say nothing. */
 __noinline int http_option_blank(struct __sk_buff *skb, struct http_room *room, __u32 kind)
 {
@@ -323,14 +333,17 @@ static long http_hash_step(__u32 index, struct http_hash *hash)
 	return 0;
 }
 
-/* SipHash-1-3 of bytes of the frame, with their number in the place of its last word: whoever does not know the secret finds no others. */
-static __noinline __u64 http_hash(struct __sk_buff *skb, struct http_room *room, __u32 offset, __u32 length, const __u64 *secret)
+/* SipHash-1-3 of bytes of the frame, with their number in the place of its last word: whoever does not know the secret finds no others. Not static: the verifier walks it once. */
+__noinline __u64 http_hash(struct __sk_buff *skb, struct http_room *room, const struct http_connection *row, __u32 offset, __u32 length)
 {
-	struct http_hash hash = {
-		.skb = skb, .room = room, .offset = offset, .left = length,
-		.v = { secret[0] ^ 0x736f6d6570736575ULL, secret[1] ^ 0x646f72616e646f6dULL, secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL },
-	};
+	struct http_hash hash = { .skb = skb, .room = room, .offset = offset, .left = length };
 
+	if (!room || !row)
+		return 0;
+	hash.v[0] = row->secret[0] ^ 0x736f6d6570736575ULL;
+	hash.v[1] = row->secret[1] ^ 0x646f72616e646f6dULL;
+	hash.v[2] = row->secret[0] ^ 0x6c7967656e657261ULL;
+	hash.v[3] = row->secret[1] ^ 0x7465646279746573ULL;
 	bpf_loop(HTTP_STEPS, http_hash_step, &hash, 0);
 	hash.v[3] ^= length;
 	http_hash_round(hash.v);
@@ -362,8 +375,8 @@ static __always_inline bool http_length_write(struct __sk_buff *skb, const struc
 	       !bpf_skb_store_bytes(skb, ETH_HLEN + member_offset(struct iphdr, tot_len), &length, sizeof(length), 0);
 }
 
-/* Leaves the first `keep` bytes of the payload, and takes the flags away that stand for its end. */
-__noinline int http_cut(struct __sk_buff *skb, struct http_room *room, __u32 keep)
+/* Leaves the first `keep` bytes of the payload, under other flags. */
+__noinline int http_cut(struct __sk_buff *skb, struct http_room *room, __u32 keep, __u8 flags)
 {
 	enum checksum_state state = checksum_state_of(skb);
 	struct answer_pseudo pseudo = { .protocol = bpf_htonl(IPPROTO_TCP) };
@@ -371,13 +384,11 @@ __noinline int http_cut(struct __sk_buff *skb, struct http_room *room, __u32 kee
 	struct http_segment *segment;
 	__u16 check = 0;
 	__u32 length;
-	__u8 flags;
 
 	if (!room)
 		return 0;
 	segment = &room->segment;
 	length = segment->payload - segment->l4 + keep;
-	flags = segment->flags & ~(TCP_FIN | TCP_PSH);
 	if (!http_resize(skb, segment->l4 + length, state) || !http_length_write(skb, segment, length) ||
 	    bpf_skb_store_bytes(skb, segment->l4 + 13, &flags, sizeof(flags), 0) ||
 	    bpf_skb_store_bytes(skb, segment->l4 + member_offset(struct tcphdr, check), &check, sizeof(check), 0))

@@ -50,22 +50,23 @@ static __always_inline bool http_end(struct http_connection *row, __u32 *other)
 	return true;
 }
 
-/* FIN and its acknowledgement both ways: this was the last segment. */
+/*
+ * FIN and its acknowledgement both ways: this was the last segment, if it is not lost behind us. What comes again then needs no row where
+ * both ends have the same numbers; other rows are the sweep's.
+ */
 static __always_inline bool http_is_finished(const struct http_connection *row)
 {
-	return row->request_fin && row->answer_fin && row->client_acked == (__u32)row->answers && row->server_acked == row->request_next - row->cut;
+	return !http_is_moved(row) && row->request_fin && row->answer_fin && row->client_acked == (__u32)row->answers && row->server_acked == row->request_next - row->cut;
 }
 
 /* May these bytes, which have been read before, pass once more? The pod takes none of those that it has acknowledged. */
 static __noinline int http_again(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 end)
 {
-	__u32 start = room->segment.seq, acked = row->server_acked + row->cut;
+	__u32 start = room->segment.seq, acked = http_acked(row);
 	int decision = HTTP_PASS;
 
 	if (row->phase == HTTP_BLIND || sequence_difference(end, acked) <= 0)
 		return HTTP_PASS;
-	if (row->range_count >= HTTP_RANGES && sequence_difference(row->ranges_lost, acked) > 0 && sequence_difference(start, row->ranges_lost) < 0)
-		return HTTP_HOLD;
 	for (int i = 0; i < HTTP_RANGES; i++) {
 		const struct http_range *range = &row->ranges[i];
 
@@ -75,7 +76,7 @@ static __noinline int http_again(struct __sk_buff *skb, struct http_connection *
 			continue;
 		if (sequence_difference(range->start, start) < 0 || sequence_difference(range->end, end) > 0)
 			return HTTP_CHANGED;
-		if (http_hash(skb, room, room->segment.payload + (range->start - start), range->end - range->start, row->secret) != range->hash)
+		if (http_hash(skb, room, row, room->segment.payload + (range->start - start), range->end - range->start) != range->hash)
 			decision = HTTP_CHANGED;
 	}
 	return decision;
@@ -110,7 +111,7 @@ static __always_inline int http_client_opens(struct __sk_buff *skb, struct http_
 	http_option_blank(skb, room, TCP_OPTION_MPTCP);
 	if (!row->established) {
 		row->request_next = row->request_first = row->cut_start = row->cut_end = room->segment.seq + 1;
-		row->ranges_lost = row->told = row->request_next;
+		row->told = row->request_next;
 	}
 	return HTTP_PASS;
 }
@@ -133,6 +134,9 @@ static __always_inline int http_client_new(struct __sk_buff *skb, struct http_co
 	}
 	/* The client sends it again when it knows our answer. */
 	if (unlikely(row->own_pending && row->phase != HTTP_SWALLOWING))
+		return HTTP_HOLD;
+	/* What it would have to remember of this one takes the place of what the pod has not acknowledged yet. */
+	if (unlikely(!http_range_is_free(row)) && !(http_is_opaque(&row->request.body) && row->request.body.opaque >= segment->length - old))
 		return HTTP_HOLD;
 	room->work.begin = old;
 	return HTTP_READ;

@@ -99,7 +99,7 @@ static __always_inline int http_pod_pass(struct __sk_buff *skb, struct http_conn
 
 	/* Sent again, and an answer of ours lies in the middle: the rest comes again, too. */
 	if (unlikely(segment->length && sequence_difference(segment->seq, row->added_at) < 0 && until < segment->length && row->added_before != http_added(answers)) &&
-	    !http_cut(skb, room, until))
+	    !http_cut(skb, room, until, segment->flags & ~(TCP_FIN | TCP_PSH)))
 		return http_drop(skb, row, room, DROP_WRITE_ERROR, false);
 	http_translate(skb, room, http_seq_to_client(row, segment->seq, answers), http_ack_to_client(row, segment->ack), http_is_moved(row));
 	return TCX_NEXT;
@@ -116,6 +116,7 @@ static __always_inline int http_pod_opens(struct __sk_buff *skb, struct http_con
 		return segment->seq + 1 == row->answer_first ? TCX_NEXT : http_drop(skb, row, room, DROP_HTTP_UNREADABLE, false);
 	row->answer_first = row->client_acked = row->added_at = segment->seq + 1;
 	row->server_acked = segment->ack;
+	row->server_window = bpf_htons(bpf_ntohs(segment->window) >> http_scale_read(skb, room));
 	*(volatile __u64 *)&row->answers = segment->seq + 1;
 	*(volatile __u8 *)&row->established = 1;
 	return TCX_NEXT;
@@ -138,7 +139,7 @@ static __noinline int http_pod_step(struct __sk_buff *skb, struct http_connectio
 
 	if (segment->flags & TCP_SYN)
 		return http_pod_opens(skb, row, room);
-	if (unlikely(row->phase >= HTTP_OVER))
+	if (unlikely(row->phase >= HTTP_OVER || row->refused))
 		return http_pod_over(skb, row, room);
 	answers = *(volatile __u64 *)&row->answers;
 	if (unlikely(segment->flags & TCP_RST || !row->established))
@@ -159,11 +160,8 @@ static __noinline int http_pod_step(struct __sk_buff *skb, struct http_connectio
 		http_pod_read(skb, row, room, old);
 	if (fin)
 		row->answer_fin = 1;
-	if (unlikely(row->refused)) {
-		__u8 flags = TCP_RST | TCP_ACK;
-
-		if (!http_cut(skb, room, 0) || bpf_skb_store_bytes(skb, segment->l4 + 13, &flags, sizeof(flags), 0))
-			return TC_ACT_SHOT;
-	}
+	/* The client is reset now, the pod when it says more. */
+	if (unlikely(row->refused) && !http_cut(skb, room, 0, TCP_RST | TCP_ACK))
+		return TC_ACT_SHOT;
 	return http_pod_pass(skb, row, room, answers);
 }

@@ -33,22 +33,56 @@ static __always_inline bool http_may_upgrade(const struct http_connection *row, 
 	return http_outstanding(row, asked) && row->exchanges[(asked - 1) & (HTTP_OUTSTANDING - 1)].flags & HTTP_UPGRADE;
 }
 
-/* Bytes that were read, and pass: the same must come if they come again. */
-static __always_inline void http_run_end(const struct http_reading *reading, __u32 end)
+/* The pod's last acknowledgement, in the client's numbers. Right behind the last cut: what is before has been acknowledged. */
+static __always_inline __u32 http_acked(const struct http_connection *row)
+{
+	return *(volatile const __u32 *)&row->server_acked + row->cut;
+}
+
+static __always_inline bool http_range_is_free(const struct http_connection *row)
+{
+	return row->range_count < HTTP_RANGES || sequence_difference(row->ranges[row->range_count & (HTTP_RANGES - 1)].end, http_acked(row)) <= 0;
+}
+
+/* Bytes of the payload that were read: the same must come if they come again. */
+static __always_inline void http_range_add(const struct http_reading *reading, __u32 start, __u32 end)
 {
 	struct http_connection *row = reading->row;
-	struct http_work *work = &reading->room->work;
 	struct http_segment *segment = &reading->room->segment;
 	struct http_range *range = &row->ranges[row->range_count & (HTTP_RANGES - 1)];
 
+	if (likely(http_range_is_free(row))) {
+		range->start = segment->seq + start;
+		row->range_count++;
+	} else if (row->range_count != reading->room->work.ranges) {
+		/* One that was made of this segment, and what is between the two. */
+		range = &row->ranges[(row->range_count - 1) & (HTTP_RANGES - 1)];
+		start = range->start - segment->seq;
+	} else {
+		return;
+	}
+	range->end = segment->seq + end;
+	range->hash = http_hash(reading->skb, reading->room, row, segment->payload + start, end - start);
+}
+
+/* Packets of a segment that the kernel has not cut yet may come again one by one. */
+static __always_inline void http_run_end(const struct http_reading *reading, __u32 end)
+{
+	struct http_work *work = &reading->room->work;
+	__u32 size = reading->skb->gso_size, until = size ? (work->run / size + 1) * size : end;
+
 	if (end <= work->run || work->phase != HTTP_READING)
 		return;
-	if (row->range_count >= HTTP_RANGES)
-		row->ranges_lost = range->end;
-	range->start = segment->seq + work->run;
-	range->end = segment->seq + end;
-	range->hash = http_hash(reading->skb, reading->room, segment->payload + work->run, end - work->run, row->secret);
-	row->range_count++;
+	if (until < end) {
+		http_range_add(reading, work->run, until);
+		work->run = until;
+		until = until + size < end ? until + size : end;
+	} else {
+		until = end;
+	}
+	http_range_add(reading, work->run, until);
+	if (until < end)
+		http_range_add(reading, until, end);
 	work->run = end;
 }
 
@@ -342,7 +376,7 @@ static __always_inline int http_take_part(struct __sk_buff *skb, struct http_con
 	http_reader_restore(row, room);
 	row->request_next += keep - room->work.begin;
 	*(volatile __u32 *)&row->asked = room->work.asked;
-	return http_cut(skb, room, keep) ? http_pass(skb, row, room) : http_drop(skb, row, room, DROP_WRITE_ERROR, true);
+	return http_cut(skb, room, keep, room->segment.flags & ~(TCP_FIN | TCP_PSH)) ? http_pass(skb, row, room) : http_drop(skb, row, room, DROP_WRITE_ERROR, true);
 }
 
 static __always_inline int http_take_all(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
@@ -401,6 +435,7 @@ static __noinline int http_read_segment(struct __sk_buff *skb, struct http_conne
 	work->at = work->head = work->run = work->begin;
 	work->head_is_here = work->keep = work->kind = 0;
 	work->decision = HTTP_READ;
+	work->ranges = row->range_count;
 	work->asked = row->asked;
 	work->phase = row->phase;
 	work->fits = work->begin;

@@ -16,8 +16,9 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 		return http_drop(skb, NULL, room, DROP_HTTP_UNREADABLE, true);
 	proxy_key_of(&room->headers, &key);
 	row = bpf_map_lookup_elem(&http_connections, &key);
+	/* What bears nothing may be the last acknowledgement once more, or a reset. */
 	if (!row)
-		return http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true);
+		return room->segment.length || room->segment.flags & (TCP_SYN | TCP_FIN) ? http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true) : TC_ACT_OK;
 	/* Two processors in one direction: the later comes again. */
 	if (!http_claim(&row->request_busy))
 		return http_drop(skb, NULL, room, DROP_HTTP_HELD, true);
@@ -31,7 +32,7 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 	if (likely(decision == HTTP_READ))
 		decision = http_read_segment(skb, row, room);
 	action = http_carry_out(skb, row, room, decision);
-	ends |= http_is_finished(row) || (row->phase == HTTP_OVER && row->request_fin && !row->own_pending);
+	ends |= http_is_finished(row);
 	if (!ends || !http_end(row, &row->answer_busy))
 		http_release(&row->request_busy);
 	return action;

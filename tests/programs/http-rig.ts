@@ -97,6 +97,7 @@ server.on('upgrade', (request, socket) => {
   if (request.url.includes('no')) return socket.end('HTTP/1.1 400 Bad Request\\r\\ncontent-length: 0\\r\\n\\r\\n');
   socket.write('HTTP/1.1 101 Switching Protocols\\r\\nupgrade: echo\\r\\nconnection: upgrade\\r\\n\\r\\n');
   socket.on('data', data => socket.write(data));
+  socket.on('end', () => socket.end());
 });
 server.keepAliveTimeout = 60000;
 server.listen(${HTTP_PORT}, '::', () => console.log('ready'));
@@ -108,7 +109,7 @@ host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 def whole(data):
     """The first answer and what is behind it, or None."""
     head, found, rest = data.partition(b'\\r\\n\\r\\n')
-    if not found: return None
+    if not found or not head.startswith(b'HTTP/'): return None
     lines = head.decode('latin1').lower().split('\\r\\n'); status = lines[0].split(' ')[1]
     fields = dict(line.split(': ', 1) for line in lines[1:])
     if status in ('100', '101', '204', '304'): return status, rest

@@ -830,7 +830,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 1648 bytes */
+/** struct http_connection, 2032 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -860,7 +860,6 @@ export interface HttpConnection {
   readonly clientAcked: number;
   readonly asked: number;
   readonly told: number;
-  readonly rangesLost: number;
   readonly rangeCount: number;
   readonly numbers: number;
   readonly phase: number;
@@ -886,7 +885,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  1648,
+  2032,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -916,30 +915,30 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     view.setUint32(at + 148, value.clientAcked, true);
     view.setUint32(at + 152, value.asked, true);
     view.setUint32(at + 156, value.told, true);
-    view.setUint32(at + 160, value.rangesLost, true);
-    view.setUint32(at + 164, value.rangeCount, true);
-    view.setUint32(at + 168, value.numbers, true);
-    view.setUint8(at + 172, value.phase);
-    view.setUint8(at + 173, value.ownKind);
-    view.setUint8(at + 174, value.requestFin);
-    view.setUint8(at + 175, value.inHead);
-    view.setUint32(at + 176, value.answerBusy, true);
-    view.setUint32(at + 180, value.answerFirst, true);
-    view.setUint32(at + 184, value.serverAcked, true);
-    view.setUint32(at + 188, value.answered, true);
-    view.setUint16(at + 192, value.serverWindow, false);
-    view.setUint8(at + 194, value.established);
-    view.setUint8(at + 195, value.answerFin);
-    view.setUint8(at + 196, value.answering);
-    view.setUint8(at + 197, value.unknown);
-    view.setUint8(at + 198, value.opened);
-    view.setUint8(at + 199, value.refused);
+    view.setUint32(at + 160, value.rangeCount, true);
+    view.setUint32(at + 164, value.numbers, true);
+    view.setUint8(at + 168, value.phase);
+    view.setUint8(at + 169, value.ownKind);
+    view.setUint8(at + 170, value.requestFin);
+    view.setUint8(at + 171, value.inHead);
+    view.setUint32(at + 172, value.answerBusy, true);
+    view.setUint32(at + 176, value.answerFirst, true);
+    view.setUint32(at + 180, value.serverAcked, true);
+    view.setUint32(at + 184, value.answered, true);
+    view.setUint16(at + 188, value.serverWindow, false);
+    view.setUint8(at + 190, value.established);
+    view.setUint8(at + 191, value.answerFin);
+    view.setUint8(at + 192, value.answering);
+    view.setUint8(at + 193, value.unknown);
+    view.setUint8(at + 194, value.opened);
+    view.setUint8(at + 195, value.refused);
+    zero(view, at + 196, 4);
     view.setBigUint64(at + 200, value.answers, true);
     zero(view, at + 208, 8);
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
-    for (let i = 0; i < 8; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
-    httpReaderCodec.write(view, at + 728, value.request);
-    httpAnswerReaderCodec.write(view, at + 1568, value.answer);
+    for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
+    httpReaderCodec.write(view, at + 1112, value.request);
+    httpAnswerReaderCodec.write(view, at + 1952, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -970,29 +969,28 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     clientAcked: view.getUint32(at + 148, true),
     asked: view.getUint32(at + 152, true),
     told: view.getUint32(at + 156, true),
-    rangesLost: view.getUint32(at + 160, true),
-    rangeCount: view.getUint32(at + 164, true),
-    numbers: view.getUint32(at + 168, true),
-    phase: view.getUint8(at + 172),
-    ownKind: view.getUint8(at + 173),
-    requestFin: view.getUint8(at + 174),
-    inHead: view.getUint8(at + 175),
-    answerBusy: view.getUint32(at + 176, true),
-    answerFirst: view.getUint32(at + 180, true),
-    serverAcked: view.getUint32(at + 184, true),
-    answered: view.getUint32(at + 188, true),
-    serverWindow: view.getUint16(at + 192, false),
-    established: view.getUint8(at + 194),
-    answerFin: view.getUint8(at + 195),
-    answering: view.getUint8(at + 196),
-    unknown: view.getUint8(at + 197),
-    opened: view.getUint8(at + 198),
-    refused: view.getUint8(at + 199),
+    rangeCount: view.getUint32(at + 160, true),
+    numbers: view.getUint32(at + 164, true),
+    phase: view.getUint8(at + 168),
+    ownKind: view.getUint8(at + 169),
+    requestFin: view.getUint8(at + 170),
+    inHead: view.getUint8(at + 171),
+    answerBusy: view.getUint32(at + 172, true),
+    answerFirst: view.getUint32(at + 176, true),
+    serverAcked: view.getUint32(at + 180, true),
+    answered: view.getUint32(at + 184, true),
+    serverWindow: view.getUint16(at + 188, false),
+    established: view.getUint8(at + 190),
+    answerFin: view.getUint8(at + 191),
+    answering: view.getUint8(at + 192),
+    unknown: view.getUint8(at + 193),
+    opened: view.getUint8(at + 194),
+    refused: view.getUint8(at + 195),
     answers: view.getBigUint64(at + 200, true),
     exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
-    ranges: Array.from({ length: 8 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
-    request: httpReaderCodec.read(view, at + 728),
-    answer: httpAnswerReaderCodec.read(view, at + 1568),
+    ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
+    request: httpReaderCodec.read(view, at + 1112),
+    answer: httpAnswerReaderCodec.read(view, at + 1952),
   }),
 );
 
@@ -1217,7 +1215,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1808 bytes */
+/** struct http_room, 1816 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: HttpSegment;
@@ -1232,30 +1230,31 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1808,
+  1816,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     httpSegmentCodec.write(view, at + 120, value.segment);
     httpWorkCodec.write(view, at + 160, value.work);
-    httpChunkCodec.write(view, at + 208, value.chunk);
-    httpAnswerSegmentCodec.write(view, at + 472, value.own);
-    httpReaderCodec.write(view, at + 800, value.before);
-    view.setUint32(at + 1640, value.beforeIsKept, true);
-    view.setUint32(at + 1644, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1648 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1728 + i * 8, value.blanked[i]!, true);
+    httpChunkCodec.write(view, at + 212, value.chunk);
+    httpAnswerSegmentCodec.write(view, at + 476, value.own);
+    zero(view, at + 804, 4);
+    httpReaderCodec.write(view, at + 808, value.before);
+    view.setUint32(at + 1648, value.beforeIsKept, true);
+    view.setUint32(at + 1652, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1656 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1736 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
     segment: httpSegmentCodec.read(view, at + 120),
     work: httpWorkCodec.read(view, at + 160),
-    chunk: httpChunkCodec.read(view, at + 208),
-    own: httpAnswerSegmentCodec.read(view, at + 472),
-    before: httpReaderCodec.read(view, at + 800),
-    beforeIsKept: view.getUint32(at + 1640, true),
-    beforeInHead: view.getUint32(at + 1644, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1648 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1728 + i * 8, true)),
+    chunk: httpChunkCodec.read(view, at + 212),
+    own: httpAnswerSegmentCodec.read(view, at + 476),
+    before: httpReaderCodec.read(view, at + 808),
+    beforeIsKept: view.getUint32(at + 1648, true),
+    beforeInHead: view.getUint32(at + 1652, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1656 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1736 + i * 8, true)),
   }),
 );
 
@@ -1440,13 +1439,14 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
   }),
 );
 
-/** struct http_work, 48 bytes */
+/** struct http_work, 52 bytes */
 export interface HttpWork {
   readonly begin: number;
   readonly at: number;
   readonly head: number;
   readonly headIsHere: number;
   readonly run: number;
+  readonly ranges: number;
   readonly keep: number;
   readonly decision: number;
   readonly kind: number;
@@ -1457,20 +1457,21 @@ export interface HttpWork {
 }
 
 export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
-  48,
+  52,
   (view, at, value) => {
     view.setUint32(at, value.begin, true);
     view.setUint32(at + 4, value.at, true);
     view.setUint32(at + 8, value.head, true);
     view.setUint32(at + 12, value.headIsHere, true);
     view.setUint32(at + 16, value.run, true);
-    view.setUint32(at + 20, value.keep, true);
-    view.setUint32(at + 24, value.decision, true);
-    view.setUint32(at + 28, value.kind, true);
-    view.setUint32(at + 32, value.asked, true);
-    view.setUint32(at + 36, value.fits, true);
-    view.setUint32(at + 40, value.fitsAsked, true);
-    view.setUint32(at + 44, value.phase, true);
+    view.setUint32(at + 20, value.ranges, true);
+    view.setUint32(at + 24, value.keep, true);
+    view.setUint32(at + 28, value.decision, true);
+    view.setUint32(at + 32, value.kind, true);
+    view.setUint32(at + 36, value.asked, true);
+    view.setUint32(at + 40, value.fits, true);
+    view.setUint32(at + 44, value.fitsAsked, true);
+    view.setUint32(at + 48, value.phase, true);
   },
   (view, at) => ({
     begin: view.getUint32(at, true),
@@ -1478,13 +1479,14 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     head: view.getUint32(at + 8, true),
     headIsHere: view.getUint32(at + 12, true),
     run: view.getUint32(at + 16, true),
-    keep: view.getUint32(at + 20, true),
-    decision: view.getUint32(at + 24, true),
-    kind: view.getUint32(at + 28, true),
-    asked: view.getUint32(at + 32, true),
-    fits: view.getUint32(at + 36, true),
-    fitsAsked: view.getUint32(at + 40, true),
-    phase: view.getUint32(at + 44, true),
+    ranges: view.getUint32(at + 20, true),
+    keep: view.getUint32(at + 24, true),
+    decision: view.getUint32(at + 28, true),
+    kind: view.getUint32(at + 32, true),
+    asked: view.getUint32(at + 36, true),
+    fits: view.getUint32(at + 40, true),
+    fitsAsked: view.getUint32(at + 44, true),
+    phase: view.getUint32(at + 48, true),
   }),
 );
 
