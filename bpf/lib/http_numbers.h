@@ -55,7 +55,7 @@ static __always_inline bool http_is_moved(const struct http_connection *row)
 	return row->cut || http_added(*(volatile const __u64 *)&row->answers);
 }
 
-static __always_inline void http_word_write(struct __sk_buff *skb, const struct http_segment *segment, __u32 offset, __u32 old, __u32 new)
+static __always_inline void http_word_write(struct __sk_buff *skb, const struct tcp_segment *segment, __u32 offset, __u32 old, __u32 new)
 {
 	__be32 before = bpf_htonl(old), after = bpf_htonl(new);
 

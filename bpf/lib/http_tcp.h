@@ -20,7 +20,7 @@
 /* The longest segment has 64 KiB, and no byte makes a reader stop more than twice. */
 #define HTTP_STEPS (2 * 65536)
 
-struct http_segment {
+struct tcp_segment {
 	__u32 seq;
 	__u32 ack;
 	__u32 length;		/* of the payload */
@@ -89,7 +89,7 @@ enum http_kept {
 /* Each processor's own: programs at devices are not interrupted by others of their kind. */
 struct http_room {
 	struct headers headers;
-	struct http_segment segment;
+	struct tcp_segment segment;
 	struct http_work work;
 	struct http_chunk chunk;
 	struct http_answer_segment own;
@@ -123,7 +123,7 @@ static __always_inline struct http_room *http_room(void)
 /* A TCP segment without options in its IP header: what else there may be of such a connection is not taken apart. */
 __noinline int http_parse(struct __sk_buff *skb, struct http_room *room)
 {
-	struct http_segment *segment;
+	struct tcp_segment *segment;
 	struct headers *headers;
 	struct tcphdr tcp;
 	__u32 left;
@@ -180,7 +180,7 @@ __noinline int http_parse(struct __sk_buff *skb, struct http_room *room)
 	return 1;
 }
 
-static __always_inline __u64 http_options_length(const struct http_segment *segment)
+static __always_inline __u64 http_options_length(const struct tcp_segment *segment)
 {
 	return opaque(segment->payload - segment->l4 - sizeof(struct tcphdr));
 }
@@ -363,7 +363,7 @@ static __always_inline bool http_resize(struct __sk_buff *skb, __u32 length, enu
 	return state != CHECKSUM_HELPERS || (!bpf_skb_change_tail(skb, length + 4, 0) && !bpf_skb_change_tail(skb, length, 0));
 }
 
-static __always_inline bool http_length_write(struct __sk_buff *skb, const struct http_segment *segment, __u32 l4_length)
+static __always_inline bool http_length_write(struct __sk_buff *skb, const struct tcp_segment *segment, __u32 l4_length)
 {
 	__be16 length = bpf_htons(segment->v6 ? l4_length : l4_length + sizeof(struct iphdr)), before;
 
@@ -381,7 +381,7 @@ __noinline int http_cut(struct __sk_buff *skb, struct http_room *room, __u32 kee
 	enum checksum_state state = checksum_state_of(skb);
 	struct answer_pseudo pseudo = { .protocol = bpf_htonl(IPPROTO_TCP) };
 	struct http_sum sum = { .skb = skb, .room = room };
-	struct http_segment *segment;
+	struct tcp_segment *segment;
 	__u16 check = 0;
 	__u32 length;
 

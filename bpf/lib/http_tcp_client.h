@@ -25,7 +25,7 @@ static __always_inline void http_places_move(struct http_connection *row)
 	}
 }
 
-static __always_inline void http_client_ack(struct http_connection *row, const struct http_segment *segment)
+static __always_inline void http_client_ack(struct http_connection *row, const struct tcp_segment *segment)
 {
 	__u32 acked;
 
@@ -67,6 +67,9 @@ static __noinline int http_again(struct __sk_buff *skb, struct http_connection *
 
 	if (row->phase == HTTP_BLIND || sequence_difference(end, acked) <= 0)
 		return HTTP_PASS;
+	/* A byte in the place of the client's FIN. */
+	if (row->request_fin && sequence_difference(end, row->request_next) >= 0)
+		return HTTP_CHANGED;
 	for (int i = 0; i < HTTP_RANGES; i++) {
 		const struct http_range *range = &row->ranges[i];
 
@@ -82,13 +85,13 @@ static __noinline int http_again(struct __sk_buff *skb, struct http_connection *
 	return decision;
 }
 
-static __always_inline bool http_is_before_cut(const struct http_connection *row, const struct http_segment *segment)
+static __always_inline bool http_is_before_cut(const struct http_connection *row, const struct tcp_segment *segment)
 {
 	return row->cut && sequence_difference(segment->seq, row->cut_end) < 0;
 }
 
 /* Behind our last answer: what the client still sends is acknowledged, so that it reads that before it hears of a reset. */
-static __always_inline int http_client_over(struct http_connection *row, const struct http_segment *segment)
+static __always_inline int http_client_over(struct http_connection *row, const struct tcp_segment *segment)
 {
 	bool fin = segment->flags & TCP_FIN;
 	__s32 fresh = sequence_difference(segment->seq + segment->length + fin, row->request_next);
@@ -119,7 +122,7 @@ static __always_inline int http_client_opens(struct __sk_buff *skb, struct http_
 /* A segment with something in it that has not been there before, in order. */
 static __always_inline int http_client_new(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 old)
 {
-	struct http_segment *segment = &room->segment;
+	struct tcp_segment *segment = &room->segment;
 	int decision = old ? http_again(skb, row, room, segment->seq + old) : HTTP_PASS;
 
 	if (unlikely(decision != HTTP_PASS))
@@ -144,7 +147,7 @@ static __always_inline int http_client_new(struct __sk_buff *skb, struct http_co
 
 static __always_inline int http_client_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_segment *segment = &room->segment;
+	struct tcp_segment *segment = &room->segment;
 	__u32 size = segment->length + !!(segment->flags & TCP_FIN);
 	__s32 old = sequence_difference(row->request_next, segment->seq);
 
@@ -158,13 +161,18 @@ static __always_inline int http_client_segment(struct __sk_buff *skb, struct htt
 		if (row->phase != HTTP_SWALLOWING)
 			return HTTP_HOLD;
 	}
-	return likely(old < size) ? http_client_new(skb, row, room, old) : http_again(skb, row, room, segment->seq + segment->length);
+	if (likely(old < size))
+		return http_client_new(skb, row, room, old);
+	/* A FIN in another place than before. */
+	if (unlikely(segment->flags & TCP_FIN) && !(row->request_fin && old == size))
+		return HTTP_HOLD;
+	return http_again(skb, row, room, segment->seq + segment->length);
 }
 
 /* An enum http_decision. */
 static __noinline int http_client_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	const struct http_segment *segment = &room->segment;
+	const struct tcp_segment *segment = &room->segment;
 
 	if (unlikely(row->phase == HTTP_RESET))
 		return HTTP_ENDED;

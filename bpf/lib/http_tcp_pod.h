@@ -19,6 +19,14 @@ static __always_inline long http_pod_lost(struct http_connection *row)
 	return 1;
 }
 
+/* A server that speaks first, as those of HTTP/2 do: what its client says will end the connection. */
+static __always_inline void http_unasked_tell(const struct http_connection *row)
+{
+	struct http_opinion opinion = { .verdict = VERDICT_DENY, .fault = HTTP_FAULT_UNASKED, .exchange = row->numbers };
+
+	http_request_tell(row, &opinion);
+}
+
 /* Behind a head. */
 static __always_inline long http_pod_head(struct http_connection *row, const struct http_exchange *exchange)
 {
@@ -33,10 +41,10 @@ static __always_inline long http_pod_head(struct http_connection *row, const str
 	return 1;
 }
 
-static long http_pod_read_step(__u32 index, struct http_reading *reading)
+static long http_pod_read_step(__u32 index, struct http_look *look)
 {
-	struct http_connection *row = reading->row;
-	struct http_room *room = reading->room;
+	struct http_connection *row = look->row;
+	struct http_room *room = look->room;
 	struct http_work *work = &room->work;
 	__u32 rest = room->segment.length - work->at, length, read;
 	const struct http_exchange *exchange = &row->exchanges[row->answered & (HTTP_OUTSTANDING - 1)];
@@ -47,8 +55,10 @@ static long http_pod_read_step(__u32 index, struct http_reading *reading)
 	if (!rest || work->at > room->segment.length)
 		return 1;
 	if (!row->answering) {
-		if (row->answered == *(volatile __u32 *)&row->asked)
+		if (row->answered == *(volatile __u32 *)&row->asked) {
+			http_unasked_tell(row);
 			return http_pod_lost(row);
+		}
 		row->answer.head_only = !!(exchange->flags & HTTP_IS_HEAD);
 		row->answer.upgrade = !!(exchange->flags & HTTP_UPGRADE);
 		row->answering = 1;
@@ -59,7 +69,7 @@ static long http_pod_read_step(__u32 index, struct http_reading *reading)
 		work->at += read;
 	} else {
 		length = rest < HTTP_CHUNK ? rest : HTTP_CHUNK;
-		if (!http_load(reading->skb, room, room->segment.payload + work->at, length))
+		if (!http_load(look->skb, room, room->segment.payload + work->at, length))
 			return http_pod_lost(row);
 		read = http_read_answer(&row->answer, &room->chunk, length, &stop);
 		work->at += read <= length ? read : length;
@@ -83,18 +93,18 @@ static long http_pod_read_step(__u32 index, struct http_reading *reading)
 
 static __noinline int http_pod_read(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 begin)
 {
-	struct http_reading reading = { .skb = skb, .row = row, .room = room };
+	struct http_look look = { .skb = skb, .row = row, .room = room };
 
 	if (row->unknown || row->opened || row->phase == HTTP_BLIND)
 		return 0;
 	room->work.at = begin;
-	bpf_loop(HTTP_STEPS, http_pod_read_step, &reading, 0);
+	bpf_loop(HTTP_STEPS, http_pod_read_step, &look, 0);
 	return 0;
 }
 
 static __always_inline int http_pod_pass(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u64 answers)
 {
-	struct http_segment *segment = &room->segment;
+	struct tcp_segment *segment = &room->segment;
 	__u32 until = row->added_at - segment->seq;
 
 	/* Sent again, and an answer of ours lies in the middle: the rest comes again, too. */
@@ -108,7 +118,7 @@ static __always_inline int http_pod_pass(struct __sk_buff *skb, struct http_conn
 /* The pod takes the connection. */
 static __always_inline int http_pod_opens(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	const struct http_segment *segment = &room->segment;
+	const struct tcp_segment *segment = &room->segment;
 
 	if (!(segment->flags & TCP_ACK) || segment->length || segment->ack != row->request_first)
 		return http_drop(skb, row, room, DROP_HTTP_UNREADABLE, false);
@@ -132,7 +142,7 @@ static __always_inline int http_pod_over(struct __sk_buff *skb, struct http_conn
 
 static __noinline int http_pod_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_segment *segment = &room->segment;
+	struct tcp_segment *segment = &room->segment;
 	__u32 fin = !!(segment->flags & TCP_FIN), size = segment->length + fin;
 	__u64 answers;
 	__s32 old;

@@ -16,7 +16,7 @@
 
 #define HTTP_SWALLOWED_MAX (1 << 20)
 
-struct http_reading {
+struct http_look {
 	struct __sk_buff *skb;
 	struct http_connection *row;
 	struct http_room *room;
@@ -45,16 +45,16 @@ static __always_inline bool http_range_is_free(const struct http_connection *row
 }
 
 /* Bytes of the payload that were read: the same must come if they come again. */
-static __always_inline void http_range_add(const struct http_reading *reading, __u32 start, __u32 end)
+static __always_inline void http_range_add(const struct http_look *look, __u32 start, __u32 end)
 {
-	struct http_connection *row = reading->row;
-	struct http_segment *segment = &reading->room->segment;
+	struct http_connection *row = look->row;
+	struct tcp_segment *segment = &look->room->segment;
 	struct http_range *range = &row->ranges[row->range_count & (HTTP_RANGES - 1)];
 
 	if (likely(http_range_is_free(row))) {
 		range->start = segment->seq + start;
 		row->range_count++;
-	} else if (row->range_count != reading->room->work.ranges) {
+	} else if (row->range_count != look->room->work.ranges) {
 		/* One that was made of this segment, and what is between the two. */
 		range = &row->ranges[(row->range_count - 1) & (HTTP_RANGES - 1)];
 		start = range->start - segment->seq;
@@ -62,27 +62,27 @@ static __always_inline void http_range_add(const struct http_reading *reading, _
 		return;
 	}
 	range->end = segment->seq + end;
-	range->hash = http_hash(reading->skb, reading->room, row, segment->payload + start, end - start);
+	range->hash = http_hash(look->skb, look->room, row, segment->payload + start, end - start);
 }
 
 /* Packets of a segment that the kernel has not cut yet may come again one by one. */
-static __always_inline void http_run_end(const struct http_reading *reading, __u32 end)
+static __always_inline void http_run_end(const struct http_look *look, __u32 end)
 {
-	struct http_work *work = &reading->room->work;
-	__u32 size = reading->skb->gso_size, until = size ? (work->run / size + 1) * size : end;
+	struct http_work *work = &look->room->work;
+	__u32 size = look->skb->gso_size, until = size ? (work->run / size + 1) * size : end;
 
 	if (end <= work->run || work->phase != HTTP_READING)
 		return;
 	if (until < end) {
-		http_range_add(reading, work->run, until);
+		http_range_add(look, work->run, until);
 		work->run = until;
 		until = until + size < end ? until + size : end;
 	} else {
 		until = end;
 	}
-	http_range_add(reading, work->run, until);
+	http_range_add(look, work->run, until);
 	if (until < end)
-		http_range_add(reading, until, end);
+		http_range_add(look, until, end);
 	work->run = end;
 }
 
@@ -93,9 +93,9 @@ static __always_inline bool http_is_settled(const struct http_connection *row, c
 }
 
 /* Before the message that is under way. What of it has been read is forgotten. */
-static __always_inline long http_stop_before(struct http_reading *reading, __u32 why_here)
+static __always_inline long http_stop_before(struct http_look *look, __u32 why_here)
 {
-	struct http_work *work = &reading->room->work;
+	struct http_work *work = &look->room->work;
 
 	work->keep = work->head;
 	work->decision = work->head_is_here && work->head > work->begin ? HTTP_CUT : why_here;
@@ -103,29 +103,29 @@ static __always_inline long http_stop_before(struct http_reading *reading, __u32
 }
 
 /* A head that does not pass, or that cannot be read. `kind`: what is said to its sender, if that ends the connection. */
-static __always_inline long http_refuse(struct http_reading *reading, bool ends, __u32 kind)
+static __always_inline long http_refuse(struct http_look *look, bool ends, __u32 kind)
 {
-	struct http_connection *row = reading->row;
-	struct http_work *work = &reading->room->work;
+	struct http_connection *row = look->row;
+	struct http_work *work = &look->room->work;
 
 	work->kind = kind;
 	if (row->unknown || row->answer_fin)
-		return http_stop_before(reading, HTTP_BREAK);
+		return http_stop_before(look, HTTP_BREAK);
 	if (http_outstanding(row, work->asked))
-		return http_stop_before(reading, HTTP_HOLD);
+		return http_stop_before(look, HTTP_HOLD);
 	if (ends || !work->head_is_here)
-		return http_stop_before(reading, HTTP_CLOSE);
-	if (!http_is_settled(row, reading->room))
-		return http_stop_before(reading, HTTP_HOLD);
-	return http_stop_before(reading, HTTP_DENY);
+		return http_stop_before(look, HTTP_CLOSE);
+	if (!http_is_settled(row, look->room))
+		return http_stop_before(look, HTTP_HOLD);
+	return http_stop_before(look, HTTP_DENY);
 }
 
-static __always_inline long http_refuse_head(struct http_reading *reading)
+static __always_inline long http_refuse_head(struct http_look *look)
 {
-	const struct http_body *body = &reading->row->request.body;
-	struct http_work *work = &reading->room->work;
+	const struct http_body *body = &look->row->request.body;
+	struct http_work *work = &look->room->work;
 	bool ends = body->flags & HTTP_CLOSES || !work->head_is_here || (!http_between(body) && (body->flags & HTTP_EXPECTS || body->content_length > HTTP_SWALLOWED_MAX));
-	long stop = http_refuse(reading, ends, (ends ? HTTP_OWN_LAST : HTTP_OWN_DENIED) + !!(body->flags & HTTP_IS_HEAD));
+	long stop = http_refuse(look, ends, (ends ? HTTP_OWN_LAST : HTTP_OWN_DENIED) + !!(body->flags & HTTP_IS_HEAD));
 
 	if (work->decision != HTTP_DENY)
 		return stop;
@@ -135,10 +135,10 @@ static __always_inline long http_refuse_head(struct http_reading *reading)
 }
 
 /* A fault in a body, of which a part has passed. */
-static __always_inline long http_refuse_body(struct http_reading *reading, __u32 kind)
+static __always_inline long http_refuse_body(struct http_look *look, __u32 kind)
 {
-	struct http_connection *row = reading->row;
-	struct http_work *work = &reading->room->work;
+	struct http_connection *row = look->row;
+	struct http_work *work = &look->room->work;
 	bool clean = !row->unknown && !row->answer_fin && http_outstanding(row, work->asked) == 1 && !row->answering;
 
 	work->kind = kind;
@@ -173,21 +173,21 @@ static __always_inline void http_note_request(struct http_connection *row, __u32
 }
 
 /* Behind a head. */
-static __always_inline long http_decide(struct http_reading *reading, const struct http_set *set)
+static __always_inline long http_decide(struct http_look *look, const struct http_set *set)
 {
-	struct http_connection *row = reading->row;
-	struct http_work *work = &reading->room->work;
+	struct http_connection *row = look->row;
+	struct http_work *work = &look->room->work;
 	struct http_opinion opinion = { .verdict = VERDICT_ALLOW };
-	__u32 end = reading->room->segment.seq + work->at;
+	__u32 end = look->room->segment.seq + work->at;
 	__u64 passes = http_passes(&row->request);
 	/* What is cut off behind it may have brought it here before. */
 	bool is_new = sequence_difference(end, row->told) > 0;
 
 	row->in_head = 0;
 	if (!passes)
-		return http_refuse_head(reading);
+		return http_refuse_head(look);
 	if (!row->unknown && http_outstanding(row, work->asked) >= HTTP_OUTSTANDING)
-		return http_stop_before(reading, HTTP_HOLD);
+		return http_stop_before(look, HTTP_HOLD);
 	opinion.rule = set->rules[__builtin_ctzll(passes) & (HTTP_RULES - 1)];
 	opinion.exchange = row->numbers;
 	if (!row->unknown)
@@ -200,23 +200,23 @@ static __always_inline long http_decide(struct http_reading *reading, const stru
 	return 0;
 }
 
-static __always_inline long http_skip_opaque(struct http_reading *reading, __u32 rest)
+static __always_inline long http_skip_opaque(struct http_look *look, __u32 rest)
 {
-	struct http_body *body = &reading->row->request.body;
-	struct http_work *work = &reading->room->work;
+	struct http_body *body = &look->row->request.body;
+	struct http_work *work = &look->room->work;
 	__u32 bytes = body->opaque < rest ? body->opaque : rest;
 
-	http_run_end(reading, work->at);
+	http_run_end(look, work->at);
 	http_skip(body, bytes);
 	work->at += bytes;
 	work->run = work->at;
 	return work->phase == HTTP_SWALLOWING && http_between(body);
 }
 
-static long http_request_step(__u32 index, struct http_reading *reading)
+static long http_request_step(__u32 index, struct http_look *look)
 {
-	struct http_connection *row = reading->row;
-	struct http_room *room = reading->room;
+	struct http_connection *row = look->row;
+	struct http_room *room = look->room;
 	struct http_work *work = &room->work;
 	__u32 rest = room->segment.length - work->at, length, read;
 	const struct http_set *set;
@@ -225,31 +225,31 @@ static long http_request_step(__u32 index, struct http_reading *reading)
 	if (!rest || work->at > room->segment.length)
 		return 1;
 	if (http_is_opaque(&row->request.body))
-		return http_skip_opaque(reading, rest);
+		return http_skip_opaque(look, rest);
 	if (http_between(&row->request.body)) {
 		work->head = work->at;
 		work->head_is_here = 1;
-		if (work->at <= reading->skb->gso_size) {
+		if (work->at <= look->skb->gso_size) {
 			work->fits = work->at;
 			work->fits_asked = work->asked;
 		}
 		row->in_head = 1;
 		if (http_may_upgrade(row, work->asked))
-			return http_stop_before(reading, HTTP_HOLD);
+			return http_stop_before(look, HTTP_HOLD);
 	}
 	set = http_set_find(http_set_of(&row->request, row->set));
 	length = rest < HTTP_CHUNK ? rest : HTTP_CHUNK;
-	if (!set || !http_load(reading->skb, room, room->segment.payload + work->at, length)) {
+	if (!set || !http_load(look->skb, room, room->segment.payload + work->at, length)) {
 		work->decision = HTTP_LOST;
 		return 1;
 	}
 	read = http_read_request(&row->request, set, &room->chunk, length, &stop);
 	work->at += read <= length ? read : length;
 	if (stop == HTTP_HEAD)
-		return http_decide(reading, set);
+		return http_decide(look, set);
 	if (stop == HTTP_FAULT)
-		return row->in_head ? http_refuse(reading, true, http_kind_of_fault(row->request.body.fault)) :
-					      http_refuse_body(reading, http_kind_of_fault(row->request.body.fault));
+		return row->in_head ? http_refuse(look, true, http_kind_of_fault(row->request.body.fault)) :
+					      http_refuse_body(look, http_kind_of_fault(row->request.body.fault));
 	return stop == HTTP_END && work->phase == HTTP_SWALLOWING;
 }
 
@@ -266,6 +266,7 @@ static __always_inline void http_reader_restore(struct http_connection *row, con
 
 static __always_inline int http_hold(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
+	row->range_count = room->work.ranges;
 	http_reader_restore(row, room);
 	return http_drop(skb, row, room, DROP_HTTP_HELD, true);
 }
@@ -312,7 +313,8 @@ static __always_inline bool http_inject(struct http_connection *row, __u32 kind,
 	return false;
 }
 
-static __always_inline void http_refusal_tell(struct http_connection *row, __u32 kind)
+/* `answered`: we say it to the client, too. */
+static __always_inline void http_refusal_tell(struct http_connection *row, __u32 kind, bool answered)
 {
 	struct http_opinion opinion = { .verdict = VERDICT_DENY, .status = 403, .exchange = row->numbers++ };
 
@@ -320,6 +322,8 @@ static __always_inline void http_refusal_tell(struct http_connection *row, __u32
 		opinion.fault = row->request.body.fault;
 		opinion.status = opinion.fault == HTTP_FAULT_TOO_MANY_FIELDS || opinion.fault == HTTP_FAULT_HEAD_TOO_LARGE ? 431 : 400;
 	}
+	if (!answered)
+		opinion.status = 0;
 	http_request_tell(row, &opinion);
 }
 
@@ -343,7 +347,7 @@ static __always_inline int http_deny(struct __sk_buff *skb, struct http_connecti
 	row->swallowed = 0;
 	*(volatile __u32 *)&row->cut_before = row->cut;
 	*(volatile __u32 *)&row->cut_start = row->request_next;
-	http_refusal_tell(row, room->work.kind);
+	http_refusal_tell(row, room->work.kind, true);
 	return http_swallow(skb, row, room);
 }
 
@@ -359,17 +363,19 @@ static __noinline int http_close(struct __sk_buff *skb, struct http_connection *
 	row->swallowed = 0;
 	row->request_fin = !!(room->segment.flags & TCP_FIN);
 	row->request_next = room->segment.seq + room->segment.length + row->request_fin;
-	http_refusal_tell(row, room->work.kind);
+	http_refusal_tell(row, room->work.kind, true);
 	verdict = http_answer_client(skb, row, room);
 	return verdict == TC_ACT_SHOT ? verdict : http_reset_pod_too(skb, row, room, seq);
 }
 
 static __always_inline int http_take_part(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_reading reading = { .skb = skb, .row = row, .room = room };
+	struct http_look look = { .skb = skb, .row = row, .room = room };
 	__u32 keep = room->work.keep;
 
-	http_run_end(&reading, keep);
+	/* All of it as one, whatever was noted of what is behind it. */
+	row->range_count = room->work.ranges;
+	http_range_add(&look, room->work.begin, keep);
 	/* It ends with a message. */
 	room->before_is_kept = HTTP_KEPT_NOTHING;
 	room->before_in_head = 0;
@@ -381,9 +387,9 @@ static __always_inline int http_take_part(struct __sk_buff *skb, struct http_con
 
 static __always_inline int http_take_all(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_reading reading = { .skb = skb, .row = row, .room = room };
+	struct http_look look = { .skb = skb, .row = row, .room = room };
 
-	http_run_end(&reading, room->segment.length);
+	http_run_end(&look, room->segment.length);
 	if (room->segment.flags & TCP_FIN)
 		row->request_fin = 1;
 	row->request_next = room->segment.seq + room->segment.length + row->request_fin;
@@ -429,7 +435,7 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 /* Reads bytes that have not been read yet, from `begin` of the payload on. */
 static __noinline int http_read_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_reading reading = { .skb = skb, .row = row, .room = room };
+	struct http_look look = { .skb = skb, .row = row, .room = room };
 	struct http_work *work = &room->work;
 
 	work->at = work->head = work->run = work->begin;
@@ -448,7 +454,7 @@ static __noinline int http_read_segment(struct __sk_buff *skb, struct http_conne
 		room->before_is_kept = HTTP_KEPT_BODY;
 		room->before.body = row->request.body;
 	}
-	bpf_loop(HTTP_STEPS, http_request_step, &reading, 0);
+	bpf_loop(HTTP_STEPS, http_request_step, &look, 0);
 	if (work->decision == HTTP_READ && work->phase == HTTP_SWALLOWING)
 		return HTTP_SWALLOW;
 	/* Or there were more stops than anybody could want. */
@@ -461,7 +467,11 @@ static __noinline int http_read_segment(struct __sk_buff *skb, struct http_conne
 		if (work->fits == work->begin)
 			work->decision = HTTP_HOLD;
 	}
-	if (work->decision == HTTP_HOLD)
+	if (work->decision == HTTP_BREAK)
+		http_refusal_tell(row, work->kind, false);
+	if (work->decision == HTTP_HOLD) {
+		row->range_count = work->ranges;
 		http_reader_restore(row, room);
+	}
 	return work->decision;
 }

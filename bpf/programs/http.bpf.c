@@ -18,7 +18,7 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 	row = bpf_map_lookup_elem(&http_connections, &key);
 	/* What bears nothing may be the last acknowledgement once more, or a reset. */
 	if (!row)
-		return room->segment.length || room->segment.flags & (TCP_SYN | TCP_FIN) ? http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true) : TC_ACT_OK;
+		return room->segment.length || room->segment.flags & (TCP_SYN | TCP_FIN | TCP_URG) ? http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true) : TC_ACT_OK;
 	/* Two processors in one direction: the later comes again. */
 	if (!http_claim(&row->request_busy))
 		return http_drop(skb, NULL, room, DROP_HTTP_HELD, true);

@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '6f8d4bc0',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: 'eb79f3de',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'f25370b5',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'd2f81050',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {
@@ -147,7 +147,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: 'e0d2e873',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '7233a94a',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {

@@ -830,7 +830,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 2032 bytes */
+/** struct http_connection, 2104 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -885,7 +885,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  2032,
+  2104,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -938,7 +938,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
     for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
     httpReaderCodec.write(view, at + 1112, value.request);
-    httpAnswerReaderCodec.write(view, at + 1952, value.answer);
+    httpAnswerReaderCodec.write(view, at + 2024, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -990,7 +990,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
     ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
     request: httpReaderCodec.read(view, at + 1112),
-    answer: httpAnswerReaderCodec.read(view, at + 1952),
+    answer: httpAnswerReaderCodec.read(view, at + 2024),
   }),
 );
 
@@ -1138,10 +1138,11 @@ export const httpRangeCodec: Codec<HttpRange> = defineCodec<HttpRange>(
   }),
 );
 
-/** struct http_reader, 840 bytes */
+/** struct http_reader, 912 bytes */
 export interface HttpReader {
   readonly body: HttpBody;
   readonly passes: bigint;
+  readonly second: bigint;
   readonly set: number;
   readonly asked: number;
   readonly rowKept: number;
@@ -1150,49 +1151,60 @@ export interface HttpReader {
   readonly targetLength: number;
   readonly hostLength: number;
   readonly rows: readonly number[];
+  readonly behind: readonly number[];
   readonly emptyLines: number;
   readonly traceLength: number;
+  readonly depth: number;
+  readonly segment: number;
   readonly line: Uint8Array;
   readonly host: Uint8Array;
   readonly trace: Uint8Array;
 }
 
 export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
-  840,
+  912,
   (view, at, value) => {
     httpBodyCodec.write(view, at, value.body);
     view.setBigUint64(at + 72, value.passes, true);
-    view.setUint32(at + 80, value.set, true);
-    view.setUint16(at + 84, value.asked, true);
-    view.setUint16(at + 86, value.rowKept, true);
-    view.setUint16(at + 88, value.hostRow, true);
-    view.setUint16(at + 90, value.methodLength, true);
-    view.setUint16(at + 92, value.targetLength, true);
-    view.setUint16(at + 94, value.hostLength, true);
-    for (let i = 0; i < 16; i++) view.setUint16(at + 96 + i * 2, value.rows[i]!, true);
-    view.setUint8(at + 128, value.emptyLines);
-    view.setUint8(at + 129, value.traceLength);
-    zero(view, at + 130, 6);
-    writeBytes(view, at + 136, value.line, 520);
-    writeBytes(view, at + 656, value.host, 128);
-    writeBytes(view, at + 784, value.trace, 56);
+    view.setBigUint64(at + 80, value.second, true);
+    view.setUint32(at + 88, value.set, true);
+    view.setUint16(at + 92, value.asked, true);
+    view.setUint16(at + 94, value.rowKept, true);
+    view.setUint16(at + 96, value.hostRow, true);
+    view.setUint16(at + 98, value.methodLength, true);
+    view.setUint16(at + 100, value.targetLength, true);
+    view.setUint16(at + 102, value.hostLength, true);
+    for (let i = 0; i < 16; i++) view.setUint16(at + 104 + i * 2, value.rows[i]!, true);
+    for (let i = 0; i < 32; i++) view.setUint16(at + 136 + i * 2, value.behind[i]!, true);
+    view.setUint8(at + 200, value.emptyLines);
+    view.setUint8(at + 201, value.traceLength);
+    view.setUint8(at + 202, value.depth);
+    view.setUint8(at + 203, value.segment);
+    zero(view, at + 204, 4);
+    writeBytes(view, at + 208, value.line, 520);
+    writeBytes(view, at + 728, value.host, 128);
+    writeBytes(view, at + 856, value.trace, 56);
   },
   (view, at) => ({
     body: httpBodyCodec.read(view, at),
     passes: view.getBigUint64(at + 72, true),
-    set: view.getUint32(at + 80, true),
-    asked: view.getUint16(at + 84, true),
-    rowKept: view.getUint16(at + 86, true),
-    hostRow: view.getUint16(at + 88, true),
-    methodLength: view.getUint16(at + 90, true),
-    targetLength: view.getUint16(at + 92, true),
-    hostLength: view.getUint16(at + 94, true),
-    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 96 + i * 2, true)),
-    emptyLines: view.getUint8(at + 128),
-    traceLength: view.getUint8(at + 129),
-    line: readBytes(view, at + 136, 520),
-    host: readBytes(view, at + 656, 128),
-    trace: readBytes(view, at + 784, 56),
+    second: view.getBigUint64(at + 80, true),
+    set: view.getUint32(at + 88, true),
+    asked: view.getUint16(at + 92, true),
+    rowKept: view.getUint16(at + 94, true),
+    hostRow: view.getUint16(at + 96, true),
+    methodLength: view.getUint16(at + 98, true),
+    targetLength: view.getUint16(at + 100, true),
+    hostLength: view.getUint16(at + 102, true),
+    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 104 + i * 2, true)),
+    behind: Array.from({ length: 32 }, (_, i) => view.getUint16(at + 136 + i * 2, true)),
+    emptyLines: view.getUint8(at + 200),
+    traceLength: view.getUint8(at + 201),
+    depth: view.getUint8(at + 202),
+    segment: view.getUint8(at + 203),
+    line: readBytes(view, at + 208, 520),
+    host: readBytes(view, at + 728, 128),
+    trace: readBytes(view, at + 856, 56),
   }),
 );
 
@@ -1215,10 +1227,10 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1816 bytes */
+/** struct http_room, 1888 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
-  readonly segment: HttpSegment;
+  readonly segment: TcpSegment;
   readonly work: HttpWork;
   readonly chunk: HttpChunk;
   readonly own: HttpAnswerSegment;
@@ -1230,77 +1242,31 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1816,
+  1888,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
-    httpSegmentCodec.write(view, at + 120, value.segment);
+    tcpSegmentCodec.write(view, at + 120, value.segment);
     httpWorkCodec.write(view, at + 160, value.work);
     httpChunkCodec.write(view, at + 212, value.chunk);
     httpAnswerSegmentCodec.write(view, at + 476, value.own);
     zero(view, at + 804, 4);
     httpReaderCodec.write(view, at + 808, value.before);
-    view.setUint32(at + 1648, value.beforeIsKept, true);
-    view.setUint32(at + 1652, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1656 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1736 + i * 8, value.blanked[i]!, true);
+    view.setUint32(at + 1720, value.beforeIsKept, true);
+    view.setUint32(at + 1724, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1728 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1808 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
-    segment: httpSegmentCodec.read(view, at + 120),
+    segment: tcpSegmentCodec.read(view, at + 120),
     work: httpWorkCodec.read(view, at + 160),
     chunk: httpChunkCodec.read(view, at + 212),
     own: httpAnswerSegmentCodec.read(view, at + 476),
     before: httpReaderCodec.read(view, at + 808),
-    beforeIsKept: view.getUint32(at + 1648, true),
-    beforeInHead: view.getUint32(at + 1652, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1656 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1736 + i * 8, true)),
-  }),
-);
-
-/** struct http_segment, 40 bytes */
-export interface HttpSegment {
-  readonly seq: number;
-  readonly ack: number;
-  readonly length: number;
-  readonly l4: number;
-  readonly payload: number;
-  readonly window: number;
-  readonly flags: number;
-  readonly v6: number;
-  readonly timeValue: number;
-  readonly timeEcho: number;
-  readonly hasTimes: number;
-}
-
-export const httpSegmentCodec: Codec<HttpSegment> = defineCodec<HttpSegment>(
-  40,
-  (view, at, value) => {
-    view.setUint32(at, value.seq, true);
-    view.setUint32(at + 4, value.ack, true);
-    view.setUint32(at + 8, value.length, true);
-    view.setUint32(at + 12, value.l4, true);
-    view.setUint32(at + 16, value.payload, true);
-    view.setUint16(at + 20, value.window, false);
-    view.setUint8(at + 22, value.flags);
-    view.setUint8(at + 23, value.v6);
-    view.setUint32(at + 24, value.timeValue, false);
-    view.setUint32(at + 28, value.timeEcho, false);
-    view.setUint8(at + 32, value.hasTimes);
-    zero(view, at + 33, 7);
-  },
-  (view, at) => ({
-    seq: view.getUint32(at, true),
-    ack: view.getUint32(at + 4, true),
-    length: view.getUint32(at + 8, true),
-    l4: view.getUint32(at + 12, true),
-    payload: view.getUint32(at + 16, true),
-    window: view.getUint16(at + 20, false),
-    flags: view.getUint8(at + 22),
-    v6: view.getUint8(at + 23),
-    timeValue: view.getUint32(at + 24, false),
-    timeEcho: view.getUint32(at + 28, false),
-    hasTimes: view.getUint8(at + 32),
+    beforeIsKept: view.getUint32(at + 1720, true),
+    beforeInHead: view.getUint32(at + 1724, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1728 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1808 + i * 8, true)),
   }),
 );
 
@@ -1359,7 +1325,7 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 5304 bytes */
+/** struct http_trial, 9472 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
@@ -1374,7 +1340,7 @@ export interface HttpTrial {
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  5304,
+  9472,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
@@ -1382,10 +1348,10 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     view.setUint32(at + 12, value.count, true);
     view.setUint32(at + 16, value.heads, true);
     view.setUint32(at + 20, value.answered, true);
-    for (let i = 0; i < 128; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
-    httpReaderCodec.write(view, at + 4120, value.reader);
-    httpAnswerReaderCodec.write(view, at + 4960, value.answer);
-    httpChunkCodec.write(view, at + 5040, value.chunk);
+    for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
+    httpReaderCodec.write(view, at + 8216, value.reader);
+    httpAnswerReaderCodec.write(view, at + 9128, value.answer);
+    httpChunkCodec.write(view, at + 9208, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -1394,10 +1360,10 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     count: view.getUint32(at + 12, true),
     heads: view.getUint32(at + 16, true),
     answered: view.getUint32(at + 20, true),
-    events: Array.from({ length: 128 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
-    reader: httpReaderCodec.read(view, at + 4120),
-    answer: httpAnswerReaderCodec.read(view, at + 4960),
-    chunk: httpChunkCodec.read(view, at + 5040),
+    events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
+    reader: httpReaderCodec.read(view, at + 8216),
+    answer: httpAnswerReaderCodec.read(view, at + 9128),
+    chunk: httpChunkCodec.read(view, at + 9208),
   }),
 );
 
@@ -2595,6 +2561,52 @@ export const sweepCodec: Codec<Sweep> = defineCodec<Sweep>(
   (view, at) => ({
     count: view.getUint32(at, true),
     removed: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct tcp_segment, 40 bytes */
+export interface TcpSegment {
+  readonly seq: number;
+  readonly ack: number;
+  readonly length: number;
+  readonly l4: number;
+  readonly payload: number;
+  readonly window: number;
+  readonly flags: number;
+  readonly v6: number;
+  readonly timeValue: number;
+  readonly timeEcho: number;
+  readonly hasTimes: number;
+}
+
+export const tcpSegmentCodec: Codec<TcpSegment> = defineCodec<TcpSegment>(
+  40,
+  (view, at, value) => {
+    view.setUint32(at, value.seq, true);
+    view.setUint32(at + 4, value.ack, true);
+    view.setUint32(at + 8, value.length, true);
+    view.setUint32(at + 12, value.l4, true);
+    view.setUint32(at + 16, value.payload, true);
+    view.setUint16(at + 20, value.window, false);
+    view.setUint8(at + 22, value.flags);
+    view.setUint8(at + 23, value.v6);
+    view.setUint32(at + 24, value.timeValue, false);
+    view.setUint32(at + 28, value.timeEcho, false);
+    view.setUint8(at + 32, value.hasTimes);
+    zero(view, at + 33, 7);
+  },
+  (view, at) => ({
+    seq: view.getUint32(at, true),
+    ack: view.getUint32(at + 4, true),
+    length: view.getUint32(at + 8, true),
+    l4: view.getUint32(at + 12, true),
+    payload: view.getUint32(at + 16, true),
+    window: view.getUint16(at + 20, false),
+    flags: view.getUint8(at + 22),
+    v6: view.getUint8(at + 23),
+    timeValue: view.getUint32(at + 24, false),
+    timeEcho: view.getUint32(at + 28, false),
+    hasTimes: view.getUint8(at + 32),
   }),
 );
 
