@@ -7,6 +7,7 @@
 #include "dns.h"
 #include "dsr.h"
 #include "host.h"
+#include "http_connection.h"
 #include "nat.h"
 #include "policy.h"
 #include "redirect.h"
@@ -320,7 +321,7 @@ static __noinline int connection_new(struct __sk_buff *skb, struct packet *packe
 		if (verdict != CONTINUE)
 			return verdict;
 		if (unlikely(wants_proxy(packet)))
-			verdict = proxy_take(packet, generation);
+			verdict = http_may_take(packet) && http_take(packet) ? CONTINUE : proxy_take(packet, generation);
 		if (verdict != CONTINUE)
 			return verdict;
 	}
@@ -386,7 +387,9 @@ static __noinline int connection_judge_again(struct __sk_buff *skb, struct packe
 	if (verdict != CONTINUE)
 		return verdict;
 	verdict = judge(skb, packet, entry);
-	if (verdict == CONTINUE && unlikely(wants_proxy(packet) && !(entry->flags & CONNTRACK_PROXIED)))
+	if (verdict == CONTINUE && unlikely(entry->flags & CONNTRACK_HTTP))
+		verdict = http_note(packet);
+	else if (verdict == CONTINUE && unlikely(wants_proxy(packet) && !(entry->flags & CONNTRACK_PROXIED)))
 		verdict = -DROP_PROXY_TOO_LATE;
 	if (verdict == CONTINUE || connection_is_over(verdict))
 		conntrack_credit(entry);

@@ -33,6 +33,7 @@ enum conntrack_flag {
 	CONNTRACK_NAMES = 262144,	/* DNS messages of a pod, which are told: the long way */
 	CONNTRACK_PROXIED = 1048576,	/* its server's end is the node's layer 7 proxy: proxy.h */
 	CONNTRACK_PROXY_LEG = 2097152,	/* the proxy's own connection to the server, under the client's address */
+	CONNTRACK_HTTP = 1 << 22,	/* its HTTP is read before its server's device: http_connection.h */
 	CONNTRACK_ASKS = 1 << 23,	/* DNS under rules: `l7` says which names may be asked */
 	CONNTRACK_LEARNS = 1 << 24,	/* DNS that policy lets pass: what is told of names that have an identity is remembered */
 	CONNTRACK_BY_NAME = 1 << 25,	/* allowed to where a name's addresses are: the destination's identity is the name's */
@@ -95,6 +96,9 @@ _Static_assert(sizeof(struct conntrack_entry) == 128, "conntrack_entry");
 #define CONNTRACK_CLOSING (CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING)
 
 #define CONNTRACK_OF_PROXY (CONNTRACK_PROXIED | CONNTRACK_PROXY_LEG)
+
+/* Somebody looks into it: no way may lead past him. */
+#define CONNTRACK_LAYER_7 (CONNTRACK_OF_PROXY | CONNTRACK_HTTP)
 
 /* What judging an established connection again decides anew. */
 #define CONNTRACK_JUDGED (CONNTRACK_AUDITED | CONNTRACK_REVOKED | CONNTRACK_KEPT | CONNTRACK_SHADOW_EGRESS | CONNTRACK_SHADOW_INGRESS | \

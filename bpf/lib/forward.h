@@ -49,6 +49,8 @@ static __always_inline int forward_local(struct __sk_buff *skb, const struct pac
 	if (!packet->to)
 		return -DROP_UNROUTABLE_IP;
 	verdict = hop(skb, packet, packet->to->mac, packet->to->host_mac);
+	if (verdict == CONTINUE && unlikely(http_is_read(packet)))
+		return http_forward(skb, packet->to->ifindex);
 	return verdict == CONTINUE ? bpf_redirect_peer(packet->to->ifindex, 0) : verdict;
 }
 

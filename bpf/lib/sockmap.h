@@ -161,7 +161,7 @@ static __always_inline bool socket_conntrack_key(const struct socket_pair *pair,
  */
 static __always_inline bool connection_is_settled(const struct conntrack_entry *entry, __u64 now)
 {
-	return entry && entry->expires_ns >= now && !(entry->flags & (CONNTRACK_REVOKED | CONNTRACK_HAIRPIN | CONNTRACK_OF_PROXY)) && entry->generation == policy_generation();
+	return entry && entry->expires_ns >= now && !(entry->flags & (CONNTRACK_REVOKED | CONNTRACK_HAIRPIN | CONNTRACK_LAYER_7)) && entry->generation == policy_generation();
 }
 
 /* What a queue of ours cannot keep: TLS in the kernel, and completions of sends without copying. */

@@ -359,6 +359,8 @@ static __always_inline int way_take(struct __sk_buff *skb, struct plain *plain, 
 	if (packet_tells(fresh))
 		way_tell(skb, plain, entry, fresh, hook | point << 8);
 	metrics_count(0, hook == HOOK_FROM_POD ? DIRECTION_EGRESS : DIRECTION_INGRESS, skb->len);
+	if (unlikely(flags & CONNTRACK_HTTP && !way->reply))
+		return http_forward(skb, receiver->target);
 	if (likely(local))
 		return bpf_redirect_peer(receiver->target, 0);
 	return receiver->kind == END_UPLINK ? leave(skb) : bpf_redirect(config.overlay_ifindex, 0);

@@ -3,6 +3,7 @@
 #include "catalogue.h"
 
 #include "pod.bpf.c"
+#include "http.bpf.c"
 #include "proxy.bpf.c"
 #include "host.bpf.c"
 #include "overlay.bpf.c"

@@ -186,6 +186,9 @@ static __always_inline int walk_to_pod(struct __sk_buff *skb, struct packet *pac
 	if (verdict != CONTINUE)
 		return verdict;
 	verdict = connection_step(skb, packet, false);
+	/* Such packets do not come out of the stack, and past http_to_pod only if it is not there. */
+	if (verdict == CONTINUE && unlikely(http_is_read(packet)))
+		verdict = -DROP_HTTP_NO_ROW;
 	if (verdict == CONTINUE)
 		verdict = family_step(skb, packet);
 	return verdict == CONTINUE ? TC_ACT_OK : verdict;

@@ -27,7 +27,7 @@ static __always_inline bool may_join(struct bpf_sock_ops *ops, const struct sock
 		return false;
 	socket_conntrack_key(pair, &key);
 	entry = bpf_map_lookup_elem(&conntrack, &key);
-	return entry && !entry->service && !(entry->flags & CONNTRACK_OF_PROXY);
+	return entry && !entry->service && !(entry->flags & CONNTRACK_LAYER_7);
 }
 
 /* Both may do this at once; they write the same. */

@@ -138,7 +138,7 @@ static __always_inline bool short_parse(struct xdp_md *ctx, struct headers *pack
 static __noinline struct conntrack_entry *transit_find(const struct headers *packet, bool reply)
 {
 	const __u32 needed = CONNTRACK_TRANSIT | CONNTRACK_SEEN_REPLY;
-	const __u32 ended = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_REVOKED | CONNTRACK_DSR | CONNTRACK_OF_PROXY;
+	const __u32 ended = CONNTRACK_FORWARD_CLOSING | CONNTRACK_REPLY_CLOSING | CONNTRACK_REVOKED | CONNTRACK_DSR | CONNTRACK_LAYER_7;
 	struct conntrack_entry *entry;
 	struct conntrack_key key;
 	bool source_is_low = conntrack_key_of(packet, CONNTRACK_FLOW, &key);

@@ -48,12 +48,15 @@ export interface RigOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** XDP on the nodes' uplinks; then everybody finishes the checksums of what he sends, as XDP sees them in a real network. */
   readonly xdp?: 'generic' | 'native';
+  /** Pods whose HTTP is read in the kernel, where a set says so. */
+  readonly http?: readonly string[];
 }
 
 export class Rig implements Disposable {
   readonly tunnel: boolean;
   readonly config: Readonly<Record<string, unknown>>;
   readonly xdp: 'generic' | 'native' | undefined;
+  readonly http: readonly string[];
   readonly nodes: RigNode[] = [];
   readonly #prefix: string;
   readonly #servers: ChildProcess[] = [];
@@ -63,6 +66,7 @@ export class Rig implements Disposable {
     this.tunnel = o.tunnel ?? true;
     this.config = o.config ?? {};
     this.xdp = o.xdp;
+    this.http = o.http ?? [];
   }
 
   ns(name: string): string {
@@ -176,7 +180,7 @@ export class RigNode {
     for (const pod of pods) for (const [i, address] of addressesOf(pod).entries()) {
       if (pod.node === this.number) {
         this.maps.endpoints.update({ addr: parseAddr(address) }, {
-          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready, other: parseAddr(addressesOf(pod)[1 - i]!),
+          ifindex: index(`v${pod.name}`), id: pod.id, identity: pod.identity, policyIdentity: 0, ingressSet: pod.id, egressSet: pod.id + 1000, mac: macBytes(podMac(pod)), hostMac: macBytes(hostMacOf(this.number)), flags: EndpointFlag.Ready | (this.#rig.http.includes(pod.name) ? EndpointFlag.Http : 0), other: parseAddr(addressesOf(pod)[1 - i]!),
         });
         for (const set of [pod.id, pod.id + 1000]) this.policy(set, 1);
       } else {
@@ -249,6 +253,11 @@ export class RigNode {
       this.#links.push(withNetns(netns.fd, () => BpfLink.attachTcx({ program: this.#object.program(program), ifindex, direction })));
     };
     for (const pod of pods.filter(pod => pod.node === this.number)) {
+      // Links queue up: these come first.
+      if (this.#rig.http.includes(pod.name)) {
+        tcx('http_from_pod', `v${pod.name}`, 'ingress');
+        tcx('http_to_pod', `v${pod.name}`, 'egress');
+      }
       tcx('from_pod', `v${pod.name}`, 'ingress');
       tcx('to_pod', `v${pod.name}`, 'egress');
     }

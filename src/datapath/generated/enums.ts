@@ -82,6 +82,7 @@ export const ConntrackFlag = {
   Names: 262144,
   Proxied: 1048576,
   ProxyLeg: 2097152,
+  Http: 4194304,
   Asks: 8388608,
   Learns: 16777216,
   ByName: 33554432,
@@ -110,6 +111,7 @@ export const conntrackFlagName: Readonly<Record<number, string>> = {
   262144: 'NAMES',
   1048576: 'PROXIED',
   2097152: 'PROXY_LEG',
+  4194304: 'HTTP',
   8388608: 'ASKS',
   16777216: 'LEARNS',
   33554432: 'BY_NAME',
@@ -199,6 +201,12 @@ export const DropReason = {
   NameUnasked: 242,
   NameUnreadable: 243,
   NamesFull: 244,
+  HttpHeld: 245,
+  HttpNoRow: 246,
+  HttpUnreadable: 247,
+  HttpChanged: 248,
+  HttpNoSet: 249,
+  HttpOver: 250,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const dropReasonName: Readonly<Record<number, string>> = {
@@ -245,6 +253,12 @@ export const dropReasonName: Readonly<Record<number, string>> = {
   242: 'NAME_UNASKED',
   243: 'NAME_UNREADABLE',
   244: 'NAMES_FULL',
+  245: 'HTTP_HELD',
+  246: 'HTTP_NO_ROW',
+  247: 'HTTP_UNREADABLE',
+  248: 'HTTP_CHANGED',
+  249: 'HTTP_NO_SET',
+  250: 'HTTP_OVER',
 };
 
 /** enum endpoint_flag */

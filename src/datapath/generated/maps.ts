@@ -15,7 +15,10 @@ import {
   type Fragment, fragmentCodec,
   type FragmentKey, fragmentKeyCodec,
   type GoneBackendKey, goneBackendKeyCodec,
+  type HttpConnection, httpConnectionCodec,
   type HttpCounts, httpCountsCodec,
+  type HttpRecord, httpRecordCodec,
+  type HttpRoom, httpRoomCodec,
   type HttpSet, httpSetCodec,
   type HttpTrial, httpTrialCodec,
   type IpcacheEntry, ipcacheEntryCodec,
@@ -122,9 +125,29 @@ const hostBackends: MapSpec<number, number> = {
   key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '4738cd1f',
 };
 
+const httpBlanks: MapSpec<number, HttpConnection> = {
+  name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: 'eb79f3de',
+};
+
+const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
+  name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'd2f81050',
+};
+
 const httpCounts: MapSpec<number, HttpCounts> = {
   name: 'http_counts', type: 6, maxEntries: 1, flags: 0,
   key: u32Codec, value: httpCountsCodec, perCpu: true, layoutHash: '803bb4d5',
+};
+
+const httpRecords: MapSpec<number, HttpRecord> = {
+  name: 'http_records', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: httpRecordCodec, perCpu: true, layoutHash: 'a350ecf1',
+};
+
+const httpRooms: MapSpec<number, HttpRoom> = {
+  name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '7233a94a',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {
@@ -338,7 +361,11 @@ export const maps = {
   fragments,
   goneBackends,
   hostBackends,
+  httpBlanks,
+  httpConnections,
   httpCounts,
+  httpRecords,
+  httpRooms,
   httpSets,
   httpTrials,
   ipcache,

@@ -580,6 +580,119 @@ export const goneBackendKeyCodec: Codec<GoneBackendKey> = defineCodec<GoneBacken
   }),
 );
 
+/** struct headers, 120 bytes */
+export interface Headers {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly reporter: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly protocol: number;
+  readonly tcpFlags: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+  readonly l4Offset: number;
+  readonly quotedL3Offset: number;
+  readonly quotedL4Offset: number;
+  readonly l4Length: number;
+  readonly flags: number;
+  readonly hopLimit: number;
+  readonly fragmentId: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly service: number;
+  readonly backend: number;
+  readonly destinationPolicyIdentity: number;
+  readonly rule: number;
+  readonly shadowRule: number;
+  readonly egressRule: number;
+  readonly ingressRule: number;
+  readonly verdict: number;
+  readonly match: number;
+  readonly direction: number;
+  readonly ctState: number;
+  readonly shadowVerdict: number;
+  readonly verdictFlags: number;
+  readonly tell: number;
+  readonly ctFlags: number;
+}
+
+export const headersCodec: Codec<Headers> = defineCodec<Headers>(
+  120,
+  (view, at, value) => {
+    writeBytes(view, at, value.source, 16);
+    writeBytes(view, at + 16, value.destination, 16);
+    writeBytes(view, at + 32, value.reporter, 16);
+    view.setUint16(at + 48, value.sourcePort, false);
+    view.setUint16(at + 50, value.destinationPort, false);
+    view.setUint8(at + 52, value.protocol);
+    view.setUint8(at + 53, value.tcpFlags);
+    view.setUint8(at + 54, value.icmpType);
+    view.setUint8(at + 55, value.icmpCode);
+    view.setUint16(at + 56, value.l4Offset, true);
+    view.setUint16(at + 58, value.quotedL3Offset, true);
+    view.setUint16(at + 60, value.quotedL4Offset, true);
+    view.setUint16(at + 62, value.l4Length, true);
+    view.setUint16(at + 64, value.flags, true);
+    view.setUint8(at + 66, value.hopLimit);
+    zero(view, at + 67, 1);
+    view.setUint32(at + 68, value.fragmentId, false);
+    view.setUint32(at + 72, value.sourceIdentity, true);
+    view.setUint32(at + 76, value.destinationIdentity, true);
+    view.setUint32(at + 80, value.service, true);
+    view.setUint32(at + 84, value.backend, true);
+    view.setUint32(at + 88, value.destinationPolicyIdentity, true);
+    view.setUint32(at + 92, value.rule, true);
+    view.setUint32(at + 96, value.shadowRule, true);
+    view.setUint32(at + 100, value.egressRule, true);
+    view.setUint32(at + 104, value.ingressRule, true);
+    view.setUint8(at + 108, value.verdict);
+    view.setUint8(at + 109, value.match);
+    view.setUint8(at + 110, value.direction);
+    view.setUint8(at + 111, value.ctState);
+    view.setUint8(at + 112, value.shadowVerdict);
+    view.setUint8(at + 113, value.verdictFlags);
+    view.setUint8(at + 114, value.tell);
+    zero(view, at + 115, 1);
+    view.setUint32(at + 116, value.ctFlags, true);
+  },
+  (view, at) => ({
+    source: readBytes(view, at, 16),
+    destination: readBytes(view, at + 16, 16),
+    reporter: readBytes(view, at + 32, 16),
+    sourcePort: view.getUint16(at + 48, false),
+    destinationPort: view.getUint16(at + 50, false),
+    protocol: view.getUint8(at + 52),
+    tcpFlags: view.getUint8(at + 53),
+    icmpType: view.getUint8(at + 54),
+    icmpCode: view.getUint8(at + 55),
+    l4Offset: view.getUint16(at + 56, true),
+    quotedL3Offset: view.getUint16(at + 58, true),
+    quotedL4Offset: view.getUint16(at + 60, true),
+    l4Length: view.getUint16(at + 62, true),
+    flags: view.getUint16(at + 64, true),
+    hopLimit: view.getUint8(at + 66),
+    fragmentId: view.getUint32(at + 68, false),
+    sourceIdentity: view.getUint32(at + 72, true),
+    destinationIdentity: view.getUint32(at + 76, true),
+    service: view.getUint32(at + 80, true),
+    backend: view.getUint32(at + 84, true),
+    destinationPolicyIdentity: view.getUint32(at + 88, true),
+    rule: view.getUint32(at + 92, true),
+    shadowRule: view.getUint32(at + 96, true),
+    egressRule: view.getUint32(at + 100, true),
+    ingressRule: view.getUint32(at + 104, true),
+    verdict: view.getUint8(at + 108),
+    match: view.getUint8(at + 109),
+    direction: view.getUint8(at + 110),
+    ctState: view.getUint8(at + 111),
+    shadowVerdict: view.getUint8(at + 112),
+    verdictFlags: view.getUint8(at + 113),
+    tell: view.getUint8(at + 114),
+    ctFlags: view.getUint32(at + 116, true),
+  }),
+);
+
 /** struct http_answer_reader, 80 bytes */
 export interface HttpAnswerReader {
   readonly body: HttpBody;
@@ -605,6 +718,30 @@ export const httpAnswerReaderCodec: Codec<HttpAnswerReader> = defineCodec<HttpAn
     headOnly: view.getUint8(at + 74),
     upgrade: view.getUint8(at + 75),
     interims: view.getUint8(at + 76),
+  }),
+);
+
+/** struct http_answer_segment, 328 bytes */
+export interface HttpAnswerSegment {
+  readonly pseudo: AnswerPseudo;
+  readonly tcp: Uint8Array;
+  readonly options: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+export const httpAnswerSegmentCodec: Codec<HttpAnswerSegment> = defineCodec<HttpAnswerSegment>(
+  328,
+  (view, at, value) => {
+    answerPseudoCodec.write(view, at, value.pseudo);
+    writeBytes(view, at + 40, value.tcp, 20);
+    writeBytes(view, at + 60, value.options, 12);
+    writeBytes(view, at + 72, value.payload, 256);
+  },
+  (view, at) => ({
+    pseudo: answerPseudoCodec.read(view, at),
+    tcp: readBytes(view, at + 40, 20),
+    options: readBytes(view, at + 60, 12),
+    payload: readBytes(view, at + 72, 256),
   }),
 );
 
@@ -693,6 +830,170 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
+/** struct http_connection, 2104 bytes */
+export interface HttpConnection {
+  readonly key: ProxyConnectionKey;
+  readonly ifindex: number;
+  readonly seenNs: bigint;
+  readonly secret: readonly bigint[];
+  readonly number: number;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  readonly sourceEndpoint: number;
+  readonly destinationEndpoint: number;
+  readonly service: number;
+  readonly set: number;
+  readonly rule: number;
+  readonly requestBusy: number;
+  readonly requestNext: number;
+  readonly requestFirst: number;
+  readonly cut: number;
+  readonly cutBefore: number;
+  readonly cutStart: number;
+  readonly cutEnd: number;
+  readonly swallowed: number;
+  readonly ownStart: number;
+  readonly ownEnd: number;
+  readonly ownPending: number;
+  readonly addedBefore: number;
+  readonly addedAt: number;
+  readonly clientAcked: number;
+  readonly asked: number;
+  readonly told: number;
+  readonly rangeCount: number;
+  readonly numbers: number;
+  readonly phase: number;
+  readonly ownKind: number;
+  readonly requestFin: number;
+  readonly inHead: number;
+  readonly answerBusy: number;
+  readonly answerFirst: number;
+  readonly serverAcked: number;
+  readonly answered: number;
+  readonly serverWindow: number;
+  readonly established: number;
+  readonly answerFin: number;
+  readonly answering: number;
+  readonly unknown: number;
+  readonly opened: number;
+  readonly refused: number;
+  readonly answers: bigint;
+  readonly exchanges: readonly HttpExchange[];
+  readonly ranges: readonly HttpRange[];
+  readonly request: HttpReader;
+  readonly answer: HttpAnswerReader;
+}
+
+export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
+  2104,
+  (view, at, value) => {
+    proxyConnectionKeyCodec.write(view, at, value.key);
+    view.setUint32(at + 36, value.ifindex, true);
+    view.setBigUint64(at + 40, value.seenNs, true);
+    for (let i = 0; i < 2; i++) view.setBigUint64(at + 48 + i * 8, value.secret[i]!, true);
+    view.setUint32(at + 64, value.number, true);
+    view.setUint32(at + 68, value.sourceIdentity, true);
+    view.setUint32(at + 72, value.destinationIdentity, true);
+    view.setUint32(at + 76, value.sourceEndpoint, true);
+    view.setUint32(at + 80, value.destinationEndpoint, true);
+    view.setUint32(at + 84, value.service, true);
+    view.setUint32(at + 88, value.set, true);
+    view.setUint32(at + 92, value.rule, true);
+    view.setUint32(at + 96, value.requestBusy, true);
+    view.setUint32(at + 100, value.requestNext, true);
+    view.setUint32(at + 104, value.requestFirst, true);
+    view.setUint32(at + 108, value.cut, true);
+    view.setUint32(at + 112, value.cutBefore, true);
+    view.setUint32(at + 116, value.cutStart, true);
+    view.setUint32(at + 120, value.cutEnd, true);
+    view.setUint32(at + 124, value.swallowed, true);
+    view.setUint32(at + 128, value.ownStart, true);
+    view.setUint32(at + 132, value.ownEnd, true);
+    view.setUint32(at + 136, value.ownPending, true);
+    view.setUint32(at + 140, value.addedBefore, true);
+    view.setUint32(at + 144, value.addedAt, true);
+    view.setUint32(at + 148, value.clientAcked, true);
+    view.setUint32(at + 152, value.asked, true);
+    view.setUint32(at + 156, value.told, true);
+    view.setUint32(at + 160, value.rangeCount, true);
+    view.setUint32(at + 164, value.numbers, true);
+    view.setUint8(at + 168, value.phase);
+    view.setUint8(at + 169, value.ownKind);
+    view.setUint8(at + 170, value.requestFin);
+    view.setUint8(at + 171, value.inHead);
+    view.setUint32(at + 172, value.answerBusy, true);
+    view.setUint32(at + 176, value.answerFirst, true);
+    view.setUint32(at + 180, value.serverAcked, true);
+    view.setUint32(at + 184, value.answered, true);
+    view.setUint16(at + 188, value.serverWindow, false);
+    view.setUint8(at + 190, value.established);
+    view.setUint8(at + 191, value.answerFin);
+    view.setUint8(at + 192, value.answering);
+    view.setUint8(at + 193, value.unknown);
+    view.setUint8(at + 194, value.opened);
+    view.setUint8(at + 195, value.refused);
+    zero(view, at + 196, 4);
+    view.setBigUint64(at + 200, value.answers, true);
+    zero(view, at + 208, 8);
+    for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
+    for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
+    httpReaderCodec.write(view, at + 1112, value.request);
+    httpAnswerReaderCodec.write(view, at + 2024, value.answer);
+  },
+  (view, at) => ({
+    key: proxyConnectionKeyCodec.read(view, at),
+    ifindex: view.getUint32(at + 36, true),
+    seenNs: view.getBigUint64(at + 40, true),
+    secret: Array.from({ length: 2 }, (_, i) => view.getBigUint64(at + 48 + i * 8, true)),
+    number: view.getUint32(at + 64, true),
+    sourceIdentity: view.getUint32(at + 68, true),
+    destinationIdentity: view.getUint32(at + 72, true),
+    sourceEndpoint: view.getUint32(at + 76, true),
+    destinationEndpoint: view.getUint32(at + 80, true),
+    service: view.getUint32(at + 84, true),
+    set: view.getUint32(at + 88, true),
+    rule: view.getUint32(at + 92, true),
+    requestBusy: view.getUint32(at + 96, true),
+    requestNext: view.getUint32(at + 100, true),
+    requestFirst: view.getUint32(at + 104, true),
+    cut: view.getUint32(at + 108, true),
+    cutBefore: view.getUint32(at + 112, true),
+    cutStart: view.getUint32(at + 116, true),
+    cutEnd: view.getUint32(at + 120, true),
+    swallowed: view.getUint32(at + 124, true),
+    ownStart: view.getUint32(at + 128, true),
+    ownEnd: view.getUint32(at + 132, true),
+    ownPending: view.getUint32(at + 136, true),
+    addedBefore: view.getUint32(at + 140, true),
+    addedAt: view.getUint32(at + 144, true),
+    clientAcked: view.getUint32(at + 148, true),
+    asked: view.getUint32(at + 152, true),
+    told: view.getUint32(at + 156, true),
+    rangeCount: view.getUint32(at + 160, true),
+    numbers: view.getUint32(at + 164, true),
+    phase: view.getUint8(at + 168),
+    ownKind: view.getUint8(at + 169),
+    requestFin: view.getUint8(at + 170),
+    inHead: view.getUint8(at + 171),
+    answerBusy: view.getUint32(at + 172, true),
+    answerFirst: view.getUint32(at + 176, true),
+    serverAcked: view.getUint32(at + 180, true),
+    answered: view.getUint32(at + 184, true),
+    serverWindow: view.getUint16(at + 188, false),
+    established: view.getUint8(at + 190),
+    answerFin: view.getUint8(at + 191),
+    answering: view.getUint8(at + 192),
+    unknown: view.getUint8(at + 193),
+    opened: view.getUint8(at + 194),
+    refused: view.getUint8(at + 195),
+    answers: view.getBigUint64(at + 200, true),
+    exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
+    ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
+    request: httpReaderCodec.read(view, at + 1112),
+    answer: httpAnswerReaderCodec.read(view, at + 2024),
+  }),
+);
+
 /** struct http_counts, 64 bytes */
 export interface HttpCounts {
   readonly connections: bigint;
@@ -772,6 +1073,31 @@ export const httpEventCodec: Codec<HttpEvent> = defineCodec<HttpEvent>(
   }),
 );
 
+/** struct http_exchange, 24 bytes */
+export interface HttpExchange {
+  readonly startedNs: bigint;
+  readonly number: number;
+  readonly rule: number;
+  readonly flags: number;
+}
+
+export const httpExchangeCodec: Codec<HttpExchange> = defineCodec<HttpExchange>(
+  24,
+  (view, at, value) => {
+    view.setBigUint64(at, value.startedNs, true);
+    view.setUint32(at + 8, value.number, true);
+    view.setUint32(at + 12, value.rule, true);
+    view.setUint32(at + 16, value.flags, true);
+    zero(view, at + 20, 4);
+  },
+  (view, at) => ({
+    startedNs: view.getBigUint64(at, true),
+    number: view.getUint32(at + 8, true),
+    rule: view.getUint32(at + 12, true),
+    flags: view.getUint32(at + 16, true),
+  }),
+);
+
 /** struct http_field, 16 bytes */
 export interface HttpField {
   readonly start: number;
@@ -788,6 +1114,27 @@ export const httpFieldCodec: Codec<HttpField> = defineCodec<HttpField>(
   (view, at) => ({
     start: view.getUint16(at, true),
     absent: view.getBigUint64(at + 8, true),
+  }),
+);
+
+/** struct http_range, 16 bytes */
+export interface HttpRange {
+  readonly start: number;
+  readonly end: number;
+  readonly hash: bigint;
+}
+
+export const httpRangeCodec: Codec<HttpRange> = defineCodec<HttpRange>(
+  16,
+  (view, at, value) => {
+    view.setUint32(at, value.start, true);
+    view.setUint32(at + 4, value.end, true);
+    view.setBigUint64(at + 8, value.hash, true);
+  },
+  (view, at) => ({
+    start: view.getUint32(at, true),
+    end: view.getUint32(at + 4, true),
+    hash: view.getBigUint64(at + 8, true),
   }),
 );
 
@@ -858,6 +1205,68 @@ export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
     line: readBytes(view, at + 208, 520),
     host: readBytes(view, at + 728, 128),
     trace: readBytes(view, at + 856, 56),
+  }),
+);
+
+/** struct http_record, 1512 bytes */
+export interface HttpRecord {
+  readonly event: HttpEvent;
+  readonly texts: Uint8Array;
+}
+
+export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
+  1512,
+  (view, at, value) => {
+    httpEventCodec.write(view, at, value.event);
+    writeBytes(view, at + 136, value.texts, 1375);
+    zero(view, at + 1511, 1);
+  },
+  (view, at) => ({
+    event: httpEventCodec.read(view, at),
+    texts: readBytes(view, at + 136, 1375),
+  }),
+);
+
+/** struct http_room, 1888 bytes */
+export interface HttpRoom {
+  readonly headers: Headers;
+  readonly segment: TcpSegment;
+  readonly work: HttpWork;
+  readonly chunk: HttpChunk;
+  readonly own: HttpAnswerSegment;
+  readonly before: HttpReader;
+  readonly beforeIsKept: number;
+  readonly beforeInHead: number;
+  readonly options: readonly bigint[];
+  readonly blanked: readonly bigint[];
+}
+
+export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
+  1888,
+  (view, at, value) => {
+    headersCodec.write(view, at, value.headers);
+    tcpSegmentCodec.write(view, at + 120, value.segment);
+    httpWorkCodec.write(view, at + 160, value.work);
+    httpChunkCodec.write(view, at + 212, value.chunk);
+    httpAnswerSegmentCodec.write(view, at + 476, value.own);
+    zero(view, at + 804, 4);
+    httpReaderCodec.write(view, at + 808, value.before);
+    view.setUint32(at + 1720, value.beforeIsKept, true);
+    view.setUint32(at + 1724, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1728 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1808 + i * 8, value.blanked[i]!, true);
+  },
+  (view, at) => ({
+    headers: headersCodec.read(view, at),
+    segment: tcpSegmentCodec.read(view, at + 120),
+    work: httpWorkCodec.read(view, at + 160),
+    chunk: httpChunkCodec.read(view, at + 212),
+    own: httpAnswerSegmentCodec.read(view, at + 476),
+    before: httpReaderCodec.read(view, at + 808),
+    beforeIsKept: view.getUint32(at + 1720, true),
+    beforeInHead: view.getUint32(at + 1724, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1728 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1808 + i * 8, true)),
   }),
 );
 
@@ -993,6 +1402,57 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
     fault: view.getUint8(at + 25),
     minor: view.getUint8(at + 26),
     status: view.getUint16(at + 28, true),
+  }),
+);
+
+/** struct http_work, 52 bytes */
+export interface HttpWork {
+  readonly begin: number;
+  readonly at: number;
+  readonly head: number;
+  readonly headIsHere: number;
+  readonly run: number;
+  readonly ranges: number;
+  readonly keep: number;
+  readonly decision: number;
+  readonly kind: number;
+  readonly asked: number;
+  readonly fits: number;
+  readonly fitsAsked: number;
+  readonly phase: number;
+}
+
+export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
+  52,
+  (view, at, value) => {
+    view.setUint32(at, value.begin, true);
+    view.setUint32(at + 4, value.at, true);
+    view.setUint32(at + 8, value.head, true);
+    view.setUint32(at + 12, value.headIsHere, true);
+    view.setUint32(at + 16, value.run, true);
+    view.setUint32(at + 20, value.ranges, true);
+    view.setUint32(at + 24, value.keep, true);
+    view.setUint32(at + 28, value.decision, true);
+    view.setUint32(at + 32, value.kind, true);
+    view.setUint32(at + 36, value.asked, true);
+    view.setUint32(at + 40, value.fits, true);
+    view.setUint32(at + 44, value.fitsAsked, true);
+    view.setUint32(at + 48, value.phase, true);
+  },
+  (view, at) => ({
+    begin: view.getUint32(at, true),
+    at: view.getUint32(at + 4, true),
+    head: view.getUint32(at + 8, true),
+    headIsHere: view.getUint32(at + 12, true),
+    run: view.getUint32(at + 16, true),
+    ranges: view.getUint32(at + 20, true),
+    keep: view.getUint32(at + 24, true),
+    decision: view.getUint32(at + 28, true),
+    kind: view.getUint32(at + 32, true),
+    asked: view.getUint32(at + 36, true),
+    fits: view.getUint32(at + 40, true),
+    fitsAsked: view.getUint32(at + 44, true),
+    phase: view.getUint32(at + 48, true),
   }),
 );
 
@@ -2101,6 +2561,52 @@ export const sweepCodec: Codec<Sweep> = defineCodec<Sweep>(
   (view, at) => ({
     count: view.getUint32(at, true),
     removed: view.getUint32(at + 4, true),
+  }),
+);
+
+/** struct tcp_segment, 40 bytes */
+export interface TcpSegment {
+  readonly seq: number;
+  readonly ack: number;
+  readonly length: number;
+  readonly l4: number;
+  readonly payload: number;
+  readonly window: number;
+  readonly flags: number;
+  readonly v6: number;
+  readonly timeValue: number;
+  readonly timeEcho: number;
+  readonly hasTimes: number;
+}
+
+export const tcpSegmentCodec: Codec<TcpSegment> = defineCodec<TcpSegment>(
+  40,
+  (view, at, value) => {
+    view.setUint32(at, value.seq, true);
+    view.setUint32(at + 4, value.ack, true);
+    view.setUint32(at + 8, value.length, true);
+    view.setUint32(at + 12, value.l4, true);
+    view.setUint32(at + 16, value.payload, true);
+    view.setUint16(at + 20, value.window, false);
+    view.setUint8(at + 22, value.flags);
+    view.setUint8(at + 23, value.v6);
+    view.setUint32(at + 24, value.timeValue, false);
+    view.setUint32(at + 28, value.timeEcho, false);
+    view.setUint8(at + 32, value.hasTimes);
+    zero(view, at + 33, 7);
+  },
+  (view, at) => ({
+    seq: view.getUint32(at, true),
+    ack: view.getUint32(at + 4, true),
+    length: view.getUint32(at + 8, true),
+    l4: view.getUint32(at + 12, true),
+    payload: view.getUint32(at + 16, true),
+    window: view.getUint16(at + 20, false),
+    flags: view.getUint8(at + 22),
+    v6: view.getUint8(at + 23),
+    timeValue: view.getUint32(at + 24, false),
+    timeEcho: view.getUint32(at + 28, false),
+    hasTimes: view.getUint8(at + 32),
   }),
 );
 

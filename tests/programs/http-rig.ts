@@ -1,0 +1,167 @@
+/** A real server behind the kernel's reader of HTTP, and clients that write what they are told, in the pieces they are told. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { KernelTables } from '../../src/features/http-kernel/kernel-tables.ts';
+import type { HttpL7Rule } from '../../src/model/l7.ts';
+import { compileHttpTables } from '../../src/policy/http-tables.ts';
+import type { Rig, RigNode } from './rig.ts';
+
+export const HTTP_PORT = 8081;
+
+/** Writes the tables of a set where the programs look for them. */
+export function putHttpSet(node: RigNode, number: number, rules: readonly HttpL7Rule[]): void {
+  const compiled = compileHttpTables(rules);
+  if ('unfit' in compiled) throw new Error(compiled.unfit);
+  new KernelTables(node.maps.httpSets as never).put(number, compiled.tables);
+}
+
+/** Node's own server in a pod. What it was asked it writes down, as METHOD URL BYTES. */
+export class HttpServer {
+  readonly #process: ChildProcess;
+  readonly #log: string;
+
+  private constructor(process: ChildProcess, log: string) {
+    this.#process = process;
+    this.#log = log;
+  }
+
+  static async start(rig: Rig, where: string): Promise<HttpServer> {
+    const log = join(tmpdir(), `${rig.ns(where)}-http.log`);
+    const server = spawn('ip', ['netns', 'exec', rig.ns(where), process.execPath, '-e', SERVER, log], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(createInterface(server.stdout), 'line');
+    return new HttpServer(server, log);
+  }
+
+  /** Since the last time. */
+  asked(): readonly string[] {
+    const lines = readFileSync(this.#log, 'utf8').split('\n').slice(0, -1);
+    const since = this.#read;
+    this.#read = lines.length;
+    return lines.slice(since);
+  }
+
+  #read = 0;
+
+  stop(): void {
+    this.#process.kill('SIGKILL');
+    rmSync(this.#log, { force: true });
+  }
+}
+
+/** What a client does: writes, pauses (ms), waits for so many answers, half-closes, waits for the end. */
+export type Step = readonly ['send', string] | readonly ['pause', number] | readonly ['answers', number] | readonly ['shut'] | readonly ['end'];
+
+export interface Heard {
+  /** Whole answers, as STATUS BODY; what is not whole stands in `rest`. */
+  readonly answers: readonly string[];
+  readonly rest: string;
+  /** How it ended, if it did: `end`, `reset`, or `time` when it took too long. */
+  readonly over?: 'end' | 'reset' | 'time';
+}
+
+/** Conversations, one connection each, one after the other. */
+export function converse(rig: Rig, from: string, host: string, conversations: readonly (readonly Step[])[], o: { readonly port?: number; readonly seconds?: number } = {}): readonly Heard[] {
+  const { stdout, stderr, status } = spawnSync('ip', ['netns', 'exec', rig.ns(from), 'python3', '-c', CLIENT, host, String(o.port ?? HTTP_PORT), String(o.seconds ?? 5)], {
+    encoding: 'utf8', input: JSON.stringify(conversations), maxBuffer: 64 << 20,
+  });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as readonly Heard[];
+}
+
+const SERVER = `
+const { createServer } = require('node:http'), { appendFileSync, writeFileSync } = require('node:fs');
+const log = process.argv[1];
+writeFileSync(log, '');
+const server = createServer((request, response) => {
+  let bytes = 0;
+  request.on('data', chunk => { bytes += chunk.length; });
+  request.on('end', () => {
+    appendFileSync(log, request.method + ' ' + request.url + ' ' + bytes + '\\n');
+    const body = request.method + ' ' + request.url + ' ' + bytes, wait = /slow=(\\d+)/.exec(request.url), big = /big=(\\d+)/.exec(request.url);
+    const answer = () => {
+      if (big) response.end('x'.repeat(Number(big[1])));
+      else if (request.url.includes('chunked')) { response.write(body.slice(0, 3)); response.end(body.slice(3)); }
+      else { response.setHeader('content-length', body.length); response.end(body); }
+    };
+    if (wait) setTimeout(answer, Number(wait[1]));
+    else answer();
+  });
+});
+server.on('upgrade', (request, socket) => {
+  appendFileSync(log, 'UPGRADE ' + request.url + ' 0\\n');
+  socket.on('error', () => {});
+  if (request.url.includes('no')) return socket.end('HTTP/1.1 400 Bad Request\\r\\ncontent-length: 0\\r\\n\\r\\n');
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nupgrade: echo\\r\\nconnection: upgrade\\r\\n\\r\\n');
+  socket.on('data', data => socket.write(data));
+  socket.on('end', () => socket.end());
+});
+server.keepAliveTimeout = 60000;
+server.listen(${HTTP_PORT}, '::', () => console.log('ready'));
+`;
+
+const CLIENT = `
+import json, socket, sys, time
+host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+def whole(data):
+    """The first answer and what is behind it, or None."""
+    head, found, rest = data.partition(b'\\r\\n\\r\\n')
+    if not found or not head.startswith(b'HTTP/'): return None
+    lines = head.decode('latin1').lower().split('\\r\\n'); status = lines[0].split(' ')[1]
+    fields = dict(line.split(': ', 1) for line in lines[1:])
+    if status in ('100', '101', '204', '304'): return status, rest
+    if fields.get('transfer-encoding') == 'chunked':
+        body = b''
+        while True:
+            size, found, after = rest.partition(b'\\r\\n')
+            if not found: return None
+            n = int(size, 16)
+            if len(after) < n + 2: return None
+            body += after[:n]; rest = after[n + 2:]
+            if not n: return status + ' ' + body.decode('latin1'), rest
+    n = 0 if heads and heads[0] else int(fields.get('content-length', '0'))
+    if len(rest) < n: return None
+    return status + ' ' + rest[:n].decode('latin1'), rest[n:]
+out = []
+for steps in json.load(sys.stdin):
+    answers, data, over, heads = [], b'', None, []
+    def read(limit):
+        global data, over
+        s.settimeout(max(limit - time.monotonic(), 0.001))
+        try:
+            got = s.recv(65536)
+            if not got: over = 'end'
+            data += got
+        except socket.timeout: over = 'time'
+        except OSError: over = 'reset'
+        while True:
+            one = whole(data)
+            if one is None: break
+            text, data = one; answers.append(text)
+            if not text.startswith('1') and heads: heads.pop(0)
+    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET); s.settimeout(seconds)
+    try:
+        s.connect((host, port)); s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for step in steps:
+            limit = time.monotonic() + seconds
+            if step[0] == 'send':
+                s.settimeout(seconds); payload = step[1].encode('latin1')
+                for line in payload.split(b'\\r\\n\\r\\n'):
+                    words = line.split(b' ')
+                    if len(words) > 2 and words[2].startswith(b'HTTP/1.'): heads.append(words[0] == b'HEAD')
+                s.sendall(payload)
+            elif step[0] == 'pause': time.sleep(step[1] / 1000)
+            elif step[0] == 'shut': s.shutdown(socket.SHUT_WR)
+            elif step[0] == 'answers':
+                while len(answers) < step[1] and not over: read(limit)
+            elif step[0] == 'end':
+                while not over: read(limit)
+    except socket.timeout: over = 'time'
+    except OSError as e: over = 'reset'
+    s.close()
+    out.append({ 'answers': answers, 'rest': data.decode('latin1'), **({'over': over} if over else {}) })
+print(json.dumps(out))
+`;
