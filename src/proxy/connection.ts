@@ -61,8 +61,6 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
     return this.#passage.all;
   }
 
-  // -- the wire -------------------------------------------------------------------------------------------------------
-
   layers(): Layers<unknown> {
     if (this.about.row.generation !== this.#host.generation && !this.#inCall && !this.#host.review(this)) this.close('once');
     return this.about.layers;
@@ -126,8 +124,6 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
   answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
     this.#host.answer(this, facts, opinions, status, latencyUs, timeUs);
   }
-
-  // -- the legs' events -----------------------------------------------------------------------------------------------
 
   readable(leg: Leg): void {
     const { side } = leg;

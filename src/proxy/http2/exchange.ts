@@ -20,6 +20,8 @@ import { StreamTable } from './stream-table.ts';
 const initialWindow = 65_535;
 /** DATA from here on is handed to the wire as it lies there, not gathered first. */
 const largeBytes = 2048;
+/** Calls of drain, two seconds apart, that a client may let go by without an acknowledgement. */
+const callsWithoutEcho = 5;
 
 /**
  * What the two halves of a connection share: the streams that both sides have, what goes out to each, and the windows.
@@ -63,6 +65,7 @@ export class Exchange {
   /** What of a drain has been said: nothing; that no more streams should come; which was the last. */
   #drained: 'no' | 'asked' | 'told' = 'no';
   #drainPing: Buffer | undefined;
+  #drainCalls = 0;
   #giveBack = { client: 0, server: 0 };
 
   constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
@@ -213,7 +216,7 @@ export class Exchange {
 
   /**
    * Takes no more streams, and ends the connection when those that run have ended. In two steps (RFC 9113 §6.8): first the client is
-   * asked to begin no more; once it has heard that, by the acknowledgement of a PING behind it or by the next call, it is told
+   * asked to begin no more; once it has heard that, by the acknowledgement of a PING behind it, or after some more calls, it is told
    * which was the last. So no request is lost that was on its way, whatever its client does with one that was not taken.
    */
   drain(): void {
@@ -225,6 +228,7 @@ export class Exchange {
       writeGoaway(this.toClient, this.finalStream, ErrorCode.none, 'the proxy goes');
       return writeFrame(this.toClient, FrameType.ping, 0, 0, this.#drainPing);
     }
+    if (this.#drainPing && ++this.#drainCalls < callsWithoutEcho) return;
     this.#drained = 'told';
     this.finalStream = Math.min(this.finalStream, this.lastStream);
     writeGoaway(this.toClient, this.finalStream, ErrorCode.none, 'the proxy goes');
