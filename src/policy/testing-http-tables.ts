@@ -1,5 +1,5 @@
 /** For tests: one request through the tables of the kernel, as bpf/lib/http_reader.h walks them. */
-import { httpLayout } from './http-rows.ts';
+import { httpLayout, httpLimits, mostRows } from './http-rows.ts';
 import { longestLine, secondReadingBy, tooDeep } from './http-second-reading.ts';
 import type { HttpView } from './l7-match.ts';
 import { mayDiffer } from './l7-path.ts';
@@ -56,6 +56,14 @@ export function walkName(tables: Buffer, name: string): { readonly kind: number;
   for (const byte of Buffer.from(name, 'latin1')) row = tables.readUInt16LE(at.cells + 2 * (row + tables[at.classOf + byte]!));
   const mask = Number(tables.readBigUInt64LE(at.masks + 8 * tables.readUInt16LE(at.cells + 2 * (row + tables.readUInt16LE(at.columns)))));
   return { kind: mask & 0xff, field: (mask >> 8) - 1 };
+}
+
+/** Rows that automata take, and those that there are with so many classes of bytes. */
+export function roomOf(tables: Buffer): { readonly taken: number; readonly all: number } {
+  const columns = tables.readUInt16LE(httpLayout.columns);
+  const cells = new Uint16Array(tables.buffer, tables.byteOffset + httpLayout.cells, httpLimits.cells);
+  const last = cells.findLastIndex(cell => cell !== 0);
+  return { taken: Math.floor(last / (columns + 1)), all: mostRows(columns) };
 }
 
 /** The same request for the matcher of the proxy. */

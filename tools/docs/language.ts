@@ -62,6 +62,8 @@ Baseline; and where nobody says anything, yes. A connection between two pods is 
 | | \`shadow\` | decides nothing; where the verdict would be another with it, that is [reported](../policy/shadow.md) |
 | \`policy.cirri.io/established\` | \`recheck\` | connections that are not allowed any more end with their next packet; the default |
 | | \`keep\` | its denials do not end connections that were allowed before |
+| \`policy.cirri.io/l7-http\` | \`proxy\` | the node's proxy carries out its rules on HTTP |
+| | \`kernel\` | the kernel does [where it can](../policy/l7.md#in-the-kernel); without the annotation the setting \`l7.http\` says who, and else it is the proxy |
 
 On a Pod or a Namespace, \`policy.cirri.io/audit: "true"\` puts pods in audit mode: what is denied to them passes, and is reported.
 

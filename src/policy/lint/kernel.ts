@@ -31,7 +31,7 @@ function checkRule(checked: Checked, spec: PolicySpec, rule: HttpRuleOf, severit
   const { world, report } = checked;
   const why = whyProxy(world, spec, rule);
   if (why !== undefined) {
-    report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, `write less into it, or ${leaveIt}`);
+    report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, `write less into it (expressions that begin with .* multiply), or ${leaveIt}`);
     return;
   }
   const http2 = http2Of(world, spec, rule);
