@@ -27,7 +27,7 @@ struct {
 } sweep_mappings SEC(".maps");
 
 /* Connections of HTTP whose client has spoken since are not asked about. */
-#define SWEEP_SILENT_SECONDS 60
+#define SWEEP_SILENT_SECONDS 10
 
 /* The agent writes, sweep_http reads: candidates. */
 struct {

@@ -75,7 +75,7 @@ int sweep_nat(struct __sk_buff *skb)
 	return 0;
 }
 
-/* Does conntrack still know the connection of these ends, as one that is read here? */
+/* Does conntrack still know the connection of these ends, as one that is read here and goes on? */
 static __always_inline bool http_is_abandoned(const struct proxy_connection_key *ends, __u64 now)
 {
 	struct conntrack_key key = {
@@ -89,7 +89,7 @@ static __always_inline bool http_is_abandoned(const struct proxy_connection_key 
 
 	conntrack_key_sort(&key);
 	connection = bpf_map_lookup_elem(&conntrack, &key);
-	return !connection || connection->expires_ns < now || !(connection->flags & CONNTRACK_HTTP);
+	return !connection || connection->expires_ns < now || !(connection->flags & CONNTRACK_HTTP) || connection->flags & (CONNTRACK_ENDED | CONNTRACK_REVOKED);
 }
 
 static long sweep_request(__u32 index, struct sweep_state *state)

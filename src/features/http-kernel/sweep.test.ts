@@ -23,7 +23,7 @@ test('silent rows are named to the program, in handfuls; the endpoints of all ar
   using httpConnections = BpfMap.create(specs.httpConnections);
   using sweepRequests = BpfMap.create(specs.sweepRequests);
   const now = 1_000n * second;
-  for (let i = 0; i < 3000; i++) httpConnections.update(keyOf(i + 1), { ...nothing, key: keyOf(i + 1), seenNs: i < 1500 ? now - 61n * second : now - 59n * second, destinationEndpoint: i < 1500 ? 7 : 8 });
+  for (let i = 0; i < 3000; i++) httpConnections.update(keyOf(i + 1), { ...nothing, key: keyOf(i + 1), seenNs: i < 1500 ? now - 11n * second : now - 9n * second, destinationEndpoint: i < 1500 ? 7 : 8 });
   let named = 0;
   let largest = 0;
   // As the kernel's: takes away half of what it is asked about.

@@ -25,7 +25,7 @@ export interface HttpSweepRound {
 export const rowOffsets = { seenNs: 40, destinationEndpoint: 80 } as const;
 
 /** `SWEEP_SILENT_SECONDS` (bpf/lib/sweep.h): who has spoken since is not asked about. */
-const silentNs = 60e9;
+const silentNs = 10e9;
 /** Rests are so long that a round's work is at most this much of a processor. */
 const share = 1 / 250;
 const shortestRestMs = 5_000;
@@ -33,8 +33,7 @@ const longestRestMs = 120_000;
 const betweenChunksMs = 20;
 
 /**
- * Takes away rows of connections that are gone: whose last packet nobody saw, since a FIN or a reset that both ends had agreed on did not
- * come this way. The agent reads the rows in chunks and names those that are silent; a program in the kernel looks at each again, and at
+ * Takes away rows of connections that are gone without a last packet that said so, or that policy has ended. The agent reads the rows in chunks and names those that are silent; a program in the kernel looks at each again, and at
  * whether conntrack still knows its connection (sweep.bpf.c).
  */
 export class HttpSweep {
