@@ -133,8 +133,8 @@ static __always_inline int backend_step(struct packet *packet, const struct serv
 	return CONTINUE;
 }
 
-/* The answer that a packet has become, back the way it came. */
-static __noinline int send_back(struct __sk_buff *skb, const struct packet *packet)
+/* The answer that a packet has become, back the way it came; `identity`: of whose address it bears. */
+static __noinline int send_back(struct __sk_buff *skb, const struct packet *packet, __u32 identity)
 {
 	const struct ipcache_entry *client;
 	int verdict;
@@ -146,14 +146,17 @@ static __noinline int send_back(struct __sk_buff *skb, const struct packet *pack
 	client = ipcache_find(&packet->source);
 	if (!client)
 		return -DROP_NO_TUNNEL_ENDPOINT;
-	verdict = tunnel_key_set(skb, &client->tunnel, IDENTITY_REMOTE_NODE);
+	verdict = tunnel_key_set(skb, &client->tunnel, identity);
 	return verdict == CONTINUE ? bpf_redirect(config.overlay_ifindex, 0) : verdict;
 }
 
 static __always_inline int reset_outside(struct __sk_buff *skb, struct packet *packet, int verdict)
 {
+	/* A pod's, unless the client has asked for an address of the node's. */
+	__u32 identity = endpoint_is_pod(packet->to) && !packet->service ? packet->to->identity : IDENTITY_REMOTE_NODE;
+
 	verdict = reset_client(skb, packet, verdict);
-	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
+	return verdict == CONTINUE ? send_back(skb, packet, identity) : verdict;
 }
 
 /* May a router on the way, or the tunnel's underlay, cut it into fragments? Those that are fragments already go on as such. */
@@ -214,7 +217,7 @@ static __always_inline int external_refuse(struct __sk_buff *skb, struct packet 
 	if (likely(verdict != -DROP_NO_SERVICE_BACKEND && verdict != -DROP_PACKET_TOO_BIG))
 		return verdict;
 	verdict = verdict == -DROP_PACKET_TOO_BIG ? refuse_size(skb, packet) : reject(skb, packet);
-	return verdict == CONTINUE ? send_back(skb, packet) : verdict;
+	return verdict == CONTINUE ? send_back(skb, packet, IDENTITY_REMOTE_NODE) : verdict;
 }
 
 /* A backend of the other family, where the service may have such. The node itself is none: it would hear itself. */

@@ -2,6 +2,7 @@
 /* What the agent and the programs that it calls (sweep.bpf.c) say to each other. */
 #pragma once
 
+#include "http_connection.h"
 #include "nat.h"
 
 #define SWEEP_MAX 1024
@@ -25,7 +26,18 @@ struct {
 	__type(value, struct nat_key);
 } sweep_mappings SEC(".maps");
 
-/* What the two are called with and answer. */
+/* Connections of HTTP whose client has spoken since are not asked about. */
+#define SWEEP_SILENT_SECONDS 10
+
+/* The agent writes, sweep_http reads: candidates. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SWEEP_MAX);
+	__type(key, __u32);
+	__type(value, struct proxy_connection_key);
+} sweep_requests SEC(".maps");
+
+/* What they are called with and answer. */
 struct sweep {
 	__u32 count;		/* candidates */
 	__u32 removed;

@@ -75,6 +75,48 @@ int sweep_nat(struct __sk_buff *skb)
 	return 0;
 }
 
+/* Does conntrack still know the connection of these ends, as one that is read here and goes on? */
+static __always_inline bool http_is_abandoned(const struct proxy_connection_key *ends, __u64 now)
+{
+	struct conntrack_key key = {
+		.low = ends->client,
+		.high = ends->server,
+		.low_port = ends->client_port,
+		.high_port = ends->server_port,
+		.protocol = IPPROTO_TCP,
+	};
+	const struct conntrack_entry *connection;
+
+	conntrack_key_sort(&key);
+	connection = bpf_map_lookup_elem(&conntrack, &key);
+	return !connection || connection->expires_ns < now || !(connection->flags & CONNTRACK_HTTP) || connection->flags & (CONNTRACK_ENDED | CONNTRACK_REVOKED);
+}
+
+static long sweep_request(__u32 index, struct sweep_state *state)
+{
+	struct proxy_connection_key *key = bpf_map_lookup_elem(&sweep_requests, &index);
+	struct http_connection *row = key ? bpf_map_lookup_elem(&http_connections, key) : NULL;
+
+	if (!key || !row || row->seen_ns + SWEEP_SILENT_SECONDS * NANOSECONDS > state->now)
+		return 0;
+	if (http_is_abandoned(key, state->now) && http_forget(key, row))
+		state->removed++;
+	return 0;
+}
+
+SEC("tc")
+int sweep_http(struct __sk_buff *skb)
+{
+	struct sweep_state state = { .now = bpf_ktime_get_coarse_ns() };
+	struct sweep *sweep = (void *)(long)skb->data;
+
+	if ((void *)(sweep + 1) > (void *)(long)skb->data_end)
+		return -1;
+	bpf_loop(sweep->count < SWEEP_MAX ? sweep->count : SWEEP_MAX, sweep_request, &state, 0);
+	sweep->removed = state.removed;
+	return 0;
+}
+
 extern __s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym __weak;
 
 SEC("tc")

@@ -122,7 +122,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   prefixes.adopt(opened.maps.ipcache.entries());
   const layer7 = startLayer7({ paths: nodePaths, workers: proxyWorkers(record.settings.l7.workers, availableParallelism()) }, { maps: opened.maps, log, signal });
   const engine = new PolicyEngine({ mode: record.policyMode, provides: { proxy: true }, httpReader: record.settings.l7.http, l7: layer7.sets });
-  const http = startHttpKernel({ headers: record.settings.l7.headers }, { programs, maps: opened.maps, compile: tablesOfSet, files: layer7.sets, onWork: () => oneMorePass(), log });
+  const http = startHttpKernel({ headers: record.settings.l7.headers }, { programs, maps: opened.maps, compile: tablesOfSet, files: layer7.sets, endpoints: { rows: () => endpoints.rows() }, onWork: () => oneMorePass(), log, signal });
   const changes = new EngineChanges(engine);
   const secrets = new PolicySecrets({ engine: changes, client, signal, log });
   const nodeIdentities = new NodeIdentities();
@@ -297,6 +297,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
   policyAudit.start(1_000, signal);
   const conntrackSweep = new ConntrackSweep({ maps: opened.maps, program: name => programs.program(name), log });
   conntrackSweep.start(signal);
+  http.start();
 
   const parts: AgentParts = {
     record, node, startedAt, devices, programs, opened, inputs, identities, endpoints, regenerator, policies, enforcement, flows, map, pool, isSynced, policyAudit, conntrackSweep,

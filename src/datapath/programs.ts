@@ -60,7 +60,7 @@ export class Programs {
     this.#linkDirectory = options.linkDirectory;
     const { programs, adopted } = loadPinned(options.programDirectory, {
       path: options.objectPath, config: options.config, maps: options.maps,
-      optional: [...optionalPrograms, ...(uses.sockmap ? sockmapPrograms : [])],
+      optional: [...optionalPrograms, ...httpPrograms, ...(uses.sockmap ? sockmapPrograms : [])],
       skip: ['http_trial', ...(uses.sockmap ? [] : sockmapPrograms), ...(uses.overlay ? [] : overlayPrograms), ...(uses.xdp ? [] : xdpPrograms)],
     });
     this.#object = programs;

@@ -148,7 +148,7 @@ function checkCarried(): void {
 }
 
 async function wrk(world: World, way: Way, connections: number, secs: number): Promise<Measured> {
-  return wrkFigures((await inClient(world, 'wrk', '-t1', `-c${connections}`, `-d${secs}s`, '--latency', urlOf(world, way, '/api/v1/products/7'))).stdout);
+  return wrkFigures((await inClient(world, 'wrk', '-t1', `-c${connections}`, `-d${Math.ceil(secs)}s`, '--latency', urlOf(world, way, '/api/v1/products/7'))).stdout);
 }
 
 const urlOf = ({ addresses }: World, { pod, port }: Way, path: string) => `http://${addresses.get(pod)}:${port}${path}`;

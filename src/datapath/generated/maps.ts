@@ -343,6 +343,11 @@ const sweepMappings: MapSpec<number, NatKey> = {
   key: u32Codec, value: natKeyCodec, perCpu: false, layoutHash: '2e63eb48',
 };
 
+const sweepRequests: MapSpec<number, ProxyConnectionKey> = {
+  name: 'sweep_requests', type: 2, maxEntries: 1024, flags: 0,
+  key: u32Codec, value: proxyConnectionKeyCodec, perCpu: false, layoutHash: 'a6ce1c26',
+};
+
 const xdpPackets: MapSpec<number, bigint> = {
   name: 'xdp_packets', type: 6, maxEntries: 2, flags: 0,
   key: u32Codec, value: u64Codec, perCpu: true, layoutHash: '386f6048',
@@ -404,5 +409,6 @@ export const maps = {
   sockets,
   sweepConnections,
   sweepMappings,
+  sweepRequests,
   xdpPackets,
 } as const;

@@ -8,24 +8,29 @@ import type { Logger } from '../../std/log.ts';
 import type { Endpoint } from '../endpoints/endpoint.ts';
 import { HttpPods } from './pods.ts';
 import { KernelHttpSets, type CompileTables } from './sets.ts';
+import { HttpSweep } from './sweep.ts';
 
 export interface HttpKernelDependencies {
   readonly programs: Programs;
-  readonly maps: Pick<NodeMaps, 'httpSets' | 'httpCounts'>;
+  readonly maps: Pick<NodeMaps, 'httpSets' | 'httpCounts' | 'httpConnections' | 'sweepRequests'>;
   readonly compile: CompileTables;
   /** Told of each set before a row names it, and of those in use after a pass. */
   readonly files: {
     readonly onNumber: ((number: number, set: L7Set) => void)[];
     readonly onRetire: ((inUse: ReadonlyMap<number, L7Set>) => void)[];
   };
+  readonly endpoints: { rows(): Iterable<Endpoint> };
   /** Asks for a pass. */
   readonly onWork: () => void;
   readonly log: Logger;
+  readonly signal: AbortSignal;
 }
 
 export interface HttpKernel {
   readonly sets: KernelHttpSets;
   readonly pods: HttpPods;
+  /** Looks through the connections from now on. Not before the endpoints have been taken over. */
+  start(): void;
   counts(): L7KernelCounts;
   report(inUse: ReadonlyMap<number, L7Set>): L7KernelStatus;
   status(inUse: ReadonlyMap<number, L7Set>): FeatureStatus;
@@ -42,22 +47,30 @@ const needed: readonly FeatureName[] = ['hashOfMaps', 'tcx', 'redirect'];
  * What is not there is the proxy's, and `report` says why.
  */
 export function startHttpKernel(options: { /** Request headers that flows are to bear. */ readonly headers: readonly string[] }, dependencies: HttpKernelDependencies): HttpKernel {
-  const { programs, maps, compile, files, onWork, log } = dependencies;
+  const { programs, maps, compile, files, endpoints, onWork, log, signal } = dependencies;
   const unable = unableFor(options.headers, programs);
   const sets = new KernelHttpSets({ map: maps.httpSets, compile, room: maps.httpSets.spec.maxEntries, unable, log });
   const pods = new HttpPods({ programs, sets, log });
   files.onNumber.push((number, set) => sets.numbered(number, set));
   files.onRetire.push(inUse => { if (sets.retire(inUse)) onWork(); });
+  const sweep = new HttpSweep({
+    maps, log, program: () => programs.program('sweep_http'),
+    onRound: withConnections => {
+      pods.release(endpoints.rows(), withConnections);
+      // What did not go in is tried again.
+      if (pods.failures.length > 0) onWork();
+    },
+  });
   const counts = () => sumCounts(maps);
   const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => ({
     ...(unable !== undefined && { unable }),
     sets: sets.places(inUse),
     pods: pods.pods.map(podName),
     failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
-    connections: 0,
+    connections: sweep.last.connections,
     counts: counts(),
   });
-  return { sets, pods, counts, report, status: inUse => httpKernelFeature(report(inUse)) };
+  return { sets, pods, start: () => sweep.start(signal), counts, report, status: inUse => httpKernelFeature(report(inUse)) };
 }
 
 /** Why the kernel carries out no HTTP here, in a sentence; undefined: it can. */
