@@ -129,15 +129,15 @@ static __always_inline int http_client_new(struct __sk_buff *skb, struct http_co
 		return decision;
 	if (unlikely(row->request_fin))
 		return HTTP_HOLD;
+	/* The client sends it again when it knows our answer. Its FIN, too: the pod would acknowledge all that is before it. */
+	if (unlikely(row->own_pending && (row->phase != HTTP_SWALLOWING || !segment->length)))
+		return HTTP_HOLD;
 	if (unlikely(row->phase == HTTP_BLIND) || !segment->length) {
 		if (segment->flags & TCP_FIN)
 			row->request_fin = 1;
 		row->request_next = segment->seq + segment->length + row->request_fin;
 		return HTTP_PASS;
 	}
-	/* The client sends it again when it knows our answer. */
-	if (unlikely(row->own_pending && row->phase != HTTP_SWALLOWING))
-		return HTTP_HOLD;
 	/* What it would have to remember of this one takes the place of what the pod has not acknowledged yet. */
 	if (unlikely(!http_range_is_free(row)) && !(http_is_opaque(&row->request.body) && row->request.body.opaque >= segment->length - old))
 		return HTTP_HOLD;
@@ -176,6 +176,9 @@ static __noinline int http_client_step(struct __sk_buff *skb, struct http_connec
 
 	if (unlikely(row->phase == HTTP_RESET))
 		return HTTP_ENDED;
+	/* Takes a byte out of what the pod reads, which may be one that comes later. */
+	if (unlikely(segment->flags & TCP_URG))
+		return HTTP_UNREADABLE;
 	if (unlikely(segment->flags & TCP_SYN && row->phase != HTTP_OVER))
 		return http_client_opens(skb, row, room);
 	http_client_ack(row, segment);
@@ -185,8 +188,6 @@ static __noinline int http_client_step(struct __sk_buff *skb, struct http_connec
 		return HTTP_PASS;
 	if (unlikely(row->refused))
 		return HTTP_BREAK;
-	if (unlikely(segment->flags & TCP_URG))
-		return HTTP_UNREADABLE;
 	if (unlikely(!row->established))
 		return HTTP_HOLD;
 	if (unlikely(row->phase == HTTP_READING && (!row->set || row->opened)))

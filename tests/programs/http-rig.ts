@@ -72,6 +72,31 @@ export function converse(rig: Rig, from: string, host: string, conversations: re
   return JSON.parse(stdout) as readonly Heard[];
 }
 
+/** A conversation that the test is part of: a step at a time. */
+export class HttpTalk implements Disposable {
+  readonly #process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(rig: Rig, from: string, host: string, o: { readonly port?: number; readonly seconds?: number } = {}) {
+    this.#process = spawn('ip', ['netns', 'exec', rig.ns(from), 'python3', '-u', '-c', CLIENT, host, String(o.port ?? HTTP_PORT), String(o.seconds ?? 5), 'live'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = createInterface(this.#process.stdout!)[Symbol.asyncIterator]();
+  }
+
+  /** All that it has heard so far, after these steps. */
+  async does(...steps: readonly Step[]): Promise<Heard> {
+    let heard = '{"answers":[],"rest":""}';
+    for (const step of steps) {
+      this.#process.stdin!.write(`${JSON.stringify(step)}\n`);
+      heard = String((await this.#lines.next()).value);
+    }
+    return JSON.parse(heard) as Heard;
+  }
+
+  [Symbol.dispose](): void {
+    this.#process.kill('SIGKILL');
+  }
+}
+
 const SERVER = `
 const { createServer } = require('node:http'), { appendFileSync, writeFileSync } = require('node:fs');
 const log = process.argv[1];
@@ -125,43 +150,52 @@ def whole(data):
     n = 0 if heads and heads[0] else int(fields.get('content-length', '0'))
     if len(rest) < n: return None
     return status + ' ' + rest[:n].decode('latin1'), rest[n:]
-out = []
-for steps in json.load(sys.stdin):
-    answers, data, over, heads = [], b'', None, []
-    def read(limit):
-        global data, over
-        s.settimeout(max(limit - time.monotonic(), 0.001))
+class Talk:
+    def __init__(self): self.answers, self.data, self.over, self.heads, self.s = [], b'', None, heads, None
+    def read(self, limit):
+        self.s.settimeout(max(limit - time.monotonic(), 0.001))
         try:
-            got = s.recv(65536)
-            if not got: over = 'end'
-            data += got
-        except socket.timeout: over = 'time'
-        except OSError: over = 'reset'
+            got = self.s.recv(65536)
+            if not got: self.over = 'end'
+            self.data += got
+        except socket.timeout: self.over = 'time'
+        except OSError: self.over = 'reset'
         while True:
-            one = whole(data)
+            one = whole(self.data)
             if one is None: break
-            text, data = one; answers.append(text)
+            text, self.data = one; self.answers.append(text)
             if not text.startswith('1') and heads: heads.pop(0)
-    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET); s.settimeout(seconds)
-    try:
-        s.connect((host, port)); s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for step in steps:
-            limit = time.monotonic() + seconds
+    def step(self, step):
+        limit = time.monotonic() + seconds
+        try:
+            if self.s is None:
+                self.s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET); self.s.settimeout(seconds)
+                self.s.connect((host, port)); self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if step[0] == 'send':
-                s.settimeout(seconds); payload = step[1].encode('latin1')
+                self.s.settimeout(seconds); payload = step[1].encode('latin1')
                 for line in payload.split(b'\\r\\n\\r\\n'):
                     words = line.split(b' ')
                     if len(words) > 2 and words[2].startswith(b'HTTP/1.'): heads.append(words[0] == b'HEAD')
-                s.sendall(payload)
+                self.s.sendall(payload)
             elif step[0] == 'pause': time.sleep(step[1] / 1000)
-            elif step[0] == 'shut': s.shutdown(socket.SHUT_WR)
+            elif step[0] == 'shut': self.s.shutdown(socket.SHUT_WR)
             elif step[0] == 'answers':
-                while len(answers) < step[1] and not over: read(limit)
+                while len(self.answers) < step[1] and not self.over: self.read(limit)
             elif step[0] == 'end':
-                while not over: read(limit)
-    except socket.timeout: over = 'time'
-    except OSError as e: over = 'reset'
-    s.close()
-    out.append({ 'answers': answers, 'rest': data.decode('latin1'), **({'over': over} if over else {}) })
+                while not self.over: self.read(limit)
+        except socket.timeout: self.over = 'time'
+        except OSError as e: self.over = 'reset'
+    def heard(self): return { 'answers': self.answers, 'rest': self.data.decode('latin1'), **({'over': self.over} if self.over else {}) }
+heads = []
+if len(sys.argv) > 4:
+    talk = Talk()
+    for line in sys.stdin: talk.step(json.loads(line)); print(json.dumps(talk.heard()), flush=True)
+    sys.exit()
+out = []
+for steps in json.load(sys.stdin):
+    heads.clear(); talk = Talk()
+    for step in steps: talk.step(step)
+    if talk.s: talk.s.close()
+    out.append(talk.heard())
 print(json.dumps(out))
 `;

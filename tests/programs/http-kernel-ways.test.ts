@@ -1,0 +1,139 @@
+/** HTTP that the kernel reads, on every way to a pod, and what becomes of running connections when policy changes. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { ConntrackFlag, EventType, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { addService, NODE_PORT } from './external.ts';
+import { converse, HTTP_PORT, HttpServer, HttpTalk, putHttpSet, type Step } from './http-rig.ts';
+import { addressesOf, pods, Rig, SERVICE_PORT, services } from './rig.ts';
+
+const [a, b, c] = [pods[0]!, pods[1]!, pods[2]!];
+const EGRESS = 1000;
+const [SET, OTHER, NOT_THERE] = [7, 8, 99];
+const denied = '403 Access denied\r\n';
+const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nhost: server\r\n${more}\r\n`;
+const said = (path: string): string => `200 GET ${path} 0`;
+const steps: readonly Step[] = ['/ok', '/no', '/ok?big=200000', '/no'].flatMap((path, n): Step[] => [['send', get(path)], ['answers', n + 1]]);
+const heard = { answers: [said('/ok'), denied, `200 ${'x'.repeat(200_000)}`, denied], rest: '' };
+
+for (const tunnel of [true, false]) {
+  describe(tunnel ? 'through the tunnel' : 'native routing', { timeout: 240_000 }, () => {
+    const rig = new Rig({ ns: `chw${tunnel ? 't' : 'n'}${process.pid % 10000}`, tunnel, http: ['b', 'c'] });
+    const servers: HttpServer[] = [];
+    const redirect = (pod: typeof a, l7: number | undefined, direction: 'ingress' | 'egress' = 'ingress'): void => {
+      const node = rig.nodes[pod.node - 1]!;
+      node.redirect(direction === 'ingress' ? pod.id : pod.id + EGRESS, l7);
+      node.commit();
+    };
+    const entries = (node: 1 | 2, flag: number): number => [...rig.nodes[node - 1]!.maps.conntrack.entries()].filter(([, entry]) => entry.flags & flag).length;
+
+    before(async () => {
+      await rig.start();
+      for (const where of ['b', 'c']) servers.push(await HttpServer.start(rig, where));
+      for (const node of rig.nodes) {
+        putHttpSet(node, SET, [{ rule: 501, method: 'GET', path: '/ok.*', headers: [] }]);
+        putHttpSet(node, OTHER, [{ rule: 502, method: 'GET', path: '/no.*', headers: [] }]);
+      }
+    });
+    beforeEach(() => {
+      for (const pod of [b, c]) {
+        redirect(pod, SET);
+        redirect(pod, undefined, 'egress');
+      }
+      redirect(a, undefined, 'egress');
+      for (const server of servers) server.asked();
+    });
+    after(() => {
+      for (const server of servers) server.stop();
+      rig[Symbol.dispose]();
+    });
+
+    [0, 1].forEach(i => {
+      const nodeAt = i ? 'fdc1::11' : '172.30.0.11';
+      describe(i ? 'IPv6' : 'IPv4', () => {
+        before(() => {
+          addService(rig.nodes[0]!, { addr: nodeAt, port: NODE_PORT, id: 100 + i, flags: ServiceFlag.Routable, backends: [{ addr: addressesOf(b)[i]!, port: HTTP_PORT }] });
+          addService(rig.nodes[0]!, { addr: services[i]!, port: SERVICE_PORT, id: 1 + i, flags: 0, backends: [{ addr: addressesOf(c)[i]!, port: HTTP_PORT }] });
+          addService(rig.nodes[0]!, { addr: services[i]!, port: SERVICE_PORT + 1, id: 11 + i, flags: 0, backends: [{ addr: addressesOf(b)[i]!, port: HTTP_PORT }] });
+        });
+        const ways = [
+          { name: 'a neighbour', from: 'a', host: addressesOf(b)[i]!, port: HTTP_PORT, node: 1 },
+          { name: 'another node', from: 'a', host: addressesOf(c)[i]!, port: HTTP_PORT, node: 2 },
+          { name: 'a service, whose server is on another node', from: 'a', host: services[i]!, port: SERVICE_PORT, node: 2 },
+          { name: 'a service, whose server is here', from: 'a', host: services[i]!, port: SERVICE_PORT + 1, node: 1 },
+          { name: 'a client outside, by a port of the node', from: 'client', host: nodeAt, port: NODE_PORT, node: 1 },
+        ] as const;
+        for (const way of ways) {
+          test(way.name, () => {
+            const before = entries(way.node, ConntrackFlag.Http);
+            assert.deepEqual(converse(rig, way.from, way.host, [steps], way), [heard]);
+            assert.equal(entries(way.node, ConntrackFlag.Http), before + 1);
+            assert.equal(entries(way.node, ConntrackFlag.Proxied), 0);
+            assert.deepEqual(servers[way.node - 1]!.asked(), ['GET /ok 0', 'GET /ok?big=200000 0']);
+          });
+        }
+      });
+    });
+
+    if (!tunnel) return;
+    const atB = addressesOf(b)[0]!;
+
+    test('other rules hold from the next request on', async () => {
+      using talk = new HttpTalk(rig, 'a', atB);
+      await talk.does(['send', get('/ok')], ['answers', 1]);
+      redirect(b, OTHER);
+      assert.deepEqual(await talk.does(['send', get('/ok')], ['answers', 2], ['send', get('/no')], ['answers', 3]), { answers: [said('/ok'), denied, said('/no')], rest: '' });
+    });
+
+    test('no rules any more: everything passes; and rules again: the client comes again', async () => {
+      using talk = new HttpTalk(rig, 'a', atB);
+      await talk.does(['send', get('/no')], ['answers', 1]);
+      redirect(b, undefined);
+      assert.deepEqual(await talk.does(['send', get('/no')], ['answers', 2], ['send', get('/ok')], ['answers', 3]), { answers: [denied, said('/no'), said('/ok')], rest: '' });
+      redirect(b, SET);
+      assert.equal((await talk.does(['send', get('/ok')], ['end'])).over, 'reset');
+    });
+
+    test('denied at layer 4, wanted by the proxy, or a set that is not there: the client is reset', async () => {
+      const node = rig.nodes[0]!;
+      const changes: readonly (readonly [() => void, () => void])[] = [
+        [() => redirect(b, NOT_THERE), () => redirect(b, SET)],
+        [() => redirect(a, SET, 'egress'), () => redirect(a, undefined, 'egress')],
+      ];
+      for (const [change, back] of changes) {
+        using talk = new HttpTalk(rig, 'a', atB);
+        await talk.does(['send', get('/ok')], ['answers', 1]);
+        change();
+        assert.equal((await talk.does(['send', get('/ok')], ['end'])).over, 'reset');
+        back();
+      }
+      using talk = new HttpTalk(rig, 'a', atB, { seconds: 1 });
+      await talk.does(['send', get('/ok')], ['answers', 1]);
+      redirect(b, undefined);
+      node.policy(b.id, 2);
+      node.commit();
+      assert.deepEqual(await talk.does(['send', get('/ok')], ['end']), { answers: [said('/ok')], rest: '', over: 'time' });
+      node.policy(b.id, 1);
+      node.commit();
+      assert.deepEqual(servers[0]!.asked(), ['GET /ok 0', 'GET /ok 0', 'GET /ok 0']);
+    });
+
+    test('a set that is not there, or no programs at the pod: the proxy\'s, where nobody listens', () => {
+      redirect(b, NOT_THERE);
+      assert.deepEqual(converse(rig, 'a', atB, [[['send', get('/ok')], ['end']]], { seconds: 1 }), [{ answers: [], rest: '', over: 'time' }]);
+      redirect(a, SET);
+      assert.deepEqual(converse(rig, 'b', addressesOf(a)[0]!, [[['send', get('/ok')], ['end']]], { seconds: 1 }), [{ answers: [], rest: '', over: 'time' }]);
+      redirect(a, undefined);
+    });
+
+    test('nothing passes of a connection without its row', async () => {
+      using talk = new HttpTalk(rig, 'a', atB, { seconds: 1 });
+      await talk.does(['send', get('/ok')], ['answers', 1]);
+      const { httpConnections } = rig.nodes[0]!.maps;
+      rig.nodes[0]!.told();
+      for (const [key] of [...httpConnections.entries()]) httpConnections.delete(key);
+      assert.deepEqual(await talk.does(['send', get('/ok')], ['answers', 2]), { answers: [said('/ok')], rest: '', over: 'time' });
+      assert.deepEqual(servers[0]!.asked(), ['GET /ok 0']);
+      assert.deepEqual([...new Set(rig.nodes[0]!.told().drops.filter(drop => drop.type === EventType.Drop).map(drop => drop.reasonOrPoint))], [246]);
+    });
+  });
+}
