@@ -20,19 +20,24 @@ export interface ChildSpec {
   readonly cgroup?: string;
 }
 
+/** A small young generation: a node's daemons hold little and must stay small, a burst may cost a few more collections. */
+const smallHeap: readonly string[] = ['--max-semi-space-size=2', '--expose-gc'];
+
+/** Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. */
+export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc'];
+
 export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string, processors = availableParallelism()): ChildSpec[] {
   const source = (path: string) => join(root, 'src', path);
   return [
     { name: 'apiserver', main: source('apiserver/main.ts'), args: [] },
     ...(record.settings.hubble.enabled && record.settings.hubble.relay.enabled ? [{ name: 'relay', main: source('relay/main.ts'), args: [] }] : []),
     ...record.nodes.flatMap(node => {
-      // A small young generation: a node's daemons hold little and must stay small, a burst may cost a few more collections.
-      const place = { nodeArgs: ['--max-semi-space-size=2', '--expose-gc'], netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
+      const place = { nodeArgs: smallHeap, netns: paths.node(node.name).netns, cgroup: systemCgroup(cgroupRoot, record.instance, node.name) };
       return [
         { name: `agent-${node.name}`, main: source('agent/main.ts'), args: ['--node', node.name], ...place },
         ...(record.settings.hubble.enabled && record.settings.hubble.history.enabled ? [{ name: `history-${node.name}`, main: source('history/main.ts'), args: ['--node', node.name], ...place }] : []),
         ...Array.from({ length: proxyWorkers(record.settings.l7.workers, processors) }, (_, worker) => (
-          { name: proxyName(node.name, worker), main: source('proxy/main.ts'), args: ['--node', node.name, '--worker', String(worker)], takesOver: true, spare: record.settings.l7.spare, ...place }
+          { name: proxyName(node.name, worker), main: source('proxy/main.ts'), args: ['--node', node.name, '--worker', String(worker)], takesOver: true, spare: record.settings.l7.spare, ...place, nodeArgs: proxyNodeArgs }
         )),
         { name: `kubelet-${node.name}`, main: source('kubelet/main.ts'), args: ['--node', node.name], ...place },
       ];

@@ -135,7 +135,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
     }
     if (!this.#mayGoOn()) return;
     this.active = this.#loop.wheel.now;
-    const left = this.#passage.left[side];
+    const left = this.#passage.leftOf(side);
     if (left >= readBytes) return this.#pass(leg);
     const count = leg.read(this.#loop.queuedBytes > totalQueueBytes ? readBytes >> 4 : readBytes);
     if (count < 0) return;
@@ -239,7 +239,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
   #deliver(side: Side, count: number, left: number): void {
     const { readBuffer } = this.#loop;
     const passed = Math.min(left, count);
-    this.#passage.left[side] -= passed;
+    if (passed > 0) this.#passage.passed(side, passed);
     this.send(side === 'client' ? 'server' : 'client', readBuffer, 0, passed);
     if (passed < count) this.#session.data(side, readBuffer, passed, count);
   }

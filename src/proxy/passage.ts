@@ -31,6 +31,17 @@ export class Passage {
     return this.#transits?.[from].held ?? 0;
   }
 
+  /** Bytes of that side that pass. */
+  leftOf(from: Side): number {
+    return from === 'client' ? this.left.client : this.left.server;
+  }
+
+  /** That many of them have passed. */
+  passed(from: Side, bytes: number): void {
+    if (from === 'client') this.left.client -= bytes;
+    else this.left.server -= bytes;
+  }
+
   passAll(): void {
     this.all = true;
     this.left.client = this.left.server = Infinity;
@@ -39,8 +50,8 @@ export class Passage {
   /** As `Transit.move`; what has passed is counted. */
   move(from: Leg, into: Leg): number {
     this.#transits ??= { client: new Transit(this.#loop, this.#owner), server: new Transit(this.#loop, this.#owner) };
-    const count = this.#transits[from.side].move(from, into, this.left[from.side]);
-    if (count > 0) this.left[from.side] -= count;
+    const count = this.#transits[from.side].move(from, into, this.leftOf(from.side));
+    if (count > 0) this.passed(from.side, count);
     return count;
   }
 

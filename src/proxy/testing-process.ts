@@ -76,7 +76,7 @@ export class TestingProxies implements Disposable {
   /** Those of one name take each other's place. Until it works, or stands by. */
   async start(name: string, listen: string, upstream: number, ...more: readonly string[]): Promise<TestingProxy> {
     const socket = join(this.folder, `${name}.sock`);
-    const child = spawn(process.execPath, ['--max-semi-space-size=2', '--expose-gc', main, ...more, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(this.folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
+    const child = spawn(process.execPath, ['--max-semi-space-size=2', '--expose-gc', '--single-threaded-gc', main, ...more, '--listen', listen, '--upstream', `127.0.0.1:${upstream}`, '--socket', socket, '--records', join(this.folder, `${name}-l7.sock`)], { stdio: ['ignore', 'inherit', 'pipe'] });
     this.#children.push(child);
     const exited = once(child, 'exit');
     let text = '';

@@ -136,5 +136,5 @@ function recordOfLine(line: RecordLine, service: L7ListenerDependencies['service
   const [timeUs, clientIp, clientPort, serverIp, serverPort, sourceIdentity, destinationIdentity, sourceEndpoint, destinationEndpoint, key, verdict, direction, rule, l7, traceId] = line;
   const client = { ip: clientIp, port: clientPort, identity: sourceIdentity, endpoint: sourceEndpoint };
   const server = { ip: serverIp, port: serverPort, identity: destinationIdentity, endpoint: destinationEndpoint };
-  return recordOf({ client, server, service: key === 0 ? undefined : service(key) }, { timeNs: BigInt(timeUs) * 1000n, verdict, direction, rule, l7, traceId });
+  return recordOf({ client, server, service: key === 0 ? undefined : service(key) }, BigInt(timeUs) * 1000n, { verdict, direction, rule }, l7, traceId);
 }
