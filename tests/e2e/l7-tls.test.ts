@@ -124,20 +124,35 @@ spec:
     assert.doesNotMatch(await curl('other', 'evil.test', 443, '/public', '-k'), /public/, 'the server has no certificate for this name');
   });
 
-  test('a Secret that goes: nothing passes any more', async () => {
-    assert.equal((await cluster.kubectl('delete', 'secret', 'shop', '-n', 'tls')).code, 0);
-    await eventually('new connections are refused', 20_000, async () => {
-      const said = await curl('other', 'shop.test', 80, '/public');
-      return said.includes('/public\n') ? said : undefined;
-    });
-  });
-
   test('observe tells of the names, and of the requests within', async () => {
     await eventually('all are told', 10_000, async () => {
       const flows = await cluster.observe('--type', 'l7', '--last', '500') as (FlowJson & ConnectJson)[];
       const has = (verdict: string, method: string, url: RegExp) => flows.some(flow => flow.verdict === verdict && flow.l7?.http?.method === method && url.test(flow.l7.http.url ?? ''));
       const holds = has('FORWARDED', 'CONNECT', /^\/\/shop\.test$/) && has('DROPPED', 'CONNECT', /^\/\/evil\.test$/) && has('FORWARDED', 'GET', /in-the-clear/) && has('DROPPED', 'GET', /private/);
       return holds ? undefined : JSON.stringify(flows.map(flow => [flow.verdict, flow.l7?.http?.method, flow.l7?.http?.url]).slice(-40));
+    });
+  });
+
+  test('the proxy is replaced while clients ask on one connection each: no request fails, within TLS of either HTTP', async () => {
+    const asking = [['80', '--http1.1'], ['443', '--http2']].map(async ([port, version]) => {
+      const { stdout } = await cluster.cirri('exec', 'tls/other', '--', 'curl', '-sS', version!, '--max-time', '100', '--rate', '3000/m', '--cacert', authority.certificateFile, '--resolve', `shop.test:${port}:${web}`, '-o', '/dev/null', '-w', '%{http_code}\\n', `https://shop.test:${port}/public/[1-400]`);
+      return stdout.trim().split('\n');
+    });
+    const pids = async () => (JSON.parse((await cluster.cirri('proxy', 'status', '-o', 'json')).stdout) as { pid: number; connections: number }[]);
+    await eventually('both ask', 20_000, async () => ((await pids()).reduce((sum, { connections }) => sum + connections, 0) >= 2 ? undefined : 'not yet'));
+    const before = await pids();
+    const restarted = await cluster.cirri('proxy', 'restart');
+    assert.equal(restarted.code, 0, restarted.stderr);
+    for (const codes of await Promise.all(asking)) assert.deepEqual(codes, Array.from({ length: 400 }, () => '200'));
+    const after = await pids();
+    assert.ok(after.every(({ pid }) => !before.some(old => old.pid === pid)));
+  });
+
+  test('a Secret that goes: nothing passes any more', async () => {
+    assert.equal((await cluster.kubectl('delete', 'secret', 'shop', '-n', 'tls')).code, 0);
+    await eventually('new connections are refused', 20_000, async () => {
+      const said = await curl('other', 'shop.test', 80, '/public');
+      return said.includes('/public\n') ? said : undefined;
     });
   });
 });
