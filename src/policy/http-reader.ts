@@ -12,6 +12,12 @@ export interface Read {
 /** Sets do not change; their tables take some milliseconds. */
 const known = new WeakMap<L7Set, Read>();
 
+/** One phrase for people. */
+export function readText({ reader, why }: Read): string {
+  if (reader === 'kernel') return 'the kernel reads the requests';
+  return why === undefined ? 'the proxy reads the requests' : `the proxy reads the requests, not the kernel: ${why}`;
+}
+
 /** `atProxy`: the connection goes through the proxy for the sake of its other end. Undefined: nobody reads HTTP there. */
 export function readerOf(set: L7Set | undefined, atProxy = false): Read | undefined {
   if (set?.protocol !== 'http') return undefined;

@@ -3,7 +3,7 @@ import type { L7Set } from '../model/l7.ts';
 import type { RuleInfo } from './compile.ts';
 import type { Step } from './connection.ts';
 import { portsMatched, selectsPeer } from './evaluate.ts';
-import type { Read } from './http-reader.ts';
+import { readText } from './http-reader.ts';
 import { policyAnnotations, policyText } from './policy.ts';
 import type { Policy, Rule } from './policy.ts';
 import type { World } from './world.ts';
@@ -17,7 +17,7 @@ export function reasonsOf(world: World, step: Step): readonly string[] {
   if (step.request === 'refused') reasons.push(`the request is refused: ${step.refusal ?? 'no rule there lets it pass'}${step.requestRule ? ` (nearest: ${placed(step.requestRule)})` : ''}`);
   if (step.request === 'passes') reasons.push(`the request passes${step.requestRule ? `: ${step.requestRule.because}` : ''}`);
   if (step.request === undefined && step.l7) reasons.push(unasked(step.l7));
-  if (step.read) reasons.push(...readBy(step.read));
+  if (step.read && (step.read.reader === 'kernel' || step.read.why !== undefined)) reasons.push(readText(step.read));
   if (step.shadow) reasons.push(`with the shadow policies: ${step.shadow.verdict.toUpperCase()} — ${step.shadow.rule.because}`);
   if (step.keepEstablished) reasons.push(`connections that were allowed before go on (${policyAnnotations.established}: keep)`);
   return reasons;
@@ -31,11 +31,6 @@ function unasked(l7: L7Set): string {
   if (l7.protocol === 'dns') return l7.learn ? 'names are learned from what is asked there' : 'names are asked as far as the rules say: --dns NAME asks about one';
   if (l7.protocol === 'tls') return l7.tls?.fault ?? 'passes for names of servers that the rules say: --server-name NAME asks about one';
   return l7.tls?.fault ?? `passes request by request: --${l7.protocol} asks about one`;
-}
-
-function readBy({ reader, why }: Read): readonly string[] {
-  if (reader === 'kernel') return ['the kernel reads the requests'];
-  return why === undefined ? [] : [`the proxy reads the requests, not the kernel: ${why}`];
 }
 
 function auditText({ audit, rule, pod }: Step): string {

@@ -3,6 +3,8 @@ import { safe } from '../../flows/print/fields.ts';
 import type { Paint } from '../../flows/print/paint.ts';
 import { appliesTo, type Applies, type AppliedRule } from '../../policy/applies.ts';
 import { podsNamed } from '../../policy/ends.ts';
+import { readText } from '../../policy/http-reader.ts';
+import { readerOfRule } from '../../policy/http-rule-reader.ts';
 import { describeL7 } from '../../policy/l7-rules.ts';
 import type { Policy, PolicyMode, Rule, Tier } from '../../policy/policy.ts';
 import { describePeers, describePorts } from '../../policy/rule-info.ts';
@@ -13,6 +15,7 @@ import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
 import { line, printStructured, stdoutPaint } from '../output.ts';
 import { policiesNamed } from './policy-names.ts';
+import { readJson } from './policy-print.ts';
 import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';
 
@@ -117,7 +120,7 @@ function policyJson(world: World, source: ScenarioPolicy): object {
     ...rowOf(world, source),
     specs: (source.policy?.specs ?? []).map(spec => ({
       path: spec.path, selects: spec.selectsNodes ? 'nodes' : 'pods', subject: spec.subject.describe(), defaultDeny: spec.defaultDeny, description: spec.description,
-      rules: spec.rules.map(rule => ({ path: rule.path, place: source.place(rule.path), direction: rule.direction, effect: rule.effect, peers: describePeers(rule.peers), ports: describePorts(rule.ports), l7: rule.l7 && describeL7(rule.l7), notEnforced: rule.notEnforced })),
+      rules: spec.rules.map(rule => ({ path: rule.path, place: source.place(rule.path), direction: rule.direction, effect: rule.effect, peers: describePeers(rule.peers), ports: describePorts(rule.ports), l7: rule.l7 && describeL7(rule.l7), ...readJson(readerOfRule(world, spec, rule)), notEnforced: rule.notEnforced })),
     })),
   };
 }
@@ -134,6 +137,8 @@ function printPolicy(world: World, source: ScenarioPolicy, paint: Paint): void {
     line(`  ${closed.length === 0 ? 'closes nothing by default' : `closes ${closed.join(' and ')} by default`}`);
     for (const rule of spec.rules) {
       line(`  ${verbOf(rule, paint)} ${rule.direction} ${rule.direction === 'ingress' ? 'from' : 'to'} ${safe(readable(describePeers(rule.peers)))} on ${describePorts(rule.ports)}${rule.l7 ? `, only ${safe(describeL7(rule.l7))}` : ''}${rule.notEnforced === undefined ? '' : `: ${safe(rule.notEnforced)}`} ${paint.faint(`(${safe(source.place(rule.path) || rule.path)})`)}`);
+      const read = readerOfRule(world, spec, rule);
+      if (read) line(`      ${paint.faint(safe(readText(read)))}`);
     }
   }
 }

@@ -2,6 +2,7 @@ import { portText } from '../../policy/ends.ts';
 import { stepAt } from '../../policy/connection.ts';
 import type { Connection, Leg, Step } from '../../policy/connection.ts';
 import { readable } from '../../model/readable.ts';
+import type { Read } from '../../policy/http-reader.ts';
 import { reasonsOf } from '../../policy/reasons.ts';
 import type { World } from '../../policy/world.ts';
 import { safe } from '../../flows/print/fields.ts';
@@ -42,6 +43,11 @@ export function legJson(world: World, leg: Leg): object {
   return { from: leg.from.text, to: leg.to.text, port: portText(leg), verdict: leg.verdict, steps: leg.steps.map(step => stepJson(world, step)) };
 }
 
+/** Who reads the requests, where HTTP is read. */
+export function readJson(read: Read | undefined): object {
+  return read ? { reader: read.reader, ...(read.why !== undefined && { whyNotKernel: read.why }) } : {};
+}
+
 export function stepJson(world: World, step: Step): object {
   const { id, address, kind, namespace, name, path, effect, because, notEnforced } = step.rule;
   const who = step.end.type === 'pod' ? { pod: stepAt(step) } : { node: step.end.type === 'node' ? step.end.node : step.end.text };
@@ -51,7 +57,7 @@ export function stepJson(world: World, step: Step): object {
     rule: { id, address, kind, namespace, name, path, effect, because, notEnforced }, place: step.place,
     ...(reasons.length > 0 && { reasons }), ...(step.audit !== undefined && { audit: step.audit }),
     ...(step.shadow && { shadow: { verdict: step.shadow.verdict, rule: step.shadow.rule.address } }),
-    ...(step.read && { reader: step.read.reader, ...(step.read.why !== undefined && { whyNotKernel: step.read.why }) }),
+    ...readJson(step.read),
     ...(step.keepEstablished && { keepEstablished: true }), ...(step.request !== undefined && { request: step.request, requestRule: step.requestRule?.address, refusal: step.refusal }),
   };
 }

@@ -1,11 +1,8 @@
 /** Rules on HTTP that the kernel was asked to carry out: those that it does not, and what would not pass there. */
-import type { L7Set } from '../../model/l7.ts';
-import { readerOf } from '../http-reader.ts';
-import { tablesOfSet } from '../http-tables.ts';
-import { isCarriedOut, wantsKernel } from '../l7-rules.ts';
+import { readerOfRule } from '../http-rule-reader.ts';
+import { wantsKernel } from '../l7-rules.ts';
 import type { RuleL7 } from '../l7-rules.ts';
-import { resolveL7 } from '../l7-sets.ts';
-import { policyAnnotations, policyText } from '../policy.ts';
+import { policyAnnotations } from '../policy.ts';
 import type { PolicySpec, Rule } from '../policy.ts';
 import type { World } from '../world.ts';
 import { fieldsOf } from './finding.ts';
@@ -29,49 +26,13 @@ export function checkKernel(checked: Checked): void {
 
 function checkRule(checked: Checked, spec: PolicySpec, rule: HttpRuleOf, severity: 'warning' | 'info'): void {
   const { world, report } = checked;
-  const why = whyProxy(world, spec, rule);
+  const why = readerOfRule(world, spec, rule)?.why;
   if (why !== undefined) {
     report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, `write less into it (expressions that begin with .* multiply), or ${leaveIt}`);
     return;
   }
   const http2 = http2Of(world, spec, rule);
   if (http2 !== undefined) report('kernel-http2', 'warning', fieldOf(rule), `${http2}: HTTP/2 is refused by the kernel, so gRPC does not pass there`, leaveIt);
-}
-
-/** Alone, or with what else there is to say where it holds. */
-function whyProxy(world: World, spec: PolicySpec, rule: HttpRuleOf): string | undefined {
-  if (!isCarriedOut(rule.l7)) return undefined;
-  const alone = tablesOfSet(resolveL7(rule.l7, 1, key => world.scenario.secrets.get(key), true));
-  if ('unfit' in alone) return alone.unfit;
-  for (const { set, others } of setsWith(world, spec, rule)) {
-    const other = others.find(o => !wantsKernel(o.rule, world.scenario.httpReader));
-    if (other) return `${policyText(other.policy)} (${other.rule.path}) says something for the same peers and port, and does not want it`;
-    const read = readerOf(set);
-    if (read?.why !== undefined) return `with all that is said there, ${read.why}`;
-  }
-  return undefined;
-}
-
-type Ruled = ReturnType<World['engine']['rulesFor']>[number];
-
-/** The sets of pods that have something of the rule, with the rules that are in them beside it. */
-function setsWith(world: World, spec: PolicySpec, rule: Rule): readonly { readonly set: L7Set; readonly others: readonly Ruled[] }[] {
-  const found = new Map<string, { readonly set: L7Set; readonly others: readonly Ruled[] }>();
-  const seen = new Set<string>();
-  for (const pod of world.scenario.pods) {
-    const member = pod.hostNetwork || !spec.subject.matches(pod.labels) ? undefined : world.memberOf(pod);
-    const set = member && world.indexed(member.subject, 'ingress').set;
-    if (!set || seen.has(set.key)) continue;
-    seen.add(set.key);
-    const ruled = world.engine.rulesFor(member.subject, 'ingress');
-    const own = ruled.find(r => r.rule === rule)?.info.id;
-    for (const number of new Set(set.verdicts.flatMap(row => row.l7 ?? []))) {
-      const l7 = world.engine.l7Sets().get(number);
-      const ids = l7?.protocol === 'http' ? new Set(l7.rules.map(r => r.rule)) : undefined;
-      if (l7 && ids && own !== undefined && ids.has(own)) found.set(`${number}`, { set: l7, others: ruled.filter(r => ids.has(r.info.id) && r.info.id !== own) });
-    }
-  }
-  return [...found.values()];
 }
 
 // ---- what speaks HTTP/2 ----
