@@ -65,7 +65,7 @@ export function startHttpKernel(options: { /** Request headers that flows are to
   const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => ({
     ...(unable !== undefined && { unable }),
     sets: sets.places(inUse),
-    pods: pods.pods.map(podName),
+    pods: [...endpoints.rows()].filter(endpoint => pods.has(endpoint)).map(podName),
     failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
     connections: sweep.last.connections,
     counts: counts(),
