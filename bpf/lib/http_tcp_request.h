@@ -156,6 +156,8 @@ static __always_inline __u32 http_kind_of_fault(__u32 fault)
 		return HTTP_OWN_ABSOLUTE_FORM;
 	if (fault == HTTP_FAULT_CONNECT)
 		return HTTP_OWN_CONNECT;
+	if (fault == HTTP_FAULT_HTTP2)
+		return HTTP_OWN_FAULTS + HTTP_FAULT_VERSION;
 	return HTTP_OWN_FAULTS + (fault <= 26 ? fault : 0);
 }
 
