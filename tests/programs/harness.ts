@@ -6,7 +6,7 @@
  *
  * BPF_PROG_TEST_RUN runs on the loopback device: the pods' interface index is 1.
  */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { connectionEventCodec, flowEventCodec, nameEventCodec, type ConnectionEvent, type FlowEvent, type NameEvent, type RuleStat, type ShadowKey } from '../../src/datapath/generated/structs.ts';
 import { EndpointFlag, EventFlag, EventType, IpcacheFlag, PolicyVerdictFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
@@ -107,7 +107,8 @@ export class Datapath {
   readonly #drops: RingBuffer;
   readonly #names: RingBuffer;
 
-  constructor(config: Record<string, unknown> = {}, sizes: MapSizes = {}) {
+  /** `only` these programs: the kernel takes seconds to look through all of them. */
+  constructor(config: Record<string, unknown> = {}, sizes: MapSizes = {}, only?: readonly string[]) {
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create({ ...spec, maxEntries: sizes[spec.name] ?? spec.maxEntries } as MapSpec<unknown, unknown>)])) as unknown as Maps;
     const [v4, v6] = families as readonly [Family, Family];
     this.#object = BpfObject.load({
@@ -119,6 +120,7 @@ export class Datapath {
         uplinkIfindex: INTERFACE, overlayIfindex: 0, clusterId: 0, natPortMin: 40000, natPortMax: 40999, hostMac: macBytes(mac.host),
         masquerade: 1, policyMode: 0, audit: 0, ...config,
       },
+      ...(only && { skip: programNames().filter(name => !only.includes(name)) }),
     });
     this.#flows = RingBuffer.open({ fd: this.maps.flowEvents.fd, maxEntries: specs.flowEvents.maxEntries });
     this.#drops = RingBuffer.open({ fd: this.maps.dropEvents.fd, maxEntries: specs.dropEvents.maxEntries });
@@ -332,6 +334,11 @@ function clear(map: BpfMap<unknown, unknown>): void {
 
 function clearPerCpu(map: BpfMap<unknown, unknown>): void {
   for (const key of [...map.entriesPerCpu()].map(([key]) => key)) map.delete(key);
+}
+
+/** Of all programs, from their sources. */
+export function programNames(): string[] {
+  return globSync(fileURLToPath(new URL('../../bpf/programs/*.c', import.meta.url))).flatMap(file => [...readFileSync(file, 'utf8').matchAll(/^SEC\("[^"]+"\)\nint (\w+)\(/gm)].map(match => match[1]!));
 }
 
 export const address = (bytes: Uint8Array): string => formatAddr(bytes);

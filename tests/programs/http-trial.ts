@@ -1,6 +1,4 @@
 /** Streams through the kernel's readers of HTTP/1.1 (bpf/programs/http_trial.bpf.c), without packets: one call for one stream, however it is cut. */
-import { globSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { httpReaderCodec, httpSetCodec } from '../../src/datapath/generated/structs.ts';
 import { callBpf, command, setAddress } from '../../src/ebpf/bpf.ts';
@@ -8,7 +6,7 @@ import { type Codec, defineCodec } from '../../src/ebpf/codec.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { type Stable, stable } from '../../src/sys/memory.ts';
-import { objectPath } from './harness.ts';
+import { objectPath, programNames } from './harness.ts';
 
 /** enum http_flag of bpf/lib/http_reader.h. */
 export const httpFlag = { isHead: 1, closes: 2, expects: 4, upgrade: 8, upgradeH2c: 16, chunked: 32, hasLength: 64, twoReadings: 128, interim: 256, opened: 512, bodiless: 1024, untilClose: 2048 } as const;
@@ -68,10 +66,6 @@ const rawCodec = (size: number): Codec<DataView> => defineCodec<DataView>(size, 
   new Uint8Array(view.buffer, view.byteOffset + at, size).set(new Uint8Array(value.buffer, value.byteOffset, size));
 }, (view, at) => new DataView(view.buffer, view.byteOffset + at, size));
 
-/** All programs of the object but one. */
-const programsBut = (wanted: string): string[] => globSync(fileURLToPath(new URL('../../bpf/programs/*.c', import.meta.url)))
-  .flatMap(file => [...readFileSync(file, 'utf8').matchAll(/^SEC\("[^"]+"\)\nint (\w+)\(/gm)].map(match => match[1]!)).filter(name => name !== wanted);
-
 export class HttpTrial {
   readonly #sets = BpfMap.create(specs.httpSets as unknown as MapSpec<number, number>);
   readonly #trials = BpfMap.create({ ...specs.httpTrials, value: rawCodec(specs.httpTrials.value.size) } as MapSpec<number, DataView>);
@@ -83,7 +77,7 @@ export class HttpTrial {
   #stream: Stable = stable(65_536);
 
   constructor() {
-    this.#object = BpfObject.load({ path: objectPath, maps: { httpTrials: this.#trials, httpSets: this.#sets }, skip: programsBut('http_trial') });
+    this.#object = BpfObject.load({ path: objectPath, maps: { httpTrials: this.#trials, httpSets: this.#sets }, skip: programNames().filter(name => name !== 'http_trial') });
   }
 
   /** A set's tables (src/policy/http-tables.ts) under a number. */

@@ -12,7 +12,7 @@ import { Random } from '../differential/random.ts';
 import { HttpServerApp } from './http-server-app.ts';
 import type { ServerHabits } from './http-server-app.ts';
 import { TcpEnd } from './tcp-end.ts';
-import { shown } from './tcp-segment.ts';
+import { shown, tcpFlag } from './tcp-segment.ts';
 import type { Segment } from './tcp-segment.ts';
 
 /** What came out of a box for one packet that went in. */
@@ -33,8 +33,9 @@ export interface WorldOptions {
   /** What the client writes, one after the other: at random moments, or when nothing else moves. */
   readonly writes: readonly Buffer[];
   readonly habits?: ServerHabits;
-  /** Of packets that are lost, come twice, or overtake; 0 in a quiet network. */
+  /** Of packets that are lost, come twice, or overtake; 0 in a quiet network. Between box and server as many are lost, unless said. */
   readonly loss?: number;
+  readonly lossBehind?: number;
   readonly repeats?: number;
   readonly reorders?: number;
   /** How soon the client writes on, without waiting for answers. */
@@ -104,7 +105,7 @@ export class HttpWorld {
       this.#poll();
     }
     const waits = steps === mostSteps ? `it goes on after ${mostSteps} steps` : this.#waits();
-    this.model.finish({ ...(this.#o.attack === undefined && { written: Buffer.concat(this.#o.writes) }), waits });
+    this.model.finish({ ...(this.#o.attack === undefined && { written: Buffer.concat(this.#o.writes), waits }) });
     return [...this.app.faults, ...this.model.faults];
   }
 
@@ -133,8 +134,10 @@ export class HttpWorld {
       this.#queues.serverToBox.push(s);
       return;
     }
-    this.model.clientSent(s);
-    this.#queues.clientToBox.push(...(this.#o.attack ? this.#o.attack(s, this.random) : [s]));
+    for (const out of this.#o.attack ? this.#o.attack(s, this.random) : [s]) {
+      this.model.clientSent(out);
+      this.#queues.clientToBox.push(out);
+    }
   }
 
   #move(line: Line, step: number): void {
@@ -144,7 +147,10 @@ export class HttpWorld {
     const calm = step > 3000 ? 0 : 1;
     const [s] = queue.splice(random.chance((this.#o.reorders ?? 0) * calm) ? random.integer(0, Math.min(queue.length - 1, 4)) : 0, 1) as [Segment];
     if (random.chance((this.#o.repeats ?? 0) * calm)) queue.push(s);
-    if (random.chance((this.#o.loss ?? 0) * calm)) return this.#note(line, s, 'lost');
+    const { loss = 0, lossBehind = loss } = this.#o;
+    if (random.chance((line === 'boxToServer' || line === 'serverToBox' ? lossBehind : loss) * calm)) return this.#note(line, s, 'lost');
+    // A SYN that comes long after its connection would open another one: that is an attack, and made there.
+    if (line === 'clientToBox' && s.flags & tcpFlag.syn && this.client.state !== 'syn-sent' && !this.#o.attack) return;
     this.#note(line, s, '');
     this.packets++;
     if (line === 'boxToServer') return this.server.receive(s);
@@ -163,7 +169,7 @@ export class HttpWorld {
   }
 
   #note(line: string, s: Segment, how: string): void {
-    if (this.log.length < 400) this.log.push(`${line} ${how} ${shown(s)}`);
+    if (this.log.length < 5000) this.log.push(`${line} ${how} ${shown(s)}`);
   }
 }
 
