@@ -16,7 +16,7 @@ struct http_answer_reader {
 	__u8 interims;
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct http_answer_reader) == 80, "http_answer_reader");
+_Static_assert(sizeof(struct http_answer_reader) == 88, "http_answer_reader");
 
 static __always_inline void http_answer_begin(struct http_answer_reader *reader)
 {

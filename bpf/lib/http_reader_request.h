@@ -34,7 +34,7 @@ struct http_reader {
 	__u8 host[HTTP_HOST];
 	__u8 trace[HTTP_TRACE + 1];
 };
-_Static_assert(sizeof(struct http_reader) == 912, "http_reader");
+_Static_assert(sizeof(struct http_reader) == 920, "http_reader");
 
 #include "http_second_reading.h"
 
@@ -62,10 +62,10 @@ static __always_inline bool http_has_more(const struct http_body *body, enum htt
 	return body->repeated & 1 << name;
 }
 
-/* Words of a piece of the request line; the last one may bring bytes from behind it. */
-static __always_inline void http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 from, __u32 to, __u32 at)
+/* Words of what the chunk has of the request line up to `to`; the last one may bring bytes from behind it. */
+static __always_inline void http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
 {
-	__u32 i;
+	__u32 i, from = reader->body.line, at = before + from;
 
 	http_each(i, 0, HTTP_CHUNK / 8) {
 		__u32 source = from + i * 8, target = at + i * 8;
@@ -408,6 +408,17 @@ static __always_inline int http_place_fault(__u32 place, bool too_many_lines)
 	return place <= HTTP_IN_NAME || place >= HTTP_IN_ANSWER_NAME ? HTTP_FAULT_FIELD_NAME : HTTP_FAULT_FIELD_VALUE;
 }
 
+/* Who begins with HTTP/2 is told apart from who says nonsense. */
+static __always_inline int http_request_fault(const struct http_reader *reader)
+{
+	const struct http_body *body = &reader->body;
+	int fault = http_place_fault(body->place, reader->empty_lines > HTTP_EMPTY_LINES);
+
+	if (fault == HTTP_FAULT_VERSION && body->flags & HTTP_ASTERISK_FORM && http_text_is(body, http_word('P', 'R', 'I', 0, 0, 0, 0, 0), 0, 0))
+		return HTTP_FAULT_HTTP2;
+	return fault;
+}
+
 /* `to`: the next place, as the table has it. `at`: bytes of the head before this one. Returns a fault. */
 static __always_inline int http_request_turn(struct http_reader *reader, const struct http_set *set, __u32 to, __u32 byte, __u32 at)
 {
@@ -484,58 +495,85 @@ static __always_inline bool http_in_line(__u32 place)
 	return place >= HTTP_IN_METHOD && place <= HTTP_IN_QUERY;
 }
 
+/*
+ * From body->at on, some bytes at which there is nothing to do but to go on. What the table says of the byte where that ends, and the byte above
+ * it. A function of its own, so that the verifier does not walk what follows once for each way that leads here.
+ */
+__noinline int http_request_run(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 end)
+{
+	__u32 at, place, row, byte = 0, entry = HTTP_TURN;
+
+	if (!reader || !set || !chunk)
+		return 0;
+	at = reader->body.at;
+	place = reader->body.place;
+	row = reader->body.row;
+	if (place == HTTP_IN_UNASKED)
+		at = http_unknown(&reader->body, http_pass_over(chunk, at, end));
+	for (int i = 0; i < HTTP_STRIDE; i++) {
+		if (at >= end)
+			break;
+		byte = chunk->bytes[at & (HTTP_CHUNK - 1)];
+		entry = http_places[place & (HTTP_HEAD_PLACES - 1)][byte];
+		if ((__s8)entry <= 0)
+			break;
+		place = entry;
+		row = http_step(set, row, byte);
+		at++;
+	}
+	reader->body.at = at;
+	reader->body.place = place;
+	reader->body.row = row;
+	return entry | byte << 8;
+}
+
 static __always_inline __u32 http_request_head(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length)
 {
 	struct http_body *body = &reader->body;
-	__u32 i, done = 0, stop = HTTP_MORE, row = body->row, before = body->head_bytes, line = 0, room = HTTP_HEAD_MAX - before, end = length < room ? length : room;
+	__u32 stop = HTTP_MORE, before = body->head_bytes, at, room = HTTP_HEAD_MAX - before, end = length < room ? length : room;
 	int fault = 0;
 
-	http_each(i, 0, HTTP_CHUNK) {
-		__u32 byte, entry;
+	body->at = body->line = 0;
+	http_times(HTTP_CHUNK + 1) {
+		__u32 found = opaque((__u32)http_request_run(reader, set, chunk, end)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1);
 
-		if (i >= end)
+		at = body->at;
+		if (at >= end)
 			break;
-		byte = chunk->bytes[i & (HTTP_CHUNK - 1)];
-		entry = http_places[body->place & (HTTP_HEAD_PLACES - 1)][byte];
-		if (likely((__s8)entry > 0)) {
-			body->place = entry;
+		if ((__s8)found > 0)
+			continue;
+		if (!to) {
+			/* All of the place that a last byte leads to lies behind heads. */
+			if (body->place == HTTP_AT_LAST && byte == '\n')
+				fault = http_request_end(reader, set), stop = HTTP_HEAD;
+			else
+				fault = http_request_fault(reader);
+		} else if (body->place == HTTP_AT_START) {
+			fault = http_request_begin(reader, set);
+			before = -at;
+			body->line = at;
+			body->place = HTTP_IN_METHOD;
+			http_text_add(body, byte);
 		} else {
-			entry &= HTTP_HEAD_PLACES - 1;
-			body->row = row;
-			if (!entry) {
-				/* All of the place that a last byte leads to lies behind heads. */
-				if (body->place == HTTP_AT_LAST && byte == '\n')
-					fault = http_request_end(reader, set), stop = HTTP_HEAD;
-				else
-					fault = http_place_fault(body->place, reader->empty_lines > HTTP_EMPTY_LINES);
-			} else if (body->place == HTTP_AT_START) {
-				fault = http_request_begin(reader, set);
-				before = -i;
-				line = i;
-				body->place = HTTP_IN_METHOD;
-				http_text_add(body, byte);
-			} else {
-				if (entry == HTTP_AT_VERSION)
-					http_line_keep(reader, chunk, line, i, before + line);
-				fault = http_request_turn(reader, set, entry, byte, before + i);
-			}
-			row = body->row;
-			if (fault)
-				break;
+			if (to == HTTP_AT_VERSION)
+				http_line_keep(reader, chunk, at, before);
+			fault = http_request_turn(reader, set, to, byte, before + at);
 		}
-		row = http_step(set, row, byte);
-		done = i + 1;
+		if (fault)
+			break;
+		body->row = http_step(set, body->row, byte);
+		body->at = at + 1;
 		if (stop)
 			break;
 	}
-	if (!fault && !stop && done < length)
+	at = body->at;
+	if (!fault && !stop && at < length)
 		fault = HTTP_FAULT_HEAD_TOO_LARGE;
 	if (http_in_line(body->place))
-		http_line_keep(reader, chunk, line, done, before + line);
-	body->row = row;
-	body->head_bytes = stop || http_unread(body) ? 0 : before + done;
+		http_line_keep(reader, chunk, at, before);
+	body->head_bytes = stop || http_unread(body) ? 0 : before + at;
 	body->fault = fault;
-	return done | (fault ? HTTP_FAULT : stop) << 16;
+	return at | (fault ? HTTP_FAULT : stop) << 16;
 }
 
 /* Verified once, for all who call it: reader, set and chunk lie in maps. */

@@ -152,6 +152,9 @@ static __always_inline long http_refuse_body(struct http_look *look, __u32 kind)
 
 static __always_inline __u32 http_kind_of_fault(__u32 fault)
 {
+	/* As that of any other version. */
+	if (fault == HTTP_FAULT_HTTP2)
+		fault = HTTP_FAULT_VERSION;
 	if (fault >= HTTP_FAULT_ABSOLUTE_FORM && fault - HTTP_FAULT_ABSOLUTE_FORM < HTTP_OWN_TEXTS - HTTP_OWN_OURS)
 		return HTTP_OWN_OURS + fault - HTTP_FAULT_ABSOLUTE_FORM;
 	return HTTP_OWN_FAULTS + (fault <= 26 ? fault : 0);

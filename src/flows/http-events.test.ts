@@ -69,12 +69,13 @@ test('requests and answers of the kernel are the flows that the proxy would have
   assert.deepEqual([denied?.verdict, denied?.summary], ['DROPPED', 'HTTP/1.1 DELETE http://shop/admin']);
   assert.deepEqual([refusal?.verdict, refusal?.isReply, refusal?.l7?.http?.code, refusal?.l7?.http?.url], ['FORWARDED', true, 403, 'http://shop/admin'], 'the kernel\'s own answer');
   assert.deepEqual([refusal?.source, refusal?.sourcePort, refusal?.destination.ip, refusal?.destinationPort], [denied?.destination, denied?.destinationPort, denied?.source.ip, denied?.sourcePort]);
-  assert.deepEqual([malformed?.verdict, malformed?.l7?.http], ['ERROR', { method: '', url: '', protocol: 'HTTP/1.1' }]);
+  assert.deepEqual([malformed?.verdict, malformed?.l7?.http], ['ERROR', { method: '', url: '', protocol: 'HTTP/1.1', headers: [{ key: ':fault', value: 'there is no Host' }] }]);
   assert.deepEqual([pipeline.stats.flows, pipeline.stats.drops, pipeline.stats.unknown], [6, 1, 0]);
   const lines: string[] = [];
   const printer = createPrinter({ format: 'compact', ours: true }, line => lines.push(line));
-  for (const flow of [request!, denied!]) printer.flow(flow);
+  for (const flow of [request!, denied!, malformed!]) printer.flow(flow);
   assert.match(lines[0]!, /http-request FORWARDED \(HTTP\/1.1 GET http:\/\/shop\/public\) \[kernel\]$/);
+  assert.match(lines[2]!, /http-request ERROR .* \[kernel: there is no Host\]$/);
   assert.match(lines[1]!, /http-request DROPPED \(.*\) \[kernel\]$/);
 });
 

@@ -1,4 +1,5 @@
 import type { FlowL7 } from '../model/flow.ts';
+import { httpFaultText } from '../model/l7-kernel.ts';
 import type { SlotExtra } from './columns.ts';
 import { layout, minimumSize } from './decode.ts';
 import { EventType } from './event.ts';
@@ -9,6 +10,9 @@ const mostWaiting = 16_384;
 const exchanges = 2 ** 21;
 const replyFlag = 1;
 const verdictDeny = 2;
+
+/** Where a record says why a request could not be read: no header has such a name. */
+export const faultKey = ':fault';
 
 /** What the two ends of a record change places with, and how many bytes of it. */
 const swapped = [
@@ -84,8 +88,9 @@ export class HttpEvents {
     const host = next(layout.httpHostLength);
     const traceId = traceIdOf(next(layout.httpTraceLength));
     const url = target === '' && host === '' ? '' : `http://${host}${target === '*' ? '' : target}`;
-    const verdict = view.getUint8(at + layout.httpFault) !== 0 ? 'ERROR' : view.getUint8(at + layout.verdict) === verdictDeny ? 'DROPPED' : 'FORWARDED';
-    this.l7 = { type: 'REQUEST', http: { method, url, protocol } };
+    const fault = view.getUint8(at + layout.httpFault);
+    const verdict = fault !== 0 ? 'ERROR' : view.getUint8(at + layout.verdict) === verdictDeny ? 'DROPPED' : 'FORWARDED';
+    this.l7 = { type: 'REQUEST', http: { method, url, protocol, ...(fault !== 0 && { headers: [{ key: faultKey, value: httpFaultText(fault) }] }) } };
     this.extra = { verdict, inKernel: true, ...(traceId !== undefined && { traceId }) };
     // What the kernel has answered itself has no other answer.
     if (verdict !== 'FORWARDED' || view.getUint16(at + layout.httpStatus, true) !== 0) return;

@@ -38,3 +38,40 @@ export interface L7KernelCounts {
   readonly held: number;
   readonly resets: number;
 }
+
+/** Why a request could not be read, by the kernel's number (bpf/lib/http_reader.h, enum http_fault): the proxy's words; from 64 on what only the proxy takes. */
+const faultTexts: Readonly<Record<number, string>> = {
+  1: 'the method is no token',
+  2: 'the request target is malformed',
+  3: 'the version is neither HTTP/1.1 nor HTTP/1.0',
+  4: 'a header field has a malformed name',
+  5: 'a header field has a malformed value',
+  6: 'too many header fields',
+  7: 'there is no Host',
+  8: 'there is more than one Host',
+  9: 'the Host is malformed',
+  10: 'the Content-Length is no length',
+  11: 'there is more than one Content-Length',
+  12: 'the Transfer-Encoding is not "chunked" alone',
+  13: 'there are Content-Length and Transfer-Encoding',
+  14: 'Connection names a field that ends messages',
+  15: 'a chunk has a malformed size',
+  16: 'a chunk has malformed or too many extensions',
+  17: 'a chunk does not end where it should',
+  18: 'a trailer field is malformed or may not be one',
+  19: 'the status line is malformed',
+  20: 'an answer that nobody asked for',
+  21: 'too many empty lines',
+  22: 'the head is too large',
+  23: 'a body where there can be none',
+  24: "the Host is not the target's",
+  25: 'the path leads above the root, or has a zero byte',
+  26: 'CONNECT has no body',
+  64: 'a target with a scheme, which the proxy reads and the kernel does not',
+  65: 'CONNECT, which the proxy reads and the kernel does not',
+  66: 'HTTP/2, which the proxy reads and the kernel does not',
+};
+
+export function httpFaultText(fault: number): string {
+  return faultTexts[fault] ?? 'malformed';
+}

@@ -115,6 +115,11 @@ export interface Settings {
   };
 }
 
+/** Why the kernel carries out no HTTP in a cluster with these settings, in a sentence; undefined: they leave it to each policy. */
+export function settingsAgainstKernel({ headers }: Pick<Settings['l7'], 'headers'>): string | undefined {
+  return headers.length > 0 ? 'l7.headers is set, and only the proxy tells headers' : undefined;
+}
+
 /** Whole settings from what an older record has: what it does not know is as by default. */
 export function withDefaults<T>(known: unknown, defaults: T): T {
   if (known === undefined || known === null) return defaults;

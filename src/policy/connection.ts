@@ -129,7 +129,7 @@ export function stepAt({ end }: Step): string {
 
 function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, { request, atProxy }: Reading): Decision & Pick<Step, 'read' | 'request' | 'requestRule' | 'refusal'> {
   const judgement = world.judge(member, direction, identity, protocol, port);
-  const read = readerOf(judgement.l7, atProxy);
+  const read = readerOf(judgement.l7, world.scenario.kernelUnable ?? (atProxy ? 'what the client sends is read there already' : undefined));
   const decision = read ? { ...judgement, read } : judgement;
   if (!decision.l7 || !request) return decision;
   const refusal = read?.reader === 'kernel' && 'http' in request ? kernelRefusal(request.http) : undefined;

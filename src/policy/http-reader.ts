@@ -18,11 +18,11 @@ export function readText({ reader, why }: Read): string {
   return why === undefined ? 'the proxy reads the requests' : `the proxy reads the requests, not the kernel: ${why}`;
 }
 
-/** `atProxy`: the connection goes through the proxy for the sake of its other end. Undefined: nobody reads HTTP there. */
-export function readerOf(set: L7Set | undefined, atProxy = false): Read | undefined {
+/** `why`: what leaves it to the proxy, whatever the set. Undefined: nobody reads HTTP there. */
+export function readerOf(set: L7Set | undefined, why?: string): Read | undefined {
   if (set?.protocol !== 'http') return undefined;
   if (!set.kernel) return { reader: 'proxy' };
-  if (atProxy) return { reader: 'proxy', why: 'what the client sends is read there already' };
+  if (why !== undefined) return { reader: 'proxy', why };
   let read = known.get(set);
   if (!read) {
     const compiled = tablesOfSet(set);

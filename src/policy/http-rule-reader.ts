@@ -13,6 +13,8 @@ import type { World } from './world.ts';
 export function readerOfRule(world: World, spec: PolicySpec, rule: Rule): Read | undefined {
   if (rule.l7?.protocol !== 'http') return undefined;
   if (!wantsKernel(rule, world.scenario.httpReader)) return { reader: 'proxy' };
+  const { kernelUnable } = world.scenario;
+  if (kernelUnable !== undefined) return { reader: 'proxy', why: kernelUnable };
   const alone = tablesOfSet(resolveL7(rule.l7, 1, key => world.scenario.secrets.get(key), true));
   if ('unfit' in alone) return { reader: 'proxy', why: alone.unfit };
   for (const { set, others } of setsWith(world, spec, rule)) {

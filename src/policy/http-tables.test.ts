@@ -113,8 +113,9 @@ describe('what the kernel cannot do', () => {
     assert.match(unfit([rule(1, { headers: [{ name: 'x', value: '1', mismatch: 'LOG' }] })]), /only the proxy tells/);
     assert.match(unfit([rule(1, { path: `/${'ab'.repeat(800)}` })]), /^the expression \/abab.*… has more than 1022 states$/);
     assert.match(unfit([rule(1, { headers: [{ name: 'x', value: 'v'.repeat(5000) }] })]), /has 5000 bytes/);
+    assert.match(unfit([rule(1, { headers: [{ name: 'x'.repeat(5000) }] })]), /have 5000 bytes together/);
     assert.match(unfit(many(3, i => ({ path: `/${'abc'[i]!.repeat(1000)}` }))), /^the automaton of paths needs more than the \d+ rows/);
-    assert.match(unfit([rule(1, { path: `/${'a'.repeat(1000)}` }), rule(2, { host: 'b'.repeat(1000), method: 'c'.repeat(1000) })]), /^its automata need \d+ rows \(1002 of methods, 1003 of paths, 1002 of hosts\); there is room for \d+$/);
+    assert.match(unfit([rule(1, { path: `/${'a'.repeat(1000)}` }), rule(2, { host: 'b'.repeat(1000), method: 'c'.repeat(1000) })]), /^its automata need \d+ rows \(\d+ of names of fields, 1002 of methods, 1003 of paths, 1002 of hosts\); there is room for \d+$/);
     assert.match(unfit(many(20, i => ({ path: `/.*${i}x.*` }))), /^the automaton of paths/);
     assert.match(unfit(many(11, i => (i === 10 ? { host: 'x' } : { path: `/.*${'abcdefghijk'[i]}.*` }))), /^\d+ combinations of rules; the kernel takes 1024$/);
     assert.equal(unfit(many(60, i => ({ path: `/${i}${'x'.repeat(2000)}` }))), 'its expressions have more than 65536 characters');
@@ -187,6 +188,17 @@ test('a path is read a second time as it would be cleaned', () => {
   const tables = tablesOf([rule(1)]);
   const long = `/%20${'a'.repeat(longestLine)}`;
   assert.deepEqual([long.slice(0, longestLine - 4), long].map(p => answer(tables, get(p))), [1, 0]);
+});
+
+test('whatever the rules are made of, it is tables or a reason', () => {
+  const anything = fc.oneof(fc.string({ unit: 'binary', maxLength: 20 }), fc.string({ maxLength: 20 }), fc.constantFrom('', '\ud800', 'ü'.repeat(300_000), '(?i)\\pL{1,50}', '__proto__'));
+  const line = { rule: fc.nat(), method: anything, path: anything, host: anything };
+  const list = fc.array(fc.record({ ...line, headers: fc.array(fc.record({ name: anything, value: anything }, { requiredKeys: ['name'] }), { maxLength: 3 }) }, { requiredKeys: ['rule', 'headers'] }), { maxLength: 4 });
+  fc.assert(fc.property(list, any => {
+    const compiled = compileHttpTables(any as HttpL7Rule[]);
+    if ('tables' in compiled) assert.equal(compiled.tables.length, httpLayout.size);
+    else assert.ok(compiled.unfit !== '');
+  }), { numRuns: runs, ...seed });
 });
 
 test('conditions combined have the least states without being made so', () => {

@@ -68,6 +68,8 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   const live = holdable(rules, leaves);
   const names = [...new Set(live.flatMap(rule => [...rule.fields.keys()]))].filter(name => !pseudo.has(name));
   if (names.length > httpLimits.fields) throw new Unfit(`${names.length} header fields; the kernel takes ${httpLimits.fields}`);
+  const inNames = names.reduce((sum, name) => sum + name.length, 0);
+  if (inNames > longestValue) throw new Unfit(`the names of its header fields have ${inNames} bytes together; the kernel compares ${longestValue}`);
   const bits = new Bits(live);
   const ofNames = namesAutomaton(names);
   const parts = [
@@ -88,7 +90,7 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   writer.addNotEmpty('host', host!, bits.without('host'));
   for (const [i, field] of fields.entries()) writer.addField(field, bits.withoutField(names[i]!));
   const { rows, masks } = writer;
-  if (rows > room) throw new Unfit(`its automata need ${rows} rows (${parts.map(({ what }, i) => `${automata[i]!.masks.length} of ${what}`).join(', ')}); there is room for ${room}`);
+  if (rows > room) throw new Unfit(`its automata need ${rows} rows (${ofNames.masks.length} of names of fields, ${parts.map(({ what }, i) => `${automata[i]!.masks.length} of ${what}`).join(', ')}); there is room for ${room}`);
   if (masks > httpLimits.masks) throw new Unfit(`${masks} combinations of rules; the kernel takes ${httpLimits.masks}`);
   return writer.write(live.map(({ rule }) => rule));
 }

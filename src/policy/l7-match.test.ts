@@ -39,6 +39,7 @@ describe('HTTP rules', () => {
     const { match } = compileHttpRules([rule(1, { headers: [{ name: 'x', value: 'grün' }] })]);
     const view: HttpView = { method: 'GET', path: '/', host: '', header: () => Buffer.from('grün').toString('latin1') };
     assert.equal(match(view).passes, true);
+    assert.deepEqual(compileHttpRules([rule(1, { headers: [{ name: 'x', value: 'ü'.repeat(300_000) }] })]).faults, [], 'however long');
   });
 
   test('an expression that RE2 does not take never matches, and is told', () => {

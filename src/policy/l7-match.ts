@@ -138,7 +138,7 @@ function headerFault({ name, value, mismatch }: HeaderL7Match): string | undefin
 export function bytesOf(value: string): string {
   let ascii = true;
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) ascii = false;
-  return ascii ? value : String.fromCharCode(...new TextEncoder().encode(value));
+  return ascii ? value : Buffer.from(value, 'utf8').toString('latin1');
 }
 
 /** Of both readings of its path: what is done to its headers is the first one's. */

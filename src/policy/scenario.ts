@@ -88,6 +88,8 @@ export interface Scenario {
   readonly unknownPolicies: readonly SourcedObject[];
   readonly policyMode: 'default' | 'always' | 'never';
   readonly httpReader: HttpReader;
+  /** Why the kernel carries out no rules on HTTP there at all. */
+  readonly kernelUnable?: string;
 }
 
 export interface ScenarioOptions {
@@ -97,6 +99,7 @@ export interface ScenarioOptions {
   /** As the cluster was made: `cirri up --policy-mode`, `--audit`, `--set l7.http`. */
   readonly policyMode?: 'default' | 'always' | 'never';
   readonly httpReader?: HttpReader;
+  readonly kernelUnable?: string;
   readonly audit?: boolean;
 }
 
@@ -129,7 +132,7 @@ export function readScenario(sources: readonly SourcedObject[], options: Scenari
       addresses: listOf(fieldsOf(object.status)['addresses']).map(a => fieldsOf(a)).filter(a => String(a['type']).endsWith('IP')).map(a => String(a['address'])),
     })),
     policies: ofKind(...policyKinds).map(source => readPolicy(source, { namespace: fallback, clusterName })),
-    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default', httpReader: options.httpReader ?? 'proxy',
+    unknownPolicies: sources.filter(isUnknownPolicy), policyMode: options.policyMode ?? 'default', httpReader: options.httpReader ?? 'proxy', ...(options.kernelUnable !== undefined && { kernelUnable: options.kernelUnable }),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * The engine as the product uses it, kept while the cluster changes: objects are parsed, identities come and go, policies are
  * replaced. Three answers to a question: the compiled tables by the model of the kernel's lookup, the plain evaluation, and
- * (for pods) the world of the command-line tools.
+ * (for pods) the world of the command-line tools. Rules on HTTP are asked of the kernel's tables in the first, of the matcher in the others.
  */
 import { NodeLabelKeys } from '../../src/agent/node-label-keys.ts';
 import { NodeIdentities } from '../../src/features/addresses/node-identities.ts';
@@ -13,12 +13,14 @@ import { PolicyEngine } from '../../src/policy/compile.ts';
 import type { CompiledSet, NamedPorts, Subject } from '../../src/policy/compile.ts';
 import { identityOf, podEnd } from '../../src/policy/ends.ts';
 import { evaluate, lookup } from '../../src/policy/evaluate.ts';
+import { tablesOfSet } from '../../src/policy/http-tables.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { askL7 } from '../../src/policy/requests.ts';
 import type { L7Request } from '../../src/policy/requests.ts';
 import { readScenario } from '../../src/policy/scenario.ts';
 import type { Scenario, ScenarioPod } from '../../src/policy/scenario.ts';
+import { walkHttpTables } from '../../src/policy/testing-http-tables.ts';
 import { World } from '../../src/policy/world.ts';
 import { formatPrefix, parseAddr, parsePrefix, prefixHas } from '../../src/std/ip.ts';
 import { here } from './generate.ts';
@@ -217,7 +219,7 @@ export class Engine {
     const row = lookup(this.set(q.subject, q.direction), this.peerOf(q), q.protocol, q.port);
     if (!row) throw new Error('no row');
     const l7 = row.l7 === undefined ? undefined : this.engine.l7Sets().get(row.l7);
-    return { ...answerOf({ ...row, l7 }), keep: row.keepEstablished ?? false };
+    return { ...answerOf({ ...row, l7 }, l7 && inKernel(l7)), keep: row.keepEstablished ?? false };
   }
 
   byEvaluation(q: Question): Answer {
@@ -248,9 +250,19 @@ export class Engine {
   }
 }
 
-function answerOf({ verdict, l7, shadow }: { readonly verdict: Answer['verdict']; readonly l7?: L7Set | undefined; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }): Answer {
+/** Rules on HTTP as the kernel carries them out, where it can. */
+const tables = new WeakMap<L7Set, ReturnType<typeof tablesOfSet>>();
+
+function inKernel(set: L7Set): ((request: L7Request) => boolean) | undefined {
+  const compiled = tables.get(set) ?? tablesOfSet(set);
+  tables.set(set, compiled);
+  if ('unfit' in compiled) return undefined;
+  return request => 'http' in request && walkHttpTables(compiled.tables, { ...request.http, host: '', headers: [] }).passes;
+}
+
+function answerOf({ verdict, l7, shadow }: { readonly verdict: Answer['verdict']; readonly l7?: L7Set | undefined; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }, passes = (request: L7Request) => askL7(l7!, request).passes): Answer {
   if (verdict === 'redirect' && !l7) throw new Error('a redirect without a set');
-  return { verdict, ...(l7 && { passing: requests.filter(request => askL7(l7, requestOf(request)).passes) }), ...(shadow && { shadow: shadow.verdict }) };
+  return { verdict, ...(l7 && { passing: requests.filter(request => passes(requestOf(request))) }), ...(shadow && { shadow: shadow.verdict }) };
 }
 
 function requestOf(text: Request): L7Request {

@@ -102,7 +102,8 @@ function seen(stream: Buffer, { ids }: Policy, events: readonly TrialEvent[]): K
     if (event.kind === 'fault') {
       differs = event.fault === 64 ? 'absolute-form' : event.fault === 65 ? 'CONNECT' : event.fault === -fault.headTooLarge ? 'head over 16 KiB' : undefined;
       if (differs) break;
-      const text = `${event.fault === -fault.tooManyFields ? 431 : 400} close ${faultText(-event.fault)}`;
+      // The preface of HTTP/2 has a number of its own; the proxy that reads HTTP/1.1 finds a version that it does not know.
+      const text = `${event.fault === -fault.tooManyFields ? 431 : 400} close ${faultText(event.fault === 66 ? fault.version : -event.fault)}`;
       if (inBody && passes) {
         broken = text;
         passed.push([from, event.at]);

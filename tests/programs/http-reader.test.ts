@@ -36,7 +36,8 @@ describe('HTTP/1.1 in the kernel, by itself', { skip: !hasObject() && 'make -C b
   });
 
   test('HTTP/2 is no version of this', () => {
-    assert.equal(faultOf(bytes('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')).fault, 3);
+    assert.equal(faultOf(bytes('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')).fault, 66);
+    for (const other of ['PRI / HTTP/2.0\r\n', 'GET * HTTP/2.0\r\n', 'PRIO * HTTP/2.0\r\n']) assert.equal(faultOf(bytes(other)).fault, 3, other);
   });
 
   test('a path with two readings that is too long or too deep to be read twice never passes', () => {

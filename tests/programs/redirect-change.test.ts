@@ -143,6 +143,14 @@ describe('policy changes', { timeout: 240_000 }, () => {
       });
     }
 
+    test(`${family}: opened before the rules, from another node: reset in the server's name, which that node believes`, async () => {
+      using client = new Client(rig, 'c', atB, BACKEND_PORT);
+      assert.equal(await client.says(), 'open');
+      assert.match(await client.ask(), / 10$/);
+      change(b.id, 7);
+      assert.equal(await client.ask(), 'ConnectionResetError');
+    });
+
     test(`${family}: told once: the verdict "redirect", the packet to the proxy, the end`, async () => {
       change(b.id, 7);
       node().told();

@@ -6,6 +6,7 @@ import { readManifests } from '../../cluster/manifest.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { policyObjects } from '../../kube/policy-objects.ts';
 import { resources } from '../../kube/resources.ts';
+import { settingsAgainstKernel } from '../../model/settings.ts';
 import type { EngineOptions } from '../../policy/compile.ts';
 import { isNamespaced, policyKinds } from '../../policy/parse.ts';
 import type { PolicyKind } from '../../policy/policy.ts';
@@ -80,15 +81,16 @@ export function over(below: readonly SourcedObject[], above: readonly SourcedObj
 export interface LiveObjects {
   readonly objects: readonly SourcedObject[];
   /** As the cluster was made. */
-  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit' | 'httpReader'>>;
+  readonly options: Required<Pick<ScenarioOptions, 'clusterName' | 'policyMode' | 'audit' | 'httpReader'>> & Pick<ScenarioOptions, 'kernelUnable'>;
 }
 
 export async function liveObjects(): Promise<LiveObjects> {
   const { client, record } = openContext();
+  const kernelUnable = settingsAgainstKernel(record.settings.l7);
   try {
     const objects = await policyObjects(client);
     const sourced = [...objects, ...await secretsFor(client, objects)].map(object => ({ object, place: () => '' }));
-    return { objects: sourced, options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit, httpReader: record.settings.l7.http } };
+    return { objects: sourced, options: { clusterName: record.clusterName, policyMode: record.policyMode, audit: record.audit, httpReader: record.settings.l7.http, ...(kernelUnable !== undefined && { kernelUnable }) } };
   } finally {
     client.close();
   }

@@ -693,7 +693,7 @@ export const headersCodec: Codec<Headers> = defineCodec<Headers>(
   }),
 );
 
-/** struct http_answer_reader, 80 bytes */
+/** struct http_answer_reader, 88 bytes */
 export interface HttpAnswerReader {
   readonly body: HttpBody;
   readonly status: number;
@@ -703,21 +703,21 @@ export interface HttpAnswerReader {
 }
 
 export const httpAnswerReaderCodec: Codec<HttpAnswerReader> = defineCodec<HttpAnswerReader>(
-  80,
+  88,
   (view, at, value) => {
     httpBodyCodec.write(view, at, value.body);
-    view.setUint16(at + 72, value.status, true);
-    view.setUint8(at + 74, value.headOnly);
-    view.setUint8(at + 75, value.upgrade);
-    view.setUint8(at + 76, value.interims);
-    zero(view, at + 77, 3);
+    view.setUint16(at + 80, value.status, true);
+    view.setUint8(at + 82, value.headOnly);
+    view.setUint8(at + 83, value.upgrade);
+    view.setUint8(at + 84, value.interims);
+    zero(view, at + 85, 3);
   },
   (view, at) => ({
     body: httpBodyCodec.read(view, at),
-    status: view.getUint16(at + 72, true),
-    headOnly: view.getUint8(at + 74),
-    upgrade: view.getUint8(at + 75),
-    interims: view.getUint8(at + 76),
+    status: view.getUint16(at + 80, true),
+    headOnly: view.getUint8(at + 82),
+    upgrade: view.getUint8(at + 83),
+    interims: view.getUint8(at + 84),
   }),
 );
 
@@ -745,7 +745,7 @@ export const httpAnswerSegmentCodec: Codec<HttpAnswerSegment> = defineCodec<Http
   }),
 );
 
-/** struct http_body, 72 bytes */
+/** struct http_body, 80 bytes */
 export interface HttpBody {
   readonly opaque: bigint;
   readonly contentLength: bigint;
@@ -755,6 +755,8 @@ export interface HttpBody {
   readonly trailers: number;
   readonly row: number;
   readonly headBytes: number;
+  readonly at: number;
+  readonly line: number;
   readonly place: number;
   readonly fault: number;
   readonly textLength: number;
@@ -769,7 +771,7 @@ export interface HttpBody {
 }
 
 export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
-  72,
+  80,
   (view, at, value) => {
     view.setBigUint64(at, value.opaque, true);
     view.setBigUint64(at + 8, value.contentLength, true);
@@ -779,18 +781,20 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     view.setUint16(at + 54, value.trailers, true);
     view.setUint16(at + 56, value.row, true);
     view.setUint16(at + 58, value.headBytes, true);
-    view.setUint8(at + 60, value.place);
-    view.setUint8(at + 61, value.fault);
-    view.setUint8(at + 62, value.textLength);
-    view.setUint8(at + 63, value.digits);
-    view.setUint8(at + 64, value.minor);
-    view.setUint8(at + 65, value.fieldCount);
-    view.setUint8(at + 66, value.has);
-    view.setUint8(at + 67, value.repeated);
-    view.setUint8(at + 68, value.kind);
-    view.setUint8(at + 69, value.field);
-    view.setUint8(at + 70, value.extensionBegins);
-    zero(view, at + 71, 1);
+    view.setUint16(at + 60, value.at, true);
+    view.setUint16(at + 62, value.line, true);
+    view.setUint8(at + 64, value.place);
+    view.setUint8(at + 65, value.fault);
+    view.setUint8(at + 66, value.textLength);
+    view.setUint8(at + 67, value.digits);
+    view.setUint8(at + 68, value.minor);
+    view.setUint8(at + 69, value.fieldCount);
+    view.setUint8(at + 70, value.has);
+    view.setUint8(at + 71, value.repeated);
+    view.setUint8(at + 72, value.kind);
+    view.setUint8(at + 73, value.field);
+    view.setUint8(at + 74, value.extensionBegins);
+    zero(view, at + 75, 5);
   },
   (view, at) => ({
     opaque: view.getBigUint64(at, true),
@@ -801,17 +805,19 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     trailers: view.getUint16(at + 54, true),
     row: view.getUint16(at + 56, true),
     headBytes: view.getUint16(at + 58, true),
-    place: view.getUint8(at + 60),
-    fault: view.getUint8(at + 61),
-    textLength: view.getUint8(at + 62),
-    digits: view.getUint8(at + 63),
-    minor: view.getUint8(at + 64),
-    fieldCount: view.getUint8(at + 65),
-    has: view.getUint8(at + 66),
-    repeated: view.getUint8(at + 67),
-    kind: view.getUint8(at + 68),
-    field: view.getUint8(at + 69),
-    extensionBegins: view.getUint8(at + 70),
+    at: view.getUint16(at + 60, true),
+    line: view.getUint16(at + 62, true),
+    place: view.getUint8(at + 64),
+    fault: view.getUint8(at + 65),
+    textLength: view.getUint8(at + 66),
+    digits: view.getUint8(at + 67),
+    minor: view.getUint8(at + 68),
+    fieldCount: view.getUint8(at + 69),
+    has: view.getUint8(at + 70),
+    repeated: view.getUint8(at + 71),
+    kind: view.getUint8(at + 72),
+    field: view.getUint8(at + 73),
+    extensionBegins: view.getUint8(at + 74),
   }),
 );
 
@@ -830,7 +836,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 2104 bytes */
+/** struct http_connection, 2120 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -885,7 +891,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  2104,
+  2120,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -938,7 +944,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
     for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
     httpReaderCodec.write(view, at + 1112, value.request);
-    httpAnswerReaderCodec.write(view, at + 2024, value.answer);
+    httpAnswerReaderCodec.write(view, at + 2032, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -990,7 +996,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
     ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
     request: httpReaderCodec.read(view, at + 1112),
-    answer: httpAnswerReaderCodec.read(view, at + 2024),
+    answer: httpAnswerReaderCodec.read(view, at + 2032),
   }),
 );
 
@@ -1138,7 +1144,7 @@ export const httpRangeCodec: Codec<HttpRange> = defineCodec<HttpRange>(
   }),
 );
 
-/** struct http_reader, 912 bytes */
+/** struct http_reader, 920 bytes */
 export interface HttpReader {
   readonly body: HttpBody;
   readonly passes: bigint;
@@ -1162,49 +1168,49 @@ export interface HttpReader {
 }
 
 export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
-  912,
+  920,
   (view, at, value) => {
     httpBodyCodec.write(view, at, value.body);
-    view.setBigUint64(at + 72, value.passes, true);
-    view.setBigUint64(at + 80, value.second, true);
-    view.setUint32(at + 88, value.set, true);
-    view.setUint16(at + 92, value.asked, true);
-    view.setUint16(at + 94, value.rowKept, true);
-    view.setUint16(at + 96, value.hostRow, true);
-    view.setUint16(at + 98, value.methodLength, true);
-    view.setUint16(at + 100, value.targetLength, true);
-    view.setUint16(at + 102, value.hostLength, true);
-    for (let i = 0; i < 16; i++) view.setUint16(at + 104 + i * 2, value.rows[i]!, true);
-    for (let i = 0; i < 32; i++) view.setUint16(at + 136 + i * 2, value.behind[i]!, true);
-    view.setUint8(at + 200, value.emptyLines);
-    view.setUint8(at + 201, value.traceLength);
-    view.setUint8(at + 202, value.depth);
-    view.setUint8(at + 203, value.segment);
-    zero(view, at + 204, 4);
-    writeBytes(view, at + 208, value.line, 520);
-    writeBytes(view, at + 728, value.host, 128);
-    writeBytes(view, at + 856, value.trace, 56);
+    view.setBigUint64(at + 80, value.passes, true);
+    view.setBigUint64(at + 88, value.second, true);
+    view.setUint32(at + 96, value.set, true);
+    view.setUint16(at + 100, value.asked, true);
+    view.setUint16(at + 102, value.rowKept, true);
+    view.setUint16(at + 104, value.hostRow, true);
+    view.setUint16(at + 106, value.methodLength, true);
+    view.setUint16(at + 108, value.targetLength, true);
+    view.setUint16(at + 110, value.hostLength, true);
+    for (let i = 0; i < 16; i++) view.setUint16(at + 112 + i * 2, value.rows[i]!, true);
+    for (let i = 0; i < 32; i++) view.setUint16(at + 144 + i * 2, value.behind[i]!, true);
+    view.setUint8(at + 208, value.emptyLines);
+    view.setUint8(at + 209, value.traceLength);
+    view.setUint8(at + 210, value.depth);
+    view.setUint8(at + 211, value.segment);
+    zero(view, at + 212, 4);
+    writeBytes(view, at + 216, value.line, 520);
+    writeBytes(view, at + 736, value.host, 128);
+    writeBytes(view, at + 864, value.trace, 56);
   },
   (view, at) => ({
     body: httpBodyCodec.read(view, at),
-    passes: view.getBigUint64(at + 72, true),
-    second: view.getBigUint64(at + 80, true),
-    set: view.getUint32(at + 88, true),
-    asked: view.getUint16(at + 92, true),
-    rowKept: view.getUint16(at + 94, true),
-    hostRow: view.getUint16(at + 96, true),
-    methodLength: view.getUint16(at + 98, true),
-    targetLength: view.getUint16(at + 100, true),
-    hostLength: view.getUint16(at + 102, true),
-    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 104 + i * 2, true)),
-    behind: Array.from({ length: 32 }, (_, i) => view.getUint16(at + 136 + i * 2, true)),
-    emptyLines: view.getUint8(at + 200),
-    traceLength: view.getUint8(at + 201),
-    depth: view.getUint8(at + 202),
-    segment: view.getUint8(at + 203),
-    line: readBytes(view, at + 208, 520),
-    host: readBytes(view, at + 728, 128),
-    trace: readBytes(view, at + 856, 56),
+    passes: view.getBigUint64(at + 80, true),
+    second: view.getBigUint64(at + 88, true),
+    set: view.getUint32(at + 96, true),
+    asked: view.getUint16(at + 100, true),
+    rowKept: view.getUint16(at + 102, true),
+    hostRow: view.getUint16(at + 104, true),
+    methodLength: view.getUint16(at + 106, true),
+    targetLength: view.getUint16(at + 108, true),
+    hostLength: view.getUint16(at + 110, true),
+    rows: Array.from({ length: 16 }, (_, i) => view.getUint16(at + 112 + i * 2, true)),
+    behind: Array.from({ length: 32 }, (_, i) => view.getUint16(at + 144 + i * 2, true)),
+    emptyLines: view.getUint8(at + 208),
+    traceLength: view.getUint8(at + 209),
+    depth: view.getUint8(at + 210),
+    segment: view.getUint8(at + 211),
+    line: readBytes(view, at + 216, 520),
+    host: readBytes(view, at + 736, 128),
+    trace: readBytes(view, at + 864, 56),
   }),
 );
 
@@ -1227,7 +1233,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1888 bytes */
+/** struct http_room, 1896 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: TcpSegment;
@@ -1242,7 +1248,7 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1888,
+  1896,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
@@ -1251,10 +1257,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     httpAnswerSegmentCodec.write(view, at + 476, value.own);
     zero(view, at + 804, 4);
     httpReaderCodec.write(view, at + 808, value.before);
-    view.setUint32(at + 1720, value.beforeIsKept, true);
-    view.setUint32(at + 1724, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1728 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1808 + i * 8, value.blanked[i]!, true);
+    view.setUint32(at + 1728, value.beforeIsKept, true);
+    view.setUint32(at + 1732, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1736 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1816 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
@@ -1263,10 +1269,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     chunk: httpChunkCodec.read(view, at + 212),
     own: httpAnswerSegmentCodec.read(view, at + 476),
     before: httpReaderCodec.read(view, at + 808),
-    beforeIsKept: view.getUint32(at + 1720, true),
-    beforeInHead: view.getUint32(at + 1724, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1728 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1808 + i * 8, true)),
+    beforeIsKept: view.getUint32(at + 1728, true),
+    beforeInHead: view.getUint32(at + 1732, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1736 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1816 + i * 8, true)),
   }),
 );
 
@@ -1325,7 +1331,7 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 9472 bytes */
+/** struct http_trial, 9488 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
@@ -1340,7 +1346,7 @@ export interface HttpTrial {
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  9472,
+  9488,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
@@ -1350,8 +1356,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     view.setUint32(at + 20, value.answered, true);
     for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
     httpReaderCodec.write(view, at + 8216, value.reader);
-    httpAnswerReaderCodec.write(view, at + 9128, value.answer);
-    httpChunkCodec.write(view, at + 9208, value.chunk);
+    httpAnswerReaderCodec.write(view, at + 9136, value.answer);
+    httpChunkCodec.write(view, at + 9224, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -1362,8 +1368,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     answered: view.getUint32(at + 20, true),
     events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
     reader: httpReaderCodec.read(view, at + 8216),
-    answer: httpAnswerReaderCodec.read(view, at + 9128),
-    chunk: httpChunkCodec.read(view, at + 9208),
+    answer: httpAnswerReaderCodec.read(view, at + 9136),
+    chunk: httpChunkCodec.read(view, at + 9224),
   }),
 );
 

@@ -34,7 +34,7 @@ export class HttpPods {
   readonly #deps: HttpPodsDependencies;
   readonly #query: typeof queryTcx;
   /** By endpoint id. */
-  readonly #wanted = new Map<number, Endpoint>();
+  readonly #wanted = new Set<number>();
   readonly #failures = new Map<number, { readonly endpoint: Endpoint; readonly reason: string }>();
   /** The layer 7 sets that an ingress policy names. */
   readonly #named = new WeakMap<IngressSet, { readonly hash: string; readonly numbers: ReadonlySet<number> }>();
@@ -71,9 +71,9 @@ export class HttpPods {
     for (const known of [this.#wanted, this.#failures]) for (const id of known.keys()) if (!present.has(id)) known.delete(id);
   }
 
-  /** Those that have them because policy wants it. */
-  get pods(): readonly Endpoint[] {
-    return [...this.#wanted.values()];
+  /** It has them because policy wants it. */
+  has(endpoint: Endpoint): boolean {
+    return this.#wanted.has(endpoint.id);
   }
 
   get failures(): readonly { readonly endpoint: Endpoint; readonly reason: string }[] {
@@ -103,7 +103,7 @@ export class HttpPods {
       return false;
     }
     this.#failures.delete(endpoint.id);
-    this.#wanted.set(endpoint.id, endpoint);
+    this.#wanted.add(endpoint.id);
     return true;
   }
 

@@ -3,6 +3,7 @@ import { httpPrograms, type Programs } from '../../datapath/programs.ts';
 import { missingFor, probeFeatures, type FeatureName } from '../../ebpf/features.ts';
 import type { L7KernelCounts, L7KernelStatus } from '../../model/l7-kernel.ts';
 import type { L7Set } from '../../model/l7.ts';
+import { settingsAgainstKernel } from '../../model/settings.ts';
 import type { FeatureStatus } from '../../model/status.ts';
 import type { Logger } from '../../std/log.ts';
 import type { Endpoint } from '../endpoints/endpoint.ts';
@@ -65,7 +66,7 @@ export function startHttpKernel(options: { /** Request headers that flows are to
   const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => ({
     ...(unable !== undefined && { unable }),
     sets: sets.places(inUse),
-    pods: pods.pods.map(podName),
+    pods: [...endpoints.rows()].filter(endpoint => pods.has(endpoint)).map(podName),
     failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
     connections: sweep.last.connections,
     counts: counts(),
@@ -75,7 +76,8 @@ export function startHttpKernel(options: { /** Request headers that flows are to
 
 /** Why the kernel carries out no HTTP here, in a sentence; undefined: it can. */
 function unableFor(headers: readonly string[], programs: Pick<Programs, 'refusalOf'>): string | undefined {
-  if (headers.length > 0) return 'l7.headers is set, and only the proxy tells headers';
+  const chosen = settingsAgainstKernel({ headers });
+  if (chosen !== undefined) return chosen;
   const missing = missingFor(needed, probeFeatures());
   if (missing.length > 0) return `this kernel lacks ${missing.join('; ')}`;
   for (const program of httpPrograms) {

@@ -1,3 +1,4 @@
+import { faultKey } from '../http-events.ts';
 import type { Flow, FlowEndpoint, FlowPolicy, FlowService } from '../../model/flow.ts';
 import { reservedName } from '../../model/identity.ts';
 import { observationPoints } from '../enrich.ts';
@@ -137,10 +138,13 @@ export function ruleText(flow: Flow): string {
 
 /**
  * Ours too: ` [closed: 5 packets 420 B out, 4 packets 1,203 B back in 12.3 ms]` at a connection's end, ` [answered after 0.8 ms]` at its first
- * answer, ` [kernel]` of requests and answers that no proxy has carried.
+ * answer, ` [kernel]` of requests and answers that no proxy has carried, with what is wrong with them.
  */
-export function connectionText({ connection, connectLatencyNs, inKernel }: Flow): string {
-  if (inKernel) return ' [kernel]';
+export function connectionText({ connection, connectLatencyNs, inKernel, l7 }: Flow): string {
+  if (inKernel) {
+    const fault = l7?.http?.headers?.find(({ key }) => key === faultKey)?.value;
+    return fault === undefined ? ' [kernel]' : safe(` [kernel: ${fault}]`);
+  }
   if (connection) {
     const { packetsOut, bytesOut, packetsBack, bytesBack, durationNs, end } = connection;
     const way = (packets: number, bytes: number) => `${grouped(packets)} packet${packets === 1 ? '' : 's'} ${grouped(bytes)} B`;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { settingsAgainstKernel } from '../../model/settings.ts';
 import { connect } from '../connection.ts';
 import { resolveEnd } from '../ends.ts';
 import { reasonsOf } from '../reasons.ts';
@@ -43,6 +44,13 @@ test('what it does not is told with the reason, louder where the policy asked', 
   assert.deepEqual(found([policy('p', many.slice(0, 40)), policy('q', many.slice(40))]).map(([name, code]) => [name, code]), [[p, 'kernel-unfit'], ['CiliumNetworkPolicy/x/q', 'kernel-unfit']]);
   assert.match(found([policy('p', [{ path: '/a' }], { section: 'egress' })])[0]![3], /requests that pods get, not those that they send/);
   assert.match(found([policy('p', [], { more: {} })])[0]![3], /says nothing here: the policy has no rules on HTTP/);
+});
+
+test('where the settings leave the kernel nothing, the reason is theirs', () => {
+  const kernelUnable = settingsAgainstKernel({ headers: ['user-agent'] })!;
+  const world = new World(readScenario([...pods, policy('p', [{ path: '/a' }])].map(object => ({ object, place: () => '' })), { kernelUnable }));
+  assert.deepEqual(lint(world).filter(f => f.code.startsWith('kernel-')).map(f => f.message), ['the proxy carries it out, not the kernel: l7.headers is set, and only the proxy tells headers']);
+  assert.equal(settingsAgainstKernel({ headers: [] }), undefined);
 });
 
 test('what would not pass there is warned of', () => {

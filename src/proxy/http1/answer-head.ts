@@ -6,6 +6,13 @@ import { Fields, HeaderNames, closes, keeps, slot } from './fields.ts';
 const names = new HeaderNames([]);
 const versionBytes = Buffer.from('HTTP/1.');
 
+let shared: AnswerHead | undefined;
+
+/** Filled anew by each answer, and read within the call that has parsed it: all connections have one. */
+export function answerHead(mostFields: number): AnswerHead {
+  return shared?.fields.most === mostFields ? shared : (shared = new AnswerHead(mostFields));
+}
+
 export class AnswerHead {
   readonly fields: Fields;
   minor = 1;

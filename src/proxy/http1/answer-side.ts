@@ -3,7 +3,7 @@ import type { HeaderMutation, HttpMatcher } from '../../policy/l7-match.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import { recordAnswer } from '../http/record.ts';
 import type { Wire } from '../protocol.ts';
-import { AnswerHead } from './answer-head.ts';
+import { type AnswerHead, answerHead } from './answer-head.ts';
 import { answer } from './answers.ts';
 import { Body } from './body.ts';
 import type { Exchange, Exchanges } from './exchange.ts';
@@ -50,7 +50,7 @@ export class AnswerSide {
     this.#limits = limits;
     this.#exchanges = exchanges;
     this.#events = events;
-    this.#head = new AnswerHead(limits.headerFields);
+    this.#head = answerHead(limits.headerFields);
     this.#body = new Body(limits);
   }
 

@@ -23,30 +23,37 @@ export class HeaderNames {
   }
 }
 
+const knownNames = new Map<string, HeaderNames>();
+
+/** For the same names always the same object: connections by the thousand ask for few. */
+export function headerNames(wanted: readonly string[]): HeaderNames {
+  const key = wanted.join('\n');
+  let found = knownNames.get(key);
+  if (found === undefined) {
+    if (knownNames.size >= 256) knownNames.clear();
+    knownNames.set(key, (found = new HeaderNames(wanted)));
+  }
+  return found;
+}
+
 export class Fields {
-  names: HeaderNames;
+  readonly names: HeaderNames;
   buffer: Buffer = Buffer.alloc(0);
   /** Place of the first value of each slot; start < 0: not there. */
-  starts: Int32Array;
-  ends: Int32Array;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
   /** Further values, `repeatCount` of them: slot, start, end, one after the other. */
   readonly #repeats: number[] = [];
   repeatCount = 0;
   count = 0;
-  readonly #most: number;
+  /** More of them are too many. */
+  readonly most: number;
 
   constructor(names: HeaderNames, most: number) {
     this.names = names;
     this.starts = new Int32Array(names.count).fill(-1);
     this.ends = new Int32Array(names.count);
-    this.#most = most;
-  }
-
-  use(names: HeaderNames): void {
-    if (names === this.names) return;
-    this.names = names;
-    this.starts = new Int32Array(names.count);
-    this.ends = new Int32Array(names.count);
+    this.most = most;
   }
 
   /** Lines from `at` on. The place behind the empty line; 0: more is needed; negative: a fault. */
@@ -75,7 +82,7 @@ export class Fields {
       if (buffer[i] !== carriageReturn) return fault.fieldValue;
       if (i + 1 >= end) return 0;
       if (buffer[i + 1] !== lineFeed) return fault.fieldValue;
-      if (++this.count > this.#most) return fault.tooManyFields;
+      if (++this.count > this.most) return fault.tooManyFields;
       const candidates = this.names.byLength[length];
       if (candidates !== undefined) this.#keep(candidates, buffer, name, start, i);
       i += 2;

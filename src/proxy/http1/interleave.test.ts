@@ -132,3 +132,26 @@ test('a connection that is to end loses no request: all that the server has seen
   }), { numRuns: runs, ...seed });
   assert.ok(ended > runs / 4, `${ended} of ${runs} ended`);
 });
+
+test('connections with rules of their own, heard byte by byte in turns, know nothing of each other', () => {
+  const connections = ['a.example', 'b.example', '', 'a.example:80'].flatMap((host, i) => [0, 1, 2].map(kind => {
+    const matcher = compileHttpRules([{ rule: 1, path: `/${i}/.*`, headers: kind === 0 ? [] : [{ name: kind === 1 ? 'x-token' : `x-${i}`, value: `t${i}` }] }, { rule: 2, method: 'PUT', host: `${host || 'x'}`, headers: [] }]);
+    const request = (method: string, path: string, token: string) => `${method} ${path} HTTP/1.${host === '' ? '0' : '1'}\r\n${host === '' ? 'Connection: keep-alive\r\n' : `Host: ${host}\r\n`}X-Token: t${token}\r\nX-${i}: t${token}\r\n\r\n`;
+    const bytes = Buffer.from([request('GET', `/${i}/x`, `${i}`), request('GET', `/${i}/y`, 'z'), request('PUT', '/', ''), request('GET', `/${(i + 1) % 4}/x`, `${i}`)].join(''), 'latin1');
+    return { matcher, bytes };
+  }));
+  const heard = (wires: readonly FakeWire<HttpMatcher>[]) => wires.map(wire => ({ server: wire.sentText('server'), client: wire.sentText('client'), closed: wire.closed, records: wire.records }));
+  const open = () => connections.map(({ matcher }) => {
+    const wire = new FakeWire<HttpMatcher>({ egress: matcher });
+    wire.open(openHttp1(wire));
+    return wire;
+  });
+  const [alone, together] = [open(), open()];
+  for (const [i, { bytes }] of connections.entries()) alone[i]!.from('client', bytes);
+  const longest = Math.max(...connections.map(({ bytes }) => bytes.length));
+  for (let at = 0; at < longest; at++) {
+    for (const [i, { bytes }] of connections.entries()) if (at < bytes.length && together[i]!.closed === undefined) together[i]!.from('client', bytes.subarray(at, at + 1));
+  }
+  assert.deepEqual(heard(together), heard(alone));
+  assert.ok(heard(alone).some(({ server }) => server.includes('/0/x')) && heard(alone).some(({ records }) => records.some(record => record.verdict === 'DROPPED')));
+});

@@ -6,7 +6,15 @@ import { Fields, HeaderNames, closes, keeps, slot } from './fields.ts';
 
 const longestMethod = 64;
 
-/** One for each connection, filled anew by each request. */
+const heads = new WeakMap<HeaderNames, RequestHead>();
+
+/** Filled anew by each request, and read within the call that has parsed it: all connections with the same names have one. */
+export function requestHead(names: HeaderNames, mostFields: number): RequestHead {
+  let found = heads.get(names);
+  if (found?.fields.most !== mostFields) heads.set(names, (found = new RequestHead(names, mostFields)));
+  return found;
+}
+
 export class RequestHead implements HttpView {
   readonly fields: Fields;
   method = '';
@@ -158,20 +166,37 @@ export class RequestHead implements HttpView {
     return 0;
   }
 
-  /** Connections mostly ask one host: its text is kept. */
   #takeHost(buffer: Buffer, start: number, end: number): void {
-    const { host } = this;
-    if (host.length === end - start) {
-      let i = 0;
-      while (i < host.length && host.charCodeAt(i) === buffer[start + i]) i++;
-      if (i === host.length && this.origin.length === origin.length + host.length) return;
-    }
-    this.host = buffer.toString('latin1', start, end);
-    this.origin = origin + this.host;
+    const known = hostOf(buffer, start, end);
+    this.host = known.host;
+    this.origin = known.origin;
   }
 }
 
-const origin = 'http://';
+interface KnownHost {
+  readonly host: string;
+  readonly origin: string;
+}
+
+/** Few hosts are asked for, again and again: their texts are kept, each in the place that its length and two of its bytes lead to. */
+const hosts: KnownHost[] = Array.from({ length: 64 }, () => ({ host: '', origin: 'http://' }));
+const longestKept = 255;
+
+function hostOf(buffer: Buffer, start: number, end: number): KnownHost {
+  const length = end - start;
+  const place = length === 0 ? 0 : (length * 5 + buffer[start]! + buffer[end - 1]! * 3) & (hosts.length - 1);
+  const known = hosts[place]!;
+  if (known.host.length === length) {
+    let i = 0;
+    while (i < length && known.host.charCodeAt(i) === buffer[start + i]) i++;
+    if (i === length) return known;
+  }
+  const host = buffer.toString('latin1', start, end);
+  const found = { host, origin: `http://${host}` };
+  if (length <= longestKept) hosts[place] = found;
+  return found;
+}
+
 const versionBytes = Buffer.from('HTTP/1.');
 
 /** Of `HTTP/1.0` or `HTTP/1.1` and CR LF, as much as is there. */

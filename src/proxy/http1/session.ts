@@ -18,9 +18,9 @@ import { Body } from './body.ts';
 import { carriageReturn, lineFeed } from './bytes.ts';
 import { Exchange, Exchanges } from './exchange.ts';
 import { fault, faultText } from './faults.ts';
-import { HeaderNames, slot } from './fields.ts';
+import { type HeaderNames, headerNames, slot } from './fields.ts';
 import { Gathered } from './gathered.ts';
-import { RequestHead } from './request-head.ts';
+import { type RequestHead, requestHead } from './request-head.ts';
 import { rewriteHead } from './rewrite.ts';
 
 export function openHttp1(wire: Wire<HttpMatcher>, limits: HttpLimits = httpLimits): Session {
@@ -37,7 +37,7 @@ class Http1Session implements Session {
   readonly #limits: HttpLimits;
   readonly #exchanges = new Exchanges();
   readonly #answers: AnswerSide;
-  readonly #head: RequestHead;
+  #head: RequestHead;
   readonly #body: Body;
   readonly #gathered = new Gathered();
   #reading: Reading = 'head';
@@ -58,8 +58,8 @@ class Http1Session implements Session {
   constructor(wire: Wire<HttpMatcher>, limits: HttpLimits) {
     this.#wire = wire;
     this.#limits = limits;
-    this.#names = new HeaderNames(limits.recordedHeaders);
-    this.#head = new RequestHead(this.#names, limits.headerFields);
+    this.#names = headerNames(limits.recordedHeaders);
+    this.#head = requestHead(this.#names, limits.headerFields);
     this.#body = new Body(limits);
     this.#answers = new AnswerSide(wire, limits, this.#exchanges, {
       answered: () => this.#pump(),
@@ -202,8 +202,8 @@ class Http1Session implements Session {
     if (egress === this.#egress && ingress === this.#ingress) return;
     this.#egress = egress;
     this.#ingress = ingress;
-    this.#names = new HeaderNames([...this.#limits.recordedHeaders, ...(egress?.headerNames ?? []), ...(ingress?.headerNames ?? [])]);
-    this.#head.fields.use(this.#names);
+    this.#names = headerNames([...this.#limits.recordedHeaders, ...(egress?.headerNames ?? []), ...(ingress?.headerNames ?? [])]);
+    this.#head = requestHead(this.#names, this.#limits.headerFields);
   }
 
   /** The request with its head in data[at, after): from where bytes wait to be sent then. */
