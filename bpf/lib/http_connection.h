@@ -221,9 +221,7 @@ static __noinline int http_note(struct packet *packet)
 		return CONTINUE;
 	proxy_key_of(&packet->headers, &key);
 	row = bpf_map_lookup_elem(&http_connections, &key);
-	if (!row)
-		return -DROP_HTTP_NO_ROW;
-	if (packet->egress_l7 || !packet->to || !(packet->to->flags & ENDPOINT_HTTP))
+	if (!row || packet->egress_l7 || !packet->to || !(packet->to->flags & ENDPOINT_HTTP))
 		return -DROP_PROXY_TOO_LATE;
 	/* Where it was not read for a while, nobody knows where the next request begins. */
 	if (packet->ingress_l7 && (!row->set || !http_set_find(packet->ingress_l7)))

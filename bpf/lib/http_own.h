@@ -11,8 +11,7 @@ enum http_own {
 	HTTP_OWN_LAST = 2,		/* with `connection: close` */
 	HTTP_OWN_LAST_HEAD = 3,
 	HTTP_OWN_FAULTS = 4,		/* and the fault's number */
-	HTTP_OWN_ABSOLUTE_FORM = 31,
-	HTTP_OWN_CONNECT = 32,
+	HTTP_OWN_OURS = 31,		/* and its number less 64: faults that the proxy does not have */
 	HTTP_OWN_TEXTS = 33,
 	HTTP_OWN_NONE = 255,
 };
@@ -66,8 +65,8 @@ static const struct http_text http_texts[HTTP_OWN_TEXTS] = {
 	[HTTP_OWN_FAULTS + 24] = HTTP_BAD(43, "the Host is not the target's"),
 	[HTTP_OWN_FAULTS + 25] = HTTP_BAD(64, "the path leads above the root, or has a zero byte"),
 	[HTTP_OWN_FAULTS + 26] = HTTP_BAD(34, "CONNECT has no body"),
-	[HTTP_OWN_ABSOLUTE_FORM] = HTTP_BAD(59, "an absolute request target is not taken here"),
-	[HTTP_OWN_CONNECT] = HTTP_BAD(40, "CONNECT is not taken here"),
+	[HTTP_OWN_OURS] = HTTP_BAD(59, "an absolute request target is not taken here"),
+	[HTTP_OWN_OURS + 1] = HTTP_BAD(40, "CONNECT is not taken here"),
 };
 
 #define HTTP_OVER_WINDOW 1024

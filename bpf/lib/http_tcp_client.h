@@ -19,6 +19,12 @@ static __always_inline void http_places_move(struct http_connection *row)
 		*(volatile __u32 *)&row->added_at = (__u32)answers - HTTP_PLACE_MOVE;
 	}
 	if (unlikely(row->request_next - row->cut_end > HTTP_PLACE_OLD)) {
+		/* All ranges have been acknowledged, if the last one has. */
+		if (sequence_difference(row->ranges[(row->range_count - 1) & (HTTP_RANGES - 1)].end, http_acked(row)) > 0 && row->range_count)
+			return;
+		row->range_count = 0;
+		if (row->request_next - row->told > HTTP_PLACE_OLD)
+			row->told = row->request_next - HTTP_PLACE_MOVE;
 		*(volatile __u32 *)&row->cut_before = row->cut;
 		*(volatile __u32 *)&row->cut_start = row->request_next - HTTP_PLACE_MOVE;
 		row->cut_end = row->request_next - HTTP_PLACE_MOVE;

@@ -30,7 +30,7 @@ static __always_inline __u32 http_outstanding(const struct http_connection *row,
 /* Is the last request that was passed one behind which the client may begin to speak another protocol? */
 static __always_inline bool http_may_upgrade(const struct http_connection *row, __u32 asked)
 {
-	return http_outstanding(row, asked) && row->exchanges[(asked - 1) & (HTTP_OUTSTANDING - 1)].flags & HTTP_UPGRADE;
+	return !row->unknown && http_outstanding(row, asked) && row->exchanges[(asked - 1) & (HTTP_OUTSTANDING - 1)].flags & HTTP_UPGRADE;
 }
 
 /* The pod's last acknowledgement, in the client's numbers. Right behind the last cut: what is before has been acknowledged. */
@@ -152,12 +152,11 @@ static __always_inline long http_refuse_body(struct http_look *look, __u32 kind)
 
 static __always_inline __u32 http_kind_of_fault(__u32 fault)
 {
-	if (fault == HTTP_FAULT_ABSOLUTE_FORM)
-		return HTTP_OWN_ABSOLUTE_FORM;
-	if (fault == HTTP_FAULT_CONNECT)
-		return HTTP_OWN_CONNECT;
+	/* As that of any other version. */
 	if (fault == HTTP_FAULT_HTTP2)
-		return HTTP_OWN_FAULTS + HTTP_FAULT_VERSION;
+		fault = HTTP_FAULT_VERSION;
+	if (fault >= HTTP_FAULT_ABSOLUTE_FORM && fault - HTTP_FAULT_ABSOLUTE_FORM < HTTP_OWN_TEXTS - HTTP_OWN_OURS)
+		return HTTP_OWN_OURS + fault - HTTP_FAULT_ABSOLUTE_FORM;
 	return HTTP_OWN_FAULTS + (fault <= 26 ? fault : 0);
 }
 

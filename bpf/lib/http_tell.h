@@ -95,8 +95,8 @@ __noinline int http_request_tell(const struct http_connection *row, const struct
 	url = at_most(at_most(row->request.target_length, HTTP_URL_TOLD), sizeof(row->request.line) - start);
 	host = at_most(at_most(row->request.host_length, HTTP_HOST_TOLD), sizeof(row->request.host));
 	trace = at_most(at_most(row->request.trace_length, HTTP_TRACE_TOLD), sizeof(row->request.trace));
-	/* Of what could not be read nobody knows which part is what. */
-	if (opinion->fault)
+	/* Of what could not be read nobody knows which part is what; a path that leads nowhere has been read. */
+	if (opinion->fault && opinion->fault != HTTP_FAULT_PATH)
 		method = url = host = trace = 0;
 	record->event.method_length = method;
 	record->event.url_length = url;
