@@ -93,7 +93,7 @@ __noinline int http_request_tell(const struct http_connection *row, const struct
 	start = at_most(row->request.method_length + 1, sizeof(row->request.line));
 	method = at_most(row->request.method_length, HTTP_METHOD_TOLD);
 	url = at_most(at_most(row->request.target_length, HTTP_URL_TOLD), sizeof(row->request.line) - start);
-	host = at_most(at_most(row->request.host_length, HTTP_HOST_TOLD), sizeof(row->request.host));
+	host = at_most(at_most(row->request.host_length, HTTP_HOST_TOLD), HTTP_HOST);
 	trace = at_most(at_most(row->request.trace_length, HTTP_TRACE_TOLD), sizeof(row->request.trace));
 	/* Of what could not be read nobody knows which part is what. */
 	if (opinion->fault)
