@@ -62,11 +62,18 @@ static __always_inline bool http_has_more(const struct http_body *body, enum htt
 	return body->repeated & 1 << name;
 }
 
-/* Words of what the chunk has of the request line up to `to`; the last one may bring bytes from behind it. */
-static __always_inline void http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
+/*
+ * Words of what the chunk has of the request line up to `to`; the last one may bring bytes from behind it. This and the next are functions of
+ * their own as http_request_run() is.
+ */
+__noinline int http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
 {
-	__u32 i, from = reader->body.piece, at = before + from;
+	__u32 i, from, at;
 
+	if (!reader || !chunk)
+		return 0;
+	from = reader->body.piece;
+	at = before + from;
 	http_each(i, 0, HTTP_CHUNK / 8) {
 		__u32 source = from + i * 8, target = at + i * 8;
 
@@ -74,13 +81,18 @@ static __always_inline void http_line_keep(struct http_reader *reader, const str
 			break;
 		*(__u64 *)&reader->line[target] = *(const __u64 *)&chunk->bytes[source];
 	}
+	return 0;
 }
 
 /* The same of Host; its length grows. */
-static __always_inline void http_host_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to)
+__noinline int http_host_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to)
 {
-	__u32 i, from = reader->body.piece, at = reader->host_length;
+	__u32 i, from, at;
 
+	if (!reader || !chunk)
+		return 0;
+	from = reader->body.piece;
+	at = reader->host_length;
 	http_each(i, 0, HTTP_HOST / 8) {
 		__u32 source = from + i * 8, target = at + i * 8;
 
@@ -89,6 +101,7 @@ static __always_inline void http_host_keep(struct http_reader *reader, const str
 		*(__u64 *)&reader->host[target] = *(const __u64 *)&chunk->bytes[source];
 	}
 	reader->host_length = at + to - from;
+	return 0;
 }
 
 static __always_inline int http_request_begin(struct http_reader *reader, const struct http_set *set)
