@@ -216,8 +216,9 @@ export class Exchange {
 
   /**
    * Takes no more streams, and ends the connection when those that run have ended. In two steps (RFC 9113 §6.8): first the client is
-   * asked to begin no more; once it has heard that, by the acknowledgement of a PING behind it, or after some more calls, it is told
-   * which was the last. So no request is lost that was on its way, whatever its client does with one that was not taken.
+   * asked to begin no more; at the next call after it has heard that, by the acknowledgement of a PING behind it, or after some more
+   * calls, it is told which was the last: a client may answer the PING before those who begin its requests have heard. So no request
+   * is lost that was on its way, whatever its client does with one that was not taken.
    */
   drain(): void {
     if (this.#drained === 'told') return;
@@ -239,7 +240,6 @@ export class Exchange {
   heardPing(data: Buffer, start: number, end: number): boolean {
     if (!this.#drainPing || data.compare(this.#drainPing, 0, 8, start, end) !== 0) return false;
     this.#drainPing = undefined;
-    if (!this.over) this.drain();
     return true;
   }
 
