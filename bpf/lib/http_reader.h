@@ -109,7 +109,7 @@ struct http_body {
 	__u16 row;		/* of the automaton that is at work, in heads and in names of trailers */
 	__u16 head_bytes;	/* of the head that is being read */
 	__u16 at;		/* bytes of the chunk that have been read */
-	__u16 line;		/* where the request line begins in it */
+	__u16 piece;		/* where in it begins what is to be kept of the request line or Host */
 	__u8 place;		/* enum http_place; 0 is the beginning of a connection, too */
 	__u8 fault;		/* enum http_fault */
 	__u8 text_length;

@@ -29,6 +29,7 @@ enum http_place {
 	HTTP_IN_BLANK,		/* within it, or behind it */
 	HTTP_AT_VALUE_END,	/* behind the CR */
 	HTTP_IN_UNASKED,	/* value of a field that nobody asks for */
+	HTTP_IN_HOST,		/* value of Host, as long as nothing is odd */
 	HTTP_IN_FRAMING,	/* value that says where messages end or what becomes of the connection: looked at byte by byte */
 	HTTP_AT_STATUS_VERSION,	/* "HTTP/1.1 200", of an answer */
 	HTTP_AT_STATUS_MINOR = HTTP_AT_STATUS_VERSION + 7,
@@ -78,7 +79,7 @@ enum http_place {
 static const __u8 http_places[HTTP_HEAD_PLACES][256] = {
 	[HTTP_AT_START] = { HTTP_TCHAR(HTTP_TURN | HTTP_IN_METHOD), ['\r'] = HTTP_AT_EMPTY },
 	[HTTP_AT_EMPTY] = { ['\n'] = HTTP_TURN | HTTP_AT_START },
-	[HTTP_IN_METHOD] = { HTTP_TCHAR(HTTP_TURN | HTTP_IN_METHOD), [' '] = HTTP_TURN | HTTP_AT_TARGET },
+	[HTTP_IN_METHOD] = { HTTP_TCHAR(HTTP_IN_METHOD), [' '] = HTTP_TURN | HTTP_AT_TARGET },
 	[HTTP_AT_TARGET] = {
 		HTTP_TARGET(HTTP_TURN | HTTP_IN_QUERY), ['%'] = HTTP_TURN | HTTP_IN_QUERY, ['?'] = HTTP_TURN | HTTP_IN_QUERY, ['\\'] = HTTP_TURN | HTTP_IN_QUERY,
 		['.'] = HTTP_TURN | HTTP_IN_QUERY, ['*'] = HTTP_TURN | HTTP_IN_QUERY, ['/'] = HTTP_TURN | HTTP_AT_SLASH,
@@ -113,6 +114,13 @@ static const __u8 http_places[HTTP_HEAD_PLACES][256] = {
 	[HTTP_IN_BLANK] = { HTTP_VISIBLE(HTTP_IN_VALUE), ['\t'] = HTTP_IN_BLANK, [' '] = HTTP_IN_BLANK, ['\r'] = HTTP_TURN | HTTP_AT_VALUE_END },
 	[HTTP_AT_VALUE_END] = { ['\n'] = HTTP_TURN | HTTP_AT_FIELD },
 	[HTTP_IN_UNASKED] = { HTTP_IN_LINE(HTTP_IN_UNASKED), ['\r'] = HTTP_AT_VALUE_END },
+	[HTTP_IN_HOST] = {
+		['!'] = HTTP_IN_HOST, ['$' ... '.'] = HTTP_IN_HOST, ['0' ... ';'] = HTTP_IN_HOST, ['='] = HTTP_IN_HOST, ['A' ... '['] = HTTP_IN_HOST, [']'] = HTTP_IN_HOST,
+		['_'] = HTTP_IN_HOST, ['a' ... 'z'] = HTTP_IN_HOST, ['~'] = HTTP_IN_HOST, ['\t'] = HTTP_TURN | HTTP_IN_FRAMING, [' '] = HTTP_TURN | HTTP_IN_FRAMING,
+		['"' ... '#'] = HTTP_TURN | HTTP_IN_FRAMING, ['/'] = HTTP_TURN | HTTP_IN_FRAMING, ['<'] = HTTP_TURN | HTTP_IN_FRAMING, ['>' ... '@'] = HTTP_TURN | HTTP_IN_FRAMING,
+		['\\'] = HTTP_TURN | HTTP_IN_FRAMING, ['^'] = HTTP_TURN | HTTP_IN_FRAMING, ['`'] = HTTP_TURN | HTTP_IN_FRAMING, ['{' ... '}'] = HTTP_TURN | HTTP_IN_FRAMING,
+		[0x80 ... 0xff] = HTTP_TURN | HTTP_IN_FRAMING, ['\r'] = HTTP_TURN | HTTP_AT_VALUE_END,
+	},
 	[HTTP_IN_FRAMING] = { HTTP_IN_LINE(HTTP_TURN | HTTP_IN_FRAMING), ['\r'] = HTTP_TURN | HTTP_AT_VALUE_END },
 	[HTTP_AT_STATUS_VERSION] = { ['H'] = HTTP_TURN | (HTTP_AT_STATUS_VERSION + 1) },
 	[HTTP_AT_STATUS_VERSION + 1] = { ['T'] = HTTP_AT_STATUS_VERSION + 2 },

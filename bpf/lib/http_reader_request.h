@@ -31,10 +31,10 @@ struct http_reader {
 	__u8 pad[4];
 	/* For flows. */
 	__u8 line[HTTP_LINE + 8];	/* method, a space, target; and room to write words */
-	__u8 host[HTTP_HOST];
+	__u8 host[HTTP_HOST + 8];
 	__u8 trace[HTTP_TRACE + 1];
 };
-_Static_assert(sizeof(struct http_reader) == 920, "http_reader");
+_Static_assert(sizeof(struct http_reader) == 928, "http_reader");
 
 #include "http_second_reading.h"
 
@@ -62,11 +62,18 @@ static __always_inline bool http_has_more(const struct http_body *body, enum htt
 	return body->repeated & 1 << name;
 }
 
-/* Words of what the chunk has of the request line up to `to`; the last one may bring bytes from behind it. */
-static __always_inline void http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
+/*
+ * Words of what the chunk has of the request line up to `to`; the last one may bring bytes from behind it. This and the next are functions of
+ * their own as http_request_run() is.
+ */
+__noinline int http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
 {
-	__u32 i, from = reader->body.line, at = before + from;
+	__u32 i, from, at;
 
+	if (!reader || !chunk)
+		return 0;
+	from = reader->body.piece;
+	at = before + from;
 	http_each(i, 0, HTTP_CHUNK / 8) {
 		__u32 source = from + i * 8, target = at + i * 8;
 
@@ -74,6 +81,27 @@ static __always_inline void http_line_keep(struct http_reader *reader, const str
 			break;
 		*(__u64 *)&reader->line[target] = *(const __u64 *)&chunk->bytes[source];
 	}
+	return 0;
+}
+
+/* The same of Host; its length grows. */
+__noinline int http_host_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to)
+{
+	__u32 i, from, at;
+
+	if (!reader || !chunk)
+		return 0;
+	from = reader->body.piece;
+	at = reader->host_length;
+	http_each(i, 0, HTTP_HOST / 8) {
+		__u32 source = from + i * 8, target = at + i * 8;
+
+		if (source >= to || source >= HTTP_CHUNK || target >= HTTP_HOST)
+			break;
+		*(__u64 *)&reader->host[target] = *(const __u64 *)&chunk->bytes[source];
+	}
+	reader->host_length = at + to - from;
+	return 0;
 }
 
 static __always_inline int http_request_begin(struct http_reader *reader, const struct http_set *set)
@@ -91,22 +119,31 @@ static __always_inline int http_request_begin(struct http_reader *reader, const 
 	body->has = body->repeated = 0;
 	body->field_count = 0;
 	body->row = set->method;
-	http_text_clear(body);
 	return 0;
 }
 
-/* A method is case-sensitive: its text is kept as it is. */
+/* The method if it has eight bytes at most, else 0. It is case-sensitive. */
+static __always_inline __u64 http_method(const struct http_reader *reader)
+{
+	__u32 length = reader->method_length;
+
+	return length - 1 < 8 ? *(const __u64 *)reader->line & ~0ULL >> (64 - 8 * length) : 0;
+}
+
+/* The line has been kept up to here. */
 static __always_inline void http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
 {
 	struct http_body *body = &reader->body;
+	__u64 method;
 
 	reader->method_length = at;
 	reader->passes &= http_mask(set, body->row);
-	if (http_text_is(body, http_word('H', 'E', 'A', 'D', 0, 0, 0, 0), 0, 0))
+	method = http_method(reader);
+	if (method == http_word('H', 'E', 'A', 'D', 0, 0, 0, 0))
 		body->flags |= HTTP_IS_HEAD;
-	else if (http_text_is(body, http_word('O', 'P', 'T', 'I', 'O', 'N', 'S', 0), 0, 0))
+	else if (method == http_word('O', 'P', 'T', 'I', 'O', 'N', 'S', 0))
 		body->flags |= HTTP_IS_OPTIONS;
-	else if (http_text_is(body, http_word('C', 'O', 'N', 'N', 'E', 'C', 'T', 0), 0, 0))
+	else if (method == http_word('C', 'O', 'N', 'N', 'E', 'C', 'T', 0))
 		body->flags |= HTTP_IS_CONNECT;
 }
 
@@ -289,7 +326,7 @@ static __always_inline void http_value_begin(struct http_reader *reader, const s
 		row = set->host;
 	}
 	body->row = row;
-	body->place = http_kind_frames(body->kind) ? HTTP_IN_FRAMING : HTTP_IN_VALUE;
+	body->place = !http_kind_frames(body->kind) ? HTTP_IN_VALUE : body->kind == HTTP_NAME_HOST && !body->field ? HTTP_IN_HOST : HTTP_IN_FRAMING;
 }
 
 static __always_inline void http_value_end(struct http_reader *reader, __u32 row)
@@ -414,7 +451,7 @@ static __always_inline int http_request_fault(const struct http_reader *reader)
 	const struct http_body *body = &reader->body;
 	int fault = http_place_fault(body->place, reader->empty_lines > HTTP_EMPTY_LINES);
 
-	if (fault == HTTP_FAULT_VERSION && body->flags & HTTP_ASTERISK_FORM && http_text_is(body, http_word('P', 'R', 'I', 0, 0, 0, 0, 0), 0, 0))
+	if (fault == HTTP_FAULT_VERSION && body->flags & HTTP_ASTERISK_FORM && http_method(reader) == http_word('P', 'R', 'I', 0, 0, 0, 0, 0))
 		return HTTP_FAULT_HTTP2;
 	return fault;
 }
@@ -433,12 +470,7 @@ static __always_inline int http_request_turn(struct http_reader *reader, const s
 			reader->empty_lines++;
 		break;
 	case HTTP_IN_METHOD:
-		if (to == HTTP_AT_TARGET)
-			http_method_end(reader, set, at);
-		else if (at >= HTTP_METHOD_MAX)
-			return HTTP_FAULT_METHOD;
-		else
-			http_text_add(body, byte);
+		http_method_end(reader, set, at);
 		break;
 	case HTTP_AT_TARGET:
 		body->row = set->path;
@@ -464,9 +496,13 @@ static __always_inline int http_request_turn(struct http_reader *reader, const s
 		break;
 	case HTTP_AT_VALUE:
 		http_value_begin(reader, set);
-		if (to == HTTP_AT_VALUE_END)
+		if (to == HTTP_AT_VALUE_END) {
 			http_value_end(reader, body->row);
-		else if (body->place == HTTP_IN_FRAMING)
+			break;
+		}
+		if (body->place == HTTP_IN_HOST && !http_is(byte, HTTP_AUTHORITY))
+			body->place = HTTP_IN_FRAMING;
+		if (body->place == HTTP_IN_FRAMING)
 			http_request_framing(reader, set, byte);
 		break;
 	case HTTP_IN_VALUE:
@@ -478,6 +514,7 @@ static __always_inline int http_request_turn(struct http_reader *reader, const s
 	case HTTP_IN_BLANK:
 		http_value_end(reader, reader->row_kept);
 		break;
+	case HTTP_IN_HOST:
 	case HTTP_IN_FRAMING:
 		if (to == HTTP_AT_VALUE_END)
 			http_value_end(reader, body->flags & HTTP_BEHIND_BLANK ? reader->row_kept : body->row);
@@ -533,7 +570,7 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 	__u32 stop = HTTP_MORE, before = body->head_bytes, at, room = HTTP_HEAD_MAX - before, end = length < room ? length : room;
 	int fault = 0;
 
-	body->at = body->line = 0;
+	body->at = body->piece = 0;
 	http_times(HTTP_CHUNK + 1) {
 		__u32 found = opaque((__u32)http_request_run(reader, set, chunk, end)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1);
 
@@ -542,6 +579,8 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 			break;
 		if ((__s8)found > 0)
 			continue;
+		if (body->place == HTTP_IN_METHOD && before + at > HTTP_METHOD_MAX)
+			break;
 		if (!to) {
 			/* All of the place that a last byte leads to lies behind heads. */
 			if (body->place == HTTP_AT_LAST && byte == '\n')
@@ -551,13 +590,16 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 		} else if (body->place == HTTP_AT_START) {
 			fault = http_request_begin(reader, set);
 			before = -at;
-			body->line = at;
+			body->piece = at;
 			body->place = HTTP_IN_METHOD;
-			http_text_add(body, byte);
 		} else {
-			if (to == HTTP_AT_VERSION)
+			if (to == HTTP_AT_TARGET || to == HTTP_AT_VERSION)
 				http_line_keep(reader, chunk, at, before);
+			else if (body->place == HTTP_IN_HOST)
+				http_host_keep(reader, chunk, at);
 			fault = http_request_turn(reader, set, to, byte, before + at);
+			if (body->place == HTTP_IN_HOST)
+				body->piece = at;
 		}
 		if (fault)
 			break;
@@ -567,10 +609,16 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 			break;
 	}
 	at = body->at;
-	if (!fault && !stop && at < length)
+	if (body->place == HTTP_IN_METHOD && before + at > HTTP_METHOD_MAX) {
+		at = HTTP_METHOD_MAX - before;
+		fault = HTTP_FAULT_METHOD;
+	} else if (!fault && !stop && at < length) {
 		fault = HTTP_FAULT_HEAD_TOO_LARGE;
+	}
 	if (http_in_line(body->place))
 		http_line_keep(reader, chunk, at, before);
+	else if (body->place == HTTP_IN_HOST && !fault)
+		http_host_keep(reader, chunk, at);
 	body->head_bytes = stop || http_unread(body) ? 0 : before + at;
 	body->fault = fault;
 	return at | (fault ? HTTP_FAULT : stop) << 16;

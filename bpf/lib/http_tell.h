@@ -90,10 +90,10 @@ __noinline int http_request_tell(const struct http_connection *row, const struct
 	record->event.status = opinion->status;
 	record->event.fault = opinion->fault;
 	record->event.minor = row->request.body.minor;
-	start = at_most(row->request.method_length + 1, sizeof(row->request.line));
+	start = at_most(row->request.method_length + 1, HTTP_LINE);
 	method = at_most(row->request.method_length, HTTP_METHOD_TOLD);
-	url = at_most(at_most(row->request.target_length, HTTP_URL_TOLD), sizeof(row->request.line) - start);
-	host = at_most(at_most(row->request.host_length, HTTP_HOST_TOLD), sizeof(row->request.host));
+	url = at_most(at_most(row->request.target_length, HTTP_URL_TOLD), HTTP_LINE - start);
+	host = at_most(at_most(row->request.host_length, HTTP_HOST_TOLD), HTTP_HOST);
 	trace = at_most(at_most(row->request.trace_length, HTTP_TRACE_TOLD), sizeof(row->request.trace));
 	/* Of what could not be read nobody knows which part is what; a path that leads nowhere has been read. */
 	if (opinion->fault && opinion->fault != HTTP_FAULT_PATH)

@@ -18,8 +18,9 @@ export interface L7KernelStatus {
   /** Pods with the programs at their devices, `namespace/name`; and those that want them and why they have none. */
   readonly pods: readonly string[];
   readonly failedPods: readonly { readonly pod: string; readonly reason: string }[];
-  /** Connections that it carries, by the last count. */
+  /** Connections that it carries, by the last count, and how many it has room for: the proxy takes the others. */
   readonly connections: number;
+  readonly room: number;
   /** Since the node's maps were made. */
   readonly counts: L7KernelCounts;
 }

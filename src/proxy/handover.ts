@@ -30,6 +30,8 @@ export interface HandoverParts {
   readonly log: Logger;
   /** The other one listens from now on. */
   readonly begun: () => void;
+  /** It died before it was done: this one works on. */
+  readonly abandoned: () => void;
   /** Nothing is left here. */
   readonly done: () => void;
 }
@@ -82,11 +84,13 @@ export function handOver(socket: Socket, parts: HandoverParts): void {
     if (isDone) return;
     // It died before it was done: what it has is gone, the rest goes on here.
     clearTimeout(timer);
+    const hasStopped = worker.draining;
     worker.draining = false;
     worker.onIdle = worker.onGone = () => {};
-    for (const fd of listeners) worker.listen(fd);
+    if (hasStopped) for (const fd of listeners) worker.listen(fd);
     for (const connection of offered.values()) connection.suspend(false);
     log.warn('the process that was to take over has gone', { connections: worker.connections.length });
+    parts.abandoned();
   });
 }
 

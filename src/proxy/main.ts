@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { giveMemoryBack } from '../sys/footprint.ts';
+import { watchPlace } from './abandoned.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
@@ -45,11 +46,20 @@ async function main(): Promise<void> {
   place.publish(listeners);
   const spares = new Spares();
   const parts = { number: place.number, worker, sets, records, spares, since: new Date().toISOString() };
-  await serveControl(place.socketPath, {
+  let stopLooking = () => {};
+  const serve = () => serveControl(place.socketPath, {
     ...parts,
-    onHandover: socket => handOver(socket, { worker, listeners, log, begun: () => spares.release(), done: finish }),
+    onHandover: socket => handOver(socket, {
+      worker, listeners, log, done: finish,
+      begun: () => {
+        stopLooking();
+        spares.release();
+      },
+      abandoned: () => (stopLooking = watchPlace({ socketPath: place.socketPath, worker, serve, log, done: finish })),
+    }),
     onSpare: (socket, pid) => spares.add(socket, { pid, listeners, protocols: [...load.loaded.keys()] }),
   });
+  await serve();
   predecessor?.take(worker);
   const telling = setInterval(() => {
     records.status(statusOf(parts));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -173,3 +173,55 @@ test('a process that dies while it takes over leaves everything to the old one',
   assert.ok(existsSync(socket));
   agent.destroy();
 });
+
+test('a process whose successor died in its place takes the place again, and the next one takes over from it', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const old = await startProxy('again', `127.0.0.1:${port}`, upstream);
+  const agent = new Agent({ keepAlive: true });
+  assert.equal(await get(port, '/before', agent), 'you asked for /before');
+  await abandon(old.socket, true);
+  assert.equal(await get(port, '/between', agent), 'you asked for /between');
+  await waitFor('it to be found again', async () => ((await ask<ProxyStatus>(old.socket, '/v1/status').catch(() => undefined))?.pid === old.child.pid ? true : undefined), { timeoutMs: 10_000 });
+  const next = await startProxy('again', `127.0.0.1:${port}`, upstream);
+  await old.exited;
+  assert.equal(old.child.exitCode, 0);
+  assert.equal(await get(port, '/after', agent), 'you asked for /after');
+  assert.equal((await ask<ProxyStatus>(next.socket, '/v1/status')).takenOver, 1);
+  agent.destroy();
+});
+
+test('a process whose successor died leaves when another works in its place, and its clients are told', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const kept = await KeptForTests.start(join(folder, 'left-l7.sock'));
+  const set = join(folder, 'left.json');
+  writeFileSync(set, JSON.stringify({ protocol: 'http', rules: [{ rule: 1, path: '/.*', headers: [] }] }));
+  const old = await startProxy('left', `127.0.0.1:${port}`, upstream, '--set', set);
+  await kept.waitForListeners();
+  const agent = new Agent({ keepAlive: true });
+  assert.equal(await get(port, '/before', agent), 'you asked for /before');
+  // The place is taken while nobody answers there: the new one has the listening sockets from their keeper.
+  renameSync(old.socket, `${old.socket}.old`);
+  const next = await startProxy('left', `127.0.0.1:${port}`, upstream, '--set', set);
+  await abandon(`${old.socket}.old`, false);
+  const left = old.exited.then(() => true);
+  while (!(await Promise.race([left, get(port, '/after', agent).then(said => said !== 'you asked for /after')])));
+  assert.equal(old.child.exitCode, 0);
+  assert.equal(await get(port, '/then', agent), 'you asked for /then');
+  assert.equal((await ask<ProxyStatus>(next.socket, '/v1/status')).pid, next.child.pid);
+  kept.close();
+  agent.destroy();
+});
+
+/** As one that says that it listens, and dies. `takesPlace`: it has taken the control socket's place before. */
+async function abandon(socket: string, takesPlace: boolean): Promise<void> {
+  const call = connect(socket);
+  call.on('error', () => {});
+  call.write('POST /v1/handover HTTP/1.1\r\n\r\n');
+  await new Promise<void>(resolve => call.on('data', chunk => String(chunk).includes('"listeners"') && resolve()));
+  call.write('{"listening":true}\n');
+  while (!(await ask<ProxyStatus>(socket, '/v1/status')).draining) await new Promise(resolve => setTimeout(resolve, 5));
+  if (takesPlace) rmSync(socket);
+  call.destroy();
+}

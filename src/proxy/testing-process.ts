@@ -40,7 +40,7 @@ export class KeptForTests {
       this.#sockets.add(socket);
       socket.on('error', () => {});
       socket.write(JSON.stringify({ pid: process.pid, listeners: { 0: this.listeners } }) + '\n');
-      eachLine(socket, line => this.#take(JSON.parse(line) as ProxyHello | unknown[]));
+      eachLine(socket, line => this.#take(JSON.parse(line) as ProxyHello | { readonly status: unknown } | unknown[]));
     });
   }
 
@@ -54,9 +54,9 @@ export class KeptForTests {
     this.listeners.splice(0).forEach(fd => closeSocket(fd));
   }
 
-  #take(line: ProxyHello | unknown[]): void {
+  #take(line: ProxyHello | { readonly status: unknown } | unknown[]): void {
     this.lines.push(line);
-    if (Array.isArray(line)) return;
+    if (Array.isArray(line) || !('hello' in line)) return;
     using process = openPidfd(line.hello.pid);
     this.listeners = line.hello.listeners.map(fd => takeFd(process!, fd));
   }

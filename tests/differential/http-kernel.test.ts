@@ -17,7 +17,7 @@ import type { Policy } from './http-kernel.ts';
 import { answerStreams, answerTemplates, askedFor, kernelAnswers, proxyAnswers } from './http-kernel-answers.ts';
 import { kernelStreams, rulesOfTests, templates } from './http-kernel-streams.ts';
 
-const runs = process.env['CIRRI_LONG'] ? 400_000 : 5_000;
+const runs = process.env['CIRRI_LONG'] ? 150_000 : 5_000;
 const seed = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
 const shown = (bytes: Buffer) => JSON.stringify(bytes.toString('latin1'));
 

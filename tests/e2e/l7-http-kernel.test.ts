@@ -312,6 +312,25 @@ describe('HTTP rules in the kernel, in a cluster of two nodes', () => {
     assert.deepEqual([now.pods, now.sets], [before.pods, before.sets]);
   });
 
+  test('headers in flows are asked for: the proxy carries everything until they are not, and the status says why', async () => {
+    const client = keep('shop/near', await addressOf('shop/orders'), 3);
+    await more(client, 20);
+    const asked = await cluster.cirri('config', 'set', 'l7.headers=user-agent');
+    assert.equal(asked.code, 0, asked.stderr);
+    await eventually('nothing is carried out in the kernel', 30_000, async () => {
+      const { unable, pods: carried, sets } = await kernelStatus();
+      return /l7\.headers/.test(unable ?? '') && carried.length === 0 && sets.every(set => set.place === 'proxy') ? undefined : JSON.stringify({ unable, carried, sets });
+    });
+    assert.match((await cluster.cirri('status', '-v')).stdout, /degraded L7Kernel: .*l7\.headers is set/);
+    await more(client, 20);
+    const { wrong, cut } = client.counts()!;
+    client.stop();
+    assert.deepEqual([wrong, cut], [0, 3], 'what the kernel carried comes again');
+    const taken = await cluster.cirri('config', 'set', 'l7.headers=');
+    assert.equal(taken.code, 0, taken.stderr);
+    await carriedOut('kernel', 'shop/orders');
+  });
+
   test('gRPC to a port whose rules the kernel carries out is refused, and the flow says so', async () => {
     await cluster.apply(cartPolicy);
     await enforced('shop/cart');

@@ -104,7 +104,7 @@ export class HttpTrial {
     const line = Buffer.from(reader.line.subarray(0, 512)).toString('latin1');
     return {
       method: line.slice(0, reader.methodLength), target: line.slice(reader.methodLength + 1, reader.methodLength + 1 + reader.targetLength),
-      host: Buffer.from(reader.host.subarray(0, reader.hostLength)).toString('latin1'), traceparent: Buffer.from(reader.trace.subarray(0, reader.traceLength)).toString('latin1'),
+      host: Buffer.from(reader.host.subarray(0, Math.min(128, reader.hostLength))).toString('latin1'), traceparent: Buffer.from(reader.trace.subarray(0, reader.traceLength)).toString('latin1'),
       lengths: { method: reader.methodLength, target: reader.targetLength, host: reader.hostLength },
     };
   }

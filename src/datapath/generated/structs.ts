@@ -756,7 +756,7 @@ export interface HttpBody {
   readonly row: number;
   readonly headBytes: number;
   readonly at: number;
-  readonly line: number;
+  readonly piece: number;
   readonly place: number;
   readonly fault: number;
   readonly textLength: number;
@@ -782,7 +782,7 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     view.setUint16(at + 56, value.row, true);
     view.setUint16(at + 58, value.headBytes, true);
     view.setUint16(at + 60, value.at, true);
-    view.setUint16(at + 62, value.line, true);
+    view.setUint16(at + 62, value.piece, true);
     view.setUint8(at + 64, value.place);
     view.setUint8(at + 65, value.fault);
     view.setUint8(at + 66, value.textLength);
@@ -806,7 +806,7 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     row: view.getUint16(at + 56, true),
     headBytes: view.getUint16(at + 58, true),
     at: view.getUint16(at + 60, true),
-    line: view.getUint16(at + 62, true),
+    piece: view.getUint16(at + 62, true),
     place: view.getUint8(at + 64),
     fault: view.getUint8(at + 65),
     textLength: view.getUint8(at + 66),
@@ -836,7 +836,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 2120 bytes */
+/** struct http_connection, 2128 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -891,7 +891,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  2120,
+  2128,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -944,7 +944,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
     for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
     httpReaderCodec.write(view, at + 1112, value.request);
-    httpAnswerReaderCodec.write(view, at + 2032, value.answer);
+    httpAnswerReaderCodec.write(view, at + 2040, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -996,7 +996,7 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
     ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
     request: httpReaderCodec.read(view, at + 1112),
-    answer: httpAnswerReaderCodec.read(view, at + 2032),
+    answer: httpAnswerReaderCodec.read(view, at + 2040),
   }),
 );
 
@@ -1144,7 +1144,7 @@ export const httpRangeCodec: Codec<HttpRange> = defineCodec<HttpRange>(
   }),
 );
 
-/** struct http_reader, 920 bytes */
+/** struct http_reader, 928 bytes */
 export interface HttpReader {
   readonly body: HttpBody;
   readonly passes: bigint;
@@ -1168,7 +1168,7 @@ export interface HttpReader {
 }
 
 export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
-  920,
+  928,
   (view, at, value) => {
     httpBodyCodec.write(view, at, value.body);
     view.setBigUint64(at + 80, value.passes, true);
@@ -1188,8 +1188,8 @@ export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
     view.setUint8(at + 211, value.segment);
     zero(view, at + 212, 4);
     writeBytes(view, at + 216, value.line, 520);
-    writeBytes(view, at + 736, value.host, 128);
-    writeBytes(view, at + 864, value.trace, 56);
+    writeBytes(view, at + 736, value.host, 136);
+    writeBytes(view, at + 872, value.trace, 56);
   },
   (view, at) => ({
     body: httpBodyCodec.read(view, at),
@@ -1209,8 +1209,8 @@ export const httpReaderCodec: Codec<HttpReader> = defineCodec<HttpReader>(
     depth: view.getUint8(at + 210),
     segment: view.getUint8(at + 211),
     line: readBytes(view, at + 216, 520),
-    host: readBytes(view, at + 736, 128),
-    trace: readBytes(view, at + 864, 56),
+    host: readBytes(view, at + 736, 136),
+    trace: readBytes(view, at + 872, 56),
   }),
 );
 
@@ -1233,7 +1233,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1896 bytes */
+/** struct http_room, 1904 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: TcpSegment;
@@ -1248,7 +1248,7 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1896,
+  1904,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
@@ -1257,10 +1257,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     httpAnswerSegmentCodec.write(view, at + 476, value.own);
     zero(view, at + 804, 4);
     httpReaderCodec.write(view, at + 808, value.before);
-    view.setUint32(at + 1728, value.beforeIsKept, true);
-    view.setUint32(at + 1732, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1736 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1816 + i * 8, value.blanked[i]!, true);
+    view.setUint32(at + 1736, value.beforeIsKept, true);
+    view.setUint32(at + 1740, value.beforeInHead, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1744 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1824 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
@@ -1269,10 +1269,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     chunk: httpChunkCodec.read(view, at + 212),
     own: httpAnswerSegmentCodec.read(view, at + 476),
     before: httpReaderCodec.read(view, at + 808),
-    beforeIsKept: view.getUint32(at + 1728, true),
-    beforeInHead: view.getUint32(at + 1732, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1736 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1816 + i * 8, true)),
+    beforeIsKept: view.getUint32(at + 1736, true),
+    beforeInHead: view.getUint32(at + 1740, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1744 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1824 + i * 8, true)),
   }),
 );
 
@@ -1331,7 +1331,7 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
   }),
 );
 
-/** struct http_trial, 9488 bytes */
+/** struct http_trial, 9496 bytes */
 export interface HttpTrial {
   readonly at: number;
   readonly cut: number;
@@ -1346,7 +1346,7 @@ export interface HttpTrial {
 }
 
 export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
-  9488,
+  9496,
   (view, at, value) => {
     view.setUint32(at, value.at, true);
     view.setUint32(at + 4, value.cut, true);
@@ -1356,8 +1356,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     view.setUint32(at + 20, value.answered, true);
     for (let i = 0; i < 256; i++) httpTrialEventCodec.write(view, at + 24 + i * 32, value.events[i]!);
     httpReaderCodec.write(view, at + 8216, value.reader);
-    httpAnswerReaderCodec.write(view, at + 9136, value.answer);
-    httpChunkCodec.write(view, at + 9224, value.chunk);
+    httpAnswerReaderCodec.write(view, at + 9144, value.answer);
+    httpChunkCodec.write(view, at + 9232, value.chunk);
   },
   (view, at) => ({
     at: view.getUint32(at, true),
@@ -1368,8 +1368,8 @@ export const httpTrialCodec: Codec<HttpTrial> = defineCodec<HttpTrial>(
     answered: view.getUint32(at + 20, true),
     events: Array.from({ length: 256 }, (_, i) => httpTrialEventCodec.read(view, at + 24 + i * 32)),
     reader: httpReaderCodec.read(view, at + 8216),
-    answer: httpAnswerReaderCodec.read(view, at + 9136),
-    chunk: httpChunkCodec.read(view, at + 9224),
+    answer: httpAnswerReaderCodec.read(view, at + 9144),
+    chunk: httpChunkCodec.read(view, at + 9232),
   }),
 );
 

@@ -69,6 +69,7 @@ export function startHttpKernel(options: { /** Request headers that flows are to
     pods: [...endpoints.rows()].filter(endpoint => pods.has(endpoint)).map(podName),
     failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
     connections: sweep.last.connections,
+    room: maps.httpConnections.spec.maxEntries,
     counts: counts(),
   });
   return { sets, pods, start: () => sweep.start(signal), counts, report, status: inUse => httpKernelFeature(report(inUse)) };
@@ -87,8 +88,11 @@ function unableFor(headers: readonly string[], programs: Pick<Programs, 'refusal
   return undefined;
 }
 
+/** Of its connections: then the status says so. */
+const nearlyFull = 0.9;
+
 /** Its line of the status. */
-export function httpKernelFeature({ unable, sets, pods, failedPods, connections, counts }: L7KernelStatus): FeatureStatus {
+export function httpKernelFeature({ unable, sets, pods, failedPods, connections, room, counts }: L7KernelStatus): FeatureStatus {
   const name = 'L7Kernel';
   const wanted = sets.filter(set => set.wanted === 'kernel');
   if (wanted.length === 0) return { name, state: 'off', detail: `no policy asks for it (l7.http, policy.cirri.io/l7-http)${unable === undefined ? '' : `; it could not be: ${unable}`}` };
@@ -96,6 +100,7 @@ export function httpKernelFeature({ unable, sets, pods, failedPods, connections,
   const reasons = [...new Set(refused.map(set => set.reason))];
   const troubles = [
     ...(refused.length > 0 ? [`the proxy carries ${refused.length} more: ${reasons.slice(0, 3).join('; ')}${reasons.length > 3 ? '; …' : ''}`] : []),
+    ...(connections > nearlyFull * room ? [`there is room for ${room.toLocaleString('en')} connections, the proxy takes the others`] : []),
     ...failedPods.slice(0, 3).map(({ pod, reason }) => `${pod}: ${reason}`),
   ];
   const detail = [

@@ -53,6 +53,11 @@ test('where the settings leave the kernel nothing, the reason is theirs', () => 
   assert.equal(settingsAgainstKernel({ headers: [] }), undefined);
 });
 
+test('expressions that multiply are told of as such', () => {
+  const findings = lint(worldOf([policy('p', Array.from({ length: 12 }, (_, i) => ({ path: `.*/w${i}x/.*` })))])).filter(f => f.code === 'kernel-unfit');
+  assert.deepEqual(findings.map(f => [/the automaton of paths needs more than the \d+ rows that there is room for$/.test(f.message), /begin with \.\* multiply/.test(f.mend)]), [[true, true]]);
+});
+
 test('what would not pass there is warned of', () => {
   const codes = (...args: Parameters<typeof policy>) => found([policy(...args)]).map(([, code, severity]) => [code, severity]);
   assert.deepEqual(codes('p', [{ path: '/helloworld.Greeter/SayHello' }]), [['kernel-http2', 'warning']]);

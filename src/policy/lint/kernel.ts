@@ -28,7 +28,7 @@ function checkRule(checked: Checked, spec: PolicySpec, rule: HttpRuleOf, severit
   const { world, report } = checked;
   const why = readerOfRule(world, spec, rule)?.why;
   if (why !== undefined) {
-    report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, `write less into it (expressions that begin with .* multiply), or ${leaveIt}`);
+    report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, / rows| states|expressions/.test(why) ? `write simpler expressions (those that begin with .* multiply), or ${leaveIt}` : leaveIt);
     return;
   }
   const http2 = http2Of(world, spec, rule);
