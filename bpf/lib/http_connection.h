@@ -221,10 +221,10 @@ static __noinline int http_note(struct packet *packet)
 		return CONTINUE;
 	proxy_key_of(&packet->headers, &key);
 	row = bpf_map_lookup_elem(&http_connections, &key);
-	if (!row || packet->egress_l7 || !packet->to || !(packet->to->flags & ENDPOINT_HTTP))
+	if (!row || packet->egress_l7 || !packet->to)
 		return -DROP_PROXY_TOO_LATE;
-	/* Where it was not read for a while, nobody knows where the next request begins. */
-	if (packet->ingress_l7 && (!row->set || !http_set_find(packet->ingress_l7)))
+	/* Where it was not read for a while, nobody knows where the next request begins. What nobody asks for ends under the programs that it has. */
+	if (packet->ingress_l7 && (!row->set || !(packet->to->flags & ENDPOINT_HTTP) || !http_set_find(packet->ingress_l7)))
 		return -DROP_PROXY_TOO_LATE;
 	row->source_identity = packet->source_identity;
 	row->destination_identity = packet->destination_identity;

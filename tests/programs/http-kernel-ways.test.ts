@@ -1,7 +1,7 @@
 /** HTTP that the kernel reads, on every way to a pod, and what becomes of running connections when policy changes. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { ConntrackFlag, EventType, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, EndpointFlag, EventType, ServiceFlag } from '../../src/datapath/generated/enums.ts';
 import { addService, NODE_PORT } from './external.ts';
 import { converse, HTTP_PORT, HttpServer, HttpTalk, putHttpSet, type Step } from './http-rig.ts';
 import { addressesOf, pods, Rig, SERVICE_PORT, services } from './rig.ts';
@@ -87,8 +87,12 @@ for (const tunnel of [true, false]) {
     test('no rules any more: everything passes; and rules again: the client comes again', async () => {
       using talk = new HttpTalk(rig, 'a', atB);
       await talk.does(['send', get('/no')], ['answers', 1]);
+      // The agent takes the flag first, and the programs when the last connection has ended.
+      const { endpoints } = rig.nodes[0]!.maps, rows = [...endpoints.entries()];
+      for (const [key, row] of rows) endpoints.update(key, { ...row, flags: row.flags & ~EndpointFlag.Http });
       redirect(b, undefined);
       assert.deepEqual(await talk.does(['send', get('/no')], ['answers', 2], ['send', get('/ok')], ['answers', 3]), { answers: [denied, said('/no'), said('/ok')], rest: '' });
+      for (const [key, row] of rows) endpoints.update(key, row);
       redirect(b, SET);
       assert.equal((await talk.does(['send', get('/ok')], ['end'])).over, 'reset');
     });

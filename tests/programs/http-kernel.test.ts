@@ -115,6 +115,22 @@ describe('HTTP read in the kernel', { timeout: 300_000 }, () => {
         assert.deepEqual(server.asked(), ['UPGRADE /ok 0', 'UPGRADE /ok 0', 'UPGRADE /ok/no 0']);
       });
 
+      test('a server that agrees to HTTP/2 behind an upgrade ends the connection, as nobody would read that; one that does not is an ordinary one', () => {
+        const upgrade = (path: string): string => get(path, 'connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n');
+        const [agreed, not] = converse(rig, 'a', atB, [[['send', upgrade('/ok')], ['end']], [['send', upgrade('/ok/no')], ['end']]]);
+        assert.deepEqual(agreed, { answers: [], rest: '', over: 'reset' });
+        assert.deepEqual(not, { answers: ['400 '], rest: '', over: 'end' });
+        assert.deepEqual(server.asked(), ['UPGRADE /ok 0', 'UPGRADE /ok/no 0']);
+      });
+
+      test('requests and answers are counted and told once', () => {
+        const [node] = rig.nodes, count = (name: 'requests' | 'denied' | 'answers' | 'faults'): number => Number(node!.maps.httpCounts.lookupPerCpu(0)!.reduce((sum, row) => sum + row[name], 0n));
+        const before = { requests: count('requests'), denied: count('denied'), answers: count('answers'), faults: count('faults') };
+        converse(rig, 'a', atB, [[['send', get('/ok/1')], ['answers', 1], ['send', get('/no')], ['answers', 2], ['send', get('/ok/2') + get('/ok/3')], ['answers', 4], ['send', 'nonsense\r\n\r\n'], ['end']]]);
+        assert.deepEqual({ requests: count('requests') - before.requests, denied: count('denied') - before.denied, answers: count('answers') - before.answers, faults: count('faults') - before.faults }, { requests: 4, denied: 1, answers: 3, faults: 1 });
+        server.asked();
+      });
+
       test('HEAD, answers in chunks, long answers, slow ones', () => {
         const head = (path: string): string => `HEAD ${path} HTTP/1.1\r\nhost: server\r\n\r\n`;
         const all = [[head('/ok'), '200 '], [head('/no'), '403 '], [get('/ok/chunked'), said('/ok/chunked')], [get('/no'), denied], [get('/ok?big=3000000'), `200 ${'x'.repeat(3_000_000)}`], [get('/no'), denied], [get('/ok?slow=300'), said('/ok?slow=300')], [get('/no'), denied]] as const;
