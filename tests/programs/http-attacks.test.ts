@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
-import { Datapath, families, hasObject } from './harness.ts';
+import { Datapath, families, hasObject, mac, servicePort } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { Isns } from './http-hand.ts';
 import { boxPrograms, KernelBox, restrict } from './http-kernel-box.ts';
@@ -188,6 +188,33 @@ describe('attacks on HTTP/1.1 in the kernel', { skip: !hasObject() && 'make -C b
       early.pass('client', segment({ seq: 1000, ack: 0, flags: tcpFlag.syn, payload: Buffer.from(good) }));
       assert.equal(early.atServer, '');
       assert.deepEqual(early.faults(), []);
+    });
+
+    test('a second way to the same pod, by a service, with a SYN that would begin the reading anew in the middle of a body', () => {
+      const head = 'POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n';
+      // Read from here on as a request, its body has what is a request of its own for the pod.
+      const again = (length: number): string => `POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`;
+      const filler = 1000 - again(1000).length;
+      for (const direct of [false, true]) {
+        const connection = open();
+        connection.client(0, head);
+        connection.server(0, '', acks(head.length));
+        const service = { address: family.service, port: servicePort, mac: mac.host };
+        const byService = (s: Segment): void => {
+          connection.model.clientSent(s);
+          connection.seen(box.frameFromClient(buildSegment(box.client, service, s)));
+        };
+        byService(segment({ seq: plus(connection.isns.client, head.length), ack: 0, flags: tcpFlag.syn, options: { mss: 1460 } }));
+        // In its connection the pod takes no SYN: it says where it is.
+        connection.server(0, '', acks(head.length));
+        const send = (at: number, text: string): unknown => (direct ? connection.client(at, text) : byService(connection.segmentOf('client', at, text, acks(0))));
+        let at = head.length;
+        for (const text of [again(filler + evil.length), 'x'.repeat(1000 - again(filler + evil.length).length), evil]) {
+          send(at, text);
+          at += text.length;
+        }
+        held(connection);
+      }
     });
 
     test('a SYN that the pod takes begins anew, with nothing left of before', () => {
