@@ -190,6 +190,23 @@ describe('attacks on HTTP/1.1 in the kernel', { skip: !hasObject() && 'make -C b
       assert.deepEqual(early.faults(), []);
     });
 
+    test('bytes before the pod has said which of two SYNs it has taken', () => {
+      const early = new HttpByHand(new KernelBox(datapath, family, ++port), matcher, { client: 1000, server: 77 });
+      const unread = 'GET /no?x=';
+      early.syn(1000);
+      early.syn(1000 + unread.length);
+      const send = (): void => {
+        early.client(unread.length, good, acks(0));
+        early.client(0, unread, acks(0));
+        early.client(0, unread + good, acks(0));
+      };
+      send();
+      early.pass('server', segment({ seq: 77, ack: 1001, flags: tcpFlag.syn | tcpFlag.ack }));
+      send();
+      held(early);
+      assert.equal(early.atServer, '');
+    });
+
     test('a second way to the same pod, by a service, with a SYN that would begin the reading anew in the middle of a body', () => {
       const head = 'POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n';
       // Read from here on as a request, its body has what is a request of its own for the pod.
