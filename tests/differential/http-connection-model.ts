@@ -99,7 +99,7 @@ export class HttpConnectionModel {
 
   /** What the server can have read. */
   requests(): ReadStream {
-    return readRequests(this.atServer.bytes, this.#o.matcher, this.tunnelAfter);
+    return readRequests(this.atServer.bytes, this.#o.matcher, this.tunnelAfter, true);
   }
 
   /** Nothing moves any more. `written`: all that an honest client wrote; `waits`: somebody still waits for something, undefined where nobody does. */

@@ -28,7 +28,7 @@ const sets = process.env['CIRRI_LONG'] ? 400 : 20;
 const seed: { readonly seed?: number } = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
 const headBytes = 16_384;
 const rulesAt = 288;
-const kernelOnly = { absoluteForm: 64, connect: 65 } as const;
+const kernelOnly = { absoluteForm: 64, connect: 65, http2: 66 } as const;
 const publicOnly: readonly HttpL7Rule[] = [{ rule: 7, path: '/public.*|\\*', headers: [] }];
 
 /** `head PLACE rule or "-" flags`, `end PLACE`, `fault NUMBER`. */
@@ -95,6 +95,7 @@ function byProxy(bytes: Buffer, matcher: HttpMatcher): Line[] {
 /** Targets for proxies are refused by their kind, whatever else is wrong with them. */
 function kernelFault(bytes: Buffer, at: number, found: number): number {
   const line = bytes.toString('latin1', at, Math.min(bytes.length, at + headBytes)).split('\r\n')[0]!;
+  if (found === fault.version && line.startsWith('PRI *')) return -kernelOnly.http2;
   if (found === fault.target || found === fault.hostDiffers || found === fault.lengthWithTunnel) {
     if (/^CONNECT [!-"$-~]+ HTTP\/1\.[01]$/.test(line)) return -kernelOnly.connect;
     if (/^[^ ]+ https?:\/\/[!-"$-~]* HTTP\/1\.[01]$/i.test(line)) return -kernelOnly.absoluteForm;

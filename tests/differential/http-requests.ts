@@ -36,8 +36,11 @@ export interface ReadStream {
 
 const mostEmptyLines = 8;
 
-/** `tunnelAfter`: index of the request behind which bytes are no HTTP any more. Nothing is read behind a request that closes. */
-export function readRequests(bytes: Buffer, matcher: HttpMatcher, tunnelAfter = Infinity): ReadStream {
+/**
+ * `tunnelAfter`: index of the request behind which bytes are no HTTP any more. Nothing is read behind a request that closes, unless `goesOn`: a
+ * server may read on all the same.
+ */
+export function readRequests(bytes: Buffer, matcher: HttpMatcher, tunnelAfter = Infinity, goesOn = false): ReadStream {
   const names = new HeaderNames(matcher.headerNames);
   const head = new RequestHead(names, httpLimits.headerFields);
   const requests: ReadRequest[] = [];
@@ -75,7 +78,7 @@ export function readRequests(bytes: Buffer, matcher: HttpMatcher, tunnelAfter = 
     }
     if (!body.done) break;
     request.end = at;
-    if (head.closes) break;
+    if (head.closes && !goesOn) break;
   }
   return { requests, data, fault: 0, at };
 }
