@@ -53,6 +53,41 @@ static __always_inline void http_answer_name_end(struct http_body *body)
 	http_name_end(body, kind, 0);
 }
 
+/* Letters in lower case; of other bytes nothing is said. */
+#define HTTP_FOLDED(word) ((word) | HTTP_BYTES(0x20))
+
+/*
+ * At a name whose first 16 bytes are there: one that frame is known by two words, and so is that it is none. How many bytes have been read
+ * by that; 0: it is to be looked at byte by byte.
+ */
+static __always_inline __u32 http_answer_name_words(struct http_body *body, const struct http_chunk *chunk, __u32 at)
+{
+	__u64 first = *(const __u64 *)&chunk->bytes[at & (HTTP_CHUNK - 1)], second = *(const __u64 *)&chunk->bytes[(at + 8) & (HTTP_CHUNK - 1)], folded = HTTP_FOLDED(first);
+
+	if (folded == http_word('c', 'o', 'n', 't', 'e', 'n', 't', '-')) {
+		if ((HTTP_FOLDED(second) & ~0ULL >> 16) != http_word('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
+			body->place = HTTP_IN_OTHER_NAME;
+			return 1;
+		}
+		if (first >> 56 != '-' || (second >> 48 & 255) != ':')
+			return 0;
+		body->place = HTTP_AT_VALUE;
+		http_name_end(body, HTTP_NAME_CONTENT_LENGTH, 0);
+		return 15;
+	}
+	if (folded == http_word('c', 'o', 'n', 'n', 'e', 'c', 't', 'i')) {
+		if ((HTTP_FOLDED(second) & 0xffff) != ('o' | 'n' << 8) || (second >> 16 & 255) != ':')
+			return 0;
+		body->place = HTTP_AT_VALUE;
+		http_name_end(body, HTTP_NAME_CONNECTION, 0);
+		return 11;
+	}
+	if (folded == http_word('t', 'r', 'a', 'n', 's', 'f', 'e', 'r'))
+		return 0;
+	body->place = HTTP_IN_OTHER_NAME;
+	return 1;
+}
+
 static __always_inline void http_answer_framing(struct http_body *body, __u32 byte)
 {
 	bool behind = body->flags & HTTP_BEHIND_BLANK;
@@ -169,41 +204,71 @@ static __always_inline int http_answer_turn(struct http_answer_reader *reader, _
 	return 0;
 }
 
+/* As http_request_run(): some bytes at which there is nothing to do but to go on. */
+__noinline int http_answer_run(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 end)
+{
+	__u32 at, place, byte = 0, entry = HTTP_TURN;
+
+	if (!reader || !chunk)
+		return 0;
+	at = reader->body.at;
+	place = reader->body.place;
+	if (place == HTTP_IN_UNASKED)
+		at = http_unknown(&reader->body, http_pass_over(chunk, at, end));
+	for (int i = 0; i < HTTP_STRIDE; i++) {
+		if (at >= end)
+			break;
+		byte = chunk->bytes[at & (HTTP_CHUNK - 1)];
+		entry = http_places[place & (HTTP_HEAD_PLACES - 1)][byte];
+		if ((__s8)entry <= 0)
+			break;
+		place = entry;
+		at++;
+	}
+	reader->body.at = at;
+	reader->body.place = place;
+	return entry | byte << 8;
+}
+
 static __always_inline __u32 http_answer_head(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 length)
 {
 	struct http_body *body = &reader->body;
-	__u32 i, done = 0, stop = HTTP_MORE, room = HTTP_HEAD_MAX - body->head_bytes, end = length < room ? length : room;
+	__u32 at, stop = HTTP_MORE, room = HTTP_HEAD_MAX - body->head_bytes, end = length < room ? length : room;
 	int fault = 0;
 
-	http_each(i, 0, HTTP_CHUNK) {
-		__u32 byte, entry;
+	body->at = 0;
+	http_times(HTTP_CHUNK + 1) {
+		__u32 found = opaque((__u32)http_answer_run(reader, chunk, end)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1), read = 1;
 
-		if (i >= end)
+		at = body->at;
+		if (at >= end)
 			break;
-		byte = chunk->bytes[i & (HTTP_CHUNK - 1)];
-		entry = http_places[body->place & (HTTP_HEAD_PLACES - 1)][byte];
-		if (likely((__s8)entry > 0)) {
-			body->place = entry;
-		} else {
-			entry &= HTTP_HEAD_PLACES - 1;
-			if (entry)
-				fault = http_answer_turn(reader, entry, byte);
-			else if (body->place == HTTP_AT_LAST && byte == '\n')
-				fault = http_answer_end(reader), stop = HTTP_HEAD;
-			else
-				fault = http_place_fault(body->place, false);
-			if (fault)
-				break;
+		if ((__s8)found > 0)
+			continue;
+		if (to && body->place == HTTP_AT_FIELD && at + 16 <= end)
+			read = http_answer_name_words(body, chunk, at);
+		else if (!to && body->place == HTTP_AT_LAST && byte == '\n')
+			fault = http_answer_end(reader), stop = HTTP_HEAD;
+		else if (!to)
+			fault = http_place_fault(body->place, false);
+		else
+			fault = http_answer_turn(reader, to, byte);
+		if (!read) {
+			read = 1;
+			fault = http_answer_turn(reader, to, byte);
 		}
-		done = i + 1;
+		if (fault)
+			break;
+		body->at = at + read;
 		if (stop)
 			break;
 	}
-	if (!fault && !stop && done < length)
+	at = body->at;
+	if (!fault && !stop && at < length)
 		fault = HTTP_FAULT_HEAD_TOO_LARGE;
-	body->head_bytes = stop ? 0 : body->head_bytes + done;
+	body->head_bytes = stop ? 0 : body->head_bytes + at;
 	body->fault = fault;
-	return done | (fault ? HTTP_FAULT : stop) << 16;
+	return at | (fault ? HTTP_FAULT : stop) << 16;
 }
 
 /* Verified once, for all who call it: reader and chunk lie in maps. */
