@@ -5,8 +5,8 @@ import type { NodeMaps } from '../../datapath/maps.ts';
 import type { BpfMap } from '../../ebpf/map.ts';
 import { type Chunk, walkMap } from '../../ebpf/map-walk.ts';
 import type { BpfProgram } from '../../ebpf/program.ts';
-import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
+import { Rounds } from '../rounds.ts';
 
 export interface ConntrackSweepDependencies {
   readonly maps: Pick<NodeMaps, 'conntrack' | 'nat' | 'connectionCounts' | 'sweepConnections' | 'sweepMappings'>;
@@ -52,19 +52,19 @@ const betweenChunksMs = 20;
  * entries are one pause of the agent.
  */
 export class ConntrackSweep {
+  readonly #steps: Rounds<SweepRound>;
   readonly #deps: ConntrackSweepDependencies;
   readonly #now: () => number;
-  #work: Generator<void, SweepRound, undefined> | undefined;
   #last: SweepRound = { connections: 0, mappings: 0, removed: 0, vanished: 0, busyMs: 0 };
   /** Connections of this round whose end is still to be told. */
   #open = 0;
   /** What the counts did not agree about in the first round: the table may be younger than they. */
   #unexplained: number | undefined;
   #rounds = 0;
-  #failure: string | undefined;
 
   constructor(dependencies: ConntrackSweepDependencies) {
     this.#deps = dependencies;
+    this.#steps = new Rounds(() => this.#round(), result => this.#over(result), { log: dependencies.log, failed: 'connections that are over could not be removed', betweenStepsMs: betweenChunksMs, afterFailureMs: longestRestMs });
     this.#now = dependencies.monotonicNs ?? (() => Number(process.hrtime.bigint()));
   }
 
@@ -78,33 +78,18 @@ export class ConntrackSweep {
 
   /** One chunk. Returns ms until the next is due. */
   step(): number {
-    try {
-      this.#work ??= this.#round();
-      const { done, value } = this.#work.next();
-      if (!done) return betweenChunksMs;
-      this.#work = undefined;
-      this.#last = value;
-      this.#rounds++;
-      this.#failure = undefined;
-      return this.#rest(value);
-    } catch (error) {
-      this.#work = undefined;
-      const message = errorText(error);
-      if (message !== this.#failure) this.#deps.log.error('connections that are over could not be removed; the next round begins anew', { error: message });
-      this.#failure = message;
-      return longestRestMs;
-    }
+    return this.#steps.step();
   }
 
   /** Rounds until the signal aborts. */
   start(signal: AbortSignal): void {
-    let timer: NodeJS.Timeout;
-    const turn = (): void => {
-      timer = setTimeout(turn, this.step());
-      timer.unref();
-    };
-    turn();
-    signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    this.#steps.start(signal);
+  }
+
+  #over(value: SweepRound): number {
+    this.#last = value;
+    this.#rounds++;
+    return this.#rest(value);
   }
 
   #rest({ connections, mappings, busyMs }: SweepRound): number {

@@ -2,8 +2,8 @@ import { sweepCodec, type ProxyConnectionKey } from '../../datapath/generated/st
 import type { NodeMaps } from '../../datapath/maps.ts';
 import { type Chunk, walkMap } from '../../ebpf/map-walk.ts';
 import type { BpfProgram } from '../../ebpf/program.ts';
-import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
+import { Rounds } from '../rounds.ts';
 
 export interface HttpSweepDependencies {
   readonly maps: Pick<NodeMaps, 'httpConnections' | 'sweepRequests'>;
@@ -37,14 +37,14 @@ const betweenChunksMs = 20;
  * whether conntrack still knows its connection (sweep.bpf.c).
  */
 export class HttpSweep {
+  readonly #steps: Rounds<HttpSweepRound>;
   readonly #deps: HttpSweepDependencies;
   readonly #now: () => number;
-  #work: Generator<void, HttpSweepRound, undefined> | undefined;
   #last: HttpSweepRound = { connections: 0, removed: 0, busyMs: 0 };
-  #failure: string | undefined;
 
   constructor(dependencies: HttpSweepDependencies) {
     this.#deps = dependencies;
+    this.#steps = new Rounds(() => this.#round(), result => this.#over(result), { log: dependencies.log, failed: 'connections of HTTP in the kernel that are over could not be removed', betweenStepsMs: betweenChunksMs, afterFailureMs: longestRestMs });
     this.#now = dependencies.monotonicNs ?? (() => Number(process.hrtime.bigint()));
   }
 
@@ -54,32 +54,17 @@ export class HttpSweep {
 
   /** One chunk. Returns ms until the next is due. */
   step(): number {
-    try {
-      this.#work ??= this.#round();
-      const { done, value } = this.#work.next();
-      if (!done) return betweenChunksMs;
-      this.#work = undefined;
-      this.#last = value;
-      this.#failure = undefined;
-      return Math.min(longestRestMs, Math.max(shortestRestMs, value.busyMs / share));
-    } catch (error) {
-      this.#work = undefined;
-      const message = errorText(error);
-      if (message !== this.#failure) this.#deps.log.error('connections of HTTP in the kernel that are over could not be removed; the next round begins anew', { error: message });
-      this.#failure = message;
-      return longestRestMs;
-    }
+    return this.#steps.step();
   }
 
   /** Rounds until the signal aborts. */
   start(signal: AbortSignal): void {
-    let timer: NodeJS.Timeout;
-    const turn = (): void => {
-      timer = setTimeout(turn, this.step());
-      timer.unref();
-    };
-    turn();
-    signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    this.#steps.start(signal);
+  }
+
+  #over(value: HttpSweepRound): number {
+    this.#last = value;
+    return Math.min(longestRestMs, Math.max(shortestRestMs, value.busyMs / share));
   }
 
   *#round(): Generator<void, HttpSweepRound, undefined> {
