@@ -7,6 +7,7 @@
 #include "endpoint.h"
 #include "events.h"
 #include "http.h"
+#include "http_connection.h"
 #include "http_event.h"
 #include "ipcache.h"
 #include "nat.h"
@@ -54,6 +55,7 @@ struct catalogue {
 	enum direction direction;
 	enum lost_ring lost_ring;
 	enum proxy_connection_flag proxy_connection_flag;
+	enum http_phase http_phase;
 };
 
 const volatile struct catalogue catalogue __attribute__((used)) = {};

@@ -9,6 +9,7 @@ import type { PrefixIdentities } from '../features/addresses/prefix-identities.t
 import { mapOccupancy } from '../features/conntrack/occupancy.ts';
 import type { SweepRound } from '../features/conntrack/sweep.ts';
 import { endpointAddresses, type Endpoint } from '../features/endpoints/endpoint.ts';
+import { httpConnections } from '../features/http-kernel/connections.ts';
 import type { Identity } from '../features/identities/allocate.ts';
 import type { Masquerade } from '../features/masquerade/start.ts';
 import type { FlowPipeline } from '../flows/pipeline.ts';
@@ -109,6 +110,7 @@ export function agentRoutes(parts: AgentParts): Routes {
     '/v1/policy/shadow': () => shadowStats(kernelReports(parts)),
     '/v1/conntrack': () => conntrackRows(kernelReports(parts)),
     '/v1/l7/kernel': () => parts.l7.kernel.report(parts.l7.inUse()),
+    '/v1/l7/kernel/connections': () => httpConnections(opened),
     '/v1/policies': () => policyReports(parts),
     '/v1/cidr-groups': () => parts.policies.groups(),
     '/v1/tables': () => tables.map(({ table }) => table.name),

@@ -4,12 +4,17 @@ import type { Context } from './context.ts';
 
 /** The answer of one agent: of the node that is named, or of the first that answers. */
 export async function askAgent<T>(context: Context, node: string | undefined, path: string): Promise<{ readonly node: string; readonly value: T }> {
-  for (const name of node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, node)]) {
+  for (const name of nodesOf(context, node)) {
     const value = await callLocal<T>(context.paths.node(name).agentSocket, path, { timeoutMs: 60_000 });
     if (value !== undefined) return { node: name, value };
     process.stderr.write(`cirri: the agent of ${name} does not answer\n`);
   }
   throw new CirriError('ERR_NO_AGENT', 'no agent answers', { mend: 'cirri status' });
+}
+
+/** The node of that name, or all. Throws for one that the cluster does not have. */
+export function nodesOf(context: Context, node: string | undefined): readonly string[] {
+  return node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, node)];
 }
 
 /** Throws for a node that the cluster does not have. */

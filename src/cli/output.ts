@@ -36,8 +36,3 @@ export function bytes(count: number): string {
   if (count < 1024) return `${count} B`;
   return count < 1 << 20 ? `${Math.round(count / 1024)} KiB` : `${Math.round(count / (1 << 20))} MiB`;
 }
-
-/** `1 pod`, `2 pods`, `2 policies`. */
-export function counted(count: number, noun: string, plural = `${noun}s`): string {
-  return `${count} ${count === 1 ? noun : plural}`;
-}

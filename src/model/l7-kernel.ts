@@ -40,6 +40,28 @@ export interface L7KernelCounts {
   readonly resets: number;
 }
 
+/** `GET /v1/l7/kernel/connections`: those that the kernel carries, as many as are listed, and how many there are. */
+export interface L7KernelConnections {
+  readonly connections: readonly L7KernelConnection[];
+  readonly total: number;
+}
+
+export interface L7KernelConnection {
+  /** `ADDRESS:PORT`. */
+  readonly client: string;
+  readonly server: string;
+  readonly sourceIdentity: number;
+  readonly destinationIdentity: number;
+  /** Always 0: what a pod sends is read by the proxy. */
+  readonly egressSet: number;
+  /** 0: nobody asks for it any more, all passes. */
+  readonly ingressSet: number;
+  /** ended: its row stays until nothing of it can come again. */
+  readonly state: 'idle' | 'busy' | 'passing' | 'ended';
+  /** Since the client's last segment. */
+  readonly idleMs: number;
+}
+
 /** Why a request could not be read, by the kernel's number (bpf/lib/http_reader.h, enum http_fault): the proxy's words; from 64 on what only the proxy takes. */
 const faultTexts: Readonly<Record<number, string>> = {
   1: 'the method is no token',

@@ -1,8 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ProxyConnectionStatus, ProxyStatus } from '../model/l7-proxy.ts';
-import { formatAddr } from '../std/ip.ts';
-import type { SocketAddress } from '../sys/net.ts';
+import { formatEnd } from '../std/ip.ts';
 import type { Connection } from './connection.ts';
 import type { RecordLines } from './records.ts';
 import type { Sets } from './sets.ts';
@@ -102,15 +101,10 @@ function residentBytes(pid: number): number {
 function connectionStatus(connection: Connection, now: number): ProxyConnectionStatus {
   const { about: { client, server, row } } = connection;
   return {
-    client: text(client), server: text(server),
+    client: formatEnd(client.addr, client.port), server: formatEnd(server.addr, server.port),
     sourceIdentity: row.sourceIdentity, destinationIdentity: row.destinationIdentity, egressSet: row.egressL7, ingressSet: row.ingressL7,
     state: connection.passing ? 'passing' : connection.idle ? 'idle' : 'busy',
     queuedBytes: connection.client.queuedBytes + (connection.server?.queuedBytes ?? 0),
     idleMs: (now - connection.active) * tickMs,
   };
-}
-
-function text({ addr, port }: SocketAddress): string {
-  const ip = formatAddr(addr);
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }

@@ -43,6 +43,12 @@ export function formatAddr(addr: Addr): string {
   return `${head}::${tail}`;
 }
 
+/** `10.0.0.1:80`, `[fd00::1]:80`. */
+export function formatEnd(addr: Addr, port: number): string {
+  const text = formatAddr(addr);
+  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`;
+}
+
 /** The 4 bytes of an IPv4-mapped address, or the 16 of an IPv6 one: the form of netlink and sockaddr. */
 export function wireBytes(addr: Addr): Uint8Array {
   return isIPv4(addr) ? addr.subarray(12) : addr;

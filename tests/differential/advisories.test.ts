@@ -44,7 +44,7 @@ type PeerName = keyof typeof peers;
 
 /** What all say; it fails when they do not all say the same. */
 function verdicts(objects: readonly KubeObject[], direction: Question['direction'], names: readonly PeerName[], at: { subject?: string; port?: number; protocol?: number; nodeLabels?: boolean } = {}): string[] {
-  const engine = new Engine({ mode: 'default', allowLocalhost: 'always', nodeLabels: at.nodeLabels ?? true, provides: { proxy: false } });
+  const engine = new Engine({ mode: 'default', allowLocalhost: 'always', nodeLabels: at.nodeLabels ?? true, provides: { proxy: false }, httpReader: 'proxy' });
   assert.equal(load(engine, kernel, objects), undefined);
   return names.map(name => {
     const peer: Peer = peers[name];

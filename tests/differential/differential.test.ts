@@ -19,11 +19,13 @@ const seeds = new Random(seed);
 for (let i = 0; i < runs; i++) {
   const own = i === 0 ? seed : seeds.seed();
   test(`naive evaluator, engine, tools and loaded programs agree on ${decisions} random decisions from seed ${own}`, async t => {
+    const asked = kernel.asked;
     const { disagreement, ...count } = await run({ seed: own, decisions, kernel });
-    t.diagnostic(`${count.decisions} decisions in ${count.clusters} clusters, ${count.byKernel} by the programs: ${Object.entries(count.verdicts).map(([verdict, n]) => `${n} ${verdict}`).join('; ')}`);
+    t.diagnostic(`${count.decisions} decisions in ${count.clusters} clusters, ${count.byKernel} by the programs, which read ${kernel.asked - asked} connections: ${Object.entries(count.verdicts).map(([verdict, n]) => `${n} ${verdict}`).join('; ')}`);
     assert.ok(!disagreement, `CIRRI_SEED=${own}\n${disagreement ? disagreementText(shrink(disagreement, kernel)) : ''}`);
     // A generator that asks for nothing, or programs that answer nothing, would agree too.
     for (const verdict of ['allow', 'deny', 'audit', 'allow, in shadow deny']) assert.ok(count.verdicts[verdict]! > 0, `no ${verdict}`);
+    assert.ok(kernel.asked - asked > decisions / 5000, `requests of only ${kernel.asked - asked} connections through the programs`);
     assert.ok(count.byKernel > decisions / 2, `only ${count.byKernel} by the programs`);
   });
 }

@@ -250,19 +250,24 @@ export class Engine {
   }
 }
 
-/** Rules on HTTP as the kernel carries them out, where it can. */
 const tables = new WeakMap<L7Set, ReturnType<typeof tablesOfSet>>();
 
-function inKernel(set: L7Set): ((request: L7Request) => boolean) | undefined {
+/** Rules on HTTP as the kernel carries them out, where it can. */
+export function httpTables(set: L7Set): ReturnType<typeof tablesOfSet> {
   const compiled = tables.get(set) ?? tablesOfSet(set);
   tables.set(set, compiled);
+  return compiled;
+}
+
+function inKernel(set: L7Set): ((request: L7Request) => boolean) | undefined {
+  const compiled = httpTables(set);
   if ('unfit' in compiled) return undefined;
   return request => 'http' in request && walkHttpTables(compiled.tables, { ...request.http, host: '', headers: [] }).passes;
 }
 
 function answerOf({ verdict, l7, shadow }: { readonly verdict: Answer['verdict']; readonly l7?: L7Set | undefined; readonly shadow?: { readonly verdict: 'allow' | 'deny' } }, passes = (request: L7Request) => askL7(l7!, request).passes): Answer {
   if (verdict === 'redirect' && !l7) throw new Error('a redirect without a set');
-  return { verdict, ...(l7 && { passing: requests.filter(request => passes(requestOf(request))) }), ...(shadow && { shadow: shadow.verdict }) };
+  return { verdict, ...(l7 && { passing: requests.filter(request => passes(requestOf(request))), ...(l7.protocol === 'http' && { reader: l7.kernel ? 'kernel' as const : 'proxy' as const }) }), ...(shadow && { shadow: shadow.verdict }) };
 }
 
 function requestOf(text: Request): L7Request {

@@ -14,6 +14,7 @@ export function randomPolicy(random: Random, objects: readonly KubeObject[]): Po
   const policy = ofSomeKind(random, objects);
   if (random.chance(0.2)) policy.metadata.annotations = { 'policy.cirri.io/mode': random.pick(['audit', 'shadow', 'enforce']) };
   if (random.chance(0.1)) policy.metadata.annotations = { ...policy.metadata.annotations, 'policy.cirri.io/established': random.pick(['keep', 'recheck']) };
+  if (policy.kind.startsWith('Cilium') && random.chance(0.5)) policy.metadata.annotations = { ...policy.metadata.annotations, 'policy.cirri.io/l7-http': random.pick(['kernel', 'kernel', 'kernel', 'proxy']) };
   return policy;
 }
 
@@ -29,7 +30,7 @@ function ofSomeKind(random: Random, objects: readonly KubeObject[]): PolicyObjec
 
 /** Rules on requests for many peers at few ports, so that they meet. One parser and port a policy: two would be refused. */
 function readingPolicy(random: Random): CiliumPolicy {
-  const [prefix, direction] = random.pick([['from', 'ingress'], ['to', 'egress']] as const);
+  const [prefix, direction] = random.pick([['from', 'ingress'], ['from', 'ingress'], ['to', 'egress']] as const);
   const peers = () => random.pick<CiliumEntry>([{}, {}, { [`${prefix}Entities`]: ['all'] }, { [`${prefix}Entities`]: ['cluster'] }, { [`${prefix}Endpoints`]: [{}] }, { [`${prefix}CIDR`]: ['0.0.0.0/0'] }]);
   const port = random.pick(['80', '443']);
   const read = random.pick<() => PortRule>([

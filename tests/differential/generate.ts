@@ -40,7 +40,7 @@ export function randomCluster(random: Random): KubeObject[] {
 }
 
 export function randomSettings(random: Random): Settings {
-  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const), nodeLabels: random.chance(0.7), provides: { proxy: random.chance(0.35) } };
+  return { mode: random.pick(['default', 'default', 'default', 'default', 'default', 'always', 'never'] as const), allowLocalhost: random.pick(['always', 'always', 'always', 'policy'] as const), nodeLabels: random.chance(0.7), provides: { proxy: random.chance(0.5) }, httpReader: random.pick(['proxy', 'proxy', 'kernel'] as const) };
 }
 
 function randomNamespace(random: Random, name: string): Namespace {

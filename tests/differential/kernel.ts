@@ -6,8 +6,9 @@
  *     any other peer ──from_network──► pod of n1 (ingress)     the node ──to_pod──► pod of n1
  */
 import { DropReason, EndpointFlag, EventFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
-import type { FlowEvent } from '../../src/datapath/generated/structs.ts';
+import type { ConntrackKey, FlowEvent } from '../../src/datapath/generated/structs.ts';
 import { PolicySets } from '../../src/features/policy/sets.ts';
+import type { VerdictRow } from '../../src/policy/compile.ts';
 import { lookup } from '../../src/policy/evaluate.ts';
 import { formatPrefix, parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
 import { Datapath } from '../programs/harness.ts';
@@ -16,6 +17,9 @@ import { buildFrame, macBytes } from '../programs/packet.ts';
 import type { FrameSpec } from '../programs/packet.ts';
 import type { Engine } from './engine.ts';
 import { here, reservedPeers } from './generate.ts';
+import { KernelRequests } from './kernel-requests.ts';
+import type { Carrier } from './kernel-requests.ts';
+import type { Request } from './naive-requests.ts';
 import { ofKind, podKey } from './objects.ts';
 import type { Answer, Direction, Pod, Peer, Question } from './objects.ts';
 
@@ -28,7 +32,9 @@ const shot = 2;
 const policyDenied: readonly number[] = [DropReason.PolicyDenied, DropReason.PolicyDeny];
 /** Of an event: the denial of a policy in audit. */
 const audited = 4;
+const redirected = 3;
 const denied = 2;
+const tcp = 6;
 
 interface Address { readonly identity: number; readonly policyIdentity: number; readonly flags: number }
 
@@ -44,6 +50,9 @@ export class Kernel {
   #endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>();
   #addresses = new Map<string, Address>();
   readonly #ids = new Map<string, number>();
+  readonly #requests = new KernelRequests(this.#datapath);
+  /** Connections through which requests were sent. */
+  asked = 0;
 
   constructor() {
     const { endpoints, ipcache } = this.#datapath.maps;
@@ -73,9 +82,11 @@ export class Kernel {
     const endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>();
     const hostSets = { ingressSet: setOf({ node: here }, 'ingress'), egressSet: setOf({ node: here }, 'egress') };
     for (const address of router) endpoints.set(address, { id: 1, identity: 1, flags: EndpointFlag.Host | EndpointFlag.Ready, ifindex: 0, ...hostSets });
-    for (const pod of pods) {
-      const [ingressSet, egressSet] = [setOf({ pod: podKey(pod) }, 'ingress'), setOf({ pod: podKey(pod) }, 'egress')];
-      const row = { id: this.#idOf(pod), identity: engine.identity({ pod: podKey(pod) }, { pod: podKey(pod) }), ingressSet, egressSet, mac: macBytes(podMac), hostMac: macBytes(hostMac) };
+    const sets = pods.map(pod => [setOf({ pod: podKey(pod) }, 'ingress'), setOf({ pod: podKey(pod) }, 'egress')] as const);
+    this.#requests.load(engine.engine.l7Sets());
+    for (const [i, pod] of pods.entries()) {
+      const [ingressSet, egressSet] = sets[i]!;
+      const row = { flags: this.#requests.flags(engine.set({ pod: podKey(pod) }, 'ingress')), id: this.#idOf(pod), identity: engine.identity({ pod: podKey(pod) }, { pod: podKey(pod) }), ingressSet, egressSet, mac: macBytes(podMac), hostMac: macBytes(hostMac) };
       for (const { ip } of pod.status.podIPs) endpoints.set(ip, { ...row, policyIdentity: engine.destination(podKey(pod), ip.includes(':')) });
     }
     this.#loadAddresses(engine);
@@ -123,9 +134,11 @@ export class Kernel {
     return id;
   }
 
-  /** Sends the packet that asks the question; empty where none can. */
+  /** Sends the packet that asks the question; empty where none can. What is read in UDP are names, which this packet does not ask for. */
   ask(engine: Engine, q: Question): readonly KernelAnswer[] {
     if (isExempt(engine, q)) return [];
+    const questions = endsHere(engine, q);
+    if (q.protocol !== tcp && questions.some(question => rowOf(engine, question).verdict === 'redirect')) return [];
     const [own, peer] = [addressOf(engine, q.subject, q.v6), addressOf(engine, q.peer, q.v6)];
     const [source, destination] = q.direction === 'egress' ? [own, peer] : [peer, own];
     const [from, to] = q.direction === 'egress' ? [q.subject, q.peer] : [q.peer, q.subject];
@@ -133,8 +146,16 @@ export class Kernel {
       : 'node' in from && from.node === here ? ('pod' in to && engine.pods.get(to.pod)!.node === here ? 'to_pod' : 'to_network') : 'from_network';
     const frame = frameOf(source, destination, q);
     const { returnValue, flows, drops } = this.#datapath.run(program, buildFrame(frame));
-    this.#forgetConnection(frame);
-    return this.#read(engine, endsHere(engine, q), returnValue, flows, drops);
+    const forget = (): void => this.#forgetConnection(frame);
+    const carrier = this.#requests.carrier(connectionKey(frame));
+    forget();
+    const end = (address: string, port: number, mac: string) => ({ address, port, mac });
+    const passing = (): readonly Request[] => {
+      this.asked++;
+      return this.#requests.passing({ program, client: end(source, frame.sourcePort!, podMac), server: end(destination, frame.destinationPort!, hostMac) }, forget);
+    };
+    const answers = this.#read(engine, questions, returnValue, flows, drops);
+    return carrier === undefined && !answers.some(({ answer }) => answer.verdict === 'redirect') ? answers : redirects(engine, answers, carrier, passing);
   }
 
   /** Every event says which end spoke: its rule must be the one of the compiled row, not only its verdict. */
@@ -147,8 +168,8 @@ export class Kernel {
       if (drop && !policyDenied.includes(drop.reasonOrPoint)) throw new Error(`dropped for another reason than policy: ${drop.reasonOrPoint}`);
       const shadow = ofThisEnd(flows, EventFlag.Shadow);
       if (!event) throw new Error(`program returned ${returnValue} and told nothing of the ${question.direction}`);
-      answers.push({ question, answer: { verdict: drop ? 'deny' : event.verdict === audited ? 'audit' : 'allow', ...(shadow && { shadow: shadow.verdict === denied ? 'deny' : 'allow' }) } });
-      const row = lookup(engine.set(question.subject, question.direction), engine.peerOf(question), question.protocol, question.port)!;
+      answers.push({ question, answer: { verdict: drop ? 'deny' : event.verdict === audited ? 'audit' : event.verdict === redirected ? 'redirect' : 'allow', ...(shadow && { shadow: shadow.verdict === denied ? 'deny' : 'allow' }) } });
+      const row = rowOf(engine, question);
       // What the node sends to its pods is told without a judgement.
       const isJudged = question.direction === 'egress' || !('node' in question.peer && question.peer.node === here);
       if (isJudged && (event.rule !== row.rule || event.match !== row.match)) throw new Error(`the kernel names rule ${event.rule} (match ${event.match}), the tables say ${row.rule} (${row.match})`);
@@ -161,17 +182,45 @@ export class Kernel {
 
   /** So that every packet opens its connection anew. */
   #forgetConnection(frame: FrameSpec): void {
-    const [a, b] = [parseAddr(frame.source), parseAddr(frame.destination)];
-    const [sourcePort, destinationPort] = typeof frame.protocol === 'number' ? [0, 0] : frame.protocol !== 'icmp' ? [frame.sourcePort!, frame.destinationPort!]
-      : [8, 128].includes(frame.icmp!.type) ? [frame.icmp!.id!, 0] : [0, 129].includes(frame.icmp!.type) ? [0, frame.icmp!.id!] : [0, 0];
-    const low = Buffer.compare(a, b) || sourcePort - destinationPort;
-    const [first, second] = low <= 0 ? [[a, sourcePort], [b, destinationPort]] as const : [[b, destinationPort], [a, sourcePort]] as const;
-    this.#datapath.maps.conntrack.delete({ low: first[0], lowPort: first[1], high: second[0], highPort: second[1], protocol: protocolOf(frame), kind: 0 });
+    this.#datapath.maps.conntrack.delete(connectionKey(frame));
+    if (frame.protocol !== 'tcp') return;
+    this.#requests.forget({ client: { address: frame.source, port: frame.sourcePort! }, server: { address: frame.destination, port: frame.destinationPort! } });
   }
 
   close(): void {
+    this.#requests.close();
     this.#datapath.close();
   }
+}
+
+function connectionKey(frame: FrameSpec): ConntrackKey {
+  const [a, b] = [parseAddr(frame.source), parseAddr(frame.destination)];
+  const [sourcePort, destinationPort] = typeof frame.protocol === 'number' ? [0, 0] : frame.protocol !== 'icmp' ? [frame.sourcePort!, frame.destinationPort!]
+    : [8, 128].includes(frame.icmp!.type) ? [frame.icmp!.id!, 0] : [0, 129].includes(frame.icmp!.type) ? [0, frame.icmp!.id!] : [0, 0];
+  const low = Buffer.compare(a, b) || sourcePort - destinationPort;
+  const [first, second] = low <= 0 ? [[a, sourcePort], [b, destinationPort]] as const : [[b, destinationPort], [a, sourcePort]] as const;
+  return { low: first[0], lowPort: first[1], high: second[0], highPort: second[1], protocol: protocolOf(frame), kind: 0 };
+}
+
+function rowOf(engine: Engine, q: Question): VerdictRow {
+  return lookup(engine.set(q.subject, q.direction), engine.peerOf(q), q.protocol, q.port)!;
+}
+
+/**
+ * Who carries a connection that is read, and what passes: the programs' own word where they carry it. It is the proxy's where the sender's
+ * end is read too, or what is read is no HTTP; what passes there is the matcher's to say.
+ */
+function redirects(engine: Engine, answers: readonly KernelAnswer[], carrier: Carrier | undefined, passing: () => readonly Request[]): readonly KernelAnswer[] {
+  const isMade = !answers.some(({ answer }) => answer.verdict === 'deny');
+  const bothRead = answers.filter(({ answer }) => answer.verdict === 'redirect').length > 1;
+  if (isMade !== (carrier !== undefined)) throw new Error(isMade ? 'a connection that is to be read is carried by nobody' : `a connection that is denied is carried by the ${carrier}`);
+  if (carrier === 'kernel' && bothRead) throw new Error('the kernel carries what is read at both ends');
+  return answers.map(({ question, answer }) => {
+    if (answer.verdict !== 'redirect') return { question, answer };
+    const { passing: wanted, reader } = engine.byTables(question);
+    const isOurs = carrier === 'kernel' && question.direction === 'ingress';
+    return { question, answer: { ...answer, passing: isOurs ? passing() : wanted, ...(reader && { reader: isMade && !bothRead ? (isOurs ? 'kernel' : 'proxy') : reader }) } };
+  });
 }
 
 /**
@@ -209,7 +258,7 @@ const names: Readonly<Record<number, FrameSpec['protocol']>> = { 1: 'icmp', 6: '
 function frameOf(source: string, destination: string, q: Question): FrameSpec {
   const base = { sourceMac: podMac, destinationMac: hostMac, source, destination, protocol: names[q.protocol] ?? q.protocol };
   if (q.protocol === 1 || q.protocol === 58) return { ...base, icmp: { type: q.port, id: 7 } };
-  return { ...base, sourcePort: 40000, destinationPort: q.port, flags: 'S', payload: new Uint8Array(8) };
+  return { ...base, sourcePort: 40000, destinationPort: q.port, flags: 'S', ...(q.protocol !== tcp && { payload: new Uint8Array(8) }) };
 }
 
 function protocolOf(frame: FrameSpec): number {

@@ -15,7 +15,7 @@ import type { Answer, CiliumEntry, CiliumPolicy, CiliumSpec, ClusterPolicy, Kube
 /** What a rule that applies to the question, or a policy's default deny, says. */
 type Word = 'deny' | 'unauthenticated' | 'allow' | 'unproxied' | 'pass' | 'default-deny';
 
-interface Say { readonly word: Word; readonly reads?: Reads | undefined; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string; readonly keep: boolean }
+interface Say { readonly word: Word; readonly reads?: Reads | undefined; readonly tier: 'admin' | 'normal' | 'baseline'; readonly priority: number; readonly mode: string; readonly keep: boolean; readonly reader: string }
 
 type Saying = Pick<Say, 'word' | 'reads'>;
 
@@ -39,11 +39,15 @@ export function naive(objects: readonly KubeObject[], question: Question, settin
 }
 
 /** What passes of a redirect; where rules cannot hold together, nothing. Names are learned from TCP port 53 wherever the pod waits for some. */
-function readBy(enforced: Decided, asked: Asked, settings: Settings): Pick<Answer, 'verdict' | 'passing'> {
+function readBy(enforced: Decided, asked: Asked, settings: Settings): Pick<Answer, 'verdict' | 'passing' | 'reader'> {
   if (enforced.verdict === 'allow' && settings.provides.proxy && asked.direction === 'egress' && asked.protocol === 6 && asked.port === 53 && waitsForNames(asked)) return { verdict: 'redirect', passing: requests };
   if (enforced.verdict !== 'redirect') return { verdict: enforced.verdict };
   const passing = readTogether(enforced.by.map(say => say.reads!));
-  return passing ? { verdict: 'redirect', passing } : { verdict: 'deny' };
+  if (!passing) return { verdict: 'deny' };
+  if (!enforced.by.some(say => say.reads!.parser === 'http')) return { verdict: 'redirect', passing };
+  // Requests to a pod, where nothing but requests is read and everyone who says something wants it.
+  const wantsKernel = asked.direction === 'ingress' && enforced.by.every(say => say.reads!.parser === 'http' && say.reader === 'kernel');
+  return { verdict: 'redirect', passing, reader: wantsKernel ? 'kernel' : 'proxy' };
 }
 
 function waitsForNames(asked: Asked): boolean {
@@ -91,14 +95,14 @@ function inOrder(says: readonly Say[], tier: Say['tier']): readonly Say[] {
 }
 
 function saysOf(policy: PolicyObject, asked: Asked): readonly Say[] {
-  const { 'policy.cirri.io/mode': mode = 'enforce', 'policy.cirri.io/established': established } = policy.metadata.annotations ?? {};
+  const { 'policy.cirri.io/mode': mode = 'enforce', 'policy.cirri.io/established': established, 'policy.cirri.io/l7-http': reader = asked.httpReader } = policy.metadata.annotations ?? {};
   const keep = established === 'keep';
   switch (policy.kind) {
-    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep }));
-    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(saying => ({ ...saying, tier: 'normal', priority: 0, mode, keep }));
+    case 'NetworkPolicy': return networkPolicySays(policy, asked).map(word => ({ word, tier: 'normal', priority: 0, mode, keep, reader }));
+    case 'CiliumNetworkPolicy': case 'CiliumClusterwideNetworkPolicy': return ciliumPolicySays(policy, asked).map(saying => ({ ...saying, tier: 'normal', priority: 0, mode, keep, reader }));
     default: {
       const tier = policy.kind === 'BaselineAdminNetworkPolicy' || policy.spec.tier === 'Baseline' ? 'baseline' : 'admin';
-      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode, keep }));
+      return clusterPolicySays(policy, asked).map(word => ({ word, tier, priority: policy.spec.priority ?? 0, mode, keep, reader }));
     }
   }
 }
@@ -112,13 +116,16 @@ export class Asked {
   readonly isNode: boolean;
   /** Somebody reads what is said. */
   readonly proxy: boolean;
+  /** Who carries out rules on HTTP of policies that do not say. */
+  readonly httpReader: Settings['httpReader'];
   /** Nodes bear their labels. */
   readonly nodeLabels: boolean;
   readonly pod: Pod | undefined;
   readonly labels: ReturnType<typeof podLabels>;
   readonly peer: PeerView;
 
-  constructor(objects: readonly KubeObject[], question: Question, { nodeLabels: nodesBearLabels, provides }: Settings) {
+  constructor(objects: readonly KubeObject[], question: Question, { nodeLabels: nodesBearLabels, provides, httpReader }: Settings) {
+    this.httpReader = httpReader;
     this.proxy = provides.proxy;
     this.nodeLabels = nodesBearLabels;
     this.objects = objects;

@@ -125,6 +125,8 @@ export interface Answer {
   readonly verdict: 'allow' | 'deny' | 'redirect' | 'audit';
   /** Of a redirect: the requests that pass. */
   readonly passing?: readonly Request[] | undefined;
+  /** Of a redirect whose requests are HTTP's: who is to carry it out. */
+  readonly reader?: 'kernel' | 'proxy';
   readonly shadow?: 'allow' | 'deny';
   /** Of a denial: connections that were allowed before go on. Absent where it depends on which of several rules is named. */
   readonly keep?: boolean;
@@ -138,6 +140,8 @@ export interface Settings {
   readonly nodeLabels: boolean;
   /** Somebody reads what is said in a connection; else nothing passes where rules ask for it. */
   readonly provides: { readonly proxy: boolean };
+  /** Who carries out rules on HTTP of policies that do not say. */
+  readonly httpReader: 'proxy' | 'kernel';
 }
 
 export const clusterName = 'home';

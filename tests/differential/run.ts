@@ -76,9 +76,8 @@ function runCluster(random: Random, kernel: Kernel | undefined, count: { decisio
 export function load(engine: Engine, kernel: Kernel | undefined, objects: readonly KubeObject[]): string | undefined {
   try {
     engine.load(objects);
-    const loaded = withKernel(engine, kernel);
-    loaded?.load(engine);
-    return loaded?.verify().join('\n') || undefined;
+    kernel?.load(engine);
+    return kernel?.verify().join('\n') || undefined;
   } catch (error) {
     return String(error);
   }
@@ -116,7 +115,7 @@ export function answersTo(engine: Engine, kernel: Kernel | undefined, question: 
   let told = 0;
   say('kernel', () => {
     const wrong: string[] = [];
-    for (const { question: asked, answer } of withKernel(engine, kernel)?.ask(engine, question) ?? []) {
+    for (const { question: asked, answer } of kernel?.ask(engine, question) ?? []) {
       told++;
       const [wanted, given] = [answerText(naive(engine.objects, asked, engine.settings)), answerText(answer)];
       if (given !== wanted) wrong.push(`${asked.direction}: ${given}, not ${wanted}`);
@@ -126,13 +125,8 @@ export function answersTo(engine: Engine, kernel: Kernel | undefined, question: 
   return { answers, agree: new Set(Object.values(answers)).size === 1, byKernel: told };
 }
 
-/** The programs alone have no proxy, and would drop what is to be read. */
-function withKernel(engine: Engine, kernel: Kernel | undefined): Kernel | undefined {
-  return engine.settings.provides.proxy ? undefined : kernel;
-}
-
-export function answerText({ verdict, passing, shadow }: Answer): string {
-  return `${verdict}${passing ? `: ${passing.length === 0 ? 'nothing' : passing.join(', ')}` : ''}${shadow === undefined ? '' : `, in shadow ${shadow}`}`;
+export function answerText({ verdict, passing, reader, shadow }: Answer): string {
+  return `${verdict}${reader === undefined ? '' : ` to the ${reader}`}${passing ? `: ${passing.length === 0 ? 'nothing' : passing.join(', ')}` : ''}${shadow === undefined ? '' : `, in shadow ${shadow}`}`;
 }
 
 /** Everything that the kernel and an explanation would get, once as it grew and once made at once. */

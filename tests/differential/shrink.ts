@@ -45,10 +45,10 @@ function retried(candidate: Disagreement, kernel: Kernel | undefined): Disagreem
   }
 }
 
-/** Who gave a verdict before must not fail now: that would be another story. */
+/** Who gave a verdict before, or failed otherwise, must not fail now: that would be another story. */
 function newFaults(before: Disagreement['answers'], now: Disagreement['answers']): boolean {
-  const fails = (answer: string | undefined) => answer !== undefined && /\bError\b/.test(answer);
-  return Object.keys(now).some(who => fails(now[who]) && !fails(before[who]));
+  const fault = (answer = '') => (/Error\b/.test(answer) ? answer.replace(/\d+/g, '') : undefined);
+  return Object.keys(now).some(who => fault(now[who]) !== undefined && fault(now[who]) !== fault(before[who]));
 }
 
 type Steps = readonly (readonly KubeObject[])[];

@@ -262,6 +262,7 @@ describe('HTTP rules in the kernel, in a cluster of two nodes', () => {
     const address = await addressOf('shop/orders');
     const clients = [keep('shop/near', address, 5, 20), keep('shop/far', address, 5, 20)];
     for (const client of clients) await more(client, 50);
+    const near = await addressOf('shop/near');
     for (const where of ['proxy', 'kernel', 'proxy', 'kernel'] as const) {
       await cluster.apply(orders(where));
       await enforced('shop/orders');
@@ -270,6 +271,11 @@ describe('HTTP rules in the kernel, in a cluster of two nodes', () => {
       await eventually(`flows say ${where}`, 10_000, async () => {
         const last = (await l7('--to-pod', 'shop/orders', '--last', '1')).at(-1);
         return (last?.cirri?.in_kernel === true) === (where === 'kernel') ? undefined : JSON.stringify(last);
+      });
+      await eventually(`connections are listed as carried by the ${where}`, 20_000, async () => {
+        const listed = (JSON.parse((await cluster.cirri('proxy', 'connections', '--node', 'node1', '-o', 'json')).stdout) as { client: string; server: string; place: string; state: string; ingressSet: number }[])
+          .filter(connection => connection.server === `${address}:8080` && connection.client.startsWith(`${near}:`) && connection.state !== 'ended');
+        return listed.length > 0 && listed.every(connection => connection.place === where && connection.ingressSet > 0) ? undefined : JSON.stringify(listed);
       });
     }
     for (const client of clients) {

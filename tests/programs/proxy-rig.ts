@@ -78,7 +78,8 @@ export class RigProxy {
 
 const endsOf = (key: ProxyConnectionKey): string => `${formatAddr(key.client)} ${formatAddr(key.server)}:${key.serverPort}`;
 
-function listening(family: 4 | 6): number {
+/** A socket as the proxy's, on the loopback device. */
+export function listening(family: 4 | 6): number {
   const fd = tcpSocket(family);
   setTransparent(fd, family);
   setOption(fd, level.socket, socketOption.mark, MARK_FROM_PROXY, 'marking a listening socket');

@@ -6,10 +6,11 @@ import { addCounts, differencesComputed, differencesSeen, shadowPolicies, type S
 import type { Scenario, ScenarioPolicy } from '../../policy/scenario.ts';
 import { World } from '../../policy/world.ts';
 import { delay } from '../../std/async.ts';
+import { counted } from '../../std/counted.ts';
 import { CirriError } from '../../std/errors.ts';
 import { askAgents } from '../agents.ts';
 import { openContext } from '../context.ts';
-import { ago, counted, line, printStructured, printTable, stdoutPaint } from '../output.ts';
+import { ago, line, printStructured, printTable, stdoutPaint } from '../output.ts';
 import { knownPolicies, shownAddress } from './policy-names.ts';
 import { readable } from '../../model/readable.ts';
 import { addSourceOptions, loadScenario, type SourceFlags } from './policy-world.ts';

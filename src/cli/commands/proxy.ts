@@ -1,25 +1,20 @@
-import { readdirSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { Command } from 'commander';
 import { proxyName } from '../../cluster/children.ts';
 import { callLocal } from '../../cluster/local-api.ts';
 import type { L7KernelStatus } from '../../model/l7-kernel.ts';
-import { proxyWorkerSocket, type ProxyConnectionStatus, type ProxyStatus } from '../../model/l7-proxy.ts';
+import type { ProxyStatus } from '../../model/l7-proxy.ts';
 import { waitFor } from '../../std/async.ts';
+import { counted } from '../../std/counted.ts';
 import { CirriError } from '../../std/errors.ts';
-import { knownNode } from '../agents.ts';
-import { openContext, type Context } from '../context.ts';
+import { nodesOf } from '../agents.ts';
+import { openContext } from '../context.ts';
 import { ago, bytes, line, printStructured, printTable } from '../output.ts';
+import { connections } from './proxy-connections.ts';
+import { workersOf } from './proxy-workers.ts';
 
 interface Flags {
   readonly node?: string;
   readonly output?: string;
-}
-
-interface Worker {
-  readonly node: string;
-  readonly number: number;
-  readonly socket: string;
 }
 
 export function register(program: Command): void {
@@ -30,7 +25,7 @@ export function register(program: Command): void {
     .option('-o, --output <format>', 'json or yaml')
     .action(status);
   proxy.command('connections')
-    .description('The connections that the proxies carry.')
+    .description('The connections whose layer 7 the nodes look into: those that the proxies carry, and those whose HTTP the kernel carries. Of each worker and of each kernel 10,000 are listed; exit code 1 when one does not answer.')
     .option('--node <name>', 'of this node')
     .option('-o, --output <format>', 'json or yaml')
     .action(connections);
@@ -66,24 +61,10 @@ async function status(flags: Flags): Promise<void> {
   for (const row of rows) for (const fault of row.faults) line(`${row.node}: ${fault}`);
 }
 
-async function connections(flags: Flags): Promise<void> {
-  const context = openContext();
-  context.client.close();
-  const rows = (await Promise.all(workersOf(context, flags.node).map(async ({ node, number, socket }) => {
-    const said = await callLocal<{ connections: ProxyConnectionStatus[] }>(socket, '/v1/connections');
-    return (said?.connections ?? []).map(connection => ({ node, worker: number, ...connection }));
-  }))).flat();
-  if (printStructured(flags.output, rows)) return;
-  printTable(['NODE', 'CLIENT', 'IDENTITY', 'SERVER', 'IDENTITY', 'EGRESS SET', 'INGRESS SET', 'STATE', 'WAITING', 'IDLE'], rows.map(row => [
-    row.node, row.client, String(row.sourceIdentity), row.server, String(row.destinationIdentity), String(row.egressSet || '-'), String(row.ingressSet || '-'), row.state, bytes(row.queuedBytes), `${(row.idleMs / 1000).toFixed(1)}s`,
-  ]));
-}
-
 async function sets(flags: Flags): Promise<void> {
   const context = openContext();
   context.client.close();
-  const names = flags.node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, flags.node)];
-  const answers = await Promise.all(names.map(async node => ({ node, said: await callLocal<L7KernelStatus>(context.paths.node(node).agentSocket, '/v1/l7/kernel') })));
+  const answers = await Promise.all(nodesOf(context, flags.node).map(async node => ({ node, said: await callLocal<L7KernelStatus>(context.paths.node(node).agentSocket, '/v1/l7/kernel') })));
   for (const { node, said } of answers) if (!said) process.stderr.write(`cirri: the agent of ${node} does not answer\n`);
   const known = answers.flatMap(({ node, said }) => (said ? [{ node, ...said }] : []));
   if (known.length < answers.length || known.some(({ sets: all, failedPods }) => failedPods.length > 0 || all.some(set => set.reason !== undefined))) process.exitCode = 1;
@@ -92,7 +73,7 @@ async function sets(flags: Flags): Promise<void> {
     node, String(set.number), String(set.rules), set.wanted, set.place, set.reason ?? '-',
   ])));
   for (const { node, pods, failedPods, connections: open, counts } of known) {
-    if (pods.length > 0) line(`${node}: in the kernel for ${pods.join(', ')}: ${open} connections, ${counts.requests} requests, ${counts.denied} denied, ${counts.faults} not understood`);
+    if (pods.length > 0) line(`${node}: in the kernel for ${pods.join(', ')}: ${counted(open, 'connection')}, ${counted(counts.requests, 'request')}, ${counts.denied} denied, ${counts.faults} not understood`);
     for (const { pod, reason } of failedPods) line(`${node}: by the proxy for ${pod}: ${reason}`);
   }
 }
@@ -111,30 +92,6 @@ async function restart(flags: Flags): Promise<void> {
       const said = await callLocal<ProxyStatus>(socket, '/v1/status').catch(() => undefined);
       return said && said.pid !== before ? said : undefined;
     }, { timeoutMs: patienceMs });
-    line(`${name}: ${before === undefined ? 'started' : `${before} → ${next.pid}`}, ${next.takenOver} connections taken over so far`);
+    line(`${name}: ${before === undefined ? 'started' : `${before} → ${next.pid}`}, ${counted(next.takenOver, 'connection')} taken over so far`);
   }
-}
-
-/** Those that have a socket, of one node or of all. */
-function workersOf(context: Context, node: string | undefined): Worker[] {
-  const names = node === undefined ? context.record.nodes.map(each => each.name) : [knownNode(context, node)];
-  return names.flatMap(name => {
-    const { proxySocket } = context.paths.node(name);
-    const numbers = socketNumbers(proxySocket);
-    return (numbers.length > 0 ? numbers : [0]).map(number => ({ node: name, number, socket: proxyWorkerSocket(proxySocket, number) }));
-  });
-}
-
-function socketNumbers(proxySocket: string): number[] {
-  const pattern = new RegExp(`^${basename(proxySocket, '.sock')}(?:-(\\d+))?\\.sock$`);
-  let names: string[];
-  try {
-    names = readdirSync(dirname(proxySocket));
-  } catch {
-    return [];
-  }
-  return names.flatMap(name => {
-    const match = pattern.exec(name);
-    return match ? [Number(match[1] ?? 0)] : [];
-  }).sort((a, b) => a - b);
 }

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import type { HistoryStatus } from '../../model/history.ts';
 import { safe } from '../../flows/print/safe.ts';
+import { counted } from '../../std/counted.ts';
 import { openContext } from '../context.ts';
 import { askHistories, gapText } from '../histories.ts';
-import { ago, bytes, counted, line, printStructured, printTable } from '../output.ts';
+import { ago, bytes, line, printStructured, printTable } from '../output.ts';
 
 export function registerStatus(flows: Command): void {
   flows.command('status')

@@ -312,6 +312,23 @@ export const eventTypeName: Readonly<Record<number, string>> = {
   129: 'L7',
 };
 
+/** enum http_phase */
+export const HttpPhase = {
+  Reading: 0,
+  Swallowing: 1,
+  Blind: 2,
+  Over: 3,
+  Reset: 4,
+} as const;
+export type HttpPhase = (typeof HttpPhase)[keyof typeof HttpPhase];
+export const httpPhaseName: Readonly<Record<number, string>> = {
+  0: 'READING',
+  1: 'SWALLOWING',
+  2: 'BLIND',
+  3: 'OVER',
+  4: 'RESET',
+};
+
 /** enum ipcache_flag */
 export const IpcacheFlag = {
   HasTunnel: 1,

@@ -5,6 +5,7 @@ import type { L7KernelCounts, L7KernelStatus } from '../../model/l7-kernel.ts';
 import type { L7Set } from '../../model/l7.ts';
 import { settingsAgainstKernel } from '../../model/settings.ts';
 import type { FeatureStatus } from '../../model/status.ts';
+import { counted } from '../../std/counted.ts';
 import type { Logger } from '../../std/log.ts';
 import type { Endpoint } from '../endpoints/endpoint.ts';
 import { HttpPods } from './pods.ts';
@@ -105,15 +106,11 @@ export function httpKernelFeature({ unable, sets, pods, failedPods, connections,
   ];
   const detail = [
     `${counted(wanted.length - refused.length, 'set')} for ${counted(pods.length, 'pod')}`,
-    `${connections} connections, ${counts.requests} requests, ${counts.denied} denied`,
+    `${counted(connections, 'connection')}, ${counted(counts.requests, 'request')}, ${counts.denied} denied`,
     ...(counts.faults > 0 ? [`${counts.faults} not understood`] : []),
     ...troubles,
   ].join('; ');
   return { name, state: troubles.length > 0 ? 'degraded' : 'on', detail };
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function sumCounts({ httpCounts }: Pick<NodeMaps, 'httpCounts'>): L7KernelCounts {

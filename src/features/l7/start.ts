@@ -3,6 +3,7 @@ import type { NodePaths } from '../../model/cluster.ts';
 import type { L7Set } from '../../model/l7.ts';
 import type { FeatureStatus } from '../../model/status.ts';
 import type { FlowPipeline } from '../../flows/pipeline.ts';
+import { counted } from '../../std/counted.ts';
 import { formatAddr } from '../../std/ip.ts';
 import type { Logger } from '../../std/log.ts';
 import { L7Listener } from './records.ts';
@@ -69,11 +70,11 @@ function proxyStatus(listener: L7Listener, options: { readonly workers: number; 
   const name = 'L7Proxy';
   const faults = workers.flatMap(status => status.faults);
   const detail = [
-    `${workers.length} of ${options.workers} worker${options.workers === 1 ? '' : 's'} (${workers.map(status => `pid ${status.pid}`).join(', ') || 'none is here'})`,
-    `${sum(status => status.connections)} connections, ${sum(status => status.requests)} requests, ${sum(status => status.denied)} denied`,
-    `${options.inUse} sets in use`,
+    `${workers.length} of ${counted(options.workers, 'worker')} (${workers.map(status => `pid ${status.pid}`).join(', ') || 'none is here'})`,
+    `${counted(sum(status => status.connections), 'connection')}, ${counted(sum(status => status.requests), 'request')}, ${sum(status => status.denied)} denied`,
+    `${counted(options.inUse, 'set')} in use`,
     `${megabytes(sum(status => status.rssBytes))}${workers.some(status => status.spare) ? `, and ${megabytes(sum(status => status.spare?.rssBytes ?? 0))} that stand by` : ''}`,
-    ...(listener.lost > 0 ? [`${listener.lost} records lost`] : []),
+    ...(listener.lost > 0 ? [`${counted(listener.lost, 'record')} lost`] : []),
     ...faults.slice(0, 3),
   ].join('; ');
   return { name, state: workers.length < options.workers || faults.length > 0 ? 'degraded' : 'on', detail };
