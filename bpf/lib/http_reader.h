@@ -121,7 +121,9 @@ struct http_body {
 	__u8 kind;		/* enum http_name of the field that is being read */
 	__u8 field;		/* its place in the set's `fields` and one; 0: nobody asks for it */
 	__u8 extension_begins;	/* behind the ';' of a chunk's extension */
-	__u8 pad[5];
+	__u8 pad;
+	__u16 end;		/* of what may be read of the chunk */
+	__u8 pad2[2];
 };
 _Static_assert(sizeof(struct http_body) == 80, "http_body");
 
@@ -216,21 +218,6 @@ static __always_inline void http_body_begin(struct http_body *body, __u64 length
 	body->place = chunked ? HTTP_AT_SIZE : length ? HTTP_IN_BODY : HTTP_AT_START;
 }
 
-/* Bytes, or words of what need not be looked at, that are gone through in a turn of a loop: they share its cost. */
-#define HTTP_STRIDE 16
-
-#define HTTP_BYTES(byte) (0x0101010101010101ULL * (byte))
-
-/* Of eight bytes, how many lie before one that may not be in a value, or is a tab. */
-static __always_inline __u32 http_plain_bytes(__u64 word)
-{
-	__u64 deletes = word ^ HTTP_BYTES(0x7f), odd = ((word - HTTP_BYTES(0x20)) & ~word) | ((deletes - HTTP_BYTES(1)) & ~deletes);
-
-	odd &= HTTP_BYTES(0x80);
-	/* A borrow only reaches bytes behind the first that is odd, and below its highest bit all are ones. */
-	return odd ? ((((odd & -odd) - 1) & HTTP_BYTES(1)) * HTTP_BYTES(1) >> 56) - 1 : 8;
-}
-
 /* The verifier tells numbers apart by how they came about, and would walk all that follows once for each way: memory forgets. */
 static __always_inline __u32 http_unknown(struct http_body *body, __u32 at)
 {
@@ -238,22 +225,13 @@ static __always_inline __u32 http_unknown(struct http_body *body, __u32 at)
 	return *(volatile __u16 *)&body->at;
 }
 
-/* Values of fields that nobody asks for are most of what clients send: eight bytes at a time. */
-static __always_inline __u32 http_pass_over(const struct http_chunk *chunk, __u32 at, __u32 end)
+/* So it is with what a number has been compared with. */
+static __always_inline __u32 http_end_of(const struct http_body *body)
 {
-	for (int i = 0; i < HTTP_STRIDE; i++) {
-		__u32 plain;
-
-		if (at + 8 > end)
-			break;
-		plain = http_plain_bytes(*(const __u64 *)&chunk->bytes[at & (HTTP_CHUNK - 1)]);
-		at += plain;
-		if (plain < 8)
-			break;
-	}
-	return at;
+	return *(const volatile __u16 *)&body->end;
 }
 
+#include "http_reader_words.h"
 #include "http_reader_body.h"
 #include "http_reader_request.h"
 #include "http_reader_answer.h"

@@ -53,41 +53,6 @@ static __always_inline void http_answer_name_end(struct http_body *body)
 	http_name_end(body, kind, 0);
 }
 
-/* Letters in lower case; of other bytes nothing is said. */
-#define HTTP_FOLDED(word) ((word) | HTTP_BYTES(0x20))
-
-/*
- * At a name whose first 16 bytes are there: one that frame is known by two words, and so is that it is none. How many bytes have been read
- * by that; 0: it is to be looked at byte by byte.
- */
-static __always_inline __u32 http_answer_name_words(struct http_body *body, const struct http_chunk *chunk, __u32 at)
-{
-	__u64 first = *(const __u64 *)&chunk->bytes[at & (HTTP_CHUNK - 1)], second = *(const __u64 *)&chunk->bytes[(at + 8) & (HTTP_CHUNK - 1)], folded = HTTP_FOLDED(first);
-
-	if (folded == http_word('c', 'o', 'n', 't', 'e', 'n', 't', '-')) {
-		if ((HTTP_FOLDED(second) & ~0ULL >> 16) != http_word('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
-			body->place = HTTP_IN_OTHER_NAME;
-			return 1;
-		}
-		if (first >> 56 != '-' || (second >> 48 & 255) != ':')
-			return 0;
-		body->place = HTTP_AT_VALUE;
-		http_name_end(body, HTTP_NAME_CONTENT_LENGTH, 0);
-		return 15;
-	}
-	if (folded == http_word('c', 'o', 'n', 'n', 'e', 'c', 't', 'i')) {
-		if ((HTTP_FOLDED(second) & 0xffff) != ('o' | 'n' << 8) || (second >> 16 & 255) != ':')
-			return 0;
-		body->place = HTTP_AT_VALUE;
-		http_name_end(body, HTTP_NAME_CONNECTION, 0);
-		return 11;
-	}
-	if (folded == http_word('t', 'r', 'a', 'n', 's', 'f', 'e', 'r'))
-		return 0;
-	body->place = HTTP_IN_OTHER_NAME;
-	return 1;
-}
-
 static __always_inline void http_answer_framing(struct http_body *body, __u32 byte)
 {
 	bool behind = body->flags & HTTP_BEHIND_BLANK;
@@ -204,17 +169,89 @@ static __always_inline int http_answer_turn(struct http_answer_reader *reader, _
 	return 0;
 }
 
-/* As http_request_run(): some bytes at which there is nothing to do but to go on. */
-__noinline int http_answer_run(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 end)
+/* "HTTP/1.1 200 ", from the answer's beginning on; 0: it is not of that kind. */
+static __always_inline __u32 http_status_words(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 at)
 {
-	__u32 at, place, byte = 0, entry = HTTP_TURN;
+	struct http_body *body = &reader->body;
+	__u64 version = http_word_at(chunk, at) ^ http_word('H', 'T', 'T', 'P', '/', '1', '.', '0'), rest = http_word_at(chunk, at + 8), code = rest >> 8 ^ HTTP_BYTES('0');
+
+	if (at + 13 > http_end_of(body) || version & ~(1ULL << 56) || http_not_digit(rest >> 8) & 0xffffff || !(code & 255) || (rest & 0xff000000ffULL) != (' ' | (__u64)' ' << 32))
+		return 0;
+	http_answer_begin(reader);
+	body->minor = version >> 56;
+	reader->status = (code & 255) * 100 + (code >> 8 & 255) * 10 + (code >> 16 & 255);
+	body->place = HTTP_IN_REASON;
+	return at + 13;
+}
+
+/* A field, as far as it can be gone through at once; 0: its name is to be looked at byte by byte. */
+static __always_inline __u32 http_answer_field(struct http_body *body, const struct http_chunk *chunk, __u32 at)
+{
+	__u64 first = HTTP_FOLDED(http_word_at(chunk, at)), second = HTTP_FOLDED(http_word_at(chunk, at + 8));
+
+	if (first == http_word('c', 'o', 'n', 't', 'e', 'n', 't', '-') && (second & ~0ULL >> 16) == http_word('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
+		at = http_length_line(body, chunk, at);
+	} else if (first == http_word('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') && (second & 0xffff) == ('o' | 'n' << 8)) {
+		at = http_connection_line(body, chunk, at);
+	} else if (first == http_word('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')) {
+		at = http_encoding_line(body, chunk, at);
+	} else {
+		at = http_pass_name(body, chunk, at);
+		if (at)
+			body->place = HTTP_IN_UNASKED;
+		return at;
+	}
+	if (at)
+		body->field_count++;
+	return at;
+}
+
+/* Lines from body->at on, as long as they are of the usual kind. Verified once, as the next. */
+__noinline int http_answer_lines(struct http_answer_reader *reader, const struct http_chunk *chunk)
+{
+	struct http_body *body;
+
+	if (!reader || !chunk)
+		return 0;
+	body = &reader->body;
+	for (int i = 0; i < HTTP_LINES; i++) {
+		__u32 at = *(volatile __u16 *)&body->at, next;
+		__u8 place = body->place;
+
+		if (at >= http_end_of(body) || body->field_count >= HTTP_FIELDS_MAX)
+			break;
+		if (place == HTTP_AT_FIELD || place == HTTP_AT_STATUS_VERSION) {
+			next = place == HTTP_AT_FIELD ? http_answer_field(body, chunk, at) : http_status_words(reader, chunk, at);
+			if (!next)
+				break;
+			at = http_unknown(body, next);
+			place = *(volatile __u8 *)&body->place;
+			if (place == HTTP_AT_FIELD)
+				continue;
+		}
+		if (place != HTTP_IN_UNASKED && place != HTTP_IN_REASON)
+			break;
+		at = http_unknown(body, http_pass_over(body, chunk, at));
+		next = http_line_end(body, chunk, at);
+		if (!next)
+			break;
+		body->field_count += place == HTTP_IN_UNASKED;
+		body->place = HTTP_AT_FIELD;
+		http_unknown(body, next);
+	}
+	return 0;
+}
+
+/* As http_request_run(): some bytes at which there is nothing to do but to go on. What the table says of the byte where that ends, and the byte above it. */
+__noinline int http_answer_run(struct http_answer_reader *reader, const struct http_chunk *chunk)
+{
+	__u32 at, end, place, byte = 0, entry = HTTP_TURN;
 
 	if (!reader || !chunk)
 		return 0;
 	at = reader->body.at;
+	end = reader->body.end;
 	place = reader->body.place;
-	if (place == HTTP_IN_UNASKED)
-		at = http_unknown(&reader->body, http_pass_over(chunk, at, end));
 	for (int i = 0; i < HTTP_STRIDE; i++) {
 		if (at >= end)
 			break;
@@ -230,38 +267,57 @@ __noinline int http_answer_run(struct http_answer_reader *reader, const struct h
 	return entry | byte << 8;
 }
 
-static __always_inline __u32 http_answer_head(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 length)
+/* At bytes that are odd, as long as there are: enum http_stop above enum http_fault. */
+static __always_inline __u32 http_answer_bytes(struct http_answer_reader *reader, const struct http_chunk *chunk)
 {
 	struct http_body *body = &reader->body;
-	__u32 at, stop = HTTP_MORE, room = HTTP_HEAD_MAX - body->head_bytes, end = length < room ? length : room;
+	__u32 stop = HTTP_MORE;
 	int fault = 0;
 
-	body->at = 0;
 	http_times(HTTP_CHUNK + 1) {
-		__u32 found = opaque((__u32)http_answer_run(reader, chunk, end)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1), read = 1;
+		__u32 found = opaque((__u32)http_answer_run(reader, chunk)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1);
 
-		at = body->at;
-		if (at >= end)
+		if (body->at >= body->end)
 			break;
 		if ((__s8)found > 0)
 			continue;
-		if (to && body->place == HTTP_AT_FIELD && at + 16 <= end)
-			read = http_answer_name_words(body, chunk, at);
-		else if (!to && body->place == HTTP_AT_LAST && byte == '\n')
+		if (to)
+			fault = http_answer_turn(reader, to, byte);
+		else if (body->place == HTTP_AT_LAST && byte == '\n')
 			fault = http_answer_end(reader), stop = HTTP_HEAD;
-		else if (!to)
-			fault = http_place_fault(body->place, false);
 		else
-			fault = http_answer_turn(reader, to, byte);
-		if (!read) {
-			read = 1;
-			fault = http_answer_turn(reader, to, byte);
-		}
+			fault = http_place_fault(body->place, false);
 		if (fault)
 			break;
-		body->at = at + read;
+		body->at++;
 		if (stop)
 			break;
+		if (body->place == HTTP_AT_FIELD || body->place == HTTP_IN_UNASKED)
+			http_answer_lines(reader, chunk);
+	}
+	return fault | stop << 8;
+}
+
+static __always_inline __u32 http_answer_head(struct http_answer_reader *reader, const struct http_chunk *chunk, __u32 length)
+{
+	struct http_body *body = &reader->body;
+	__u32 room = HTTP_HEAD_MAX - body->head_bytes, next, at, stop = HTTP_HEAD, fault;
+
+	body->at = 0;
+	body->end = length < room ? length : room;
+	http_answer_lines(reader, chunk);
+	next = body->place == HTTP_AT_FIELD ? http_line_end(body, chunk, *(volatile __u16 *)&body->at) : 0;
+	if (likely(next)) {
+		body->place = HTTP_AT_LAST;
+		body->at = next - 1;
+		fault = http_answer_end(reader);
+		if (likely(!fault))
+			body->at = next;
+	} else {
+		__u32 result = http_answer_bytes(reader, chunk);
+
+		fault = result & 255;
+		stop = result >> 8;
 	}
 	at = body->at;
 	if (!fault && !stop && at < length)

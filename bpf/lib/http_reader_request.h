@@ -545,8 +545,10 @@ __noinline int http_request_run(struct http_reader *reader, const struct http_se
 	at = reader->body.at;
 	place = reader->body.place;
 	row = reader->body.row;
-	if (place == HTTP_IN_UNASKED)
-		at = http_unknown(&reader->body, http_pass_over(chunk, at, end));
+	if (place == HTTP_IN_UNASKED) {
+		reader->body.end = end;
+		at = http_unknown(&reader->body, http_pass_over(&reader->body, chunk, at));
+	}
 	for (int i = 0; i < HTTP_STRIDE; i++) {
 		if (at >= end)
 			break;

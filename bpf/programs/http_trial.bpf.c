@@ -22,7 +22,7 @@ struct http_trial_input {
 	__u32 piece;		/* not 0: cut behind each of so many bytes instead */
 	__u32 set;		/* number in http_sets */
 	__u32 heads;		/* stops behind so many; 0: never */
-	__u32 pad;
+	__u32 times;		/* not 0: the stream is one head that fits into a chunk, and is read so often; what that takes is its caller's to measure */
 	__u64 asked;		/* address of a byte for each request whose answers these are: bits of enum http_trial_asked; 0: the stream is requests */
 	__u32 asked_count;
 	__u32 pad2;
@@ -185,6 +185,32 @@ static __always_inline void http_trial_clear(struct http_trial *trial)
 			((__u64 *)&trial->answer)[i] = 0;
 }
 
+/* One head, over and over. */
+static __always_inline int http_trial_repeat(struct http_trial *trial, const struct http_trial_input *input)
+{
+	const struct http_set *set = http_set_find(input->set);
+	__u32 length = http_trial_fill(trial, input, input->length);
+	enum http_stop stop;
+	int i;
+
+	if (!set || !length)
+		return -1;
+	http_each(i, 0, HTTP_TRIAL_STEPS) {
+		if (i < 0 || i >= input->times)
+			break;
+		if (input->asked)
+			http_read_answer(&trial->answer, &trial->chunk, length, &stop);
+		else
+			http_read_request(&trial->reader, set, &trial->chunk, length, &stop);
+		if (stop != HTTP_HEAD)
+			return -1;
+		/* Its body does not come. */
+		trial->answer.body.place = trial->reader.body.place = HTTP_AT_START;
+		trial->count++;
+	}
+	return trial->count;
+}
+
 /* Number of events, or -1. */
 SEC("syscall")
 int http_trial(struct http_trial_input *context)
@@ -199,6 +225,8 @@ int http_trial(struct http_trial_input *context)
 	http_trial_clear(trial);
 	if (!input.length)
 		return 0;
+	if (input.times)
+		return http_trial_repeat(trial, &input);
 	http_each(i, 0, HTTP_TRIAL_STEPS)
 		if (i < 0 || !http_trial_step(trial, &input))
 			break;

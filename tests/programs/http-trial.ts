@@ -98,6 +98,21 @@ export class HttpTrial {
     return this.#run(stream, options, asked);
   }
 
+  /** Mean nanoseconds of reading one head of at most 256 bytes: a request's under a set, or an answer's to a request without one. */
+  headNs(head: Buffer, { set, times, answer }: { readonly set: number; readonly times: number; readonly answer: boolean }): number {
+    this.#stream.bytes.set(head);
+    const input = this.#input;
+    setAddress(input.view, 0, this.#stream);
+    [head.length, 0, 0, set, 0, times].forEach((number, i) => input.view.setUint32(16 + 4 * i, number, true));
+    input.view.setBigUint64(40, answer ? 1n : 0n, true);
+    const startNs = process.hrtime.bigint();
+    this.#call();
+    const tookNs = Number(process.hrtime.bigint() - startNs);
+    const read = this.#trials.lookup(0)!.getUint32(12, true);
+    if (read !== times) throw new Error(`${read} of ${times} heads were read`);
+    return tookNs / times;
+  }
+
   /** Of the last head of the last stream. */
   captured(): Captured {
     const reader = httpReaderCodec.read(this.#trials.lookup(0)!, readerAt);
@@ -133,16 +148,20 @@ export class HttpTrial {
     if (asked) setAddress(input.view, 40, this.#asked);
     else input.view.setBigUint64(40, 0n);
     input.view.setUint32(48, asked?.length ?? 0, true);
-    callBpf(command.progTestRun, 80, 'test run of program http_trial', view => {
-      view.setUint32(0, this.#object.program('http_trial').fd, true);
-      view.setUint32(40, inputBytes, true);
-      setAddress(view, 48, input);
-    }, this.#attributes);
-    if (this.#attributes.view.getInt32(4, true) < 0) throw new Error('http_trial has no map');
+    this.#call();
     const value = this.#trials.lookup(0)!;
     const count = value.getUint32(12, true);
     if (count > mostEvents) throw new RangeError(`${count} events; there is room for ${mostEvents}`);
     return Array.from({ length: count }, (_, i) => readEvent(value, eventsAt + i * eventBytes));
+  }
+
+  #call(): void {
+    callBpf(command.progTestRun, 80, 'test run of program http_trial', view => {
+      view.setUint32(0, this.#object.program('http_trial').fd, true);
+      view.setUint32(40, inputBytes, true);
+      setAddress(view, 48, this.#input);
+    }, this.#attributes);
+    if (this.#attributes.view.getInt32(4, true) < 0) throw new Error('http_trial could not read');
   }
 }
 

@@ -5,9 +5,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { HttpL7Rule } from '../../src/model/l7.ts';
 import { PolicyVerdictKind } from '../../src/datapath/generated/enums.ts';
 import { backendPort, Datapath, families, mac, servicePort, set, type Family, type ProgramName } from './harness.ts';
+import { compileHttpTables } from '../../src/policy/http-tables.ts';
 import { address, answerTo, buildMessage } from './dns-message.ts';
+import { HttpTrial } from './http-trial.ts';
 import { allowNames, loadAutomaton, namesAreInForce, query, redirectDns, reply } from './names.ts';
 import { PacketMill, templateBytes } from './mill.ts';
 import { buildFrame, type FrameSpec } from './packet.ts';
@@ -176,6 +179,37 @@ const rows: readonly Row[] = [
   { name: 'from the node itself', program: 'to_network', prepare: (_, family) => toNeighbour(family, { source: family.node, destination: family.otherNode, destinationPort: 22 }) },
 ];
 
+/** Heads as nginx and wrk send them, and as browsers do. */
+const heads: readonly { readonly name: string; readonly answer?: boolean; readonly bytes: Buffer }[] = [
+  { name: 'HTTP request read, bench', bytes: buildHead('GET /api/v1/products/7 HTTP/1.1', 'Host: 10.244.1.4:9005') },
+  { name: 'HTTP request read, browser', bytes: buildHead('GET /api/v1/products/7 HTTP/1.1', 'Host: shop.example', 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101', 'Accept: application/json', 'Accept-Language: en-US,en;q=0.5', 'Accept-Encoding: gzip, deflate, br', 'Connection: keep-alive') },
+  { name: 'HTTP answer read, nginx', answer: true, bytes: buildHead('HTTP/1.1 200 OK', 'Server: nginx/1.24.0', 'Date: Sat, 28 Nov 2026 21:13:44 GMT', 'Content-Type: text/plain', 'Content-Length: 1024', 'Connection: keep-alive') },
+  { name: 'HTTP answer read, chunked', answer: true, bytes: buildHead('HTTP/1.1 404 Not Found', 'x-powered-by: Express', 'content-type: application/json; charset=utf-8', 'ETag: W/"1a2-Xq"', 'Vary: Accept-Encoding', 'Transfer-Encoding: chunked', 'Connection: close') },
+];
+
+function buildHead(...lines: readonly string[]): Buffer {
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+const rulesOfHeads: readonly HttpL7Rule[] = [{ rule: 1, method: 'GET', path: '/api/v1/.*', headers: [] }];
+
+/** Without packets: the readers alone. */
+function measureHeads(only: string | undefined): string[] {
+  const wanted = heads.filter(head => !only || head.name.includes(only));
+  if (wanted.length === 0) return [];
+  using trial = new HttpTrial();
+  const compiled = compileHttpTables(rulesOfHeads);
+  if ('unfit' in compiled) throw new Error(compiled.unfit);
+  trial.put(1, compiled.tables);
+  return wanted.map(({ name, bytes, answer = false }) => {
+    let least = Infinity;
+    for (let round = 0; round < rounds; round++) least = Math.min(least, trial.headNs(bytes, { set: 1, times: repeat, answer }));
+    const line = `${'http_trial'.padEnd(14)}${name} (${bytes.length} bytes)`.padEnd(52) + Math.round(least).toString().padStart(8);
+    console.log(line);
+    return line;
+  });
+}
+
 const mill = new PacketMill();
 
 function measure(datapath: Datapath, row: Row, family: Family): number {
@@ -203,6 +237,7 @@ for (const row of rows.filter(row => !only || row.name.includes(only))) {
   lines.push(`${row.program.padEnd(14)}${row.name}`.padEnd(52) + families.map(family => String(measure(datapath, row, family)).padStart(8)).join(''));
   console.log(lines.at(-1));
 }
+lines.push(...measureHeads(only));
 if (process.argv.includes('--write')) writeFileSync(costPath, `${lines.join('\n')}\n`);
 datapath.close();
 mill.close();

@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '8df1e02c',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: 'f475999d',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '4b781077',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '5be19646',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {
@@ -147,7 +147,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: 'b451f69f',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '0d46c010',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {
@@ -158,7 +158,7 @@ const httpSets: MapSpec<number, number, HttpSet> = {
 
 const httpTrials: MapSpec<number, HttpTrial> = {
   name: 'http_trials', type: 2, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: 'd84e3cec',
+  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: 'e3b9e1c7',
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {

@@ -768,6 +768,7 @@ export interface HttpBody {
   readonly kind: number;
   readonly field: number;
   readonly extensionBegins: number;
+  readonly end: number;
 }
 
 export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
@@ -794,7 +795,9 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     view.setUint8(at + 72, value.kind);
     view.setUint8(at + 73, value.field);
     view.setUint8(at + 74, value.extensionBegins);
-    zero(view, at + 75, 5);
+    zero(view, at + 75, 1);
+    view.setUint16(at + 76, value.end, true);
+    zero(view, at + 78, 2);
   },
   (view, at) => ({
     opaque: view.getBigUint64(at, true),
@@ -818,6 +821,7 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     kind: view.getUint8(at + 72),
     field: view.getUint8(at + 73),
     extensionBegins: view.getUint8(at + 74),
+    end: view.getUint16(at + 76, true),
   }),
 );
 
