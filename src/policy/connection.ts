@@ -5,7 +5,7 @@
 import { reserved } from '../model/identity.ts';
 import { CirriError } from '../std/errors.ts';
 import type { RuleInfo } from './compile.ts';
-import { kernelRefusal, readerOf } from './http-reader.ts';
+import { kernelRefusal, readAtProxy, readerOf } from './http-reader.ts';
 import type { Read } from './http-reader.ts';
 import { identityOf, nodeOf, portText, targetPort } from './ends.ts';
 import type { End, PortOfConnection, Target } from './ends.ts';
@@ -129,7 +129,7 @@ export function stepAt({ end }: Step): string {
 
 function judged(world: World, member: Member, direction: Direction, identity: number, protocol: number, port: number, { request, atProxy }: Reading): Decision & Pick<Step, 'read' | 'request' | 'requestRule' | 'refusal'> {
   const judgement = world.judge(member, direction, identity, protocol, port);
-  const read = readerOf(judgement.l7, world.scenario.kernelUnable ?? (atProxy ? 'what the client sends is read there already' : undefined));
+  const read = readerOf(judgement.l7, world.scenario.kernelUnable ?? (atProxy ? readAtProxy : undefined));
   const decision = read ? { ...judgement, read } : judgement;
   if (!decision.l7 || !request) return decision;
   const refusal = read?.reader === 'kernel' && 'http' in request ? kernelRefusal(request.http) : undefined;

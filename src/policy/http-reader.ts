@@ -9,6 +9,9 @@ export interface Read {
   readonly why?: string;
 }
 
+/** Why the kernel does not carry a connection whose client's end reads it, too. */
+export const readAtProxy = 'what the client sends is read there already';
+
 /** Sets do not change; their tables take some milliseconds. */
 const known = new WeakMap<L7Set, Read>();
 

@@ -25,7 +25,7 @@ for (let i = 0; i < runs; i++) {
     assert.ok(!disagreement, `CIRRI_SEED=${own}\n${disagreement ? disagreementText(shrink(disagreement, kernel)) : ''}`);
     // A generator that asks for nothing, or programs that answer nothing, would agree too.
     for (const verdict of ['allow', 'deny', 'audit', 'allow, in shadow deny']) assert.ok(count.verdicts[verdict]! > 0, `no ${verdict}`);
-    assert.ok(kernel.asked - asked > decisions / 5000, `requests of only ${kernel.asked - asked} connections through the programs`);
+    assert.ok(kernel.asked - asked > 0, `no request went through the programs`);
     assert.ok(count.byKernel > decisions / 2, `only ${count.byKernel} by the programs`);
   });
 }

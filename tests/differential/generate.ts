@@ -159,7 +159,9 @@ export function randomQuestion(random: Random, objects: readonly KubeObject[], i
   const pods = ofKind(objects, 'Pod');
   const subjects = pods.filter(p => p.spec.nodeName === here);
   const subject = random.chance(0.05) ? { node: here } : { pod: keyOf(random.pick(subjects)) };
-  const direction: Direction = random.pick(['ingress', 'egress']);
+  // Requests to pods, which are read in the kernel or by the proxy.
+  const isRequest = random.chance(0.3) && /"http":\[/.test(JSON.stringify(objects));
+  const direction: Direction = isRequest ? 'ingress' : random.pick(['ingress', 'egress']);
   const peer = random.one<Peer>(
     ...Array.from({ length: 6 }, () => () => ({ pod: keyOf(random.pick(pods)) })),
     ...Array.from({ length: 4 }, () => () => ({ outside: random.pick(outsideAddresses) })),
@@ -168,8 +170,8 @@ export function randomQuestion(random: Random, objects: readonly KubeObject[], i
   );
   if ('node' in subject && 'node' in peer && peer.node === subject.node) return randomQuestion(random, objects, interesting);
   if ('pod' in subject && 'pod' in peer && peer.pod === subject.pod) return randomQuestion(random, objects, interesting);
-  const protocol = random.pick([6, 6, 6, 6, 17, 17, 132, 1, 58, 47]);
-  const port = protocol === 1 ? random.pick([0, 8, 13]) : protocol === 58 ? random.pick([128, 129, 139]) : protocol === 47 ? 0
+  const protocol = isRequest ? 6 : random.pick([6, 6, 6, 6, 17, 17, 132, 1, 58, 47]);
+  const port = isRequest ? random.pick(readPorts) : protocol === 1 ? random.pick([0, 8, 13]) : protocol === 58 ? random.pick([128, 129, 139]) : protocol === 47 ? 0
     : random.chance(0.8) ? random.pick(interesting) : random.integer(1, 65535);
   const v6 = 'outside' in peer ? peer.outside.includes(':') : protocol === 58 || (protocol !== 1 && random.chance(0.5));
   return { subject, direction, peer, protocol, port, v6 };

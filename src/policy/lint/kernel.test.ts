@@ -46,6 +46,27 @@ test('what it does not is told with the reason, louder where the policy asked', 
   assert.match(found([policy('p', [], { more: {} })])[0]![3], /says nothing here: the policy has no rules on HTTP/);
 });
 
+test('clients whose requests are read where they leave are named, with the rule that reads them there', () => {
+  const p = 'CiliumNetworkPolicy/x/p';
+  const q = policy('q', [{ path: '/b' }], { section: 'egress', reader: null });
+  const why = 'the proxy carries it out, not the kernel, for x/b: what the client sends is read there already, by CiliumNetworkPolicy x/q (spec.egress[0].toPorts[0])';
+  assert.deepEqual(found([policy('p', [{ path: '/a' }]), q]), [[p, 'kernel-unfit', 'warning', why]]);
+  assert.deepEqual(found([policy('p', [{ path: '/a' }], { reader: null }), q], 'kernel').filter(([name]) => name === p), [[p, 'kernel-unfit', 'info', why]]);
+  // Another port, another server, another client, ports alone: these leave the kernel what it has.
+  const elsewhere = (toPorts: object, to = 'a', by = 'b'): ScenarioObject => ({ ...q, spec: { endpointSelector: { matchLabels: { app: by } }, egress: [{ toEndpoints: from(to), toPorts: [toPorts] }, { toEndpoints: from('a') }] } });
+  const rules = { rules: { http: [{ path: '/b' }] } };
+  const at = (port: string) => ({ ports: [{ port, protocol: 'TCP' }] });
+  for (const other of [elsewhere({ ...at('81'), ...rules }), elsewhere({ ...at('80'), ...rules }, 'b'), elsewhere({ ...at('80'), ...rules }, 'a', 'c'), elsewhere(at('80'))]) assert.deepEqual(found([policy('p', [{ path: '/a' }]), other]), []);
+  // A wider range, and names of servers instead of requests: these do not.
+  const wide = { ...q, spec: { endpointSelector: { matchLabels: { app: 'b' } }, egress: [{ toEndpoints: from('a'), toPorts: [{ ports: [{ port: '1', endPort: 65535, protocol: 'TCP' }], ...rules }] }] } };
+  assert.deepEqual(found([policy('p', [{ path: '/a' }]), wide]), [[p, 'kernel-unfit', 'warning', why]]);
+  const both = policy('p', [{ path: '/a' }]);
+  const wider = { ...both, spec: { endpointSelector: { matchLabels: { app: 'a' } }, ingress: [{ fromEndpoints: from('b'), toPorts: [{ ports: [{ port: '70', endPort: 90, protocol: 'TCP' }], rules: { http: [{ path: '/a' }] } }] }] } };
+  assert.deepEqual(found([wider, q]), [[p, 'kernel-unfit', 'warning', why]]);
+  const names = { ...q, spec: { endpointSelector: { matchLabels: { app: 'b' } }, egress: [{ toEndpoints: from('a'), toPorts: [{ ...at('80'), serverNames: ['a.example'] }] }] } };
+  assert.deepEqual(found([policy('p', [{ path: '/a' }]), names]).map(([, code]) => code), ['kernel-unfit']);
+});
+
 test('where the settings leave the kernel nothing, the reason is theirs', () => {
   const kernelUnable = settingsAgainstKernel({ headers: ['user-agent'] })!;
   const world = new World(readScenario([...pods, policy('p', [{ path: '/a' }])].map(object => ({ object, place: () => '' })), { kernelUnable }));

@@ -1,9 +1,12 @@
 /** Rules on HTTP that the kernel was asked to carry out: those that it does not, and what would not pass there. */
+import { readAtProxy } from '../http-reader.ts';
+import { clientsReadBefore } from '../http-rule-clients.ts';
 import { readerOfRule } from '../http-rule-reader.ts';
 import { wantsKernel } from '../l7-rules.ts';
 import type { RuleL7 } from '../l7-rules.ts';
-import { policyAnnotations } from '../policy.ts';
+import { policyAnnotations, policyText } from '../policy.ts';
 import type { PolicySpec, Rule } from '../policy.ts';
+import type { RuleInfo } from '../rule-info.ts';
 import type { World } from '../world.ts';
 import { fieldsOf } from './finding.ts';
 import type { Checked } from './finding.ts';
@@ -31,8 +34,20 @@ function checkRule(checked: Checked, spec: PolicySpec, rule: HttpRuleOf, severit
     report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel: ${why}`, / rows| states|expressions/.test(why) ? `write simpler expressions (those that begin with .* multiply), or ${leaveIt}` : leaveIt);
     return;
   }
+  const clients = clientsReadBefore(world, spec, rule);
+  if (clients.length > 0) report('kernel-unfit', severity, fieldOf(rule), `the proxy carries it out, not the kernel, for ${namesOf(clients.map(({ client }) => client))}: ${readAtProxy}, by ${ruleText(clients[0]!.by)}`, `read it at one end only, or ${leaveIt}`);
   const http2 = http2Of(world, spec, rule);
   if (http2 !== undefined) report('kernel-http2', 'warning', fieldOf(rule), `${http2}: HTTP/2 is refused by the kernel, so gRPC does not pass there`, leaveIt);
+}
+
+const mostNamed = 3;
+
+function namesOf(names: readonly string[]): string {
+  return names.length <= mostNamed ? names.join(', ') : `${names.slice(0, mostNamed).join(', ')} and ${names.length - mostNamed} more`;
+}
+
+function ruleText(info: RuleInfo): string {
+  return `${policyText(info)} (${info.path})`;
 }
 
 // ---- what speaks HTTP/2 ----
