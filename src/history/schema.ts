@@ -5,9 +5,11 @@ import { Tally } from './row.ts';
  * by itself: it can be removed, copied away or opened with DuckDB alone. A dimension may have the same thing twice (a store that
  * was started again does not know its ends by heart): nothing counts by number.
  *
- * Format 1. A store does not touch files of a newer format.
+ * Format 2: many flows have the same row of `details`, which says no latency and no summary of theirs. Of layer 7 the latency is in
+ * `duration`. Files of format 1, where each flow's details say both, are read as they are; what is written into one makes it format 2.
+ * A store does not touch files of a newer format.
  */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 export interface Column {
   readonly name: string;
@@ -35,6 +37,7 @@ export const flowColumns: readonly Column[] = [
   { name: 'bytes_out', type: 'BIGINT' },
   { name: 'packets_back', type: 'BIGINT' },
   { name: 'bytes_back', type: 'BIGINT' },
+  /** Of a connection that ended; of an answer of layer 7 since its request. */
   { name: 'duration', type: 'BIGINT' },
 ];
 

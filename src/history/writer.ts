@@ -5,7 +5,7 @@ import { totalsOf, type Batch, type GapEntry, type IntegerColumn } from './batch
 import { literal, rowsOf } from './database.ts';
 import { policyOf } from './decision.ts';
 import type { DecisionEntry, DictionaryEntries, EndEntry, KindEntry, ServiceEntry } from './dictionary.ts';
-import { flowColumns } from './schema.ts';
+import { flowColumns, formatVersion } from './schema.ts';
 
 const chunkRows = 2048;
 /** Keys remembered of one dimension. What is forgotten gets a second row, which does no harm. */
@@ -21,13 +21,14 @@ export class FeedDictionary {
   readonly kinds: KindEntry[] = [];
   readonly decisions: DecisionEntry[] = [];
   readonly services: ServiceEntry[] = [];
+  readonly sayings: string[] = [];
   rows = emptyRows();
   /** The writer whose rows `rows` are. */
   owner: unknown;
 
   add(entries: DictionaryEntries): void {
     if (entries.reset) {
-      for (const list of [this.labels, this.names, this.ends, this.kinds, this.decisions, this.services]) list.length = 0;
+      for (const list of [this.labels, this.names, this.ends, this.kinds, this.decisions, this.services, this.sayings]) list.length = 0;
       this.rows = emptyRows();
     }
     this.labels.push(...(entries.labels ?? []));
@@ -36,11 +37,12 @@ export class FeedDictionary {
     this.kinds.push(...(entries.kinds ?? []));
     this.decisions.push(...(entries.decisions ?? []));
     this.services.push(...(entries.services ?? []));
+    this.sayings.push(...(entries.sayings ?? []));
   }
 }
 
 function emptyRows() {
-  return { labels: [] as number[], names: [] as number[], ends: [] as number[], kinds: [] as number[], decisions: [] as number[], services: [] as number[] };
+  return { labels: [] as number[], names: [] as number[], ends: [] as number[], kinds: [] as number[], decisions: [] as number[], services: [] as number[], sayings: [] as number[] };
 }
 
 /** Puts batches into one partition. What it does between `begin` and `commit` is there as a whole or not at all. */
@@ -53,6 +55,8 @@ export class PartitionWriter {
   readonly #known = new Map<DimensionTable, Map<string, number>>();
   readonly #totals = Array.from({ length: 5 }, () => new BigInt64Array(chunkRows));
   readonly #integers = new Int32Array(chunkRows);
+  /** The last of the totals, whose low words bear latencies. */
+  readonly #durations = new Int32Array(this.#totals[4]!.buffer);
 
   private constructor(connection: DuckDBConnection, alias: string) {
     this.#connection = connection;
@@ -61,6 +65,7 @@ export class PartitionWriter {
 
   static async open(connection: DuckDBConnection, alias: string): Promise<PartitionWriter> {
     const writer = new PartitionWriter(connection, alias);
+    await connection.run(`UPDATE ${alias}.format SET version = ${formatVersion} WHERE version < ${formatVersion}`);
     for (const table of dimensionTables) {
       const [[last] = [0]] = await rowsOf(connection, `SELECT coalesce(max(id), 0) FROM ${alias}.${table}`);
       writer.#nextId.set(table, Number(last) + 1);
@@ -96,7 +101,7 @@ export class PartitionWriter {
       dictionary.owner = this;
       dictionary.rows = emptyRows();
     }
-    const details = this.#details(batch);
+    const details = this.#details(batch, dictionary);
     const totals = [...totalsOf(batch.totals)];
     for (let from = 0; from < batch.rows; from += chunkRows) this.#writeChunk(batch, dictionary, from, Math.min(chunkRows, batch.rows - from), details, totals);
   }
@@ -115,7 +120,7 @@ export class PartitionWriter {
       : `UPDATE ${feeds} SET sequence = ${sequence}, ended = ${ended}, committed = ${now} WHERE session = ${literal(session)}`);
   }
 
-  #writeChunk(batch: Batch, dictionary: FeedDictionary, from: number, rows: number, details: Int32Array | undefined, totals: readonly { readonly row: number; readonly values: Float64Array }[]): void {
+  #writeChunk(batch: Batch, dictionary: FeedDictionary, from: number, rows: number, details: Int32Array, totals: readonly { readonly row: number; readonly values: Float64Array }[]): void {
     const { chunk } = this.#chunk;
     duckdb.data_chunk_reset(chunk);
     duckdb.data_chunk_set_size(chunk, rows);
@@ -138,10 +143,12 @@ export class PartitionWriter {
     mapped('service', number => (number === 0 ? 0 : this.#service(dictionary, number)));
     put(batch.columns.suffix, from, 4);
     put(batch.columns.tally, from, 4);
-    put(batch.columns.latencyUs, from, 4);
-    if (details) put(details, from, 4);
-    else put(this.#integers.fill(0), 0, 4);
+    const { latency, saying } = batch.columns;
+    for (let i = 0; i < rows; i++) this.#integers[i] = saying[from + i] === 0 ? latency[from + i]! : -1;
+    put(this.#integers, 0, 4);
+    put(details, from, 4);
     for (const values of this.#totals) values.fill(-1n);
+    for (let i = 0; i < rows; i++) if (saying[from + i] !== 0) this.#setDuration(i, latency[from + i]!);
     for (const { row, values } of totals) {
       if (row >= from && row < from + rows) this.#totals.forEach((totalsColumn, i) => (totalsColumn[row - from] = BigInt(values[i]!)));
     }
@@ -149,12 +156,30 @@ export class PartitionWriter {
     this.#appenders.get('flows')!.appendDataChunk(this.#chunk);
   }
 
-  /** Row of each flow's details, 0 for none; undefined when no flow has any. */
-  #details(batch: Batch): Int32Array | undefined {
-    if (batch.details.length === 0) return undefined;
+  /** Row of each flow's details, 0 for none: its own, or one that all have who say the same. */
+  #details(batch: Batch, dictionary: FeedDictionary): Int32Array {
     const ids = new Int32Array(batch.rows);
-    for (const [row, text] of batch.details) ids[row] = this.#append('details', appender => appender.appendVarchar(text));
+    const { saying } = batch.columns;
+    for (let i = 0; i < batch.rows; i++) if (saying[i] !== 0) ids[i] = this.#saying(dictionary, saying[i]!);
+    for (const [row, text] of batch.details) {
+      const number = saying[row]!;
+      const whole = number === 0 ? text : `${text.slice(0, -1)},${entryAt(dictionary.sayings, number).slice(1)}`;
+      ids[row] = this.#append('details', appender => appender.appendVarchar(whole));
+    }
     return ids;
+  }
+
+  #setDuration(index: number, ns: number): void {
+    this.#durations[2 * index] = ns;
+    this.#durations[2 * index + 1] = ns < 0 ? -1 : 0;
+  }
+
+  #saying(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.sayings[number] ??= this.#newSaying(entryAt(dictionary.sayings, number)));
+  }
+
+  #newSaying(text: string): number {
+    return this.#remember('details', text, appender => appender.appendVarchar(text));
   }
 
   #kind(dictionary: FeedDictionary, number: number): number {

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import { l7Summary } from '../../flows/l7-summary.ts';
+import type { Flow, FlowEndpoint, FlowL7 } from '../../model/flow.ts';
 import type { FlowsQuery, HistoryAnswer } from '../../model/history.ts';
 import { plain, rowsOf } from '../database.ts';
 import type { DecisionEntry, KindEntry } from '../dictionary.ts';
@@ -121,6 +122,7 @@ class FlowRebuilder {
     const [time, kindId, source, destination, sourcePort, destinationPort, decision, service, suffix, latencyUs, packetsOut, bytesOut, packetsBack, bytesBack, duration, details] = row as [bigint, ...unknown[]];
     const { end, packetless: _, ...kind } = this.#kinds.get(Number(kindId))!;
     const more = details === null ? {} : (JSON.parse(String(details)) as Record<string, unknown>);
+    if (kind.type === 'l7') addLayer7(more, Number(duration));
     for (const field of ['socketCookie', 'cgroupId']) if (typeof more[field] === 'string') more[field] = BigInt(more[field]);
     return {
       time: timeText(time),
@@ -139,6 +141,16 @@ class FlowRebuilder {
       ...more,
     };
   }
+}
+
+/** What the flow says alone beside what it says with others: its latency, and the summary that has it. */
+function addLayer7(details: Record<string, unknown>, latencyNs: number): void {
+  const said = details['l7'] as FlowL7 | undefined;
+  if (said === undefined) return;
+  const { type, ...more } = said;
+  const l7 = latencyNs < 0 ? said : { type, latencyNs, ...more };
+  details['l7'] = l7;
+  details['summary'] ??= l7Summary(l7);
 }
 
 /** The ends with these numbers, as flows have them. */
