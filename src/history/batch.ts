@@ -24,7 +24,7 @@ export type IntegerColumn = (typeof integerColumns)[number];
 type Columns = Readonly<Record<IntegerColumn, Int32Array>>;
 
 const headBytes = 24;
-/** Row, packets out, bytes out, packets back, bytes back, duration: doubles, exact to 2^53. */
+/** Row, packets out, bytes out, packets back, bytes back, duration: doubles, exact to 2^53. Of an answer whose details are its own the duration alone, and -1. */
 const totalsWidth = 6;
 
 function makeColumns(make: () => Int32Array): Columns {

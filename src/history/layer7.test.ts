@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { layout } from '../flows/decode.ts';
 import { emptyLookups } from '../flows/enrich.ts';
 import type { L7Record } from '../flows/l7-record.ts';
 import { createFlowPipeline } from '../flows/pipeline.ts';
@@ -11,7 +15,8 @@ import { BatchBuilder } from './batch.ts';
 import { FlowDictionary } from './dictionary.ts';
 import { appendFlow } from './row.ts';
 import { HistoryFeed } from './feed.ts';
-import { TestHistory } from './testing.ts';
+import { TestHistory, TestWorld } from './testing.ts';
+import { timeNs, timeText } from './time.ts';
 
 function node() {
   const rings = { drops: new MemoryRing(), flows: new MemoryRing() };
@@ -21,7 +26,10 @@ function node() {
   return {
     pipeline,
     take: (told: Told) => {
-      rings.flows.queued.push(httpRecord({ timeNs: (nowNs += 1000), ...told }));
+      const record = httpRecord({ timeNs: (nowNs += 1000), ...told });
+      // The client is this node's: it counts.
+      record.setUint32(told.isAnswer === true ? layout.destinationEndpoint : layout.sourceEndpoint, 9, true);
+      rings.flows.queued.push(record);
       nowNs += 1000;
     },
     tell: (record: Omit<L7Record, 'timeNs'>) => {
@@ -65,6 +73,77 @@ test('requests and answers come back from the history as they were told, however
 function comparable(flow: Flow): unknown {
   return JSON.parse(JSON.stringify(flow));
 }
+
+test('flows of one run are in every answer, before and after their day is summed up', async () => {
+  await using history = await TestHistory.start();
+  const feed = history.feed();
+  const { pipeline, take } = node();
+  pipeline.consume(feed);
+  for (let i = 0; i < 200; i++) {
+    const clientPort = 40_000 + (i % 7);
+    take({ connection: clientPort, exchange: i, clientPort, method: 'GET', url: i % 50 === 0 ? `/rare/${i}` : '/often', host: 'shop', ...(i % 20 === 0 && { trace }) });
+    if (i % 3 > 0) take({ connection: clientPort, exchange: i, clientPort, isAnswer: true, status: 200, latencyUs: i });
+  }
+  const told = pipeline.query({});
+  await waitFor('the flows are on the disk', () => (feed.settle(), feed.status.committed === told.length), { timeoutMs: 60_000 });
+  assert.ok(history.store.partitions.at(-1)!.hasRuns);
+  const check = async () => {
+    assert.deepEqual((await history.flows()).map(comparable), told.map(comparable));
+    assert.deepEqual((await history.flows({ last: 30 })).map(comparable), told.slice(-30).map(comparable));
+    const ofPort = told.filter(flow => flow.sourcePort === 40_003 || flow.destinationPort === 40_003);
+    assert.deepEqual((await history.flows({ whitelist: [{ source_port: ['40003'] }, { destination_port: ['40003'] }] })).map(({ id }) => id), ofPort.map(({ id }) => id));
+    const [middle, end] = [told[100]!, told[200]!];
+    assert.deepEqual((await history.flows({ since: middle.time, until: end.time })).map(({ id }) => id), told.slice(100, 201).map(({ id }) => id));
+    const groups = (await history.ask({ kind: 'groups', by: ['type', 'port', 'source'] })).flatMap(answer => (answer.kind === 'groups' ? answer.groups : []));
+    assert.deepEqual(groups.map(({ key, flows, first, last }) => [key, flows, first, last]), [[['l7', '8080', '10.244.1.5'], told.length, told[0]!.time, told.at(-1)!.time]]);
+    const sql = (await history.ask({ kind: 'sql', sql: 'SELECT is_reply, destination_port = 8080 AS there, count(*)::INTEGER AS n, sum(duration_ns)::BIGINT::VARCHAR AS ns FROM flows GROUP BY ALL ORDER BY ALL' })).flatMap(answer => (answer.kind === 'rows' ? answer.rows : []));
+    const answers = told.filter(({ isReply }) => isReply === true);
+    assert.deepEqual(sql, [[false, true, 200, null], [true, false, answers.length, String(answers.reduce((sum, { l7 }) => sum + l7!.latencyNs!, 0))]]);
+    const line = (await history.ask({ kind: 'timeline', since: told[0]!.time, until: timeText(timeNs(told.at(-1)!.time) + 1n), buckets: 3 })).flatMap(answer => (answer.kind === 'timeline' ? answer.buckets : []));
+    assert.equal(line.reduce((sum, { verdicts }) => sum + verdicts['FORWARDED']!, 0), told.length);
+    const map = (await history.ask({ kind: 'map' })).flatMap(answer => (answer.kind === 'map' ? answer.interval.edges : []));
+    assert.deepEqual(map.map(({ requests, port }) => [requests, port]), [[200, 8080]]);
+  };
+  await check();
+  await history.end();
+  await history.begin();
+  await check();
+  const later = { ...told[0]!, time: timeText(timeNs(told[0]!.time) + 3n * 86_400_000_000_000n), id: 'later', source: { ...told[0]!.source, ip: '10.244.9.9' } };
+  await history.record([later]);
+  while (await history.store.tidy(new AbortController().signal));
+  const [first] = history.store.partitions;
+  assert.deepEqual([first!.sealed, first!.summed, first!.flows], [true, true, told.length]);
+  const groups = (await history.ask({ kind: 'groups', by: ['port', 'source'], until: told.at(-1)!.time })).flatMap(answer => (answer.kind === 'groups' ? answer.groups : []));
+  assert.deepEqual(groups.map(({ key, flows }) => [key, flows]), [[['8080', '10.244.1.5'], told.length]]);
+});
+
+test('a file of format 1 is read, and goes on as format 2', async () => {
+  await using history = await TestHistory.start();
+  const before: Flow[] = [...new TestWorld({ namespaces: 2, workloads: 4, pods: 8, outside: 4 }).flows(400, BigInt(Date.now() - 60_000) * 1_000_000n, BigInt(Date.now()) * 1_000_000n)];
+  assert.ok(before.some(({ l7 }) => l7));
+  await history.record(before);
+  await history.end();
+  const instance = await DuckDBInstance.create(join(history.folder, readdirSync(history.folder).find(name => name.endsWith('.duckdb'))!));
+  const connection = await instance.connect();
+  for (const statement of ['DROP TABLE runs', 'UPDATE format SET version = 1']) await connection.run(statement);
+  connection.closeSync();
+  instance.closeSync();
+  await history.begin();
+  assert.equal(history.store.partitions[0]!.version, 1);
+  assert.deepEqual((await history.flows()).map(comparable), before.map(comparable));
+  const feed = history.feed();
+  const { pipeline, take } = node();
+  pipeline.consume(feed);
+  for (let i = 0; i < 40; i++) take({ exchange: i, method: 'GET', url: '/a', host: 'shop' });
+  const told = pipeline.query({});
+  await waitFor('the flows are on the disk', () => (feed.settle(), feed.status.committed === told.length), { timeoutMs: 60_000 });
+  const { version, hasRuns, flows } = history.store.partitions.at(-1)!;
+  assert.deepEqual([version, hasRuns], [2, true]);
+  assert.ok(history.store.partitions.length > 1 || flows === 440);
+  const kept = await history.flows();
+  assert.deepEqual(kept.filter(({ l7 }) => l7?.http).map(comparable), told.map(comparable));
+  assert.equal(kept.length, 440);
+});
 
 test('URLs that are asked for once do not fill the dictionary, and what is said twice has a number', () => {
   const { pipeline, take } = node();

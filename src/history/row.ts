@@ -71,6 +71,7 @@ export function appendFlow(batch: BatchBuilder, dictionary: FlowDictionary, flow
     columns.suffix[row] = suffix;
     const details = detailsOf(flow, suffix < 0);
     if (details !== undefined) batch.details.push([row, details]);
+    appendLatency(batch, row, flow.l7?.latencyNs);
   }
   batch.rows++;
   return true;
@@ -80,10 +81,18 @@ function appendSaying(batch: BatchBuilder, dictionary: FlowDictionary, flow: Col
   const { rows: row, columns } = batch;
   const { l7LatencyNs, traceId, proxyPort } = flow;
   const number = l7LatencyNs > longestLatencyNs || proxyPort !== undefined ? 0 : dictionary.saying(saying, flow.inKernel === true);
-  if (number === 0) return void batch.details.push([row, detailsOf(flow, false)!]);
+  if (number === 0) {
+    batch.details.push([row, detailsOf(flow, false)!]);
+    return appendLatency(batch, row, l7LatencyNs < 0 ? saying.l7.latencyNs : l7LatencyNs);
+  }
   columns.saying[row] = number;
   columns.latency[row] = l7LatencyNs;
   if (traceId !== undefined) batch.details.push([row, JSON.stringify({ traceId })]);
+}
+
+/** Of a flow whose details say it too: questions in SQL ask the column. */
+function appendLatency(batch: BatchBuilder, row: number, latencyNs: number | undefined): void {
+  if (latencyNs !== undefined) batch.totals.push(row, -1, -1, -1, -1, Math.round(latencyNs));
 }
 
 /** Ids are NODE-TIME-SUFFIX, time and suffix in base 36 (flows/enrich.ts): the suffix says it all. -1 for any other id. */
