@@ -1,7 +1,8 @@
-import type { Flow, FlowEndpoint, FlowL7 } from '../model/flow.ts';
+import type { Flow, FlowEndpoint } from '../model/flow.ts';
 import { layout } from './decode.ts';
 import { EventType } from './event.ts';
 import type { KnownRule } from './known.ts';
+import type { L7Saying } from './l7-saying.ts';
 
 /** Room for one record: `struct connection_event` (bpf/lib/events.h), the longest of the fixed ones. */
 export const slotSize = 152;
@@ -10,15 +11,12 @@ export const slotWords = slotSize / 4;
 /** Bits of a record's flags (bpf/lib/events.h, enum event_flag). */
 export const flag = { reply: 1, ipv6: 2, encrypted: 4, audit: 8, shadow: 16, end: 32, packetless: 64 } as const;
 
-/** What an L7 record says beside the common columns. */
-export interface SlotExtra {
-  readonly proxyPort?: number;
-  readonly traceId?: string;
-  /** How the proxy decided, where the kernel's numbers have no word for it. */
-  readonly verdict?: Flow['verdict'];
-  /** The kernel carried it out. */
-  readonly inKernel?: true;
-}
+/** How whoever read an L7 record decided, where the kernel's numbers have no word for it; by number. 0: ask the record itself. */
+export const l7Verdicts = [undefined, 'FORWARDED', 'DROPPED', 'REDIRECTED', 'ERROR', 'AUDIT'] as const;
+export type L7Verdict = NonNullable<(typeof l7Verdicts)[number]>;
+
+/** In `l7Marks`, beside the verdict's number. */
+export const l7Mark = { verdict: 7, inKernel: 8, trace: 16 } as const;
 
 /**
  * Flows as columns: the kernel's words as they came, the wall clock, and references to what was known at the moment of the
@@ -41,9 +39,16 @@ export class Columns {
   readonly rules: (KnownRule | undefined)[];
   /** Valid where `mayHaveService`. */
   readonly services: (Flow['service'] | undefined)[];
-  /** Valid in L7 records. */
-  readonly l7: (FlowL7 | undefined)[];
-  readonly extras: (SlotExtra | undefined)[];
+  /** Valid in L7 records, as all below. */
+  readonly sayings: (L7Saying | undefined)[];
+  /** Since the request, nanoseconds; -1: the saying has it, or nobody knows. */
+  readonly l7Latencies: Float64Array;
+  /** The verdict's number and bits of `l7Mark`. */
+  readonly l7Marks: Uint8Array;
+  /** 0 for none. */
+  readonly proxyPorts: Uint16Array;
+  /** Valid where the mark says so. */
+  readonly traceIds: (string | undefined)[];
   /** The ring that the last record came from, as words. */
   #source = new Int32Array(0);
   #sourceBuffer: ArrayBufferLike | undefined;
@@ -61,8 +66,11 @@ export class Columns {
     this.destinations = column();
     this.rules = column();
     this.services = column();
-    this.l7 = column();
-    this.extras = column();
+    this.sayings = column();
+    this.l7Latencies = new Float64Array(slots);
+    this.l7Marks = new Uint8Array(slots);
+    this.proxyPorts = new Uint16Array(slots);
+    this.traceIds = column();
   }
 
   /** Copies a record of the kernel's. `length` may be more than what is kept. */
@@ -90,6 +98,15 @@ export class Columns {
     this.lengths[slot] = kept;
     const first = slot * slotWords;
     this.times[slot] = (this.words[first + 1]! >>> 0) * 0x1_0000_0000 + (this.words[first]! >>> 0);
+  }
+
+  /** What a slot says of layer 7. Whoever writes an L7 record says it. */
+  writeL7(slot: number, saying: L7Saying, latencyNs: number, mark: number, proxyPort: number, traceId: string | undefined): void {
+    this.sayings[slot] = saying;
+    this.l7Latencies[slot] = latencyNs;
+    this.l7Marks[slot] = traceId === undefined ? mark : mark | l7Mark.trace;
+    this.proxyPorts[slot] = proxyPort;
+    if (traceId !== undefined) this.traceIds[slot] = traceId;
   }
 
   isL7(slot: number): boolean {

@@ -1,43 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { httpEventCodec } from '../datapath/generated/structs.ts';
+import fc from 'fast-check';
+import { layout } from './decode.ts';
 import { emptyLookups } from './enrich.ts';
-import { EventType } from './event.ts';
+import { Exchanges } from './exchanges.ts';
 import { HttpEvents, isHttpRecord } from './http-events.ts';
+import { HttpTexts } from './http-told.ts';
 import { createFlowPipeline } from './pipeline.ts';
 import { createPrinter } from './print/printer.ts';
-import { eventRecord, MemoryRing } from './testing.ts';
-
-interface Told {
-  readonly connection?: number;
-  readonly exchange?: number;
-  readonly status?: number;
-  readonly fault?: number;
-  readonly method?: string;
-  readonly url?: string;
-  readonly host?: string;
-  readonly trace?: string;
-  readonly verdict?: number;
-  readonly isAnswer?: boolean;
-  readonly latencyUs?: number;
-  readonly clientPort?: number;
-  readonly timeNs?: number;
-}
-
-/** As the kernel writes it: the struct by the generated codec, and the texts behind it. */
-function httpRecord({ connection = 7, exchange = 0, status = 0, fault = 0, method = '', url = '', host = '', trace = '', verdict = 1, isAnswer = false, latencyUs = 0, clientPort = 41_000, timeNs = 1000 }: Told): DataView {
-  const client = { ip: '10.244.1.5', port: clientPort };
-  const server = { ip: '10.244.2.9', port: 8080 };
-  const [source, destination] = isAnswer ? [server, client] : [client, server];
-  const event = eventRecord({ type: EventType.l7, timeNs, source: source.ip, sourcePort: source.port, destination: destination.ip, destinationPort: destination.port, verdict, latencyUs, flags: isAnswer ? 1 : 0, match: 0, tcpFlags: 0, rule: 11 });
-  const texts = Buffer.from(method + url + host + trace, 'latin1');
-  const bytes = new Uint8Array(httpEventCodec.size + texts.length);
-  bytes.set(new Uint8Array(event.buffer));
-  const lengths = { methodLength: method.length, urlLength: url.length, hostLength: host.length, traceLength: trace.length };
-  httpEventCodec.encode({ ...httpEventCodec.decode(bytes), connection, exchange, status, minor: 1, fault, ...lengths }, bytes);
-  bytes.set(texts, httpEventCodec.size);
-  return new DataView(bytes.buffer);
-}
+import { MemoryRing } from './testing.ts';
+import { httpRecord, type Told } from './testing-http.ts';
 
 function node() {
   const rings = { drops: new MemoryRing(), flows: new MemoryRing() };
@@ -85,7 +57,7 @@ test('an answer whose request was lost says what it knows, and takes no other co
     const record = httpRecord(told);
     assert.ok(isHttpRecord(record, 0, record.byteLength));
     events.read(record, 0);
-    return events.l7.http;
+    return events.saying.l7.http;
   };
   assert.deepEqual(read({ isAnswer: true, status: 204 }), { code: 204, method: '', url: '', protocol: 'HTTP/1.1' });
   read({ method: 'GET', url: '/a', host: 'x' });
@@ -102,9 +74,9 @@ test('requests that nobody answers are kept so many, and no more', () => {
   for (let i = 0; i <= 16_384; i++) ask(i);
   assert.equal(events.waiting, 16_384);
   events.read(httpRecord({ exchange: 0, isAnswer: true, status: 200 }), 0);
-  assert.equal(events.l7.http?.url, '', 'the oldest went');
+  assert.equal(events.saying.l7.http?.url, '', 'the oldest went');
   events.read(httpRecord({ exchange: 1, isAnswer: true, status: 200 }), 0);
-  assert.equal(events.l7.http?.url, 'http://x/1');
+  assert.equal(events.saying.l7.http?.url, 'http://x/1');
 });
 
 test('a record whose texts are not all there is not understood', () => {
@@ -112,4 +84,61 @@ test('a record whose texts are not all there is not understood', () => {
   assert.equal(isHttpRecord(record, 0, record.byteLength), true);
   assert.equal(isHttpRecord(record, 0, record.byteLength - 1), false);
   assert.equal(isHttpRecord(record, 0, 112), false);
+});
+
+test('what is said again is the same object, whatever else is asked for; and what nobody asks for again is not kept', () => {
+  const texts = new HttpTexts();
+  const events = new HttpEvents(texts);
+  const ask = (told: Told) => {
+    events.read(httpRecord(told), 0);
+    return events.saying;
+  };
+  const answer = { isAnswer: true, status: 200, latencyUs: 3 };
+  const first = ask({ method: 'GET', url: '/a', host: 'x' });
+  const answered = ask(answer);
+  const others = [{ method: 'GET', url: '/ax', host: '' }, { method: 'GETx', url: '/a', host: '' }, { method: 'GET', url: '/', host: 'ax' }, { method: 'GET', url: '/a', host: 'x', fault: 7 }, { method: 'GET', url: '/b', host: 'x' }];
+  for (const other of others) assert.notEqual(ask(other), first);
+  assert.equal(ask({ exchange: 1, method: 'GET', url: '/a', host: 'x', trace }), first, 'a trace is the request\'s own');
+  assert.equal(ask({ ...answer, exchange: 1, latencyUs: 9 }), answered);
+  ask({ exchange: 2, method: 'GET', url: '/a', host: 'x' });
+  assert.notEqual(ask({ ...answer, exchange: 2, status: 404 }), answered);
+  const long = { method: 'GET', url: `/${'a'.repeat(400)}`, host: 'x' };
+  assert.notEqual(ask(long), ask(long), 'too long to be known again');
+  const wanted = { method: 'GET', url: '/wanted', host: 'x' };
+  let known = ask(wanted);
+  let again = 0;
+  const record = httpRecord({ method: 'GET', url: '/00000000', host: 'x' });
+  for (let i = 0; i < 1_000_000; i++) {
+    for (let digit = 0, rest = i; digit < 7; digit++, rest = Math.floor(rest / 10)) record.setUint8(layout.httpTexts + 'GET/'.length + digit, 48 + rest % 10);
+    record.setUint32(layout.httpExchange, i, true);
+    events.read(record, 0);
+    if (i % 100 !== 0) continue;
+    const now = ask(wanted);
+    if (now === known) again++;
+    known = now;
+  }
+  assert.deepEqual([texts.size <= 2048, events.waiting], [true, 16_384]);
+  assert.ok(again > 9_000, `${again} of 10,000`);
+});
+
+test('whatever is asked, answered, and lost: what waits is what a map would have', () => {
+  fc.assert(fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 7 }), fc.boolean()), { maxLength: 200 }), steps => {
+    const exchanges = new Exchanges<number>(8);
+    const naive = new Map<string, number>();
+    for (const [i, [connection, exchange, isPut]] of steps.entries()) {
+      const key = `${connection} ${exchange}`;
+      if (isPut) {
+        naive.delete(key);
+        if (naive.size === 8) naive.delete(naive.keys().next().value!);
+        naive.set(key, i);
+        exchanges.put(connection, exchange, i, i, String(i));
+      } else {
+        const found = exchanges.take(connection, exchange);
+        assert.equal(found, naive.get(key));
+        if (found !== undefined) assert.deepEqual([exchanges.port, exchanges.text], [found, String(found)]);
+        naive.delete(key);
+      }
+      assert.equal(exchanges.size, naive.size);
+    }
+  }));
 });

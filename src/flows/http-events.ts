@@ -1,15 +1,18 @@
 import type { FlowL7 } from '../model/flow.ts';
 import { httpFaultText } from '../model/l7-kernel.ts';
-import type { SlotExtra } from './columns.ts';
+import { flag, l7Mark, l7Verdicts } from './columns.ts';
 import { layout, minimumSize } from './decode.ts';
 import { EventType } from './event.ts';
+import { Exchanges } from './exchanges.ts';
+import { HttpTexts, HttpTold } from './http-told.ts';
 
 /** Requests whose answers have not come yet. */
 const mostWaiting = 16_384;
-/** Exchanges of a connection that are told apart: what is behind is the connection's number, and both fit into 53 bits. */
-const exchanges = 2 ** 21;
-const replyFlag = 1;
 const verdictDeny = 2;
+const protocols: string[] = [];
+const forwarded = l7Verdicts.indexOf('FORWARDED');
+const dropped = l7Verdicts.indexOf('DROPPED');
+const failed = l7Verdicts.indexOf('ERROR');
 
 /** Where a record says why a request could not be read: no header has such a name. */
 export const faultKey = ':fault';
@@ -20,13 +23,6 @@ const swapped = [
   [layout.sourceIdentity, layout.destinationIdentity, 4], [layout.sourceEndpoint, layout.destinationEndpoint, 4],
 ] as const;
 
-interface Asked {
-  readonly clientPort: number;
-  readonly method: string;
-  readonly url: string;
-  readonly traceId: string | undefined;
-}
-
 /** A record of HTTP that the kernel carries out: `struct http_event` (bpf/lib/http_event.h) and its texts. */
 export function isHttpRecord(view: DataView, at: number, size: number): boolean {
   if (size < layout.httpTexts || view.getUint8(at + layout.type) !== EventType.l7) return false;
@@ -36,27 +32,37 @@ export function isHttpRecord(view: DataView, at: number, size: number): boolean 
 
 /** What such records say, as the proxy's say it. An answer bears what its request asked for, where that record was not lost. */
 export class HttpEvents {
-  readonly #waiting = new Map<number, Asked>();
+  readonly #texts: HttpTexts;
+  readonly #waiting = new Exchanges<HttpTold>(mostWaiting);
+  /** Of answers whose requests nobody knows. */
+  readonly #unknown = new HttpTold({ method: '', url: '', protocol: protocolOf(1) });
   /** An answer that the kernel has given itself: it has no record of its own. */
   readonly #own = new DataView(new ArrayBuffer(minimumSize));
-  l7: FlowL7 = { type: 'UNKNOWN_L7_TYPE' };
-  extra: SlotExtra = {};
+  #request = this.#unknown;
+  /** Of the record that was read last, for `Columns.writeL7`. */
+  saying = this.#unknown.request;
+  latencyNs = -1;
+  mark = 0;
+  traceId: string | undefined;
 
-  /** Of a record that `isHttpRecord` takes: `l7` and `extra` are this one's until the next. True: it was denied. */
-  read(view: DataView, at: number): boolean {
-    const connection = view.getUint32(at + layout.httpConnection, true);
-    const key = connection * exchanges + (view.getUint32(at + layout.httpExchange, true) % exchanges);
-    const protocol = `HTTP/1.${view.getUint8(at + layout.httpMinor)}`;
-    if ((view.getUint8(at + layout.flags) & replyFlag) !== 0) this.#answer(view, at, key, protocol);
-    else this.#request(view, at, key, protocol);
-    return this.extra.verdict === 'DROPPED';
+  constructor(texts = new HttpTexts()) {
+    this.#texts = texts;
   }
 
-  /** The kernel's own answer to the request that was read last, as a record, with `l7` and `extra` its; undefined: it has passed the request on. */
+  /** Of a record that `isHttpRecord` takes. True: it was denied. */
+  read(view: DataView, at: number): boolean {
+    const connection = view.getUint32(at + layout.httpConnection, true);
+    const exchange = view.getUint32(at + layout.httpExchange, true);
+    const minor = view.getUint8(at + layout.httpMinor);
+    if ((view.getUint8(at + layout.flags) & flag.reply) !== 0) this.#readAnswer(view, at, connection, exchange, minor);
+    else this.#readRequest(view, at, connection, exchange, minor);
+    return (this.mark & l7Mark.verdict) === dropped;
+  }
+
+  /** The kernel's own answer to the request that was read last, as a record, with what it says in place of the request's; undefined: it has passed the request on. */
   ownAnswer(view: DataView, at: number): DataView | undefined {
     const code = view.getUint16(at + layout.httpStatus, true);
-    const { type, http } = this.l7;
-    if (type !== 'REQUEST' || code === 0 || !http) return undefined;
+    if (code === 0 || (view.getUint8(at + layout.flags) & flag.reply) !== 0) return undefined;
     const own = this.#own;
     for (let i = 0; i < minimumSize; i += 4) own.setUint32(i, view.getUint32(at + i));
     for (const [from, to, size] of swapped) {
@@ -65,10 +71,10 @@ export class HttpEvents {
         own.setUint16(to + i, view.getUint16(at + from + i));
       }
     }
-    own.setUint8(layout.flags, view.getUint8(at + layout.flags) | replyFlag);
-    const { traceId } = this.extra;
-    this.l7 = { type: 'RESPONSE', latencyNs: 0, http: { code, ...http } };
-    this.extra = { verdict: 'FORWARDED', inKernel: true, ...(traceId !== undefined && { traceId }) };
+    own.setUint8(layout.flags, view.getUint8(at + layout.flags) | flag.reply);
+    this.saying = this.#request.answer(code, protocolOf(view.getUint8(at + layout.httpMinor)));
+    this.latencyNs = 0;
+    this.mark = l7Mark.inKernel | forwarded;
     return own;
   }
 
@@ -76,39 +82,49 @@ export class HttpEvents {
     return this.#waiting.size;
   }
 
-  #request(view: DataView, at: number, key: number, protocol: string): void {
-    let text = view.byteOffset + at + layout.httpTexts;
-    const next = (offset: number) => {
-      const length = view.getUint16(at + offset, true);
-      text += length;
-      return length === 0 ? '' : Buffer.from(view.buffer, text - length, length).toString('latin1');
-    };
-    const method = next(layout.httpMethodLength);
-    const target = next(layout.httpUrlLength);
-    const host = next(layout.httpHostLength);
-    const traceId = traceIdOf(next(layout.httpTraceLength));
-    const url = target === '' && host === '' ? '' : `http://${host}${target === '*' ? '' : target}`;
+  #readRequest(view: DataView, at: number, connection: number, exchange: number, minor: number): void {
+    const method = view.getUint16(at + layout.httpMethodLength, true);
+    const target = view.getUint16(at + layout.httpUrlLength, true);
+    const host = view.getUint16(at + layout.httpHostLength, true);
+    const trace = view.getUint16(at + layout.httpTraceLength, true);
     const fault = view.getUint8(at + layout.httpFault);
-    const verdict = fault !== 0 ? 'ERROR' : view.getUint8(at + layout.verdict) === verdictDeny ? 'DROPPED' : 'FORWARDED';
-    this.l7 = { type: 'REQUEST', http: { method, url, protocol, ...(fault !== 0 && { headers: [{ key: faultKey, value: httpFaultText(fault) }] }) } };
-    this.extra = { verdict, inKernel: true, ...(traceId !== undefined && { traceId }) };
+    const texts = at + layout.httpTexts;
+    const length = method + target + host;
+    const told = this.#texts.find(view, texts, length, method | (target << 16), host | (fault << 16) | (minor << 24))
+      ?? this.#texts.keep(httpOf(textAt(view, texts, method), textAt(view, texts + method, target), textAt(view, texts + method + target, host), minor, fault));
+    const verdict = fault !== 0 ? failed : view.getUint8(at + layout.verdict) === verdictDeny ? dropped : forwarded;
+    this.#request = told;
+    this.saying = told.request;
+    this.latencyNs = -1;
+    this.mark = l7Mark.inKernel | verdict;
+    this.traceId = trace === 0 ? undefined : traceIdOf(textAt(view, texts + length, trace));
     // What the kernel has answered itself has no other answer.
-    if (verdict !== 'FORWARDED' || view.getUint16(at + layout.httpStatus, true) !== 0) return;
-    if (this.#waiting.size >= mostWaiting) this.#waiting.delete(this.#waiting.keys().next().value!);
-    this.#waiting.set(key, { clientPort: view.getUint16(at + layout.sourcePort), method, url, traceId });
+    if (verdict !== forwarded || view.getUint16(at + layout.httpStatus, true) !== 0) return;
+    this.#waiting.put(connection, exchange, told, view.getUint16(at + layout.sourcePort), this.traceId);
   }
 
-  #answer(view: DataView, at: number, key: number, protocol: string): void {
-    const found = this.#waiting.get(key);
-    this.#waiting.delete(key);
+  #readAnswer(view: DataView, at: number, connection: number, exchange: number, minor: number): void {
+    const found = this.#waiting.take(connection, exchange);
     // Two connections may have got the same number by chance.
-    const asked = found?.clientPort === view.getUint16(at + layout.destinationPort) ? found : undefined;
-    const code = view.getUint16(at + layout.httpStatus, true);
-    const latencyNs = view.getUint32(at + layout.latencyUs, true) * 1000;
-    const traceId = asked?.traceId;
-    this.l7 = { type: 'RESPONSE', latencyNs, http: { code, method: asked?.method ?? '', url: asked?.url ?? '', protocol } };
-    this.extra = { verdict: 'FORWARDED', inKernel: true, ...(traceId !== undefined && { traceId }) };
+    const isItsOwn = found !== undefined && this.#waiting.port === view.getUint16(at + layout.destinationPort);
+    this.saying = (isItsOwn ? found : this.#unknown).answer(view.getUint16(at + layout.httpStatus, true), protocolOf(minor));
+    this.latencyNs = view.getUint32(at + layout.latencyUs, true) * 1000;
+    this.mark = l7Mark.inKernel | forwarded;
+    this.traceId = isItsOwn ? this.#waiting.text : undefined;
   }
+}
+
+function httpOf(method: string, target: string, host: string, minor: number, fault: number): NonNullable<FlowL7['http']> {
+  const url = target === '' && host === '' ? '' : `http://${host}${target === '*' ? '' : target}`;
+  return { method, url, protocol: protocolOf(minor), ...(fault !== 0 && { headers: [{ key: faultKey, value: httpFaultText(fault) }] }) };
+}
+
+function protocolOf(minor: number): string {
+  return (protocols[minor] ??= `HTTP/1.${minor}`);
+}
+
+function textAt(view: DataView, at: number, length: number): string {
+  return length === 0 ? '' : Buffer.from(view.buffer, view.byteOffset + at, length).toString('latin1');
 }
 
 /** Of a W3C `traceparent`; undefined when it is none. */

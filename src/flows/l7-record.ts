@@ -1,6 +1,6 @@
-import type { Flow, FlowL7 } from '../model/flow.ts';
+import type { FlowL7 } from '../model/flow.ts';
 import { parseAddr } from '../std/ip.ts';
-import { flag, type SlotExtra } from './columns.ts';
+import { flag, type L7Verdict } from './columns.ts';
 import { layout, minimumSize } from './decode.ts';
 import { EventType, Protocol } from './event.ts';
 
@@ -13,7 +13,7 @@ export interface L7Record {
   readonly destination: L7End;
   readonly protocol: 'TCP' | 'UDP';
   readonly direction: 'INGRESS' | 'EGRESS';
-  readonly verdict: Extract<Flow['verdict'], 'FORWARDED' | 'DROPPED' | 'REDIRECTED' | 'ERROR' | 'AUDIT'>;
+  readonly verdict: L7Verdict;
   /** The rule that decided; 0 when none was asked. */
   readonly rule: number;
   readonly l7: FlowL7;
@@ -60,8 +60,4 @@ export class L7Encoder {
     this.view.setUint32(identity, end.identity, true);
     this.view.setUint32(endpoint, end.endpoint, true);
   }
-}
-
-export function l7Extra({ verdict, proxyPort, traceId }: L7Record): SlotExtra {
-  return { verdict, ...(proxyPort !== undefined && { proxyPort }), ...(traceId !== undefined && { traceId }) };
 }

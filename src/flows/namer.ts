@@ -5,6 +5,7 @@ import type { DnsMessage } from '../model/dns.ts';
 import { EndRegistry } from './ends.ts';
 import type { FlowLookups } from './enrich.ts';
 import { RuleRegistry, ServiceRegistry } from './known.ts';
+import { L7Saying } from './l7-saying.ts';
 import type { NameCache } from './name-cache.ts';
 
 export interface NamerDependencies {
@@ -122,7 +123,8 @@ export class Namer {
     this.#messages.delete(slot);
     const client = message.isResponse ? columns.destinations[slot]! : columns.sources[slot]!;
     const clientPort = columns.port(slot, message.isResponse ? layout.destinationPort : layout.sourcePort);
-    columns.l7[slot] = this.#dns.observe(message, { clientIp: client.ip, clientPort, endpoint: client.id, timeNs: columns.times[slot]! });
+    const said = this.#dns.observe(message, { clientIp: client.ip, clientPort, endpoint: client.id, timeNs: columns.times[slot]! });
+    columns.writeL7(slot, new L7Saying(said), -1, 0, 0, undefined);
     this.ends.namesChanged(this.#names.revision);
   }
 

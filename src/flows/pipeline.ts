@@ -1,6 +1,7 @@
 import type { Flow, FlowL7 } from '../model/flow.ts';
 import { identityScope } from '../model/identity.ts';
 import { Audience } from './audience.ts';
+import { l7Verdicts } from './columns.ts';
 import type { FlowConsumer, FlowView, LostFlows } from './consumer.ts';
 import { isEventRecord, isNameRecord, isShadowRecord, layout, minimumSize } from './decode.ts';
 import { parseDns } from '../model/dns.ts';
@@ -9,7 +10,9 @@ import { EventType } from './event.ts';
 import { HttpEvents, isHttpRecord } from './http-events.ts';
 import { FlowFollower } from './follower.ts';
 import { FlowHistory } from './history.ts';
-import { L7Encoder, l7Extra, type L7Record } from './l7-record.ts';
+import { HttpTexts } from './http-told.ts';
+import { L7Encoder, type L7Record } from './l7-record.ts';
+import { L7Saying } from './l7-saying.ts';
 import { NameCache } from './name-cache.ts';
 import { Namer } from './namer.ts';
 import { compileQuery, type FlowQuery } from './query.ts';
@@ -108,8 +111,9 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     const namer = new Namer(history.columns, { lookups, names, clock });
   const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
   const encoder = new L7Encoder();
-  const http = new HttpEvents();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
+  const texts = new HttpTexts(redactL7);
+  const http = new HttpEvents(texts);
   const followers = new Set<FlowFollower>();
   const audience = new Audience({ view, monotonicNs: clock.monotonicNs, onFailed });
   let isHurried = false;
@@ -131,10 +135,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
     if (own) tellHttp(history.push(own, 0, minimumSize, false));
   };
 
-  const tellHttp = (slot: number): void => {
-    history.columns.l7[slot] = redactL7(http.l7);
-    history.columns.extras[slot] = http.extra;
-  };
+  const tellHttp = (slot: number): void => history.columns.writeL7(slot, http.saying, http.latencyNs, http.mark, 0, http.traceId);
 
   const keep = (bytes: DataView, at: number, length: number): void => {
     if (isHttpRecord(bytes, at, length)) return keepHttp(bytes, at);
@@ -250,8 +251,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       const isDrop = record.verdict === 'DROPPED';
       if (isDrop) drops++;
       const slot = history.push(view, 0, view.byteLength, isDrop);
-      history.columns.l7[slot] = redactL7(record.l7);
-      history.columns.extras[slot] = l7Extra(record);
+      history.columns.writeL7(slot, new L7Saying(redactL7(record.l7)), -1, l7Verdicts.indexOf(record.verdict), record.proxyPort ?? 0, record.traceId);
       learnNames(names, record);
     },
     names,

@@ -1,11 +1,12 @@
 import type { Flow, FlowConnection, FlowEndpoint, FlowL7, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
-import { flag, slotSize, type Columns, type SlotExtra } from './columns.ts';
+import { flag, l7Mark, l7Verdicts, slotSize, slotWords, type Columns } from './columns.ts';
 import type { FlowView } from './consumer.ts';
 import { layout } from './decode.ts';
 import { observationPoints, policyMatches, protocolName, summaryOf, tcpFlagsOf } from './enrich.ts';
 import { EventType, Protocol } from './event.ts';
 import { flowId } from './flow-id.ts';
 import type { KnownRule } from './known.ts';
+import type { L7Saying } from './l7-saying.ts';
 import { l7Summary } from './l7-summary.ts';
 import { dropReasonName } from './reasons.ts';
 
@@ -32,6 +33,9 @@ export class ColumnView implements FlowView {
   readonly nodeName: string;
   readonly #names: ViewNames;
   readonly #reasonTexts: (string | undefined)[] = [];
+  #l7: FlowL7 | undefined;
+  #l7Of: L7Saying | undefined;
+  #l7Sequence = -1;
 
   constructor(columns: Columns, names: ViewNames) {
     this.columns = columns;
@@ -83,8 +87,8 @@ export class ColumnView implements FlowView {
     const type = this.#byte(layout.type);
     if (type === EventType.drop) return 'DROPPED';
     if (type === EventType.trace) return 'FORWARDED';
-    const extra = this.#extra?.verdict;
-    if (extra !== undefined) return extra;
+    const told = l7Verdicts[this.#l7Mark & l7Mark.verdict];
+    if (told !== undefined) return told;
     const flags = this.#byte(layout.flags);
     const verdict = this.#byte(layout.verdict);
     if (flags & flag.shadow) return 'TRACED';
@@ -122,8 +126,8 @@ export class ColumnView implements FlowView {
 
   /** Of drops nobody says, as upstream. */
   get isReply(): boolean | undefined {
-    const { l7 } = this;
-    if (l7 !== undefined) return l7.type === 'RESPONSE';
+    const { saying } = this;
+    if (saying !== undefined) return saying.l7.type === 'RESPONSE';
     return this.verdict === 'DROPPED' ? undefined : (this.#byte(layout.flags) & flag.reply) !== 0;
   }
 
@@ -168,16 +172,36 @@ export class ColumnView implements FlowView {
     return (this.#byte(layout.flags) & flag.encrypted) !== 0 || undefined;
   }
 
+  /** Put together once for those who look at the same flow. */
   get l7(): FlowL7 | undefined {
-    return this.columns.isL7(this.slot) ? this.columns.l7[this.slot] : undefined;
+    const { saying, l7LatencyNs } = this;
+    if (saying === undefined || l7LatencyNs < 0) return saying?.l7;
+    const { sequence } = this;
+    if (this.#l7 === undefined || this.#l7Sequence !== sequence || this.#l7Of !== saying) {
+      const { type, http } = saying.l7;
+      this.#l7 = http !== undefined ? { type, latencyNs: l7LatencyNs, http } : { ...saying.l7, latencyNs: l7LatencyNs };
+      this.#l7Sequence = sequence;
+      this.#l7Of = saying;
+    }
+    return this.#l7;
+  }
+
+  /** What `l7` is made of, with `l7LatencyNs`. */
+  get saying(): L7Saying | undefined {
+    return this.columns.isL7(this.slot) ? this.columns.sayings[this.slot] : undefined;
+  }
+
+  /** Of L7 flows; -1: the saying has it, or there is none. */
+  get l7LatencyNs(): number {
+    return this.columns.l7Latencies[this.slot]!;
   }
 
   get traceId(): string | undefined {
-    return this.#extra?.traceId;
+    return (this.#l7Mark & l7Mark.trace) !== 0 ? this.columns.traceIds[this.slot] : undefined;
   }
 
   get proxyPort(): number | undefined {
-    return this.#extra?.proxyPort;
+    return this.columns.isL7(this.slot) ? this.columns.proxyPorts[this.slot] || undefined : undefined;
   }
 
   get egressAllowedBy(): readonly FlowPolicy[] | undefined {
@@ -220,7 +244,7 @@ export class ColumnView implements FlowView {
   }
 
   get inKernel(): true | undefined {
-    return this.#extra?.inKernel;
+    return (this.#l7Mark & l7Mark.inKernel) !== 0 || undefined;
   }
 
   get service(): Flow['service'] {
@@ -256,12 +280,35 @@ export class ColumnView implements FlowView {
     return index === undefined ? undefined : this.#names.interfaceName(index);
   }
 
+  /** What decides who decided: the rule, and a number below 12. */
+  get decidedBy(): KnownRule | undefined {
+    return this.#known;
+  }
+
+  get decision(): number {
+    const isDenied = this.#byte(layout.type) === EventType.l7 && this.verdict === 'DROPPED';
+    return (this.#byte(layout.direction) & 3) % 3 + (isDenied ? 3 : 0) + (this.shadow === undefined ? 0 : 6);
+  }
+
+  /** All that a flow's kind comes from but texts: seven numbers, the same ones for the same kind (history/dictionary.ts). */
+  kindKey(key: Int32Array): void {
+    const { words } = this.columns;
+    const at = this.slot * slotWords;
+    key[0] = words[at + layout.protocol / 4]!;
+    key[1] = words[at + layout.ifindex / 4]!;
+    key[2] = words[at + layout.direction / 4]!;
+    key[3] = words[at + (layout.servicePort >> 2)]! & 0xffff0000;
+    key[4] = words[at + layout.icmpCode / 4]! & 0xffff;
+    key[5] = words[at + layout.rule / 4] === 0 ? 0 : 1;
+    key[6] = this.#l7Mark & l7Mark.verdict | (this.saying === undefined ? 0 : this.saying.l7.type === 'RESPONSE' ? 16 : 8);
+  }
+
   get #known(): KnownRule | undefined {
     return this.columns.uint32(this.slot, layout.rule) === 0 ? undefined : this.columns.rules[this.slot];
   }
 
-  get #extra(): SlotExtra | undefined {
-    return this.columns.isL7(this.slot) ? this.columns.extras[this.slot] : undefined;
+  get #l7Mark(): number {
+    return this.columns.isL7(this.slot) ? this.columns.l7Marks[this.slot]! : 0;
   }
 
   get #hasPorts(): boolean {

@@ -2,7 +2,8 @@
  * Flows in columns, as they go from the agent to the store. Numbers of ends, kinds, decisions and services are those of the
  * connection's dictionary (dictionary.ts). What few flows have is apart: totals of connections that ended, and details.
  *
- *     u32 sequence, rows, totals, bytes of the rest · times · integer columns · totals · the rest (JSON)
+ *     u32 sequence, rows, totals, details, bytes of their texts, bytes of gaps · times · integer columns · totals
+ *     · of each detail u32 row, characters · their texts, one behind the other · gaps (JSON)
  */
 export const batchRows = 4096;
 
@@ -14,12 +15,16 @@ export function writeTime(words: Uint32Array, index: number, seconds: number, na
   words[2 * index + 1] = Math.floor(high / 65_536) + Math.floor(low / 0x1_0000_0000);
 }
 
-/** One 32-bit number each. Ports, suffix and latency are -1 where the flow has none, dictionary numbers 0. */
-export const integerColumns = ['kind', 'source', 'destination', 'sourcePort', 'destinationPort', 'decision', 'service', 'suffix', 'tally', 'latencyUs'] as const;
+/**
+ * One 32-bit number each. Ports, suffix and latency are -1 where the flow has none, dictionary numbers 0. The latency is microseconds to a
+ * connection's first answer; with a saying, which has none then, nanoseconds since the request. Of such a flow details say more than it.
+ */
+export const integerColumns = ['kind', 'source', 'destination', 'sourcePort', 'destinationPort', 'decision', 'service', 'suffix', 'tally', 'latency', 'saying'] as const;
 export type IntegerColumn = (typeof integerColumns)[number];
 type Columns = Readonly<Record<IntegerColumn, Int32Array>>;
 
-/** Row, packets out, bytes out, packets back, bytes back, duration: doubles, exact to 2^53. */
+const headBytes = 24;
+/** Row, packets out, bytes out, packets back, bytes back, duration: doubles, exact to 2^53. Of an answer whose details are its own the duration alone, and -1. */
 const totalsWidth = 6;
 
 function makeColumns(make: () => Int32Array): Columns {
@@ -53,11 +58,11 @@ export class BatchBuilder {
 
   encode(sequence: number): Buffer {
     const { rows } = this;
-    const rest: BatchRest = { details: this.details, gaps: this.gaps };
-    const details = Buffer.from(this.details.length + this.gaps.length === 0 ? '' : JSON.stringify(rest));
-    const bytes = Buffer.allocUnsafe(16 + rows * (8 + 4 * integerColumns.length) + this.totals.length * 8 + details.length);
+    const texts = Buffer.from(this.details.map(([, text]) => text).join(''));
+    const gaps = Buffer.from(this.gaps.length === 0 ? '' : JSON.stringify(this.gaps));
+    const bytes = Buffer.allocUnsafe(headBytes + rows * (8 + 4 * integerColumns.length) + this.totals.length * 8 + this.details.length * 8 + texts.length + gaps.length);
     let at = 0;
-    for (const value of [sequence, rows, this.totals.length / totalsWidth, details.length]) at = bytes.writeUInt32LE(value, at);
+    for (const value of [sequence, rows, this.totals.length / totalsWidth, this.details.length, texts.length, gaps.length]) at = bytes.writeUInt32LE(value, at);
     const put = (from: Uint8Array) => {
       bytes.set(from, at);
       at += from.byteLength;
@@ -65,7 +70,9 @@ export class BatchBuilder {
     put(new Uint8Array(this.times.buffer, 0, rows * 8));
     for (const name of integerColumns) put(new Uint8Array(this.columns[name].buffer, 0, rows * 4));
     put(new Uint8Array(Float64Array.from(this.totals).buffer));
-    put(details);
+    for (const [row, text] of this.details) at = bytes.writeUInt32LE(text.length, bytes.writeUInt32LE(row, at));
+    put(texts);
+    put(gaps);
     return bytes;
   }
 }
@@ -77,12 +84,6 @@ export interface Batch {
   readonly times: Uint32Array<ArrayBuffer>;
   readonly columns: Columns;
   readonly totals: Float64Array;
-  readonly details: BatchRest['details'];
-  readonly gaps: readonly GapEntry[];
-}
-
-/** What is no column. */
-interface BatchRest {
   readonly details: readonly (readonly [row: number, text: string])[];
   readonly gaps: readonly GapEntry[];
 }
@@ -99,11 +100,11 @@ export interface GapEntry {
 
 /** Copies: the bytes may be used again. Throws on bytes that are no batch. */
 export function decodeBatch(bytes: Buffer): Batch {
-  if (bytes.length < 16) throw new Error(`a batch of ${bytes.length} bytes`);
-  const [sequence, rows, totals, detailsLength] = [0, 4, 8, 12].map(at => bytes.readUInt32LE(at)) as [number, number, number, number];
-  const expected = 16 + rows * (8 + 4 * integerColumns.length) + totals * totalsWidth * 8 + detailsLength;
+  if (bytes.length < headBytes) throw new Error(`a batch of ${bytes.length} bytes`);
+  const [sequence, rows, totals, details, textsLength, gapsLength] = [0, 4, 8, 12, 16, 20].map(at => bytes.readUInt32LE(at)) as [number, number, number, number, number, number];
+  const expected = headBytes + rows * (8 + 4 * integerColumns.length) + totals * totalsWidth * 8 + details * 8 + textsLength + gapsLength;
   if (rows > batchRows || bytes.length !== expected) throw new Error(`a batch of ${bytes.length} bytes for ${rows} rows`);
-  let at = 16;
+  let at = headBytes;
   const take = (length: number): ArrayBuffer => {
     const copy = new ArrayBuffer(length);
     new Uint8Array(copy).set(bytes.subarray(at, at + length));
@@ -115,8 +116,17 @@ export function decodeBatch(bytes: Buffer): Batch {
     times: new Uint32Array(take(rows * 8)),
     columns: makeColumns(() => new Int32Array(take(rows * 4))),
     totals: new Float64Array(take(totals * totalsWidth * 8)),
-    ...(detailsLength === 0 ? { details: [], gaps: [] } : (JSON.parse(bytes.toString('utf8', at)) as BatchRest)),
+    details: takeDetails(new Uint32Array(take(details * 8)), take(textsLength)),
+    gaps: gapsLength === 0 ? [] : (JSON.parse(bytes.toString('utf8', at)) as readonly GapEntry[]),
   };
+}
+
+function takeDetails(places: Uint32Array, texts: ArrayBuffer): Batch['details'] {
+  const text = Buffer.from(texts).toString();
+  const details: [row: number, text: string][] = [];
+  let at = 0;
+  for (let i = 0; i < places.length; i += 2) details.push([places[i]!, text.slice(at, (at += places[i + 1]!))]);
+  return details;
 }
 
 /** The rows of `batch.totals`: whose they are, and the five numbers. */

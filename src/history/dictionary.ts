@@ -1,5 +1,8 @@
-import type { Flow, FlowConnection, FlowEndpoint, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
+import type { Flow, FlowConnection, FlowEndpoint, FlowL7, FlowPolicy, FlowRule, TcpFlag } from '../model/flow.ts';
 import type { FlowView } from '../flows/consumer.ts';
+import type { KnownRule } from '../flows/known.ts';
+import type { L7Saying } from '../flows/l7-saying.ts';
+import { ColumnView } from '../flows/view.ts';
 
 /** What a number of a batch stands for. Numbers count from 1 in the order in which entries are sent, for each table by itself. */
 export interface DictionaryEntries {
@@ -11,6 +14,8 @@ export interface DictionaryEntries {
   readonly kinds?: readonly KindEntry[];
   readonly decisions?: readonly DecisionEntry[];
   readonly services?: readonly ServiceEntry[];
+  /** Details (row.ts) that many flows have, as JSON. */
+  readonly sayings?: readonly string[];
 }
 
 export interface EndEntry {
@@ -58,9 +63,10 @@ export interface DictionarySize {
   readonly kinds: number;
   readonly decisions: number;
   readonly services: number;
+  readonly sayings: number;
 }
 
-export const emptySize: DictionarySize = { labels: 0, names: 0, ends: 0, kinds: 0, decisions: 0, services: 0 };
+export const emptySize: DictionarySize = { labels: 0, names: 0, ends: 0, kinds: 0, decisions: 0, services: 0, sayings: 0 };
 
 /** One table of values that are known by a key, and mostly by the object itself. */
 class Numbered<T> {
@@ -100,8 +106,28 @@ function isKind(kind: SeenKind, flow: FlowView, end: FlowConnection['end'] | und
     && kind.sctpChunkType === flow.sctpChunkType && kind.dropReason === flow.dropReason;
 }
 
+/** Of the pipeline's own flows. */
+interface ViewKind extends Pick<FlowView, 'ipVersion' | 'interfaceName' | 'nodeLabels'> {
+  readonly key: Int32Array;
+  readonly number: number;
+}
+
+const kindKeyWords = 7;
+
+function isSameKey(a: Int32Array, b: Int32Array): boolean {
+  for (let i = 0; i < kindKeyWords; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Details that nothing else is said in. */
+export function detailsText(l7: FlowL7, inKernel: boolean): string {
+  return JSON.stringify(inKernel ? { l7, inKernel } : { l7 });
+}
+
 /** More ends than a node sees in an hour, unless the world comes: then a new dictionary is begun and the old one forgotten. */
 const mostEntries = 16_384;
+/** Characters of all sayings. */
+const mostSayingsLength = 1 << 20;
 
 /** Numbers for what flows have in common. Bounded: when `isFull`, the feed goes on with a new one. */
 export class FlowDictionary {
@@ -116,16 +142,27 @@ export class FlowDictionary {
   readonly #ruleOf = new WeakMap<FlowRule, (SeenDecision | undefined)[]>();
   readonly #seenKinds: (SeenKind | undefined)[] = new Array<SeenKind | undefined>(placesOfKinds);
   readonly #serviceOf = new WeakMap<ServiceEntry, number>();
+  readonly #sayings = new Numbered<string>();
+  #sayingsLength = 0;
+  readonly #kindKey = new Int32Array(kindKeyWords);
+  readonly #viewKinds: (ViewKind | undefined)[] = new Array<ViewKind | undefined>(placesOfKinds);
+  readonly #decidedBy = new WeakMap<KnownRule, number[]>();
+  /** The last two ends: a request's are its answer's. */
+  #endA: FlowEndpoint | undefined;
+  #endB: FlowEndpoint | undefined;
+  #numberA = 0;
+  #numberB = 0;
 
   get isFull(): boolean {
-    const { labels, names, ends, kinds, decisions, services } = this.size;
-    return Math.max(labels, names, ends, kinds, decisions, services) >= mostEntries;
+    const { labels, names, ends, kinds, decisions, services, sayings } = this.size;
+    return Math.max(labels, names, ends, kinds, decisions, services, sayings) >= mostEntries || this.#sayingsLength >= mostSayingsLength;
   }
 
   get size(): DictionarySize {
     return {
       labels: this.#labels.entries.length, names: this.#names.entries.length, ends: this.#ends.entries.length,
       kinds: this.#kinds.entries.length, decisions: this.#decisions.entries.length, services: this.#services.entries.length,
+      sayings: this.#sayings.entries.length,
     };
   }
 
@@ -138,13 +175,36 @@ export class FlowDictionary {
       kinds: this.#kinds.entries.slice(from.kinds, to.kinds),
       decisions: this.#decisions.entries.slice(from.decisions, to.decisions),
       services: this.#services.entries.slice(from.services, to.services),
+      sayings: this.#sayings.entries.slice(from.sayings, to.sayings),
     };
   }
 
   end(end: FlowEndpoint): number {
+    if (end === this.#endA) return this.#numberA;
+    if (end === this.#endB) return this.#numberB;
     let number = this.#endOf.get(end);
     if (number === undefined) this.#endOf.set(end, (number = this.#newEnd(end)));
+    this.#endB = this.#endA;
+    this.#numberB = this.#numberA;
+    this.#endA = end;
+    this.#numberA = number;
     return number;
+  }
+
+  /**
+   * What is said for the second time has a number from then on; 0 before. URLs are whatever clients ask for: what is asked for once is
+   * sent with its flow and forgotten.
+   */
+  saying(saying: L7Saying, inKernel: boolean): number {
+    if (saying.numberedBy === this) return saying.number;
+    if (saying.told++ === 0) return 0;
+    saying.number = this.#sayings.number(detailsText(saying.l7, inKernel), () => {
+      const text = detailsText(saying.l7, inKernel);
+      this.#sayingsLength += text.length;
+      return text;
+    });
+    saying.numberedBy = this;
+    return saying.number;
   }
 
   #newEnd(end: FlowEndpoint): number {
@@ -168,6 +228,25 @@ export class FlowDictionary {
 
   /** `end`: how the flow's connection ended, if it tells. */
   kind(flow: FlowView, end: FlowConnection['end'] | undefined): number {
+    return flow instanceof ColumnView ? this.#viewKind(flow, end) : this.#kind(flow, end);
+  }
+
+  /** The same, found by the record's own words. */
+  #viewKind(view: ColumnView, end: FlowConnection['end'] | undefined): number {
+    const key = this.#kindKey;
+    view.kindKey(key);
+    let hash = 0;
+    for (let i = 0; i < kindKeyWords; i++) hash = Math.imul(hash ^ key[i]!, 0x9e3779b1);
+    const place = (hash ^ (hash >>> 16)) & (placesOfKinds - 1);
+    const { ipVersion, interfaceName, nodeLabels } = view;
+    const known = this.#viewKinds[place];
+    if (known !== undefined && known.ipVersion === ipVersion && known.interfaceName === interfaceName && known.nodeLabels === nodeLabels && isSameKey(known.key, key)) return known.number;
+    const number = this.#kind(view, end);
+    this.#viewKinds[place] = { key: key.slice(), ipVersion, interfaceName, nodeLabels, number };
+    return number;
+  }
+
+  #kind(flow: FlowView, end: FlowConnection['end'] | undefined): number {
     const seen = this.#seenKinds;
     const place = (flow.direction.length + 3 * flow.verdict.length + 5 * flow.type.length + 7 * flow.protocol.length + (flow.tcpFlags?.length ?? 0) * 16 + (flow.interfaceIndex ?? 0) * 13 + (flow.isReply === true ? 29 : 0)) & (placesOfKinds - 1);
     const known = seen[place];
@@ -194,6 +273,18 @@ export class FlowDictionary {
 
   /** 0 where nobody decided. Flows share the objects of rules and of lists of policies. */
   decision(flow: Flow): number {
+    return flow instanceof ColumnView ? this.#viewDecision(flow) : this.#decision(flow);
+  }
+
+  #viewDecision(view: ColumnView): number {
+    const { decidedBy } = view;
+    if (decidedBy === undefined) return 0;
+    let known = this.#decidedBy.get(decidedBy);
+    if (known === undefined) this.#decidedBy.set(decidedBy, (known = []));
+    return (known[view.decision] ??= this.#decision(view));
+  }
+
+  #decision(flow: Flow): number {
     const { rule, egressAllowedBy, ingressAllowedBy, egressDeniedBy, ingressDeniedBy, policyLog } = flow;
     const list = egressAllowedBy ?? ingressAllowedBy ?? egressDeniedBy ?? ingressDeniedBy;
     if (rule === undefined) return list === undefined && policyLog === undefined ? 0 : this.#newDecision(flow);

@@ -12,6 +12,7 @@ import { silentLogger } from '../std/log.ts';
 import { HistoryFeed } from './feed.ts';
 import { queryHistory } from './client.ts';
 import type { HistoryStatus } from '../model/history.ts';
+import { formatVersion } from './schema.ts';
 import { flowView, TestHistory, TestWorld } from './testing.ts';
 import { timeNs } from './time.ts';
 
@@ -140,7 +141,7 @@ test('a file of a newer store is left as it is', async () => {
   const path = join(history.folder, name!);
   const instance = await DuckDBInstance.create(path);
   const connection = await instance.connect();
-  await connection.run('UPDATE format SET version = 2');
+  await connection.run(`UPDATE format SET version = ${formatVersion + 1}`);
   connection.closeSync();
   instance.closeSync();
   const { mtimeMs } = statSync(path);

@@ -251,5 +251,5 @@ export class HistoryFeed implements FlowConsumer {
 }
 
 function sizeSum(size: DictionarySize): number {
-  return size.labels + size.names + size.ends + size.kinds + size.decisions + size.services;
+  return size.labels + size.names + size.ends + size.kinds + size.decisions + size.services + size.sayings;
 }

@@ -37,7 +37,7 @@ export interface Committed {
   readonly problem?: string;
 }
 
-export const feedVersion = 1;
+export const feedVersion = 2;
 const headerBytes = 5;
 /** Larger than any batch or answer; who announces more is not one of us. */
 const longestFrame = 64 << 20;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { CirriError, errorText } from '../std/errors.ts';
 import { literal, rowsOf } from './database.ts';
-import { bytesOfFlow, createTables, formatVersion, sumColumns } from './schema.ts';
+import { bytesOfFlow, createTables, formatVersion, sumColumns, upgradeTables } from './schema.ts';
 
 /** One file of the history: a day, or less of it when there is much. */
 export interface Partition {
@@ -19,6 +19,10 @@ export interface Partition {
   flows: number;
   /** Nothing is added any more. */
   sealed: boolean;
+  /** Of an older format nothing is asked that it has not; what is written to becomes the newest. */
+  version: number;
+  /** Some flows are in `runs`. */
+  hasRuns: boolean;
   /** Of a sealed one: its sums are there, being much less than its flows. */
   summed: boolean;
 }
@@ -68,15 +72,35 @@ async function lookInto(connection: DuckDBConnection, partition: Pick<Partition,
   if (Number(version) > formatVersion) {
     throw new CirriError('ERR_HISTORY_NEWER', `${name} has format ${String(version)}, newer than ${formatVersion}, which is read here`, { where: partition.path });
   }
+  const runs = Number(version) < 2 ? [undefined, undefined, undefined, undefined] : (await connection.runAndReadAll(`SELECT count(*), min(first), max(last), sum(len(times))::BIGINT FROM ${alias}.runs`)).getRows()[0]!;
+  const known = { ...partition, version: Number(version), hasRuns: Number(runs[0] ?? 0) > 0 };
   const sealed = await connection.runAndReadAll(`SELECT first, last, flows FROM ${alias}.sealed`);
   const seal = sealed.getRows()[0] as [bigint, bigint, bigint] | undefined;
   if (seal) {
     const [[sums] = [0]] = await rowsOf(connection, `SELECT count(*) FROM ${alias}.sums`);
-    return { ...partition, first: seal[0], last: seal[1], flows: Number(seal[2]), sealed: true, summed: Number(sums) > 0 };
+    return { ...known, first: seal[0], last: seal[1], flows: Number(seal[2]), sealed: true, summed: Number(sums) > 0 };
   }
   const range = await connection.runAndReadAll(`SELECT min(time), max(time), count(*) FROM ${alias}.flows`);
   const [first, last, flows] = range.getRows()[0] as [bigint | null, bigint | null, bigint];
-  return { ...partition, first: first ?? undefined, last: last ?? undefined, flows: Number(flows), sealed: false, summed: false };
+  const [, firstRun, lastRun, inRuns] = runs as (bigint | null | undefined)[];
+  return { ...known, first: least(first, firstRun), last: most(last, lastRun), flows: Number(flows) + Number(inRuns ?? 0), sealed: false, summed: false };
+}
+
+function least(a: bigint | null, b: bigint | null | undefined): bigint | undefined {
+  return (b ?? null) === null || (a !== null && a < b!) ? a ?? undefined : b!;
+}
+
+function most(a: bigint | null, b: bigint | null | undefined): bigint | undefined {
+  return (b ?? null) === null || (a !== null && a > b!) ? a ?? undefined : b!;
+}
+
+/** Before anything is written to it. */
+export async function upgradePartition(connection: DuckDBConnection, partition: Partition): Promise<void> {
+  if (partition.version >= formatVersion) return;
+  await connection.run('BEGIN');
+  for (const statement of upgradeTables(partition.alias)) await connection.run(statement);
+  await connection.run('COMMIT');
+  partition.version = formatVersion;
 }
 
 /** Rows summed up at a time: what bounds the memory that sealing takes. */
@@ -98,6 +122,7 @@ export async function sealPartition(connection: DuckDBConnection, partition: Par
     await connection.run(`INSERT INTO ${alias}.sums SELECT ${facts}, count(*), sum(${bytesOfFlow}), min(time), max(time)
       FROM ${alias}.flows WHERE rowid >= ${from} AND rowid < ${from + rowsPerStep} GROUP BY ALL`);
   }
+  if (partition.hasRuns) await connection.run(`INSERT INTO ${alias}.sums SELECT ${keys}, sum(len(times))::BIGINT, 0, min(first), max(last) FROM ${alias}.runs GROUP BY ALL`);
   const [[sums] = [0]] = await rowsOf(connection, `SELECT count(*) FROM ${alias}.sums`);
   const isWorthIt = Number(sums) <= partition.flows * sumsShare;
   if (!isWorthIt) await connection.run(`DELETE FROM ${alias}.sums`);

@@ -1,6 +1,7 @@
 import type { Flow, FlowEndpoint } from '../model/flow.ts';
 import type { FlowView } from '../flows/consumer.ts';
 import { isOutside } from '../flows/ends.ts';
+import type { L7Saying } from '../flows/l7-saying.ts';
 import { ColumnView } from '../flows/view.ts';
 import { batchRows, writeTime, type BatchBuilder } from './batch.ts';
 import type { FlowDictionary } from './dictionary.ts';
@@ -39,6 +40,9 @@ function isCountedByServer(client: FlowEndpoint, server: FlowEndpoint): boolean 
   return server.podName !== undefined || (client.podName === undefined && isOutside(client.identity));
 }
 
+/** Latencies of layer 7 that a row can bear, nanoseconds; a longer one is in details. */
+const longestLatencyNs = 0x7fff_ffff;
+
 /** Writes the flow into the batch's next row. False when there is no room. Allocates for what is seen for the first time and for details only. */
 export function appendFlow(batch: BatchBuilder, dictionary: FlowDictionary, flow: FlowView): boolean {
   const { rows: row, columns } = batch;
@@ -54,15 +58,41 @@ export function appendFlow(batch: BatchBuilder, dictionary: FlowDictionary, flow
   columns.service[row] = dictionary.service(flow.service);
   columns.tally[row] = tallyOf(flow);
   const latency = flow.connectLatencyNs;
-  columns.latencyUs[row] = latency === undefined ? -1 : Math.min(0x7fff_ffff, Math.round(latency / 1000));
-  // What the pipeline's view would put at the end of its id, without putting the id together.
-  const suffix = flow instanceof ColumnView ? flow.sequence % suffixes : suffixOf(flow);
-  columns.suffix[row] = suffix;
+  columns.latency[row] = latency === undefined ? -1 : Math.min(0x7fff_ffff, Math.round(latency / 1000));
+  columns.saying[row] = 0;
   if (connection) batch.totals.push(row, connection.packetsOut, connection.bytesOut, connection.packetsBack, connection.bytesBack, connection.durationNs);
-  const details = detailsOf(flow, suffix < 0);
-  if (details !== undefined) batch.details.push([row, details]);
+  // What the pipeline's view would put at the end of its id, without putting the id together.
+  if (flow instanceof ColumnView) {
+    columns.suffix[row] = flow.sequence % suffixes;
+    const { saying } = flow;
+    if (saying !== undefined) appendSaying(batch, dictionary, flow, saying);
+  } else {
+    const suffix = suffixOf(flow);
+    columns.suffix[row] = suffix;
+    const details = detailsOf(flow, suffix < 0);
+    if (details !== undefined) batch.details.push([row, details]);
+    appendLatency(batch, row, flow.l7?.latencyNs);
+  }
   batch.rows++;
   return true;
+}
+
+function appendSaying(batch: BatchBuilder, dictionary: FlowDictionary, flow: ColumnView, saying: L7Saying): void {
+  const { rows: row, columns } = batch;
+  const { l7LatencyNs, traceId, proxyPort } = flow;
+  const number = l7LatencyNs > longestLatencyNs || proxyPort !== undefined ? 0 : dictionary.saying(saying, flow.inKernel === true);
+  if (number === 0) {
+    batch.details.push([row, detailsOf(flow, false)!]);
+    return appendLatency(batch, row, l7LatencyNs < 0 ? saying.l7.latencyNs : l7LatencyNs);
+  }
+  columns.saying[row] = number;
+  columns.latency[row] = l7LatencyNs;
+  if (traceId !== undefined) batch.details.push([row, JSON.stringify({ traceId })]);
+}
+
+/** Of a flow whose details say it too: questions in SQL ask the column. */
+function appendLatency(batch: BatchBuilder, row: number, latencyNs: number | undefined): void {
+  if (latencyNs !== undefined) batch.totals.push(row, -1, -1, -1, -1, Math.round(latencyNs));
 }
 
 /** Ids are NODE-TIME-SUFFIX, time and suffix in base 36 (flows/enrich.ts): the suffix says it all. -1 for any other id. */
@@ -87,14 +117,13 @@ export function flowId(nodeName: string, timeNs: bigint, suffix: number): string
 }
 
 function detailsOf(flow: FlowView, withId: boolean): string | undefined {
-  // All that the kernel's own records can have of them.
-  if (flow instanceof ColumnView && flow.l7 === undefined && flow.traceId === undefined && flow.proxyPort === undefined) return undefined;
   let details: Record<string, unknown> | undefined;
   for (const field of detailFields) {
     const value = flow[field];
     if (value !== undefined) (details ??= {})[field] = typeof value === 'bigint' ? String(value) : value;
   }
-  if (flow.type === 'l7') (details ??= {})['summary'] = flow.summary;
+  // The pipeline's own say what l7 says.
+  if (flow.type === 'l7' && !(flow instanceof ColumnView)) (details ??= {})['summary'] = flow.summary;
   if (withId) (details ??= {})['id'] = flow.id;
   return details && JSON.stringify(details);
 }

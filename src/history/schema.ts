@@ -5,9 +5,12 @@ import { Tally } from './row.ts';
  * by itself: it can be removed, copied away or opened with DuckDB alone. A dimension may have the same thing twice (a store that
  * was started again does not know its ends by heart): nothing counts by number.
  *
- * Format 1. A store does not touch files of a newer format.
+ * Format 2: many flows have the same row of `details`, which says no latency and no summary of theirs; of layer 7 the latency is in
+ * `duration`; and there are `runs`. Files of format 1, where each flow's details say all, are read as they are; one that is written into
+ * becomes format 2.
+ * A store does not touch files of a newer format.
  */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 export interface Column {
   readonly name: string;
@@ -35,8 +38,36 @@ export const flowColumns: readonly Column[] = [
   { name: 'bytes_out', type: 'BIGINT' },
   { name: 'packets_back', type: 'BIGINT' },
   { name: 'bytes_back', type: 'BIGINT' },
+  /** Of a connection that ended; of an answer of layer 7 since its request. */
   { name: 'duration', type: 'BIGINT' },
 ];
+
+/**
+ * Requests and answers that differ in little: one row for all of a batch. What they have in common, with the server's port; the times
+ * between which they lie; and lists of what is each one's own, all of the same length.
+ */
+export const runColumns = [
+  ...['kind', 'source', 'destination', 'is_reply', 'server_port', 'decision', 'service', 'tally', 'details'].map(name => ({ name, type: 'INTEGER' as const })),
+  { name: 'first', type: 'BIGINT' }, { name: 'last', type: 'BIGINT' },
+  { name: 'times', type: 'BIGINT[]' }, { name: 'suffixes', type: 'INTEGER[]' }, { name: 'client_ports', type: 'INTEGER[]' }, { name: 'latencies', type: 'INTEGER[]' },
+] as const;
+
+/** Rows of `runs` come behind all of `flows`, where two are of the same time. */
+const placeOfRuns = 2 ** 40;
+
+/** All flows of a partition as rows of `flowColumns`, with a `place` that puts those of the same time in order. What lies outside of the times may be there or not. */
+export function factsOf(partition: { readonly alias: string; readonly hasRuns: boolean }, since: bigint, until: bigint): string {
+  const { alias, hasRuns } = partition;
+  const flows = `SELECT *, rowid AS place FROM ${alias}.flows`;
+  if (!hasRuns) return `(${flows})`;
+  const ofRun: Readonly<Record<string, string>> = {
+    source_port: 'CASE WHEN is_reply = 1 THEN server_port ELSE client_port END', destination_port: 'CASE WHEN is_reply = 1 THEN client_port ELSE server_port END', duration: 'latency::BIGINT', latency_us: '-1',
+    ...Object.fromEntries(['packets_out', 'bytes_out', 'packets_back', 'bytes_back'].map(name => [name, '-1::BIGINT'])),
+  };
+  return `(${flows} UNION ALL SELECT ${flowColumns.map(({ name }) => `${ofRun[name] ?? name} AS ${name}`).join(', ')}, place FROM (
+    SELECT * EXCLUDE (times, suffixes, client_ports, latencies), unnest(times) AS time, unnest(suffixes) AS suffix, unnest(client_ports) AS client_port, unnest(latencies) AS latency, rowid + ${placeOfRuns} AS place
+    FROM ${alias}.runs WHERE last >= ${since} AND first <= ${until}))`;
+}
 
 /** What a connection carried both ways, told by one of its two nodes. */
 export const bytesOfFlow = `CASE WHEN bytes_out >= 0 AND tally & ${Tally.mine} != 0 THEN bytes_out + bytes_back ELSE 0 END`;
@@ -49,6 +80,7 @@ export function createTables(alias: string): readonly string[] {
   return [
     `CREATE TABLE ${alias}.format(version INTEGER, node VARCHAR)`,
     `CREATE TABLE ${alias}.flows(${flowColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`,
+    createRuns(alias),
     `CREATE TABLE ${alias}.label_sets(id INTEGER, labels VARCHAR[])`,
     `CREATE TABLE ${alias}.name_sets(id INTEGER, names VARCHAR[])`,
     `CREATE TABLE ${alias}.ends(id INTEGER, ip VARCHAR, address UHUGEINT, identity BIGINT, endpoint BIGINT, namespace VARCHAR, pod VARCHAR, cluster VARCHAR, workload_kind VARCHAR, workload VARCHAR, workloads VARCHAR, labels INTEGER, names INTEGER)`,
@@ -62,4 +94,13 @@ export function createTables(alias: string): readonly string[] {
     // One row when `sums` holds the whole partition.
     `CREATE TABLE ${alias}.sealed(first BIGINT, last BIGINT, flows BIGINT)`,
   ];
+}
+
+function createRuns(alias: string): string {
+  return `CREATE TABLE ${alias}.runs(${runColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`;
+}
+
+/** Statements that make a partition of an older format one of this. */
+export function upgradeTables(alias: string): readonly string[] {
+  return [createRuns(alias), `UPDATE ${alias}.format SET version = ${formatVersion}`];
 }

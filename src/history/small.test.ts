@@ -50,7 +50,7 @@ test('a batch is decoded as it was built; bytes that are none are refused', () =
   const decoded = decodeBatch(bytes);
   assert.deepEqual([decoded.sequence, decoded.rows, decoded.details, decoded.gaps], [7, 10, batch.details, batch.gaps]);
   assert.deepEqual([...totalsOf(decoded.totals)].map(({ row, values }) => [row, ...values]), [[3, 1, 2, 3, 4, 2 ** 52]]);
-  assert.equal(decoded.columns.latencyUs[9], 909);
+  assert.equal(decoded.columns.latency[9], 909);
   for (const wrong of [bytes.subarray(0, bytes.length - 1), bytes.subarray(0, 10), Buffer.concat([bytes, Buffer.alloc(1)])]) assert.throws(() => decodeBatch(wrong), /a batch of/);
 });
 

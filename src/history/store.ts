@@ -6,7 +6,7 @@ import type { Logger } from '../std/log.ts';
 import type { Batch, GapEntry } from './batch.ts';
 import { defaultMemoryMegabytes, openDatabase, rowsOf } from './database.ts';
 import {
-  asidePattern, dayOf, isDamage, isNoRoom, openPartition, OpeningMark, partitionBytes, partitionName, partitionPattern, removePartition, sealPartition, setAside,
+  asidePattern, dayOf, isDamage, isNoRoom, openPartition, OpeningMark, partitionBytes, partitionName, partitionPattern, removePartition, sealPartition, setAside, upgradePartition,
   type Partition,
 } from './partition.ts';
 import { timeText } from './time.ts';
@@ -138,6 +138,7 @@ export class HistoryStore {
       for (const gap of [...this.#foundGaps, ...writes.flatMap(({ batch }) => batch.gaps)]) await writer.gap(gap);
       const last = new Map(writes.map(({ session, batch }) => [session, batch.sequence] as const));
       for (const [session, sequence] of last) await writer.feed(session, sequence, false);
+      if (writer.hasRuns) this.#active!.hasRuns = true;
       await writer.commit();
       this.#foundGaps = [];
       for (const [session, sequence] of last) this.#sessions.set(session, { sequence, ended: false, committed: BigInt(this.options.now()) * nsPerMs });
@@ -195,6 +196,7 @@ export class HistoryStore {
       this.#partitions = [...this.#partitions, this.#active];
       this.#changes++;
     }
+    await upgradePartition(this.#connection, this.#active);
     this.#writer = await PartitionWriter.open(this.#connection, this.#active.alias);
     return this.#writer;
   }
@@ -265,7 +267,7 @@ export class HistoryStore {
     let found = 0;
     for (const partition of [...this.#partitions]) {
       try {
-        for (const table of ['flows', 'ends', 'kinds', 'sums']) await rowsOf(this.#connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM ${partition.alias}.${table}`);
+        for (const table of ['flows', 'ends', 'kinds', 'sums', ...(partition.hasRuns ? ['runs'] : [])]) await rowsOf(this.#connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM ${partition.alias}.${table}`);
       } catch (error) {
         if (!isDamage(error)) continue;
         found++;

@@ -1,15 +1,17 @@
 import { BIGINT, DuckDBDataChunk, INTEGER, LIST, VARCHAR, type DuckDBAppender, type DuckDBConnection } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import { addrToBigint, isAddr, parseAddr } from '../std/ip.ts';
-import { totalsOf, type Batch, type GapEntry, type IntegerColumn } from './batch.ts';
+import { batchRows, totalsOf, type Batch, type GapEntry } from './batch.ts';
 import { literal, rowsOf } from './database.ts';
 import { policyOf } from './decision.ts';
 import type { DecisionEntry, DictionaryEntries, EndEntry, KindEntry, ServiceEntry } from './dictionary.ts';
+import { RunWriter } from './runs.ts';
 import { flowColumns } from './schema.ts';
 
 const chunkRows = 2048;
 /** Keys remembered of one dimension. What is forgotten gets a second row, which does no harm. */
 const mostRemembered = 50_000;
+type IdColumn = 'kind' | 'source' | 'destination' | 'decision' | 'service';
 const dimensionTables = ['label_sets', 'name_sets', 'ends', 'kinds', 'decisions', 'services', 'details'] as const;
 type DimensionTable = (typeof dimensionTables)[number];
 
@@ -21,13 +23,14 @@ export class FeedDictionary {
   readonly kinds: KindEntry[] = [];
   readonly decisions: DecisionEntry[] = [];
   readonly services: ServiceEntry[] = [];
+  readonly sayings: string[] = [];
   rows = emptyRows();
   /** The writer whose rows `rows` are. */
   owner: unknown;
 
   add(entries: DictionaryEntries): void {
     if (entries.reset) {
-      for (const list of [this.labels, this.names, this.ends, this.kinds, this.decisions, this.services]) list.length = 0;
+      for (const list of [this.labels, this.names, this.ends, this.kinds, this.decisions, this.services, this.sayings]) list.length = 0;
       this.rows = emptyRows();
     }
     this.labels.push(...(entries.labels ?? []));
@@ -36,11 +39,12 @@ export class FeedDictionary {
     this.kinds.push(...(entries.kinds ?? []));
     this.decisions.push(...(entries.decisions ?? []));
     this.services.push(...(entries.services ?? []));
+    this.sayings.push(...(entries.sayings ?? []));
   }
 }
 
 function emptyRows() {
-  return { labels: [] as number[], names: [] as number[], ends: [] as number[], kinds: [] as number[], decisions: [] as number[], services: [] as number[] };
+  return { labels: [] as number[], names: [] as number[], ends: [] as number[], kinds: [] as number[], decisions: [] as number[], services: [] as number[], sayings: [] as number[] };
 }
 
 /** Puts batches into one partition. What it does between `begin` and `commit` is there as a whole or not at all. */
@@ -53,6 +57,16 @@ export class PartitionWriter {
   readonly #known = new Map<DimensionTable, Map<string, number>>();
   readonly #totals = Array.from({ length: 5 }, () => new BigInt64Array(chunkRows));
   readonly #integers = new Int32Array(chunkRows);
+  readonly #times = new Int32Array(2 * chunkRows);
+  /** Of a batch's flows: numbers of this partition's rows; and those that are written one by one. */
+  readonly #ids: Readonly<Record<IdColumn, Int32Array>> = { kind: new Int32Array(batchRows), source: new Int32Array(batchRows), destination: new Int32Array(batchRows), decision: new Int32Array(batchRows), service: new Int32Array(batchRows) };
+  readonly #single = new Int32Array(batchRows);
+  readonly #runs = new RunWriter();
+  readonly #clientPorts = new Int32Array(batchRows);
+  /** Flows have been written as runs. */
+  hasRuns = false;
+  /** The last of the totals, whose low words bear latencies. */
+  readonly #durations = new Int32Array(this.#totals[4]!.buffer);
 
   private constructor(connection: DuckDBConnection, alias: string) {
     this.#connection = connection;
@@ -71,7 +85,7 @@ export class PartitionWriter {
       const known = writer.#known.get(table)!;
       for (const [id, json] of await rowsOf(connection, `SELECT id, json FROM ${alias}.${table}`)) known.set(String(json), Number(id));
     }
-    for (const table of ['flows', ...dimensionTables]) writer.#appenders.set(table, await connection.createAppender(table, 'main', alias));
+    for (const table of ['flows', 'runs', ...dimensionTables]) writer.#appenders.set(table, await connection.createAppender(table, 'main', alias));
     return writer;
   }
 
@@ -96,9 +110,55 @@ export class PartitionWriter {
       dictionary.owner = this;
       dictionary.rows = emptyRows();
     }
-    const details = this.#details(batch);
+    this.#number(batch, dictionary);
+    const details = this.#details(batch, dictionary);
     const totals = [...totalsOf(batch.totals)];
-    for (let from = 0; from < batch.rows; from += chunkRows) this.#writeChunk(batch, dictionary, from, Math.min(chunkRows, batch.rows - from), details, totals);
+    const singles = this.#writeRuns(batch, dictionary, details);
+    for (let from = 0; from < singles; from += chunkRows) this.#writeChunk(batch, this.#single.subarray(from, Math.min(singles, from + chunkRows)), details, totals);
+  }
+
+  #number({ rows, columns }: Batch, dictionary: FeedDictionary): void {
+    const { kind, source, destination, decision, service } = this.#ids;
+    for (let i = 0; i < rows; i++) {
+      kind[i] = this.#kind(dictionary, columns.kind[i]!);
+      source[i] = this.#end(dictionary, columns.source[i]!);
+      destination[i] = this.#end(dictionary, columns.destination[i]!);
+      decision[i] = columns.decision[i] === 0 ? 0 : this.#decision(dictionary, columns.decision[i]!);
+      service[i] = columns.service[i] === 0 ? 0 : this.#service(dictionary, columns.service[i]!);
+    }
+  }
+
+  /** Returns how many flows are in no run: `#single` has them. */
+  #writeRuns(batch: Batch, dictionary: FeedDictionary, details: Int32Array): number {
+    const { rows, columns } = batch;
+    const { kind, source, destination, decision, service } = this.#ids;
+    const runs = this.#runs;
+    const { key } = runs;
+    const own = new Set(batch.details.map(([row]) => row));
+    runs.begin();
+    for (let i = 0; i < rows; i++) {
+      if (columns.saying[i] === 0 || (own.size > 0 && own.has(i))) {
+        runs.skip(i);
+        continue;
+      }
+      const isReply = dictionary.kinds[columns.kind[i]! - 1]!.isReply === true;
+      const [client, server] = isReply ? [columns.destinationPort, columns.sourcePort] : [columns.sourcePort, columns.destinationPort];
+      this.#clientPorts[i] = client[i]!;
+      key[0] = kind[i]!;
+      key[1] = source[i]!;
+      key[2] = destination[i]!;
+      key[3] = isReply ? 1 : 0;
+      key[4] = server[i]!;
+      key[5] = decision[i]!;
+      key[6] = service[i]!;
+      key[7] = columns.tally[i]!;
+      key[8] = details[i]!;
+      runs.add(i);
+    }
+    if (runs.write(this.#appenders.get('runs')!, rows, batch.times, [columns.suffix, this.#clientPorts, columns.latency]) > 0) this.hasRuns = true;
+    let singles = 0;
+    for (let i = 0; i < rows; i++) if (!runs.isInRun(i)) this.#single[singles++] = i;
+    return singles;
   }
 
   async gap(gap: GapEntry): Promise<void> {
@@ -115,46 +175,64 @@ export class PartitionWriter {
       : `UPDATE ${feeds} SET sequence = ${sequence}, ended = ${ended}, committed = ${now} WHERE session = ${literal(session)}`);
   }
 
-  #writeChunk(batch: Batch, dictionary: FeedDictionary, from: number, rows: number, details: Int32Array | undefined, totals: readonly { readonly row: number; readonly values: Float64Array }[]): void {
+  #writeChunk(batch: Batch, rows: Int32Array, details: Int32Array, totals: readonly { readonly row: number; readonly values: Float64Array }[]): void {
     const { chunk } = this.#chunk;
+    const count = rows.length;
     duckdb.data_chunk_reset(chunk);
-    duckdb.data_chunk_set_size(chunk, rows);
+    duckdb.data_chunk_set_size(chunk, count);
     let column = 0;
-    const put = (values: Uint32Array | Int32Array | BigInt64Array, start: number, width: number) => {
-      duckdb.copy_data_to_vector(duckdb.data_chunk_get_vector(chunk, column++), 0, values.buffer as ArrayBuffer, values.byteOffset + start * width, rows * width);
+    const put = (values: Int32Array | BigInt64Array, width: number) => {
+      duckdb.copy_data_to_vector(duckdb.data_chunk_get_vector(chunk, column++), 0, values.buffer as ArrayBuffer, values.byteOffset, count * width);
     };
-    const mapped = (name: IntegerColumn, row: (number: number) => number) => {
-      const numbers = batch.columns[name];
-      for (let i = 0; i < rows; i++) this.#integers[i] = row(numbers[from + i]!);
-      put(this.#integers, 0, 4);
+    const gather = (values: Int32Array) => {
+      for (let i = 0; i < count; i++) this.#integers[i] = values[rows[i]!]!;
+      put(this.#integers, 4);
     };
-    put(batch.times, from, 8);
-    mapped('kind', number => this.#kind(dictionary, number));
-    mapped('source', number => this.#end(dictionary, number));
-    mapped('destination', number => this.#end(dictionary, number));
-    put(batch.columns.sourcePort, from, 4);
-    put(batch.columns.destinationPort, from, 4);
-    mapped('decision', number => (number === 0 ? 0 : this.#decision(dictionary, number)));
-    mapped('service', number => (number === 0 ? 0 : this.#service(dictionary, number)));
-    put(batch.columns.suffix, from, 4);
-    put(batch.columns.tally, from, 4);
-    put(batch.columns.latencyUs, from, 4);
-    if (details) put(details, from, 4);
-    else put(this.#integers.fill(0), 0, 4);
-    for (const values of this.#totals) values.fill(-1n);
-    for (const { row, values } of totals) {
-      if (row >= from && row < from + rows) this.#totals.forEach((totalsColumn, i) => (totalsColumn[row - from] = BigInt(values[i]!)));
+    const { columns } = batch;
+    const { kind, source, destination, decision, service } = this.#ids;
+    for (let i = 0; i < count; i++) {
+      this.#times[2 * i] = batch.times[2 * rows[i]!]!;
+      this.#times[2 * i + 1] = batch.times[2 * rows[i]! + 1]!;
     }
-    for (const values of this.#totals) put(values, 0, 8);
+    put(this.#times, 8);
+    for (const values of [kind, source, destination, columns.sourcePort, columns.destinationPort, decision, service, columns.suffix, columns.tally]) gather(values);
+    for (let i = 0; i < count; i++) this.#integers[i] = columns.saying[rows[i]!] === 0 ? columns.latency[rows[i]!]! : -1;
+    put(this.#integers, 4);
+    gather(details);
+    for (const values of this.#totals) values.fill(-1n);
+    for (let i = 0; i < count; i++) if (columns.saying[rows[i]!] !== 0) this.#setDuration(i, columns.latency[rows[i]!]!);
+    for (const { row, values } of totals) {
+      const at = indexOf(rows, row);
+      if (at >= 0) this.#totals.forEach((totalsColumn, i) => (totalsColumn[at] = BigInt(values[i]!)));
+    }
+    for (const values of this.#totals) put(values, 8);
     this.#appenders.get('flows')!.appendDataChunk(this.#chunk);
   }
 
-  /** Row of each flow's details, 0 for none; undefined when no flow has any. */
-  #details(batch: Batch): Int32Array | undefined {
-    if (batch.details.length === 0) return undefined;
+  /** Row of each flow's details, 0 for none: its own, or one that all have who say the same. */
+  #details(batch: Batch, dictionary: FeedDictionary): Int32Array {
     const ids = new Int32Array(batch.rows);
-    for (const [row, text] of batch.details) ids[row] = this.#append('details', appender => appender.appendVarchar(text));
+    const { saying } = batch.columns;
+    for (let i = 0; i < batch.rows; i++) if (saying[i] !== 0) ids[i] = this.#saying(dictionary, saying[i]!);
+    for (const [row, text] of batch.details) {
+      const number = saying[row]!;
+      const whole = number === 0 ? text : `${text.slice(0, -1)},${entryAt(dictionary.sayings, number).slice(1)}`;
+      ids[row] = this.#append('details', appender => appender.appendVarchar(whole));
+    }
     return ids;
+  }
+
+  #setDuration(index: number, ns: number): void {
+    this.#durations[2 * index] = ns;
+    this.#durations[2 * index + 1] = ns < 0 ? -1 : 0;
+  }
+
+  #saying(dictionary: FeedDictionary, number: number): number {
+    return (dictionary.rows.sayings[number] ??= this.#newSaying(entryAt(dictionary.sayings, number)));
+  }
+
+  #newSaying(text: string): number {
+    return this.#remember('details', text, appender => appender.appendVarchar(text));
   }
 
   #kind(dictionary: FeedDictionary, number: number): number {
@@ -238,6 +316,17 @@ export class PartitionWriter {
     appender.endRow();
     return id;
   }
+}
+
+/** In numbers that rise; -1 where it is not. */
+function indexOf(rows: Int32Array, row: number): number {
+  let [from, to] = [0, rows.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (rows[middle]! < row) from = middle + 1;
+    else to = middle;
+  }
+  return rows[from] === row ? from : -1;
 }
 
 function entryAt<T>(entries: readonly T[], number: number): T {

@@ -13,10 +13,11 @@ import { HistoryFeed } from '../../src/history/feed.ts';
 /**
  * What the flow history costs: `node tools/bench/history.ts [--flows 20000000] [--days 30] [--keep FOLDER]`. A store as a process of
  * its own, fed over its socket as an agent does, then asked what users ask: cold (a new process and an empty page cache for
- * DuckDB's buffers) and warm.
+ * DuckDB's buffers) and warm. `--requests N`: instead, what N requests and their answers cost the agent's side and the store, as the kernel
+ * tells of them over 32 connections.
  */
 const { values } = parseArgs({
-  options: { flows: { type: 'string', default: '20000000' }, days: { type: 'string', default: '30' }, folder: { type: 'string', default: '/tmp/cirri-history-bench' }, keep: { type: 'boolean', default: false }, serve: { type: 'boolean', default: false }, ask: { type: 'boolean', default: false } },
+  options: { flows: { type: 'string', default: '20000000' }, days: { type: 'string', default: '30' }, folder: { type: 'string', default: '/tmp/cirri-history-bench' }, keep: { type: 'boolean', default: false }, serve: { type: 'boolean', default: false }, ask: { type: 'boolean', default: false }, requests: { type: 'string' } },
 });
 const folder = values.folder;
 const socketPath = join(folder, 'history.sock');
@@ -88,6 +89,43 @@ async function fill(pid: number, count: number, days: number): Promise<void> {
   await feed.stop();
 }
 
+/** Microseconds of processor time a request: of this process, which reads and packs, and of the store's. */
+async function tellRequests(pid: number, count: number): Promise<void> {
+  const [{ createFlowPipeline }, { MemoryRing }, { httpRecord }, { emptyLookups }] = await Promise.all([import('../../src/flows/pipeline.ts'), import('../../src/flows/testing.ts'), import('../../src/flows/testing-http.ts'), import('../../src/flows/enrich.ts')]);
+  const rings = { drops: new MemoryRing(), flows: new MemoryRing() };
+  const pipeline = createFlowPipeline({ rings, lookups: emptyLookups, nodeName: 'node1' });
+  const stop = new AbortController();
+  const feed = new HistoryFeed({ socketPath, nodeName: 'node1', backlog: 64 }, log);
+  feed.start(stop.signal);
+  pipeline.consume(feed);
+  const records = Array.from({ length: 64 }, (_, i) => httpRecord({ connection: i >> 1, clientPort: 40_000 + (i >> 1), ...(i % 2 === 0 ? { method: 'GET', url: `/api/v1/products/${(i >> 1) % 8}`, host: 'shop' } : { isAnswer: true, status: 200, latencyUs: 200 + i }) }));
+  const nanoseconds = new DataView(new ArrayBuffer(8));
+  const step = async (until: number) => {
+    for (let i = 0; i < until; i += 32 * records.length) {
+      nanoseconds.setBigUint64(0, process.hrtime.bigint() - 10_000_000n, true);
+      const [low, high] = [nanoseconds.getUint32(0, true), nanoseconds.getUint32(4, true)];
+      for (const [at, record] of records.entries()) {
+        record.setUint32(0, low + at, true);
+        record.setUint32(4, high, true);
+      }
+      for (let round = 0; round < 64; round++) rings.flows.queued.push(...records);
+      pipeline.drain();
+      // Neither waits for the other without a pause: that would be counted.
+      do await new Promise(resolve => setTimeout(resolve, feed.status.waiting > 50_000 ? 20 : 1)); while (feed.status.waiting > 100_000);
+    }
+  };
+  await step(20_000);
+  const [own, cpu] = [process.cpuUsage(), cpuSeconds(pid)];
+  await step(count);
+  while (feed.status.waiting > 0) {
+    feed.settle();
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+  const used = process.cpuUsage(own);
+  console.log(`${count} requests and answers: ${((used.user + used.system) / count).toFixed(2)} µs each here, ${((cpuSeconds(pid) - cpu) * 1e6 / count).toFixed(2)} µs in the store; lost ${feed.status.lost}; ${memory(pid)}`);
+  await feed.stop();
+}
+
 const since = (days: number) => new Date(now - days * 86_400_000).toISOString();
 const toNamespace = { whitelist: [{ destination_pod: ['ns-3/'] }] };
 const questions: Readonly<Record<string, HistoryQuery>> = {
@@ -121,6 +159,11 @@ async function main(): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const store = await start();
+    if (values.requests !== undefined) {
+      await tellRequests(store.pid, Number(values.requests));
+      await store.stop();
+      return rmSync(folder, { recursive: true, force: true });
+    }
     await fill(store.pid, Number(values.flows), Number(values.days));
     for (;;) {
       let over = 0;

@@ -1,9 +1,11 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import type { Flow, FlowEndpoint } from '../../model/flow.ts';
+import { l7Summary } from '../../flows/l7-summary.ts';
+import type { Flow, FlowEndpoint, FlowL7 } from '../../model/flow.ts';
 import type { FlowsQuery, HistoryAnswer } from '../../model/history.ts';
 import { plain, rowsOf } from '../database.ts';
 import type { DecisionEntry, KindEntry } from '../dictionary.ts';
 import { flowId } from '../row.ts';
+import { factsOf } from '../schema.ts';
 import { timeText } from '../time.ts';
 import type { Reader, Slice } from './reader.ts';
 
@@ -57,17 +59,17 @@ export async function* scan(reader: Reader, backwards: boolean, limit?: number):
       if (reader.signal.aborted) return;
       const step = BigInt(backwards ? steps - 1 - i : i);
       const from = slice.first + step * width;
-      yield* scanStep(reader, slice, `time >= ${from} AND time < ${from + width}`, backwards, isOneStep ? limit : undefined);
+      yield* scanStep(reader, slice, from, from + width - 1n, backwards, isOneStep ? limit : undefined);
     }
   }
 }
 
 const columns = 'f.time, f.kind, f.source, f.destination, f.source_port, f.destination_port, f.decision, f.service, f.suffix, f.latency_us, f.packets_out, f.bytes_out, f.packets_back, f.bytes_back, f.duration, d.json';
 
-async function* scanStep({ connection, signal }: Reader, slice: Slice, times: string, backwards: boolean, limit: number | undefined): AsyncGenerator<Flow> {
+async function* scanStep({ connection, signal }: Reader, slice: Slice, from: bigint, to: bigint, backwards: boolean, limit: number | undefined): AsyncGenerator<Flow> {
   const { alias, filter } = slice;
   const order = backwards ? 'DESC' : 'ASC';
-  const result = await connection.stream(`SELECT ${columns} FROM (SELECT * FROM ${alias}.flows WHERE ${times} AND ${slice.where} ORDER BY time ${order}, rowid ${order} ${limit === undefined ? '' : `LIMIT ${limit}`}) f
+  const result = await connection.stream(`SELECT ${columns} FROM (SELECT * FROM ${factsOf(slice.partition, from, to)} WHERE time >= ${from} AND time <= ${to} AND ${slice.where} ORDER BY time ${order}, place ${order} ${limit === undefined ? '' : `LIMIT ${limit}`}) f
     LEFT JOIN ${alias}.details d ON f.details > 0 AND d.id = f.details ORDER BY f.time ${order}`);
   const rebuild = new FlowRebuilder(connection, alias);
   const rows: unknown[][] = [];
@@ -121,6 +123,7 @@ class FlowRebuilder {
     const [time, kindId, source, destination, sourcePort, destinationPort, decision, service, suffix, latencyUs, packetsOut, bytesOut, packetsBack, bytesBack, duration, details] = row as [bigint, ...unknown[]];
     const { end, packetless: _, ...kind } = this.#kinds.get(Number(kindId))!;
     const more = details === null ? {} : (JSON.parse(String(details)) as Record<string, unknown>);
+    if (kind.type === 'l7') addLayer7(more, Number(duration));
     for (const field of ['socketCookie', 'cgroupId']) if (typeof more[field] === 'string') more[field] = BigInt(more[field]);
     return {
       time: timeText(time),
@@ -139,6 +142,16 @@ class FlowRebuilder {
       ...more,
     };
   }
+}
+
+/** What the flow says alone beside what it says with others: its latency, and the summary that has it. */
+function addLayer7(details: Record<string, unknown>, latencyNs: number): void {
+  const said = details['l7'] as FlowL7 | undefined;
+  if (said === undefined) return;
+  const { type, ...more } = said;
+  const l7 = latencyNs < 0 ? said : { type, latencyNs, ...more };
+  details['l7'] = l7;
+  details['summary'] ??= l7Summary(l7);
 }
 
 /** The ends with these numbers, as flows have them. */

@@ -150,7 +150,7 @@ export async function oneByOne(connection: DuckDBConnection, parts: readonly str
 
 /** Facts are added up by number first, so that texts are looked up once for each pair and not once for each flow. */
 function groupSlice(slice: Slice, columns: readonly GroupColumn[], withBytes: boolean): string {
-  const { alias, where } = slice;
+  const { alias, facts: ofSlice, where } = slice;
   const facts = [...new Set(columns.flatMap(column => column.facts))];
   const fromSums = slice.fromSums && !columns.some(({ needsFlows }) => needsFlows);
   // A reply is of the connection that it answers: its source is whom the connection was made to.
@@ -162,7 +162,7 @@ function groupSlice(slice: Slice, columns: readonly GroupColumn[], withBytes: bo
   const select = facts.map(fact => (fact in oriented ? `${oriented[fact]} AS g_${fact}` : `${fact} AS g_${fact}`)).join(', ');
   const sums = fromSums
     ? `sum(flows) AS flows, sum(flows * (tally & ${Tally.counted})) AS connections, ${withBytes ? 'sum(bytes)' : '0'} AS bytes, min(first) AS first, max(last) AS last FROM ${alias}.sums`
-    : `count(*) AS flows, sum(tally & ${Tally.counted}) AS connections, ${withBytes ? `sum(${bytesOfFlow})` : '0'} AS bytes, min(time) AS first, max(time) AS last FROM ${alias}.flows`;
+    : `count(*) AS flows, sum(tally & ${Tally.counted}) AS connections, ${withBytes ? `sum(${bytesOfFlow})` : '0'} AS bytes, min(time) AS first, max(time) AS last FROM ${ofSlice}`;
   const texts = columns.map(({ text }, i) => `coalesce((${text})::VARCHAR, '') AS k${i}`).join(', ');
   const used = new Set(columns.flatMap(({ text }) => [...text.matchAll(/\b(s|d|sn|dn|sl|dl|k|p|v)\./g)].map(match => match[1]!)));
   return `SELECT ${texts}, flows, connections, bytes, first, last FROM (SELECT ${facts.map(fact => `g_${fact} AS ${fact}`).join(', ')}, flows, connections, bytes, first, last FROM (SELECT ${select}, ${sums} WHERE ${where} GROUP BY ALL)) f ${joinsOf(alias, used)}`;

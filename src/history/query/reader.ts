@@ -2,6 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { HistoryWindow } from '../../model/history.ts';
 import { rowsOf } from '../database.ts';
 import type { Partition } from '../partition.ts';
+import { factsOf } from '../schema.ts';
 import type { HistoryStore } from '../store.ts';
 import { timeNs } from '../time.ts';
 import { filterToSql, type SqlFilter } from './filter-sql.ts';
@@ -11,6 +12,8 @@ export interface Slice {
   readonly partition: Partition;
   readonly alias: string;
   readonly filter: SqlFilter;
+  /** The flows of the window, for FROM: there may be others. */
+  readonly facts: string;
   /** Window and filters as one condition. */
   readonly where: string;
   /** The whole partition lies in the window and is summed up, and the filters ask for nothing that the sums have not. */
@@ -58,6 +61,7 @@ export async function openReader(store: HistoryStore, connection: DuckDBConnecti
     const times = [...(first < since ? [`time >= ${since}`] : []), ...(until !== undefined && last > until ? [`time <= ${until}`] : [])];
     slices.push({
       partition, alias, filter,
+      facts: factsOf(partition, first < since ? since : first, until !== undefined && last > until ? until : last),
       where: [...times, filter.where].join(' AND '),
       fromSums: isWhole && partition.summed && !filter.needsFlows && filter.residual === undefined,
       isReply: replies.length === 0 ? 'FALSE' : `kind IN (${replies.join(', ')})`,

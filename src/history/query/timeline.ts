@@ -21,8 +21,8 @@ export async function answerTimeline(reader: Reader, query: TimelineQuery): Prom
   if (reader.slices.some(({ filter }) => filter.residual !== undefined)) {
     for await (const flow of scan(reader, false)) add(Number((timeNs(flow.time) - since) / width), flow.verdict, 1);
   } else {
-    for (const { alias, where } of reader.slices) {
-      const result = await reader.connection.runAndReadAll(`SELECT bucket, k.verdict, sum(count)::BIGINT FROM (SELECT (time - ${since}) // ${width} AS bucket, kind, count(*) AS count FROM ${alias}.flows WHERE ${where} GROUP BY ALL) f JOIN ${alias}.kinds k ON k.id = f.kind GROUP BY ALL`);
+    for (const { alias, facts, where } of reader.slices) {
+      const result = await reader.connection.runAndReadAll(`SELECT bucket, k.verdict, sum(count)::BIGINT FROM (SELECT (time - ${since}) // ${width} AS bucket, kind, count(*) AS count FROM ${facts} WHERE ${where} GROUP BY ALL) f JOIN ${alias}.kinds k ON k.id = f.kind GROUP BY ALL`);
       for (const [bucket, verdict, count] of result.getRows()) add(Number(bucket), String(verdict), Number(count));
     }
   }

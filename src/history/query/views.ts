@@ -34,7 +34,7 @@ const factColumns = 'time, source_port, destination_port, tally, latency_us, pac
  * Makes `flows` and `gaps` for this connection alone. The dimensions are copied together first: joined partition by partition, a
  * question about a month would hold two hundred hash tables at the same time.
  */
-export async function createViews(connection: DuckDBConnection, slices: readonly { readonly partition: Partition; readonly where: string }[]): Promise<void> {
+export async function createViews(connection: DuckDBConnection, slices: readonly { readonly partition: Partition; readonly facts: string; readonly where: string }[]): Promise<void> {
   const aliases = slices.map(({ partition }) => partition.alias);
   if (aliases.length === 0) {
     await connection.run(`CREATE TEMP VIEW flows AS SELECT ${flowsView.map(([name]) => `NULL AS ${name}`).join(', ')} WHERE FALSE`);
@@ -46,9 +46,9 @@ export async function createViews(connection: DuckDBConnection, slices: readonly
       await connection.run(`${i === 0 ? `CREATE TEMP TABLE ${table} AS` : `INSERT INTO ${table}`} SELECT x.id::BIGINT + ${i * numbersPerPartition} AS id, ${columns} ${source(alias)}`);
     }
   }
-  const facts = slices.map(({ partition, where }, i) => {
+  const facts = slices.map(({ facts: ofSlice, where }, i) => {
     const numbers = ['kind', 'source', 'destination', 'decision', 'service'].map(name => `${name}::BIGINT + ${i * numbersPerPartition} AS ${name}`);
-    return `SELECT ${factColumns}, ${numbers.join(', ')} FROM (SELECT * FROM ${partition.alias}.flows WHERE ${where})`;
+    return `SELECT ${factColumns}, ${numbers.join(', ')} FROM (SELECT * FROM ${ofSlice} WHERE ${where})`;
   });
   await connection.run(`CREATE TEMP VIEW flows AS SELECT ${flowsView.map(([name, sql]) => `${sql} AS ${name}`).join(', ')} FROM (${facts.join(' UNION ALL ')}) f
     JOIN all_kinds k ON k.id = f.kind JOIN all_ends s ON s.id = f.source JOIN all_ends d ON d.id = f.destination
