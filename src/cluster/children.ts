@@ -23,8 +23,11 @@ export interface ChildSpec {
 /** A small young generation: a node's daemons hold little and must stay small, a burst may cost a few more collections. */
 const smallHeap: readonly string[] = ['--max-semi-space-size=2', '--expose-gc'];
 
-/** Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. */
-export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc'];
+/**
+ * Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. What is old and dead is
+ * collected before it has doubled the heap, in V8's small steps.
+ */
+export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc', '--memory-saver-mode'];
 
 export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string, processors = availableParallelism()): ChildSpec[] {
   const source = (path: string) => join(root, 'src', path);

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
-import { giveMemoryBack } from '../sys/footprint.ts';
+import { giveMemoryBack, keepResidentBelow } from '../sys/footprint.ts';
+import { takeShortTurns } from '../sys/scheduling.ts';
 import { watchPlace } from './abandoned.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, takeOver } from './handover.ts';
@@ -16,6 +17,8 @@ import { startWorker } from './start.ts';
 const statusEveryMs = 1_000;
 /** What starting took is given back when the first connections have been served. */
 const settledMs = 2_000;
+/** Resident: it is to stay below 60 MB at work. */
+const smallBytes = 52 << 20;
 
 /**
  * `node src/proxy/main.ts --node NODE [--worker N]`: one worker of a node's layer 7 proxy, inside the node's network namespace.
@@ -28,6 +31,7 @@ const settledMs = 2_000;
 async function main(): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(`got ${name}`)));
+  takeShortTurns();
   const { place, isSpare } = await readArguments(stop.signal);
   const log = createLogger({ component: 'proxy', node: place.name, worker: place.number });
   const load = protocolLoader(place);
@@ -66,6 +70,7 @@ async function main(): Promise<void> {
     spares.tell([...load.loaded.keys()]);
   }, statusEveryMs);
   setTimeout(giveMemoryBack, settledMs).unref();
+  keepResidentBelow(smallBytes, { signal: stop.signal });
   const origin = inherited.length > 0 ? 'of the one that died' : predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new';
   log.info('ready', { pid: process.pid, listeners: origin, startedMs: Math.round(performance.now()) });
   setImmediate(() => loadProtocols(place, load, log));

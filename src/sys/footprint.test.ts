@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { cleanMappings, unmapStartupPages } from './footprint.ts';
+import { cleanMappings, keepResidentBelow, unmapStartupPages } from './footprint.ts';
 
 const mapping = (head: string, fields: Readonly<Record<string, number>>) => `${head}\n${Object.entries({ Size: 4096, Rss: 0, Private_Dirty: 0, Anonymous: 0, ...fields }).map(([name, kilobytes]) => `${name}:  ${kilobytes} kB\n`).join('')}VmFlags: rd ex mr\n`;
 
@@ -28,4 +29,30 @@ test('pages that starting has mapped are gone afterwards, and everything still w
   assert.ok(residentOf() < before, 'what is needed comes back, the rest does not');
   assert.deepEqual(JSON.parse(JSON.stringify({ a: [1, 'x', null] })), { a: [1, 'x', null] });
   assert.match(new Intl.NumberFormat('en').format(1234), /1,234/);
+});
+
+test('a process above its limit gives back what malloc holds and nobody uses', () => {
+  const script = `
+    import { keepResidentBelow, unmapStartupPages } from '${new URL('./footprint.ts', import.meta.url).pathname}';
+    // Below the size at which malloc maps each piece by itself; one of 64 stays, so that the heap's end does not move.
+    const pieces = Array.from({ length: 8192 }, () => Buffer.alloc(8 << 10, 1));
+    const kept = pieces.filter((_, i) => i % 64 === 0);
+    pieces.length = 0;
+    gc();
+    unmapStartupPages();
+    const before = process.memoryUsage.rss();
+    const stop = new AbortController();
+    keepResidentBelow(1, { signal: stop.signal, everyMs: 10 });
+    const until = performance.now() + 10_000;
+    const look = setInterval(() => {
+      const given = before - process.memoryUsage.rss();
+      if (given < 32 << 20 && performance.now() < until) return;
+      clearInterval(look);
+      stop.abort();
+      console.log(JSON.stringify({ given, kept: kept.length }));
+    }, 20);`;
+  const told = execFileSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], { encoding: 'utf8' });
+  const { given, kept } = JSON.parse(told) as { readonly given: number; readonly kept: number };
+  assert.equal(kept, 128);
+  assert.ok(given >= 32 << 20, `${given} bytes were given back`);
 });

@@ -19,6 +19,28 @@ export function keepMemorySmall(options: { readonly signal: AbortSignal; readonl
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
 }
 
+/** What a process that is above its limit must have grown by before it is worth looking again for what can be given back. */
+const worthBytes = 2 << 20;
+
+/**
+ * For a process that is to stay small while it works: above `bytes` it gives back what malloc keeps of compilations that are over, and
+ * pages of Node's file that nobody has asked for lately. Takes a few milliseconds, and is not done again before it is worth that. What V8
+ * holds is V8's to collect, in its own steps.
+ */
+export function keepResidentBelow(bytes: number, options: { readonly signal: AbortSignal; readonly everyMs?: number }): void {
+  const { signal, everyMs = 5_000 } = options;
+  let left = 0;
+  const timer = setInterval(() => {
+    const resident = process.memoryUsage.rss();
+    if (resident < bytes || resident < left + worthBytes) return;
+    mallocTrim(0);
+    unmapStartupPages();
+    left = process.memoryUsage.rss();
+  }, everyMs);
+  timer.unref();
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+}
+
 /** MADV_DONTNEED of madvise(2). */
 const DONT_NEED = 4;
 

@@ -98,7 +98,7 @@ export const syscall: (number: number, a: number, b: number, c: number, d: numbe
   libc.func('syscall', 'int64', ['int64', 'int64', 'uint64', 'int64', 'int64']);
 
 const arm = process.arch === 'arm64';
-export const syscallNumber = { bpf: arm ? 280 : 321, pidfdOpen: 434, pidfdSendSignal: 424, pidfdGetfd: 438 } as const;
+export const syscallNumber = { bpf: arm ? 280 : 321, pidfdOpen: 434, pidfdSendSignal: 424, pidfdGetfd: 438, schedSetattr: arm ? 274 : 314 } as const;
 
 const bpfCall: (number: number, command: number, attributes: number, size: number) => number =
   libc.func('syscall', 'int', ['int', 'int', 'uint64', 'uint32']);
