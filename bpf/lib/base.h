@@ -15,6 +15,8 @@
 
 /* What a step returns when the walk goes on. An action is >= 0 and small, a drop is -(enum drop_reason). */
 #define CONTINUE 256
+/* An action as well: the walk has ended, and the program that made it hands on to the one that reads HTTP (http_connection.h). */
+#define TO_READER 257
 
 #define ETH_P_IP   0x0800
 #define ETH_P_ARP  0x0806

@@ -3,17 +3,19 @@
  * HTTP/1.1 without a proxy. Of a connection to a pod that policy restricts at layer 7, and that the kernel can carry out, each request is
  * read as its segments pass, and judged at the last byte of its head:
  *
- *     client ── from_pod, from_overlay, from_network ──► (MARK_TO_READER) ──► http_to_pod ──► pod
+ *     client ── from_pod, from_overlay, from_network ──► http_to_pod ──► pod
  *     client ◄── from_pod ◄── http_from_pod ◄── pod
  *
- * Both programs stand at the host's side of the pod's veth, before to_pod and from_pod. Decided at connection time: what the tables of a
+ * http_to_pod is jumped to, where http_readers leads to it; else it is met where it stands, as http_from_pod, at the host's side of the
+ * pod's veth, before to_pod and from_pod. Decided at connection time: what the tables of a
  * set cannot say, and whom they were not written for, is the node's proxy's (proxy.h).
  */
 #pragma once
 
 #include "proxy.h"
 
-#define MARK_TO_READER 0x0500	/* to a pod, of a connection with a row in http_connections */
+#define MARK_TO_READER 0x0500	/* to a pod's device, of a connection with a row in http_connections */
+#define MARK_READ_HERE 0x0600	/* the same, before a program jumps to http_to_pod: cb[0] is the device, by its host side */
 
 #define HTTP_RULES  64		/* one bit each */
 #define HTTP_FIELDS 16		/* header fields that rules ask for */

@@ -123,6 +123,17 @@ struct {
 	__type(value, struct http_connection);
 } http_connections SEC(".maps");
 
+/*
+ * One row: http_to_pod, which who forwards a segment jumps to. The agent writes, before a pod has ENDPOINT_HTTP. Without it segments meet
+ * that program at the pod's device.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} http_readers SEC(".maps");
+
 /* Where a row is put together; each processor's own. What is not written by http_take() is zero, always. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -244,9 +255,32 @@ static __always_inline bool mark_is_to_reader(const struct __sk_buff *skb)
 	return (skb->mark & MARK_MASK) == MARK_TO_READER;
 }
 
-/* Through http_to_pod, which nothing of such a connection passes by. */
+static __always_inline bool mark_is_read_here(const struct __sk_buff *skb)
+{
+	return (skb->mark & MARK_MASK) == MARK_READ_HERE;
+}
+
+/* Through http_to_pod, which nothing of such a connection passes by. The caller hands this on to its program, which ends with http_read_here(). */
 static __always_inline int http_forward(struct __sk_buff *skb, __u32 ifindex)
 {
+	skb->cb[0] = ifindex;
+	return TO_READER;
+}
+
+/* To where http_to_pod stands: out of the pod's device, and one queue more. */
+static __always_inline int http_to_device(struct __sk_buff *skb)
+{
 	skb->mark = MARK_TO_READER;
-	return bpf_redirect(ifindex, 0);
+	return bpf_redirect(skb->cb[0], 0);
+}
+
+/*
+ * The end of a program that has met TO_READER: does not come back where http_readers has its row. In the program itself, not in a function
+ * of it, whose callers the kernel would leave little stack; and with a constant key, by which it makes a plain jump of it.
+ */
+static __always_inline int http_read_here(struct __sk_buff *skb)
+{
+	skb->mark = MARK_READ_HERE;
+	bpf_tail_call(skb, &http_readers, 0);
+	return http_to_device(skb);
 }

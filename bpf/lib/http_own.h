@@ -138,10 +138,10 @@ __noinline int http_write(struct __sk_buff *skb, struct http_room *room, const s
 }
 
 /* Out of the pod's device, for from_pod to carry home. http_from_pod lets it by. */
-static __always_inline int http_send_back(struct __sk_buff *skb)
+static __always_inline int http_send_back(struct __sk_buff *skb, const struct http_room *room)
 {
 	skb->mark = MARK_OF_READER;
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	return bpf_redirect(room->ifindex, BPF_F_INGRESS);
 }
 
 /* In place of the client's segment: the last answer of ours, if it is not acknowledged, else that its bytes have arrived. */
@@ -162,7 +162,7 @@ static __always_inline int http_answer_client(struct __sk_buff *skb, struct http
 	}
 	if (http_write(skb, room, &out) != CONTINUE)
 		return http_drop(skb, row, room, DROP_WRITE_ERROR, true);
-	return http_send_back(skb);
+	return http_send_back(skb, room);
 }
 
 /* What stands in `skb` goes to the client, and a reset to the pod: at `seq`, the very number that it waits for, or it would only ask back. */
@@ -175,7 +175,7 @@ static __always_inline int http_reset_pod_too(struct __sk_buff *skb, struct http
 	__be16 port = room->headers.source_port;
 
 	skb->mark = MARK_OF_READER;
-	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	bpf_clone_redirect(skb, room->ifindex, BPF_F_INGRESS);
 	skb->mark = 0;
 	room->headers.source = room->headers.destination;
 	room->headers.destination = client;

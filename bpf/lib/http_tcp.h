@@ -96,6 +96,8 @@ struct http_room {
 	struct http_reader before;	/* the reader, as it was before a segment that may have to come again */
 	__u32 before_is_kept;	/* enum http_kept */
 	__u32 before_in_head;
+	__u32 ifindex;		/* the host side of the pod's device */
+	__u32 is_here;		/* http_to_pod has been jumped to: not at that device */
 	/* Twice as long as they can be: the verifier adds a place and a length. */
 	__u64 options[2 * TCP_OPTIONS_MAX / 8];
 	__u64 blanked[2 * TCP_OPTIONS_MAX / 8];

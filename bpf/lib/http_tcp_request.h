@@ -420,7 +420,7 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 	case HTTP_CHANGED:
 		return http_break(skb, row, room, decision == HTTP_BREAK ? DROP_HTTP_OVER : DROP_HTTP_CHANGED);
 	case HTTP_ENDED:
-		return room->segment.flags & TCP_RST || !http_reset_client(skb, room) ? TC_ACT_SHOT : http_send_back(skb);
+		return room->segment.flags & TCP_RST || !http_reset_client(skb, room) ? TC_ACT_SHOT : http_send_back(skb, room);
 	case HTTP_LOST:
 		return http_break(skb, row, room, DROP_HTTP_NO_SET);
 	case HTTP_UNREADABLE:

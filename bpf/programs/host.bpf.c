@@ -93,7 +93,9 @@ int from_network(struct __sk_buff *skb)
 {
 	int action = way_from_network(skb);
 
-	return likely(action != CONTINUE) ? action : long_way_from_network(skb);
+	if (unlikely(action == CONTINUE))
+		action = long_way_from_network(skb);
+	return likely(action != TO_READER) ? action : http_read_here(skb);
 }
 
 /* The proxy's, to a client or a server outside of the node. */

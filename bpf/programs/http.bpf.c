@@ -2,6 +2,15 @@
 /* HTTP/1.1 of connections to a pod, read before its device: http.h has the picture. */
 #include "http_tcp_pod.h"
 
+/* What passes goes on as all does from where this program is. */
+static __always_inline int http_enter_pod(struct __sk_buff *skb, const struct http_room *room)
+{
+	if (unlikely(!room->is_here))
+		return TC_ACT_OK;
+	skb->mark = 0;
+	return bpf_redirect_peer(room->ifindex, 0);
+}
+
 static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 {
 	struct http_room *room = http_room();
@@ -12,10 +21,18 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 
 	if (!room)
 		return TC_ACT_SHOT;
+	room->is_here = mark_is_read_here(skb);
+	/* Read before it is asked: clang would choose between two places of the context, and the verifier takes none that was computed. */
+	room->ifindex = opaque(skb->ifindex);
+	if (likely(room->is_here))
+		room->ifindex = skb->cb[0];
 	if (!http_parse(skb, room))
 		return http_drop(skb, NULL, room, DROP_HTTP_UNREADABLE, true);
 	proxy_key_of(&room->headers, &key);
 	row = bpf_map_lookup_elem(&http_connections, &key);
+	/* Programs of two versions may have met, and those at the device know more. */
+	if (!row && room->is_here)
+		return http_to_device(skb);
 	/* What bears nothing may be the last acknowledgement once more, or a reset. */
 	if (!row)
 		return room->segment.length || room->segment.flags & (TCP_SYN | TCP_FIN | TCP_URG) ? http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true) : TC_ACT_OK;
@@ -35,14 +52,14 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 	ends |= http_is_finished(row);
 	if (!ends || !http_end(row, &row->answer_busy))
 		http_release(&row->request_busy);
-	return action;
+	return likely(action == TC_ACT_OK) ? http_enter_pod(skb, room) : action;
 }
 
-/* All that goes to the pod of connections that are read, and nothing else. */
+/* All that goes to the pod of connections that are read, and nothing else: jumped to (http_read_here), or at the pod's device. */
 SEC("tc")
 int http_to_pod(struct __sk_buff *skb)
 {
-	return mark_is_to_reader(skb) ? http_walk_to_pod(skb) : TCX_NEXT;
+	return mark_is_read_here(skb) || mark_is_to_reader(skb) ? http_walk_to_pod(skb) : TCX_NEXT;
 }
 
 static __always_inline int http_walk_from_pod(struct __sk_buff *skb)

@@ -136,7 +136,9 @@ int from_overlay(struct __sk_buff *skb)
 {
 	int action = way_from_overlay(skb);
 
-	return likely(action != CONTINUE) ? action : long_way_from_overlay(skb);
+	if (unlikely(action == CONTINUE))
+		action = long_way_from_overlay(skb);
+	return likely(action != TO_READER) ? action : http_read_here(skb);
 }
 
 /* Pods' packets come here with their key. An IPv6 key does not answer to this question, but is there: -EPROTO. */

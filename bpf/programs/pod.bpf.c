@@ -146,7 +146,9 @@ int from_pod(struct __sk_buff *skb)
 {
 	int action = way_from_pod(skb);
 
-	return likely(action != CONTINUE) ? action : long_way_from_pod(skb);
+	if (unlikely(action == CONTINUE))
+		action = long_way_from_pod(skb);
+	return likely(action != TO_READER) ? action : http_read_here(skb);
 }
 
 /* What the stack says to its neighbours by itself, and the answers of from_pod on their way back. */

@@ -18,6 +18,8 @@ export interface L7KernelStatus {
   /** Pods with the programs at their devices, `namespace/name`; and those that want them and why they have none. */
   readonly pods: readonly string[];
   readonly failedPods: readonly { readonly pod: string; readonly reason: string }[];
+  /** Why segments are read at the pods' devices, one queue later than where they are forwarded. */
+  readonly detour?: string;
   /** Connections that it carries, by the last count, and how many it has room for: the proxy takes the others. */
   readonly connections: number;
   readonly room: number;

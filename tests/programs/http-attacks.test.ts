@@ -8,7 +8,7 @@ import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import { Datapath, families, hasObject, mac, servicePort } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { Isns } from './http-hand.ts';
-import { boxPrograms, KernelBox, restrict } from './http-kernel-box.ts';
+import { boxPrograms, KernelBox, readers, restrict } from './http-kernel-box.ts';
 import { buildSegment, plus, segment, tcpFlag } from './tcp-segment.ts';
 import type { Segment } from './tcp-segment.ts';
 
@@ -30,8 +30,9 @@ describe('attacks on HTTP/1.1 in the kernel', { skip: !hasObject() && 'make -C b
   });
   after(() => datapath.close());
 
-  for (const family of families) describe(family.name, () => {
+  for (const family of families) for (const reader of readers) describe(`${family.name}, segments are ${reader.name}`, () => {
     let box: KernelBox;
+    before(() => reader.choose(datapath));
     const open = (isns?: Isns, options?: Segment['options']): HttpByHand => {
       box = new KernelBox(datapath, family, ++port);
       return new HttpByHand(box, matcher, isns).open(options);

@@ -1,10 +1,11 @@
 /**
  * The programs between a client and a pod's server, each packet by BPF_PROG_TEST_RUN, in the order in which the kernel runs them:
  *
- *     client ─▶ from_pod ─(MARK_TO_READER)─▶ http_to_pod ─▶ to_pod ─▶ server
- *     client ◀─ from_pod ◀──────────────── http_from_pod ◀─ server
- *                                              ▲
- *                    http_to_pod's own answers ┘
+ *     client ─▶ from_pod ─────(jumps to)─────▶ http_to_pod ──────────▶ server
+ *                   └────(MARK_TO_READER)────▶ http_to_pod ─▶ to_pod ─▶ server      where `readAtDevice` has taken the jump away
+ *     client ◀─ from_pod ◀────────────────── http_from_pod ◀─ server
+ *                                                  ▲
+ *                        http_to_pod's own answers ┘
  */
 import { EndpointFlag } from '../../src/datapath/generated/enums.ts';
 import type { HttpL7Rule } from '../../src/model/l7.ts';
@@ -23,6 +24,7 @@ import type { End, Segment } from './tcp-segment.ts';
 /** What such a packet meets. */
 export const boxPrograms = ['from_pod', 'to_pod', 'http_to_pod', 'http_from_pod'] as const;
 export const markToReader = 0x0500;
+const markOfReader = 0x0700;
 const next = -1, ok = 0, shot = 2, redirected = 7;
 const MARK_OFFSET = 8;
 
@@ -37,6 +39,22 @@ export function restrict(datapath: Datapath, family: Family, number: number, rul
   datapath.endpoint(family.b, { id: id.b, identity: identity.b, mac: macBytes(mac.b), hostMac: macBytes(mac.hostB), egressSet: set.bEgress, ingressSet: set.bIngress, flags: EndpointFlag.Ready | EndpointFlag.Http });
   datapath.commit();
 }
+
+/** From now on programs that forward jump to the one that reads. */
+export function readHere(datapath: Datapath): void {
+  datapath.maps.httpReaders.update(0, datapath.program('http_to_pod').fd);
+}
+
+/** From now on segments are read where they leave by the pod's device. */
+export function readAtDevice(datapath: Datapath): void {
+  datapath.maps.httpReaders.delete(0);
+}
+
+/** Both ways of reading a segment: by which program it is read. */
+export const readers = [
+  { name: 'read where they are forwarded', program: 'from_pod', choose: readHere },
+  { name: 'read at the pod\'s device', program: 'http_to_pod', choose: readAtDevice },
+] as const;
 
 export interface BoxCounts {
   dropped: number;
@@ -55,9 +73,13 @@ export class KernelBox implements Box {
   readonly client: End;
   readonly server: End;
   readonly #datapath: Datapath;
+  readonly #turn: { readonly after: number; readonly then: () => void } | undefined;
+  #frames = 0;
 
-  constructor(datapath: Datapath, family: Family, clientPort: number) {
+  /** `turn`: what changes after so many of the client's frames. */
+  constructor(datapath: Datapath, family: Family, clientPort: number, turn?: { readonly after: number; readonly then: () => void }) {
     this.#datapath = datapath;
+    this.#turn = turn;
     this.client = { address: family.a, port: clientPort, mac: mac.a };
     this.server = { address: family.b, port: backendPort, mac: mac.host };
   }
@@ -72,14 +94,34 @@ export class KernelBox implements Box {
 
   /** Any frame of the client's. */
   frameFromClient(frame: Uint8Array): Passed {
+    if (this.#frames++ === this.#turn?.after) this.#turn.then();
     const sent = this.#run('from_pod', frame, 0);
     // To the node's stack: the proxy's, as where a connection does not begin with a SYN.
     if (sent.verdict === shot || sent.verdict === ok) return this.#dropped();
     if (sent.verdict !== redirected) throw new Error(`from_pod gave ${sent.verdict}`);
-    return this.#toPod(sent.mark === markToReader ? this.#run('http_to_pod', sent.frame, sent.mark) : { ...sent, verdict: next });
+    return this.#forwarded(sent);
   }
 
-  /** A client's segment as http_to_pod gets it. */
+  /** By its mark: still to be read, an answer on its way back, or on its way into the pod. */
+  #forwarded(sent: Ran): Passed {
+    switch (sent.mark) {
+      case markToReader: return this.#toPod(this.#run('http_to_pod', sent.frame, sent.mark));
+      case markOfReader: return this.#toPod(sent);
+      case 0: return this.#toPod({ ...sent, verdict: this.#jumps() ? ok : next });
+      default: throw new Error(`from_pod left the mark ${sent.mark}`);
+    }
+  }
+
+  #jumps(): boolean {
+    return this.#datapath.maps.httpReaders.lookup(0) !== undefined;
+  }
+
+  /** A client's segment as from_pod gets it. */
+  sending(s: Segment): Uint8Array {
+    return buildSegment(this.client, this.server, s);
+  }
+
+  /** A client's segment as http_to_pod gets it at the pod's device. */
   arriving(s: Segment): Uint8Array {
     const sent = this.#run('from_pod', buildSegment(this.client, this.server, s), 0);
     if (sent.verdict !== redirected || sent.mark !== markToReader) throw new Error(`from_pod gave ${sent.verdict}, mark ${sent.mark}`);
@@ -92,7 +134,8 @@ export class KernelBox implements Box {
   }
 
   /** What becomes of a frame that somebody else has run a program on. */
-  after(program: 'http_to_pod' | 'http_from_pod', ran: Ran): Passed {
+  after(program: 'from_pod' | 'http_to_pod' | 'http_from_pod', ran: Ran): Passed {
+    if (program === 'from_pod') return ran.verdict === shot ? this.#dropped() : this.#forwarded(ran);
     return program === 'http_to_pod' ? this.#toPod(ran) : this.#fromPod(ran);
   }
 

@@ -14,9 +14,9 @@ const SET = 7;
 const rounds = process.env['CIRRI_LONG'] ? 200 : 10;
 const seed = Number(process.env['CIRRI_SEED'] ?? Date.now() % 2 ** 32);
 
-/** Four in a hundred packets that bear more than a few bytes are lost. */
+/** Four in a hundred packets that bear more than a few bytes are lost; and all that bear a mark of ours, which ends before the pod. */
 const LOSS = `
-SEC("tc") int lose(struct __sk_buff *skb) { return skb->len > 80 && bpf_get_prandom_u32() % 100 < 4 ? 2 : -1; }
+SEC("tc") int lose(struct __sk_buff *skb) { return skb->mark || (skb->len > 80 && bpf_get_prandom_u32() % 100 < 4) ? 2 : -1; }
 `;
 
 interface Plan {
@@ -81,9 +81,10 @@ describe(`HTTP read in the kernel, where packets are lost, CIRRI_SEED=${seed}`, 
     { name: 'between the client and the kernel, both ways', lossy: [['a', 'egress'], ['a', 'ingress']] },
     { name: 'behind it, too', lossy: [['b', 'ingress'], ['b', 'egress']] },
   ] as const;
-  for (const { name, lossy } of places) {
-    test(name, () => {
-      for (const [where, direction] of lossy) lose(where, direction);
+  for (const { name, lossy } of places) for (const here of [true, false]) {
+    test(`${name}, read ${here ? 'where they are forwarded' : 'at the pod\'s device'}`, () => {
+      rig.nodes[0]!.readHttpHere(here);
+      if (here) for (const [where, direction] of lossy) lose(where, direction);
       const random = new Random(seed);
       [0, 1].forEach(i => {
         const plans = Array.from({ length: rounds }, () => planOf(random));

@@ -24,6 +24,7 @@ for (const tunnel of [true, false]) {
       node.redirect(direction === 'ingress' ? pod.id : pod.id + EGRESS, l7);
       node.commit();
     };
+    const sentTo = (node: 1 | 2): number => Number(rig.inside(`n${node}`, `cat /sys/class/net/v${node === 1 ? 'b' : 'c'}/statistics/tx_packets`));
     const entries = (node: 1 | 2, flag: number): number => [...rig.nodes[node - 1]!.maps.conntrack.entries()].filter(([, entry]) => entry.flags & flag).length;
 
     before(async () => {
@@ -41,6 +42,7 @@ for (const tunnel of [true, false]) {
       }
       redirect(a, undefined, 'egress');
       for (const server of servers) server.asked();
+      for (const node of rig.nodes) node.readHttpHere(true);
     });
     after(() => {
       for (const server of servers) server.stop();
@@ -62,10 +64,14 @@ for (const tunnel of [true, false]) {
           { name: 'a service, whose server is here', from: 'a', host: services[i]!, port: SERVICE_PORT + 1, node: 1 },
           { name: 'a client outside, by a port of the node', from: 'client', host: nodeAt, port: NODE_PORT, node: 1 },
         ] as const;
-        for (const way of ways) {
-          test(way.name, () => {
-            const before = entries(way.node, ConntrackFlag.Http);
+        for (const way of ways) for (const here of [true, false]) {
+          test(`${way.name}, read ${here ? 'where it is forwarded' : 'at the pod\'s device'}`, () => {
+            for (const node of rig.nodes) node.readHttpHere(here);
+            const before = entries(way.node, ConntrackFlag.Http), sentBefore = sentTo(way.node);
             assert.deepEqual(converse(rig, way.from, way.host, [steps], way), [heard]);
+            // What is read where it is forwarded does not leave by the pod's device, nor does the rest of what pods get.
+            const sent = sentTo(way.node) - sentBefore;
+            assert.ok(here ? sent < 6 : sent >= 6, `${sent} packets left by the pod's device`);
             assert.equal(entries(way.node, ConntrackFlag.Http), before + 1);
             assert.equal(entries(way.node, ConntrackFlag.Proxied), 0);
             assert.deepEqual(servers[way.node - 1]!.asked(), ['GET /ok 0', 'GET /ok?big=200000 0']);

@@ -11,7 +11,7 @@ import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import { Datapath, families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { ByHand } from './http-hand.ts';
-import { boxPrograms, KernelBox, markToReader, restrict } from './http-kernel-box.ts';
+import { boxPrograms, KernelBox, markToReader, readers, restrict } from './http-kernel-box.ts';
 import type { RacerOrder, RacerResult } from './racer-thread.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }];
@@ -27,12 +27,13 @@ interface Lane {
   readonly connection: HttpByHand;
 }
 
-describe('two processors at one connection', { skip: !hasObject() && 'make -C bpf first' }, () => {
+for (const reader of readers) describe(`two processors at one connection, segments are ${reader.name}`, { skip: !hasObject() && 'make -C bpf first' }, () => {
   let datapath: Datapath;
   let port = 1024;
   before(() => {
     datapath = new Datapath({}, {}, boxPrograms);
     for (const family of families) restrict(datapath, family, 5, rules);
+    reader.choose(datapath);
   });
   after(() => datapath.close());
 
@@ -57,7 +58,8 @@ describe('two processors at one connection', { skip: !hasObject() && 'make -C bp
   const toPod = ({ box, connection }: Lane, at: number, text: string, o: ByHand = {}): RacerOrder['laps'][number] => {
     const sent = connection.segmentOf('client', at, text, o);
     connection.model.clientSent(sent);
-    return { fd: datapath.program('http_to_pod').fd, mark: markToReader, frame: box.arriving(sent) };
+    const atDevice = reader.program === 'http_to_pod';
+    return { fd: datapath.program(reader.program).fd, mark: atDevice ? markToReader : 0, frame: atDevice ? box.arriving(sent) : box.sending(sent) };
   };
 
   test('a head in two versions: the server sees one of them at most', async () => {
@@ -65,7 +67,7 @@ describe('two processors at one connection', { skip: !hasObject() && 'make -C bp
     const results = await race(lanes, lane => [toPod(lane, 0, good), toPod(lane, 0, evil)]);
     for (const [i, both] of results.entries()) {
       const { box, connection } = lanes[i]!;
-      for (const result of both) connection.seen(box.after('http_to_pod', result));
+      for (const result of both) connection.seen(box.after(reader.program, result));
       // Either of them again: none may find a place that it had not.
       connection.client(0, evil);
       connection.client(0, good);
@@ -92,7 +94,7 @@ describe('two processors at one connection', { skip: !hasObject() && 'make -C bp
       const { box, connection } = lanes[i]!;
       connection.model.serverWrote(interim, true);
       connection.model.serverSent(connection.segmentOf('server', answer.length, interim, { ack: good.length }));
-      connection.seen(box.after('http_to_pod', denied));
+      connection.seen(box.after(reader.program, denied));
       connection.seen(box.after('http_from_pod', more));
       assert.deepEqual(connection.faults(), [], `round ${i}`);
       if (connection.atClient.includes('403')) answered++;

@@ -7,8 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import { Random, seedOfRun } from '../differential/random.ts';
 import { Datapath, families, hasObject } from './harness.ts';
+import type { Family } from './harness.ts';
 import { clientWrites } from './http-client-writes.ts';
-import { boxPrograms, KernelBox, restrict } from './http-kernel-box.ts';
+import { boxPrograms, KernelBox, readAtDevice, readHere, restrict } from './http-kernel-box.ts';
 import { meddler } from './http-meddler.ts';
 import { HttpWorld } from './http-world.ts';
 import type { WorldOptions } from './http-world.ts';
@@ -27,6 +28,14 @@ describe(`random connections through HTTP/1.1 in the kernel, CIRRI_SEED=${seed}`
   });
   after(() => datapath.close());
 
+  /** A third of the connections are read at the pod's device, a third where they are forwarded, and a third there from some segment on. */
+  function boxOf(round: number, random: Random, family: Family): KernelBox {
+    const third = Math.floor(3 * round / rounds), turn = random.integer(1, 40);
+    if (third !== 1) readAtDevice(datapath);
+    else readHere(datapath);
+    return new KernelBox(datapath, family, port, third === 2 ? { after: turn, then: () => readHere(datapath) } : undefined);
+  }
+
   function play(title: string, options: (random: Random) => Partial<WorldOptions> & { readonly writes: readonly Buffer[] }, mostResets = 0): void {
     test(title, t => {
       const random = new Random(seed);
@@ -35,7 +44,7 @@ describe(`random connections through HTTP/1.1 in the kernel, CIRRI_SEED=${seed}`
       for (let round = 0; round < rounds; round++) {
         const family = families[round & 1]!;
         port = port >= 60_000 ? 1024 : port + 1;
-        const box = new KernelBox(datapath, family, port);
+        const box = boxOf(round, random, family);
         const world = new HttpWorld({ seed: random.seed(), box, matcher, ...options(random) });
         const faults = world.run();
         assert.deepEqual(faults, [], `CIRRI_SEED=${seed}, round ${round}\n${world.log.slice(process.env["CIRRI_TEST_VERBOSE"] ? 0 : -50).join('\n')}`);

@@ -173,6 +173,7 @@ export class RigNode {
     this.cgroup = createCgroup(rig.ns(`n${number}`));
     this.#fill(index);
     this.#attach(index);
+    this.readHttpHere(rig.http.length > 0);
   }
 
   #fill(index: (device: string) => number): void {
@@ -222,6 +223,12 @@ export class RigNode {
     const key = { prefixBits: 80, set, class: 0, protocol: 6, port: 0 };
     if (l7 === undefined) this.maps.policyVerdicts.delete(key);
     else this.maps.policyVerdicts.update(key, { rule: set, shadowRule: 0, l7, verdict: 3, match: 4, shadowVerdict: 0, flags: 0 });
+  }
+
+  /** Whether segments of connections whose HTTP is read are read where they are forwarded, or at the pod's device. */
+  readHttpHere(here: boolean): void {
+    if (here) this.maps.httpReaders.update(0, this.#object.program('http_to_pod').fd);
+    else this.maps.httpReaders.delete(0);
   }
 
   commit(): void {

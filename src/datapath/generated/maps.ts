@@ -140,6 +140,11 @@ const httpCounts: MapSpec<number, HttpCounts> = {
   key: u32Codec, value: httpCountsCodec, perCpu: true, layoutHash: '803bb4d5',
 };
 
+const httpReaders: MapSpec<number, number> = {
+  name: 'http_readers', type: 3, maxEntries: 1, flags: 0,
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '5ad797e8',
+};
+
 const httpRecords: MapSpec<number, HttpRecord> = {
   name: 'http_records', type: 6, maxEntries: 1, flags: 0,
   key: u32Codec, value: httpRecordCodec, perCpu: true, layoutHash: 'a350ecf1',
@@ -147,7 +152,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '0d46c010',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: 'f265e1fe',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {
@@ -369,6 +374,7 @@ export const maps = {
   httpBlanks,
   httpConnections,
   httpCounts,
+  httpReaders,
   httpRecords,
   httpRooms,
   httpSets,

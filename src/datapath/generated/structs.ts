@@ -1237,7 +1237,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1904 bytes */
+/** struct http_room, 1912 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: TcpSegment;
@@ -1247,12 +1247,14 @@ export interface HttpRoom {
   readonly before: HttpReader;
   readonly beforeIsKept: number;
   readonly beforeInHead: number;
+  readonly ifindex: number;
+  readonly isHere: number;
   readonly options: readonly bigint[];
   readonly blanked: readonly bigint[];
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1904,
+  1912,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
@@ -1263,8 +1265,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     httpReaderCodec.write(view, at + 808, value.before);
     view.setUint32(at + 1736, value.beforeIsKept, true);
     view.setUint32(at + 1740, value.beforeInHead, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1744 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1824 + i * 8, value.blanked[i]!, true);
+    view.setUint32(at + 1744, value.ifindex, true);
+    view.setUint32(at + 1748, value.isHere, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1752 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1832 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
@@ -1275,8 +1279,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     before: httpReaderCodec.read(view, at + 808),
     beforeIsKept: view.getUint32(at + 1736, true),
     beforeInHead: view.getUint32(at + 1740, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1744 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1824 + i * 8, true)),
+    ifindex: view.getUint32(at + 1744, true),
+    isHere: view.getUint32(at + 1748, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1752 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1832 + i * 8, true)),
   }),
 );
 

@@ -24,5 +24,6 @@ test('degraded where the proxy has to carry what was wanted in the kernel: sets 
   const { state, detail } = httpKernelFeature(status({ sets: [here, refused], failedPods: [{ pod: 'shop/web', reason: 'no room' }] }));
   assert.equal(state, 'degraded');
   assert.match(httpKernelFeature(status({ sets: [here], connections: 60_000 })).detail, /room for 65,536 connections/);
+  assert.match(httpKernelFeature(status({ sets: [here], detour: 'no room' })).detail, /denied; segments take the queues of the pods' devices: no room$/);
   assert.match(detail, /the proxy carries 1 more: it has 70 rules.*; shop\/web: no room$/);
 });

@@ -9,12 +9,13 @@ import { counted } from '../../std/counted.ts';
 import type { Logger } from '../../std/log.ts';
 import type { Endpoint } from '../endpoints/endpoint.ts';
 import { HttpPods } from './pods.ts';
+import { ReaderJump } from './reader-jump.ts';
 import { KernelHttpSets, type CompileTables } from './sets.ts';
 import { HttpSweep } from './sweep.ts';
 
 export interface HttpKernelDependencies {
   readonly programs: Programs;
-  readonly maps: Pick<NodeMaps, 'httpSets' | 'httpCounts' | 'httpConnections' | 'sweepRequests'>;
+  readonly maps: Pick<NodeMaps, 'httpSets' | 'httpReaders' | 'httpCounts' | 'httpConnections' | 'sweepRequests'>;
   readonly compile: CompileTables;
   /** Told of each set before a row names it, and of those in use after a pass. */
   readonly files: {
@@ -44,7 +45,7 @@ const needed: readonly FeatureName[] = ['hashOfMaps', 'tcx', 'redirect'];
  * The agent's side of HTTP/1.1 that the kernel carries out:
  *
  *     engine ─► sets ─► http_sets          a set is there before a verdict names it
- *                  └─► pods ─► programs ─► ENDPOINT_HTTP in the pod's rows
+ *           jump ─► └─► pods ─► programs ─► ENDPOINT_HTTP in the pod's rows
  *
  * What is not there is the proxy's, and `report` says why.
  */
@@ -52,6 +53,8 @@ export function startHttpKernel(options: { /** Request headers that flows are to
   const { programs, maps, compile, files, endpoints, onWork, log, signal } = dependencies;
   const unable = unableFor(options.headers, programs);
   const sets = new KernelHttpSets({ map: maps.httpSets, compile, room: maps.httpSets.spec.maxEntries, unable, log });
+  const jump = new ReaderJump({ programs, map: maps.httpReaders, log });
+  jump.ensure();
   const pods = new HttpPods({ programs, sets, log });
   files.onNumber.push((number, set) => sets.numbered(number, set));
   files.onRetire.push(inUse => { if (sets.retire(inUse)) onWork(); });
@@ -64,15 +67,19 @@ export function startHttpKernel(options: { /** Request headers that flows are to
     },
   });
   const counts = () => sumCounts(maps);
-  const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => ({
-    ...(unable !== undefined && { unable }),
-    sets: sets.places(inUse),
-    pods: [...endpoints.rows()].filter(endpoint => pods.has(endpoint)).map(podName),
-    failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
-    connections: sweep.last.connections,
-    room: maps.httpConnections.spec.maxEntries,
-    counts: counts(),
-  });
+  const report = (inUse: ReadonlyMap<number, L7Set>): L7KernelStatus => {
+    const detour = jump.ensure();
+    return {
+      ...(unable !== undefined && { unable }),
+      sets: sets.places(inUse),
+      pods: [...endpoints.rows()].filter(endpoint => pods.has(endpoint)).map(podName),
+      failedPods: pods.failures.map(({ endpoint, reason }) => ({ pod: podName(endpoint), reason })),
+      ...(detour !== undefined && { detour }),
+      connections: sweep.last.connections,
+      room: maps.httpConnections.spec.maxEntries,
+      counts: counts(),
+    };
+  };
   return { sets, pods, start: () => sweep.start(signal), counts, report, status: inUse => httpKernelFeature(report(inUse)) };
 }
 
@@ -93,7 +100,7 @@ function unableFor(headers: readonly string[], programs: Pick<Programs, 'refusal
 const nearlyFull = 0.9;
 
 /** Its line of the status. */
-export function httpKernelFeature({ unable, sets, pods, failedPods, connections, room, counts }: L7KernelStatus): FeatureStatus {
+export function httpKernelFeature({ unable, sets, pods, failedPods, detour, connections, room, counts }: L7KernelStatus): FeatureStatus {
   const name = 'L7Kernel';
   const wanted = sets.filter(set => set.wanted === 'kernel');
   if (wanted.length === 0) return { name, state: 'off', detail: `no policy asks for it (l7.http, policy.cirri.io/l7-http)${unable === undefined ? '' : `; it could not be: ${unable}`}` };
@@ -103,6 +110,7 @@ export function httpKernelFeature({ unable, sets, pods, failedPods, connections,
     ...(refused.length > 0 ? [`the proxy carries ${refused.length} more: ${reasons.slice(0, 3).join('; ')}${reasons.length > 3 ? '; …' : ''}`] : []),
     ...(connections > nearlyFull * room ? [`there is room for ${room.toLocaleString('en')} connections, the proxy takes the others`] : []),
     ...failedPods.slice(0, 3).map(({ pod, reason }) => `${pod}: ${reason}`),
+    ...(detour === undefined ? [] : [`segments take the queues of the pods' devices: ${detour}`]),
   ];
   const detail = [
     `${counted(wanted.length - refused.length, 'set')} for ${counted(pods.length, 'pod')}`,
