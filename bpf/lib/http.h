@@ -66,6 +66,8 @@ struct http_set {
 	__u64 masks[HTTP_MASKS];	/* number 0: none */
 	__u8 class_of[256];
 	__u16 cells[HTTP_CELLS];
+	__u32 initials;		/* of `fields`: bits by letters of the alphabet, the highest one if a name begins with something else */
+	__u32 asks_host;	/* else the automaton of hosts stays where it begins, whatever it reads */
 };
 
 struct http_set_map {

@@ -123,7 +123,7 @@ struct http_body {
 	__u8 extension_begins;	/* behind the ';' of a chunk's extension */
 	__u8 pad;
 	__u16 end;		/* of what may be read of the chunk */
-	__u8 pad2[2];
+	__u16 begin;		/* of the message, where that is in the chunk; else 0 */
 };
 _Static_assert(sizeof(struct http_body) == 80, "http_body");
 

@@ -184,29 +184,7 @@ static __always_inline __u32 http_status_words(struct http_answer_reader *reader
 	return at + 13;
 }
 
-/* A field, as far as it can be gone through at once; 0: its name is to be looked at byte by byte. */
-static __always_inline __u32 http_answer_field(struct http_body *body, const struct http_chunk *chunk, __u32 at)
-{
-	__u64 first = HTTP_FOLDED(http_word_at(chunk, at)), second = HTTP_FOLDED(http_word_at(chunk, at + 8));
-
-	if (first == http_word('c', 'o', 'n', 't', 'e', 'n', 't', '-') && (second & ~0ULL >> 16) == http_word('l', 'e', 'n', 'g', 't', 'h', 0, 0)) {
-		at = http_length_line(body, chunk, at);
-	} else if (first == http_word('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') && (second & 0xffff) == ('o' | 'n' << 8)) {
-		at = http_connection_line(body, chunk, at);
-	} else if (first == http_word('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')) {
-		at = http_encoding_line(body, chunk, at);
-	} else {
-		at = http_pass_name(body, chunk, at);
-		if (at)
-			body->place = HTTP_IN_UNASKED;
-		return at;
-	}
-	if (at)
-		body->field_count++;
-	return at;
-}
-
-/* Lines from body->at on, as long as they are of the usual kind. Verified once, as the next. */
+/* Lines from body->at on, as long as they are of the usual kind, and 8 at most: then not 0. Verified once, as the next. */
 __noinline int http_answer_lines(struct http_answer_reader *reader, const struct http_chunk *chunk)
 {
 	struct http_body *body;
@@ -219,27 +197,27 @@ __noinline int http_answer_lines(struct http_answer_reader *reader, const struct
 		__u8 place = body->place;
 
 		if (at >= http_end_of(body) || body->field_count >= HTTP_FIELDS_MAX)
-			break;
+			return 0;
 		if (place == HTTP_AT_FIELD || place == HTTP_AT_STATUS_VERSION) {
-			next = place == HTTP_AT_FIELD ? http_answer_field(body, chunk, at) : http_status_words(reader, chunk, at);
+			next = place == HTTP_AT_FIELD ? http_usual_field(body, chunk, at) : http_status_words(reader, chunk, at);
 			if (!next)
-				break;
+				return 0;
 			at = http_unknown(body, next);
 			place = *(volatile __u8 *)&body->place;
 			if (place == HTTP_AT_FIELD)
 				continue;
 		}
 		if (place != HTTP_IN_UNASKED && place != HTTP_IN_REASON)
-			break;
+			return 0;
 		at = http_unknown(body, http_pass_over(body, chunk, at));
 		next = http_line_end(body, chunk, at);
 		if (!next)
-			break;
+			return 0;
 		body->field_count += place == HTTP_IN_UNASKED;
 		body->place = HTTP_AT_FIELD;
 		http_unknown(body, next);
 	}
-	return 0;
+	return 1;
 }
 
 /* As http_request_run(): some bytes at which there is nothing to do but to go on. What the table says of the byte where that ends, and the byte above it. */
@@ -305,7 +283,8 @@ static __always_inline __u32 http_answer_head(struct http_answer_reader *reader,
 
 	body->at = 0;
 	body->end = length < room ? length : room;
-	http_answer_lines(reader, chunk);
+	if (unlikely(http_answer_lines(reader, chunk)))
+		http_answer_lines(reader, chunk);
 	next = body->place == HTTP_AT_FIELD ? http_line_end(body, chunk, *(volatile __u16 *)&body->at) : 0;
 	if (likely(next)) {
 		body->place = HTTP_AT_LAST;

@@ -68,18 +68,19 @@ static __always_inline bool http_has_more(const struct http_body *body, enum htt
  */
 __noinline int http_line_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to, __u32 before)
 {
-	__u32 i, from, at;
+	__u32 from, at;
 
 	if (!reader || !chunk)
 		return 0;
 	from = reader->body.piece;
 	at = before + from;
-	http_each(i, 0, HTTP_CHUNK / 8) {
-		__u32 source = from + i * 8, target = at + i * 8;
+	for (int i = 0; i < HTTP_CHUNK / 8; i++) {
+		__u64 source = opaque((__u32)(from + i * 8)), target = opaque((__u32)(at + i * 8)), *kept;
 
 		if (source >= to || source >= HTTP_CHUNK || target >= HTTP_LINE)
 			break;
-		*(__u64 *)&reader->line[target] = *(const __u64 *)&chunk->bytes[source];
+		kept = (__u64 *)&reader->line[target];
+		*kept = http_word_at(chunk, source);
 	}
 	return 0;
 }
@@ -87,18 +88,19 @@ __noinline int http_line_keep(struct http_reader *reader, const struct http_chun
 /* The same of Host; its length grows. */
 __noinline int http_host_keep(struct http_reader *reader, const struct http_chunk *chunk, __u32 to)
 {
-	__u32 i, from, at;
+	__u32 from, at;
 
 	if (!reader || !chunk)
 		return 0;
 	from = reader->body.piece;
 	at = reader->host_length;
-	http_each(i, 0, HTTP_HOST / 8) {
-		__u32 source = from + i * 8, target = at + i * 8;
+	for (int i = 0; i < HTTP_HOST / 8; i++) {
+		__u64 source = opaque((__u32)(from + i * 8)), target = opaque((__u32)(at + i * 8)), *kept;
 
 		if (source >= to || source >= HTTP_CHUNK || target >= HTTP_HOST)
 			break;
-		*(__u64 *)&reader->host[target] = *(const __u64 *)&chunk->bytes[source];
+		kept = (__u64 *)&reader->host[target];
+		*kept = http_word_at(chunk, source);
 	}
 	reader->host_length = at + to - from;
 	return 0;
@@ -130,21 +132,22 @@ static __always_inline __u64 http_method(const struct http_reader *reader)
 	return length - 1 < 8 ? *(const __u64 *)reader->line & ~0ULL >> (64 - 8 * length) : 0;
 }
 
-/* The line has been kept up to here. */
-static __always_inline void http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
+static __always_inline void http_method_is(struct http_body *body, __u64 method)
 {
-	struct http_body *body = &reader->body;
-	__u64 method;
-
-	reader->method_length = at;
-	reader->passes &= http_mask(set, body->row);
-	method = http_method(reader);
 	if (method == http_word('H', 'E', 'A', 'D', 0, 0, 0, 0))
 		body->flags |= HTTP_IS_HEAD;
 	else if (method == http_word('O', 'P', 'T', 'I', 'O', 'N', 'S', 0))
 		body->flags |= HTTP_IS_OPTIONS;
 	else if (method == http_word('C', 'O', 'N', 'N', 'E', 'C', 'T', 0))
 		body->flags |= HTTP_IS_CONNECT;
+}
+
+/* The line has been kept up to here. */
+static __always_inline void http_method_end(struct http_reader *reader, const struct http_set *set, __u32 at)
+{
+	reader->method_length = at;
+	reader->passes &= http_mask(set, reader->body.row);
+	http_method_is(&reader->body, http_method(reader));
 }
 
 static __always_inline void http_target_end(struct http_reader *reader, const struct http_set *set, __u32 at)
@@ -397,12 +400,14 @@ static __always_inline void http_request_match(struct http_reader *reader, const
 	__u64 rest = http_has(&reader->body, HTTP_NAME_HOST) ? http_mask(set, reader->host_row) : set->no_host;
 	__u32 i;
 
-	http_each(i, 0, HTTP_FIELDS) {
-		__u32 field = i & (HTTP_FIELDS - 1);
+	if (set->field_count) {
+		http_each(i, 0, HTTP_FIELDS) {
+			__u32 field = i & (HTTP_FIELDS - 1);
 
-		if (i >= set->field_count)
-			break;
-		rest &= reader->asked & 1 << field ? http_mask(set, reader->rows[field]) : set->fields[field].absent;
+			if (i >= set->field_count)
+				break;
+			rest &= reader->asked & 1 << field ? http_mask(set, reader->rows[field]) : set->fields[field].absent;
+		}
 	}
 	reader->passes = reader->second & rest ? reader->passes & rest : 0;
 }
@@ -532,23 +537,22 @@ static __always_inline bool http_in_line(__u32 place)
 	return place >= HTTP_IN_METHOD && place <= HTTP_IN_QUERY;
 }
 
+#include "http_reader_request_words.h"
+
 /*
  * From body->at on, some bytes at which there is nothing to do but to go on. What the table says of the byte where that ends, and the byte above
  * it. A function of its own, so that the verifier does not walk what follows once for each way that leads here.
  */
-__noinline int http_request_run(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 end)
+__noinline int http_request_run(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk)
 {
-	__u32 at, place, row, byte = 0, entry = HTTP_TURN;
+	__u32 at, end, place, row, byte = 0, entry = HTTP_TURN;
 
 	if (!reader || !set || !chunk)
 		return 0;
 	at = reader->body.at;
+	end = reader->body.end;
 	place = reader->body.place;
 	row = reader->body.row;
-	if (place == HTTP_IN_UNASKED) {
-		reader->body.end = end;
-		at = http_unknown(&reader->body, http_pass_over(&reader->body, chunk, at));
-	}
 	for (int i = 0; i < HTTP_STRIDE; i++) {
 		if (at >= end)
 			break;
@@ -566,22 +570,31 @@ __noinline int http_request_run(struct http_reader *reader, const struct http_se
 	return entry | byte << 8;
 }
 
-static __always_inline __u32 http_request_head(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length)
+/* Bytes of the head before the chunk, less those of the chunk before the head. */
+static __always_inline __u32 http_before(const struct http_body *body)
 {
-	struct http_body *body = &reader->body;
-	__u32 stop = HTTP_MORE, before = body->head_bytes, at, room = HTTP_HEAD_MAX - before, end = length < room ? length : room;
+	return body->head_bytes - body->begin;
+}
+
+/* At bytes that are odd, or have more to do: enum http_fault, and enum http_stop above it. */
+__noinline int http_request_bytes(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk)
+{
+	struct http_body *body;
+	__u32 stop = HTTP_MORE, at;
 	int fault = 0;
 
-	body->at = body->piece = 0;
+	if (!reader || !set || !chunk)
+		return 0;
+	body = &reader->body;
 	http_times(HTTP_CHUNK + 1) {
-		__u32 found = opaque((__u32)http_request_run(reader, set, chunk, end)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1);
+		__u32 found = opaque((__u32)http_request_run(reader, set, chunk)), byte = found >> 8 & 255, to = found & (HTTP_HEAD_PLACES - 1);
 
 		at = body->at;
-		if (at >= end)
+		if (at >= body->end)
 			break;
 		if ((__s8)found > 0)
 			continue;
-		if (body->place == HTTP_IN_METHOD && before + at > HTTP_METHOD_MAX)
+		if (body->place == HTTP_IN_METHOD && http_before(body) + at > HTTP_METHOD_MAX)
 			break;
 		if (!to) {
 			/* All of the place that a last byte leads to lies behind heads. */
@@ -591,15 +604,14 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 				fault = http_request_fault(reader);
 		} else if (body->place == HTTP_AT_START) {
 			fault = http_request_begin(reader, set);
-			before = -at;
-			body->piece = at;
+			body->begin = body->piece = at;
 			body->place = HTTP_IN_METHOD;
 		} else {
 			if (to == HTTP_AT_TARGET || to == HTTP_AT_VERSION)
-				http_line_keep(reader, chunk, at, before);
+				http_line_keep(reader, chunk, at, http_before(body));
 			else if (body->place == HTTP_IN_HOST)
 				http_host_keep(reader, chunk, at);
-			fault = http_request_turn(reader, set, to, byte, before + at);
+			fault = http_request_turn(reader, set, to, byte, http_before(body) + at);
 			if (body->place == HTTP_IN_HOST)
 				body->piece = at;
 		}
@@ -609,19 +621,44 @@ static __always_inline __u32 http_request_head(struct http_reader *reader, const
 		body->at = at + 1;
 		if (stop)
 			break;
+		if (body->place == HTTP_AT_FIELD || body->place == HTTP_IN_UNASKED)
+			http_request_lines(reader, set, chunk);
+	}
+	return fault | stop << 8;
+}
+
+static __always_inline __u32 http_request_head(struct http_reader *reader, const struct http_set *set, const struct http_chunk *chunk, __u32 length)
+{
+	struct http_body *body = &reader->body;
+	__u32 room = HTTP_HEAD_MAX - body->head_bytes, stop = HTTP_HEAD, next, at, fault;
+
+	body->at = body->piece = body->begin = 0;
+	body->end = length < room ? length : room;
+	if (unlikely(http_request_lines(reader, set, chunk)))
+		http_request_lines(reader, set, chunk);
+	next = body->place == HTTP_AT_FIELD ? http_line_end(body, chunk, *(volatile __u16 *)&body->at) : 0;
+	if (likely(next)) {
+		body->place = HTTP_AT_LAST;
+		fault = http_request_end(reader, set);
+		body->at = next - !!fault;
+	} else {
+		__u32 result = opaque((__u32)http_request_bytes(reader, set, chunk));
+
+		fault = result & 255;
+		stop = result >> 8;
 	}
 	at = body->at;
-	if (body->place == HTTP_IN_METHOD && before + at > HTTP_METHOD_MAX) {
-		at = HTTP_METHOD_MAX - before;
+	if (body->place == HTTP_IN_METHOD && http_before(body) + at > HTTP_METHOD_MAX) {
+		at = HTTP_METHOD_MAX - http_before(body);
 		fault = HTTP_FAULT_METHOD;
 	} else if (!fault && !stop && at < length) {
 		fault = HTTP_FAULT_HEAD_TOO_LARGE;
 	}
 	if (http_in_line(body->place))
-		http_line_keep(reader, chunk, at, before);
+		http_line_keep(reader, chunk, at, http_before(body));
 	else if (body->place == HTTP_IN_HOST && !fault)
 		http_host_keep(reader, chunk, at);
-	body->head_bytes = stop || http_unread(body) ? 0 : before + at;
+	body->head_bytes = stop || http_unread(body) ? 0 : http_before(body) + at;
 	body->fault = fault;
 	return at | (fault ? HTTP_FAULT : stop) << 16;
 }

@@ -9,7 +9,7 @@ export const httpLimits = { rules: 64, fields: 16, masks: 1024, cells: 65_536 } 
 export const httpLayout = {
   columns: 0, method: 2, path: 4, host: 6, names: 8, fieldCount: 10, ruleCount: 12,
   noPath: 16, noHost: 24, fields: 32, fieldSize: 16, fieldStart: 0, fieldAbsent: 8,
-  rules: 288, masks: 544, classOf: 8736, cells: 8992, size: 140_064,
+  rules: 288, masks: 544, classOf: 8736, cells: 8992, initials: 140_064, asksHost: 140_068, size: 140_072,
 } as const;
 
 /** A row has one more cell than columns; row 0 is nobody's. */
@@ -40,6 +40,9 @@ export class TableWriter {
   /** Rows before others, as where a text may not be empty: the row that they are like, and the mask. */
   readonly #copies: { readonly row: number; readonly of: number; readonly mask: bigint }[] = [];
   readonly #absent = { path: 0n, host: 0n };
+  /** Of fields' names in lower case: bits by letters of the alphabet, the highest one for all else. */
+  #initials = 0;
+  #asksHost = false;
   readonly #fields: { readonly start: number; readonly absent: bigint }[] = [];
 
   /** `leaves`: what all that is added later is a product of. */
@@ -63,6 +66,7 @@ export class TableWriter {
   addNotEmpty(name: 'path' | 'host', automaton: Automaton, absent: bigint): void {
     this.#absent[name] = absent;
     const start = this.#place(automaton);
+    if (name === 'host') this.#asksHost = automaton.masks.length > 1 || automaton.masks[automaton.start] !== absent;
     if (automaton.masks[automaton.start] === absent) {
       this.#starts[name] = start;
       return;
@@ -73,7 +77,9 @@ export class TableWriter {
     this.#starts[name] = row;
   }
 
-  addField(automaton: Automaton, absent: bigint): void {
+  addField(name: string, automaton: Automaton, absent: bigint): void {
+    const letter = name.charCodeAt(0) - 97;
+    this.#initials |= 1 << (letter >= 0 && letter < 26 ? letter : 31);
     this.#fields.push({ start: this.#place(automaton), absent });
   }
 
@@ -94,6 +100,8 @@ export class TableWriter {
     for (const [i, rule] of rules.entries()) tables.writeUInt32LE(rule, at.rules + i * 4);
     for (const [mask, number] of this.#masks) tables.writeBigUInt64LE(mask, at.masks + number * 8);
     tables.set(this.#classOf, at.classOf);
+    tables.writeInt32LE(this.#initials, at.initials);
+    tables.writeUInt32LE(this.#asksHost ? 1 : 0, at.asksHost);
     this.#writeCells(new Uint16Array(tables.buffer, tables.byteOffset + at.cells, httpLimits.cells));
     return tables;
   }

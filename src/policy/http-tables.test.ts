@@ -77,6 +77,31 @@ describe('tables of HTTP rules', () => {
     }
   });
 
+  test('say which names a reader may pass over, and whether the host matters', () => {
+    const said = (rules: readonly HttpL7Rule[]) => {
+      const tables = tablesOf(rules);
+      return { initials: tables.readUInt32LE(httpLayout.initials).toString(2), asksHost: tables.readUInt32LE(httpLayout.asksHost) };
+    };
+    const withField = (...names: readonly string[]) => rule(1, { headers: names.map(name => ({ name })) });
+    assert.deepEqual(said([rule(1, { method: 'GET', path: '/x.*' })]), { initials: '0', asksHost: 0 });
+    assert.deepEqual(said([]), { initials: '0', asksHost: 0 });
+    assert.deepEqual(said([withField('Cookie', 'Authorization'), rule(2)]), { initials: '101', asksHost: 0 });
+    assert.deepEqual(said([withField('_x', '1', 'z')]), { initials: '10000010000000000000000000000000', asksHost: 0 });
+    assert.equal(said([rule(1, { host: 'a' }), rule(2)]).asksHost, 1);
+    assert.equal(said([withField(':authority')]).asksHost, 1);
+    assert.equal(said([rule(1, { headers: [{ name: ':authority', value: 'a' }] })]).asksHost, 1);
+  });
+
+  test('where the host does not matter, its automaton stays where it begins', () => {
+    fc.assert(fc.property(rules, list => {
+      const compiled = compileHttpTables(list);
+      if ('unfit' in compiled || compiled.tables.readUInt32LE(httpLayout.asksHost) !== 0) return;
+      const { tables } = compiled;
+      const start = tables.readUInt16LE(httpLayout.host);
+      for (let column = 0; column < tables.readUInt16LE(httpLayout.columns); column++) assert.equal(tables.readUInt16LE(httpLayout.cells + 2 * (start + column)), start);
+    }), { numRuns: runs, ...seed });
+  });
+
   test('several conditions on one header must all hold; values are bytes', () => {
     const two = (...headers: HeaderL7Match[]) => tablesOf([rule(1, { headers })]);
     assert.equal(answer(two({ name: 'x', value: 'a' }, { name: 'X', value: 'b' }), get('/', [['x', 'a']])), 0);
@@ -242,7 +267,8 @@ test('the layout is the header\'s', () => {
     assert.deepEqual(httpLayout, {
       columns: offset('columns'), method: offset('method'), path: offset('path'), host: offset('host'), names: offset('names'), fieldCount: offset('field_count'), ruleCount: offset('rule_count'),
       noPath: offset('no_path'), noHost: offset('no_host'), fields: offset('fields'), fieldSize: fields.element.size, fieldStart: start, fieldAbsent: absent,
-      rules: offset('rules'), masks: offset('masks'), classOf: offset('class_of'), cells: offset('cells'), size: layout.size,
+      rules: offset('rules'), masks: offset('masks'), classOf: offset('class_of'), cells: offset('cells'),
+      initials: offset('initials'), asksHost: offset('asks_host'), size: layout.size,
     });
     const kinds = btf.types.find(t => t.kind === 'enum' && t.name === 'http_name');
     assert.ok(kinds?.kind === 'enum');

@@ -88,7 +88,7 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   writer.add('method', method!);
   writer.addNotEmpty('path', path!, bits.without('path'));
   writer.addNotEmpty('host', host!, bits.without('host'));
-  for (const [i, field] of fields.entries()) writer.addField(field, bits.withoutField(names[i]!));
+  for (const [i, field] of fields.entries()) writer.addField(names[i]!, field, bits.withoutField(names[i]!));
   const { rows, masks } = writer;
   if (rows > room) throw new Unfit(`its automata need ${rows} rows (${ofNames.masks.length} of names of fields, ${parts.map(({ what }, i) => `${automata[i]!.masks.length} of ${what}`).join(', ')}); there is room for ${room}`);
   if (masks > httpLimits.masks) throw new Unfit(`${masks} combinations of rules; the kernel takes ${httpLimits.masks}`);

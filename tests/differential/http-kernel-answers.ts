@@ -98,6 +98,8 @@ export const askedFor = fc.tuple(fc.array(fc.constantFrom<Asked>('plain', 'plain
 
 /** Each byte in each place of these is tried. */
 export const answerTemplates: readonly string[] = [
+  'HTTP/1.1 200 OK\r\nServer: nginx/1\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabcHTTP',
+  'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nHTTP',
   'HTTP/1.1 200 O K\r\nContent-Length: 3\r\nConnection: close, x\r\nTrailers: \ty \r\n\r\nabcHTTP',
   'HTTP/1.0 404 \r\ntransfer-encoding: chunked\r\nconnection:keep-alive\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n',
   'HTTP/1.1 100\r\n\r\nHTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n',

@@ -74,6 +74,7 @@ export const kernelStreams = fc.oneof(
 
 /** Each byte in each place of these is tried. */
 export const templates: readonly string[] = [
+  'GET /no/x.y HTTP/1.1\r\nHost: a.b-1:80\r\nUser-Agent: x\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nxyGET',
   'GET /public/a.b?c=d HTTP/1.1\r\nHost: a.b:1\r\nX-Y: z z\r\nX-Other: \t y\r\nConnection: close , x\r\n\r\n',
   '\r\nPUT /public HTTP/1.1\r\nHost:a\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b;c="d\\e"\r\nxy\r\n0\r\nX-T: v\r\n\r\nGET',
   'POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 12\r\nUpgrade: a, h2c\r\n\r\n',

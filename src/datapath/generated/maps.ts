@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: 'f475999d',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '11b7c856',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '5be19646',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '4f806740',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {
@@ -152,18 +152,18 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: 'f265e1fe',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '9fe41439',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {
   name: 'http_sets', type: 13, maxEntries: 512, flags: 0,
-  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: '33c24505',
-  inner: { name: 'http_sets_inner', type: 2, maxEntries: 1, flags: 0, key: u32Codec, value: httpSetCodec, perCpu: false, layoutHash: '8731621d' },
+  key: u32Codec, value: u32Codec, perCpu: false, layoutHash: 'b889753f',
+  inner: { name: 'http_sets_inner', type: 2, maxEntries: 1, flags: 0, key: u32Codec, value: httpSetCodec, perCpu: false, layoutHash: '8111bb8e' },
 };
 
 const httpTrials: MapSpec<number, HttpTrial> = {
   name: 'http_trials', type: 2, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: 'e3b9e1c7',
+  key: u32Codec, value: httpTrialCodec, perCpu: false, layoutHash: '5f3ff33e',
 };
 
 const ipcache: MapSpec<IpcacheKey, IpcacheEntry> = {

@@ -769,6 +769,7 @@ export interface HttpBody {
   readonly field: number;
   readonly extensionBegins: number;
   readonly end: number;
+  readonly begin: number;
 }
 
 export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
@@ -797,7 +798,7 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     view.setUint8(at + 74, value.extensionBegins);
     zero(view, at + 75, 1);
     view.setUint16(at + 76, value.end, true);
-    zero(view, at + 78, 2);
+    view.setUint16(at + 78, value.begin, true);
   },
   (view, at) => ({
     opaque: view.getBigUint64(at, true),
@@ -822,6 +823,7 @@ export const httpBodyCodec: Codec<HttpBody> = defineCodec<HttpBody>(
     field: view.getUint8(at + 73),
     extensionBegins: view.getUint8(at + 74),
     end: view.getUint16(at + 76, true),
+    begin: view.getUint16(at + 78, true),
   }),
 );
 
@@ -1286,7 +1288,7 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
   }),
 );
 
-/** struct http_set, 140064 bytes */
+/** struct http_set, 140072 bytes */
 export interface HttpSet {
   readonly columns: number;
   readonly method: number;
@@ -1302,10 +1304,12 @@ export interface HttpSet {
   readonly masks: readonly bigint[];
   readonly classOf: Uint8Array;
   readonly cells: readonly number[];
+  readonly initials: number;
+  readonly asksHost: number;
 }
 
 export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
-  140064,
+  140072,
   (view, at, value) => {
     view.setUint16(at, value.columns, true);
     view.setUint16(at + 2, value.method, true);
@@ -1322,6 +1326,8 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
     for (let i = 0; i < 1024; i++) view.setBigUint64(at + 544 + i * 8, value.masks[i]!, true);
     writeBytes(view, at + 8736, value.classOf, 256);
     for (let i = 0; i < 65536; i++) view.setUint16(at + 8992 + i * 2, value.cells[i]!, true);
+    view.setUint32(at + 140064, value.initials, true);
+    view.setUint32(at + 140068, value.asksHost, true);
   },
   (view, at) => ({
     columns: view.getUint16(at, true),
@@ -1338,6 +1344,8 @@ export const httpSetCodec: Codec<HttpSet> = defineCodec<HttpSet>(
     masks: Array.from({ length: 1024 }, (_, i) => view.getBigUint64(at + 544 + i * 8, true)),
     classOf: readBytes(view, at + 8736, 256),
     cells: Array.from({ length: 65536 }, (_, i) => view.getUint16(at + 8992 + i * 2, true)),
+    initials: view.getUint32(at + 140064, true),
+    asksHost: view.getUint32(at + 140068, true),
   }),
 );
 
