@@ -317,9 +317,10 @@ static __always_inline bool http_inject(struct http_connection *row, __u32 kind,
 /* `answered`: we say it to the client, too. */
 static __always_inline void http_refusal_tell(struct http_connection *row, __u32 kind, bool answered)
 {
-	struct http_opinion opinion = { .verdict = VERDICT_DENY, .status = 403, .exchange = row->numbers++ };
+	struct http_opinion opinion = { .rule = row->rule, .verdict = VERDICT_DENY, .status = 403, .exchange = row->numbers++ };
 
 	if (kind >= HTTP_OWN_FAULTS) {
+		opinion.rule = 0;
 		opinion.fault = row->request.body.fault;
 		opinion.status = opinion.fault == HTTP_FAULT_TOO_MANY_FIELDS || opinion.fault == HTTP_FAULT_HEAD_TOO_LARGE ? 431 : 400;
 	}

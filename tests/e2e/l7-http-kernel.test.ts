@@ -123,6 +123,7 @@ interface Counts {
 
 interface L7Json {
   readonly traffic_direction?: string;
+  readonly ingress_denied_by?: readonly { readonly name: string }[];
   readonly cirri?: { readonly in_kernel?: boolean };
   readonly l7?: { readonly type: string; readonly latency_ns?: string; readonly http?: { readonly code?: number; readonly method?: string; readonly url?: string; readonly protocol?: string } };
 }
@@ -207,7 +208,7 @@ describe('HTTP rules in the kernel, in a cluster of two nodes', () => {
       const flows = (await l7('--to-pod', 'production/gateway')).concat(await l7('--from-pod', 'production/gateway')).filter(f => f.l7?.http?.url?.includes('told'));
       const of = (path: string, type: string) => flows.find(f => f.l7!.type === type && f.l7!.http!.url === `http://gateway.production${path}`);
       const [passed, answered, refused, denied] = [of('/api/v1/products/told', 'REQUEST'), of('/api/v1/products/told', 'RESPONSE'), of('/told', 'REQUEST'), of('/told', 'RESPONSE')];
-      const holds = passed?.verdict === 'FORWARDED' && answered?.l7!.http!.code === 200 && Number(answered.l7!.latency_ns) > 0 && refused?.verdict === 'DROPPED' && denied?.l7!.http!.code === 403
+      const holds = passed?.verdict === 'FORWARDED' && answered?.l7!.http!.code === 200 && Number(answered.l7!.latency_ns) > 0 && refused?.verdict === 'DROPPED' && refused.ingress_denied_by?.[0]?.name === 'api-gateway-policy' && denied?.l7!.http!.code === 403
         && [passed, answered, refused, denied].every(flow => flow.cirri?.in_kernel === true && flow.traffic_direction === 'INGRESS');
       return holds ? undefined : JSON.stringify(flows);
     });

@@ -21,7 +21,7 @@ for (const tunnel of [true, false]) {
     const all: [Told[], Told[]] = [[], []];
     const merged = (parts: readonly Told[]): Told => {
       const mine = <T extends FlowEvent>(events: readonly T[]): T[] => events.filter(event => event.protocol === protocol);
-      return { flows: mine(parts.flatMap(t => t.flows)), drops: mine(parts.flatMap(t => t.drops)), traces: mine(parts.flatMap(t => t.traces)), names: parts.flatMap(t => t.names) };
+      return { flows: mine(parts.flatMap(t => t.flows)), requests: [], drops: mine(parts.flatMap(t => t.drops)), traces: mine(parts.flatMap(t => t.traces)), names: parts.flatMap(t => t.names) };
     };
     for (let waited = 0; ; waited += 10) {
       nodes.forEach((node, i) => all[i]!.push(node.told()));

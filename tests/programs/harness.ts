@@ -94,6 +94,8 @@ export type Name = NameEvent & { readonly payload: Uint8Array };
 export interface Told {
   readonly flows: readonly FlowEvent[];
   readonly drops: readonly FlowEvent[];
+  /** Requests that the kernel carries, and answers. */
+  readonly requests: readonly FlowEvent[];
   readonly traces: readonly Trace[];
   readonly names: readonly Name[];
 }
@@ -299,7 +301,7 @@ export function readTold(rings: { readonly flows: RingBuffer; readonly drops: Ri
   };
   const written = read(rings.flows, traceOf);
   return {
-    flows: written.filter(event => event.type === EventType.PolicyVerdict), traces: written.filter(event => event.type === EventType.Trace),
+    flows: written.filter(event => event.type === EventType.PolicyVerdict), requests: written.filter(event => event.type === EventType.L7), traces: written.filter(event => event.type === EventType.Trace),
     drops: read(rings.drops, record => flowEventCodec.decode(record)),
     names: read(rings.names, record => ({ ...nameEventCodec.decode(record), payload: record.subarray(nameEventCodec.size) })),
   };

@@ -1,7 +1,7 @@
 /** HTTP/1.1 that the kernel reads, between real ends: which requests arrive, and what their clients hear. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ConntrackFlag } from '../../src/datapath/generated/enums.ts';
+import { ConntrackFlag, EventFlag } from '../../src/datapath/generated/enums.ts';
 import { converse, HttpServer, putHttpSet, type Step } from './http-rig.ts';
 import { addressesOf, pods, Rig } from './rig.ts';
 
@@ -37,10 +37,14 @@ describe('HTTP read in the kernel', { timeout: 300_000 }, () => {
         return { requests: sum('requests'), denied: sum('denied'), answers: sum('answers'), faults: sum('faults') };
       };
       const before = counts();
+      rig.nodes[0]!.told();
       converse(rig, 'a', addressesOf(b)[i]!, [[['send', get('/ok/1')], ['answers', 1], ['send', get('/no')], ['answers', 2], ['send', get('/ok/2') + get('/ok/3')], ['answers', 4], ['send', 'nonsense\r\n\r\n'], ['end']]]);
       const after = counts();
       assert.deepEqual({ requests: after.requests - before.requests, denied: after.denied - before.denied, answers: after.answers - before.answers, faults: after.faults - before.faults }, { requests: 4, denied: 1, answers: 3, faults: 1 });
       assert.deepEqual(server.asked(), ['GET /ok/1 0', 'GET /ok/2 0', 'GET /ok/3 0']);
+      // What passes bears the rule that lets it, what is denied the one that asks for rules, and what cannot be read none.
+      const told = rig.nodes[0]!.told().requests.map(({ flags, verdict, rule }) => `${flags & EventFlag.Reply ? 'answer' : 'request'} ${verdict} ${rule}`).sort();
+      assert.deepEqual(told, [...Array<string>(3).fill('answer 1 501'), 'request 2 0', `request 2 ${b.id}`, ...Array<string>(3).fill('request 1 501')].sort());
     });
   }
 

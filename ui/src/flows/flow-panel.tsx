@@ -8,7 +8,7 @@ import { flows } from '../state/live.ts';
 import { go, setFilter } from '../state/place.ts';
 import { EndName } from './flow-table.tsx';
 import { Explanation } from './explanation.tsx';
-import { decidedBy, endName, verdictWords } from './names.ts';
+import { decidedBy, endName, portOf, verdictWords } from './names.ts';
 
 /** All of one flow; of a denial, why. */
 export function FlowPanel({ id }: { readonly id: string }) {
@@ -25,7 +25,7 @@ export function FlowPanel({ id }: { readonly id: string }) {
   }
   const isDenied = flow.verdict === 'DROPPED' || flow.verdict === 'AUDIT';
   return (
-    <Panel title={<><span class={`verdict verdict-${flow.verdict.toLowerCase()}`}>{verdictWords[flow.verdict]}</span> {flow.protocol}{flow.destinationPort === undefined ? '' : ` ${flow.destinationPort}`}</>} label="Flow" onClose={close}>
+    <Panel title={<><span class={`verdict verdict-${flow.verdict.toLowerCase()}`}>{verdictWords[flow.verdict]}</span> {portOf(flow)}</>} label="Flow" onClose={close}>
       <p class="who"><EndName end={flow.source} /><span class="dim"> → </span><EndName end={flow.destination} service={flow.service} /></p>
       {isDenied && <Explanation flow={flow} />}
       <h3>Flow</h3>

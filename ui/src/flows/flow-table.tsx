@@ -7,7 +7,7 @@ import { Icon } from '../parts/icon.tsx';
 import { flows, flowsChanged, liveState } from '../state/live.ts';
 import { go, place } from '../state/place.ts';
 import { useStore } from '../state/store.ts';
-import { decidedBy, endName, mapNodeOf, portOf, verdictWords } from './names.ts';
+import { decidedBy, endName, mapNodeOf, portOf, saidIn, verdictWords } from './names.ts';
 
 const rowHeight = 32;
 /** Beyond what is seen, so that scrolling finds rows there. */
@@ -75,7 +75,7 @@ export function FlowTable() {
     <section class="flows" aria-label="Flows">
       <div class="flow-table" role="table" aria-label="Flows" aria-rowcount={rows.length + 1}>
         <div class="flow-row flow-head" role="row" aria-rowindex={1}>
-          {['Time', 'Source', 'Destination', 'Port', 'Verdict', 'Policy or reason'].map(title => <div key={title} role="columnheader">{title}</div>)}
+          {['Time', 'Source', 'Destination', 'Port', 'Verdict', 'Request or policy'].map(title => <div key={title} role="columnheader">{title}</div>)}
         </div>
         <div class="flow-body" role="rowgroup" ref={body} onScroll={onScroll} onKeyDown={onKey} tabIndex={0} aria-label="Rows; arrow keys open one after the other">
           <div class="flow-space" style={{ height: `${rows.length * rowHeight}px` }}>{seen}</div>
@@ -104,9 +104,16 @@ function Row({ flow, top, index, isOpen, onOpen }: { readonly flow: Flow; readon
       <div role="cell"><span class="dim arrow">{flow.isReply === true ? '↩' : '→'}</span><EndName end={flow.destination} service={flow.service} /></div>
       <div role="cell" class="mono">{portOf(flow)}</div>
       <div role="cell"><span class="verdict">{verdictWords[flow.verdict]}</span></div>
-      <div role="cell" class="dim" title={flow.rule ? readable(flow.rule.because) : flow.summary}>{decidedBy(flow) || (flow.l7 ? flow.summary : '')}</div>
+      <Decision flow={flow} />
     </div>
   );
+}
+
+/** What was asked, then who decided. */
+function Decision({ flow }: { readonly flow: Flow }) {
+  const [said, by] = [saidIn(flow), decidedBy(flow)];
+  const because = flow.rule ? readable(flow.rule.because) : flow.summary;
+  return <div role="cell" class="dim" title={said === '' ? because : `${flow.summary}\n${because}`}>{said !== '' && <span class="said">{said}</span>}{said !== '' && by !== '' && ' · '}{by}</div>;
 }
 
 export function EndName({ end, service }: { readonly end: FlowEndpoint; readonly service?: Flow['service'] }) {

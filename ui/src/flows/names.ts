@@ -1,4 +1,5 @@
 import type { Flow, FlowEndpoint, FlowPolicy } from '../../../src/model/flow.ts';
+import { nanoseconds } from '../parts/format.ts';
 
 /** Who an end is, in two parts: where, and the name. */
 export function endName(end: FlowEndpoint, service?: Flow['service']): { readonly namespace?: string; readonly name: string; readonly isAddress: boolean } {
@@ -17,6 +18,15 @@ export function portOf(flow: Flow): string {
   const port = flow.isReply === true ? flow.sourcePort : flow.destinationPort;
   const protocol = flow.l7?.dns ? 'DNS' : flow.l7?.http ? 'HTTP' : flow.l7?.kafka ? 'Kafka' : flow.protocol;
   return port === undefined ? protocol : `${protocol} ${port}`;
+}
+
+/** What was said, where it was read: `GET /orders/7`, `403 in 2 ms`, `DNS Query api.example.com. A`. */
+export function saidIn({ l7, summary }: Flow): string {
+  if (!l7?.http) return l7 ? summary : '';
+  const { method, url, code } = l7.http;
+  // Where it goes to stands in the row.
+  if (l7.type !== 'RESPONSE') return `${method} ${url.replace(/^https?:\/\/[^/]*/, '') || '/'}`;
+  return `${code ?? 'no status'}${l7.latencyNs ? ` in ${nanoseconds(l7.latencyNs)}` : ''}`;
 }
 
 /** The policy that decided, as a short text; for drops without one, why. */
@@ -43,7 +53,7 @@ export function policyName({ name, namespace }: FlowPolicy): string {
 }
 
 export const verdictWords: Readonly<Record<Flow['verdict'], string>> = {
-  FORWARDED: 'forwarded', DROPPED: 'dropped', AUDIT: 'audited', REDIRECTED: 'to proxy', ERROR: 'error', TRANSLATED: 'translated', TRACED: 'shadow', VERDICT_UNKNOWN: 'unknown',
+  FORWARDED: 'forwarded', DROPPED: 'dropped', AUDIT: 'audited', REDIRECTED: 'to layer 7', ERROR: 'error', TRANSLATED: 'translated', TRACED: 'shadow', VERDICT_UNKNOWN: 'unknown',
 };
 
 /** The map node that an end is counted under: the ids of src/model/service-map.ts. */

@@ -60,7 +60,7 @@ function PairPanel({ scene, pair: [source, destination], onClose }: { readonly s
         <thead><tr><th scope="col">Port</th><th scope="col" class="number">Rate</th><th scope="col" class="number">Errors</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th><th scope="col" class="number">Dropped</th></tr></thead>
         <tbody>{pair.edges.map(edge => <PortRow key={`${edge.protocol} ${edge.port} ${edge.l7}`} edge={edge} seconds={scene.seconds} />)}</tbody>
       </table>
-      {pair.edges.some(edge => edge.dropReasons) && <><h3>Why dropped</h3><Facts rows={reasons(pair)} /></>}
+      {pair.edges.some(edge => edge.dropReasons) && <><h3>Why dropped</h3><Facts rows={reasons(pair)} wide /></>}
     </Panel>
   );
 }

@@ -20,7 +20,8 @@ export function Panel({ title, label, onClose, children }: { readonly title: Com
   );
 }
 
-export function Facts({ rows }: { readonly rows: readonly (readonly [string, ComponentChildren])[] }) {
+/** `wide`: the names are as long as sentences, and the values short. */
+export function Facts({ rows, wide = false }: { readonly rows: readonly (readonly [string, ComponentChildren])[]; readonly wide?: boolean }) {
   const there = rows.filter(([, value]) => value !== undefined && value !== '' && value !== false && value !== null);
-  return <dl class="facts">{there.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
+  return <dl class={wide ? 'facts wide' : 'facts'}>{there.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
 }
