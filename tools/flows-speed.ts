@@ -1,6 +1,6 @@
 /**
  * What reading flows costs an agent: `node26 tools/flows-speed.ts [SECONDS]`. A second process has the kernel write records into
- * real rings at a steady rate, of connections between a thousand pods or of drops; this one reads them as an agent does, first with
+ * real rings at a steady rate, of connections between a thousand pods, of drops, or of requests and answers of HTTP; this one reads them as an agent does, first with
  * one consumer, then with the service map, Hubble's default metrics and the feed of the history beside it (which packs its batches,
  * and finds no store to send them to). CPU is user and system time of this process alone.
  */
@@ -40,6 +40,36 @@ static __always_inline int fill(void *ring, int type) {
 	record->endpoint[1] = 1 + (random >> 12 & 0xff); record->rule = 1 + (random & 127);
 	record->direction = 1; record->verdict = type == 1 ? 2 : 1; record->match = 2;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+/* struct http_event: a request of one of 64 connections, and its answer. */
+struct http { struct record record; __u32 connection, exchange; __u16 status; __u8 minor, fault; __u16 lengths[4]; __u32 pad; char text[32]; };
+static int exchanges;
+SEC("tc") int request(struct __sk_buff *skb) {
+	for (int answer = 0; answer < 2; answer++) {
+		struct http *http = bpf_ringbuf_reserve(&flows, sizeof(*http), 0);
+		__u32 number = answer ? exchanges++ : exchanges;
+		if (!http) return 1;
+		__builtin_memset(http, 0, sizeof(*http));
+		http->record.time = bpf_ktime_get_ns();
+		http->record.source[2] = http->record.destination[2] = 0xffff0000;
+		http->record.source[3] = answer ? 0x0100f40a : 0x0200f40a;
+		http->record.destination[3] = answer ? 0x0200f40a : 0x0100f40a;
+		http->record.ports[answer] = 0x409c + (number & 63); http->record.ports[!answer] = 0x901f;
+		http->record.protocol = 6; http->record.type = 129;
+		http->record.identity[answer] = 256; http->record.identity[!answer] = 257;
+		http->record.endpoint[!answer] = 7; http->record.rule = 1;
+		http->record.direction = 1; http->record.verdict = 1; http->record.flags = answer;
+		http->record.latency = answer ? 200 + (number & 63) : 0;
+		http->connection = number & 63; http->exchange = number >> 6; http->minor = 1;
+		http->status = answer ? 200 : 0;
+		if (!answer) {
+			http->lengths[0] = 3; http->lengths[1] = 18; http->lengths[2] = 4;
+			__builtin_memcpy(http->text, "GET/api/v1/products/7shop", 25);
+			http->text[20] = '0' + (number & 7);
+		}
+		bpf_ringbuf_submit(http, BPF_RB_NO_WAKEUP);
+	}
 	return 0;
 }
 SEC("tc") int connection(struct __sk_buff *skb) { return fill(&flows, 5); }
@@ -100,13 +130,15 @@ async function measure(seconds: number): Promise<void> {
   await run('20,000 connections/s, with the map and metrics', 'connection', 20_000, seconds);
   pipeline.consume(new HistoryFeed({ socketPath: '/nonexistent', nodeName: 'node1', backlog: 128 }, createLogger({ component: 'speed' })));
   await run('20,000 connections/s, with the map, metrics and history', 'connection', 20_000, seconds);
+  const [plain, told] = [await run('40,000 connections/s, with all of them', 'connection', 40_000, seconds), await run('20,000 requests/s and their answers, with all of them', 'request', 20_000, seconds)];
+  console.log(`  a request or answer costs ${(told / plain).toFixed(2)} of a connection`);
   await run('200,000 drops/s', 'drop', 200_000, seconds);
   await run('nothing, after that', undefined, 0, 3);
   await run('nothing', undefined, 0, 2 * seconds);
   stopping.abort();
   if (ports === 0) throw new Error('nothing was read');
 
-  async function run(name: string, program: string | undefined, rate: number, forSeconds: number): Promise<void> {
+  async function run(name: string, program: string | undefined, rate: number, forSeconds: number): Promise<number> {
     const before = seen;
     const child = program === undefined ? undefined
       : spawn(process.execPath, [import.meta.filename, 'write', String(rate), String(forSeconds)], { stdio: ['ignore', 'pipe', 'inherit', object.program(program).fd] });
@@ -120,6 +152,7 @@ async function measure(seconds: number): Promise<void> {
     const [cpuUs, elapsedUs] = [used.user + used.system, (performance.now() - start) * 1000];
     map.take();
     const read = seen - before;
-    console.log(`${name}: ${(100 * cpuUs / elapsedUs).toFixed(2)} % of a core${read === 0 ? '' : `, ${(cpuUs * 1000 / read).toFixed(0)} ns a flow, ${read} read, ${Number(written) - read} lost`}`);
+    console.log(`${name}: ${(100 * cpuUs / elapsedUs).toFixed(2)} % of a core${read === 0 ? '' : `, ${(cpuUs * 1000 / read).toFixed(0)} ns a flow, ${read} read, ${Number(written) * (program === 'request' ? 2 : 1) - read} lost`}`);
+    return cpuUs * 1000 / Math.max(1, read);
   }
 }

@@ -10,6 +10,7 @@ import { EventType } from './event.ts';
 import { HttpEvents, isHttpRecord } from './http-events.ts';
 import { FlowFollower } from './follower.ts';
 import { FlowHistory } from './history.ts';
+import type { HttpTaker } from './http-taker.ts';
 import { HttpTexts } from './http-told.ts';
 import { L7Encoder, type L7Record } from './l7-record.ts';
 import { L7Saying } from './l7-saying.ts';
@@ -41,6 +42,8 @@ export interface FlowPipeline {
   consume(consumer: FlowConsumer): () => void;
   /** A request or an answer that a proxy has seen: comes out as the kernel's records do, in its place. */
   l7(record: L7Record): void;
+  /** The same for HTTP, many a second. */
+  readonly http: HttpTaker;
   /** Names by which pods know addresses. */
   readonly names: NameCache;
   readonly stats: FlowStats;
@@ -103,6 +106,7 @@ const patienceNs = 10e9;
 /** Of a ring, when it is read: from there on nobody may hold up the reading. */
 const hurriedFullness = 0.3;
 const quietTurns = 10;
+const dropped = l7Verdicts.indexOf('DROPPED');
 const nothing = { taken: 0, more: false } as const;
 
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
@@ -113,7 +117,7 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const encoder = new L7Encoder();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;
   const texts = new HttpTexts(redactL7);
-  const http = new HttpEvents(texts);
+  const httpEvents = new HttpEvents(texts);
   const followers = new Set<FlowFollower>();
   const audience = new Audience({ view, monotonicNs: clock.monotonicNs, onFailed });
   let isHurried = false;
@@ -127,15 +131,15 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   let lostAskedNs = 0;
 
   const keepHttp = (bytes: DataView, at: number): void => {
-    const isDrop = http.read(bytes, at);
+    const isDrop = httpEvents.read(bytes, at);
     if (isDrop) drops++;
     const slot = history.push(bytes, at, minimumSize, isDrop);
     tellHttp(slot);
-    const own = http.ownAnswer(bytes, at);
+    const own = httpEvents.ownAnswer(bytes, at);
     if (own) tellHttp(history.push(own, 0, minimumSize, false));
   };
 
-  const tellHttp = (slot: number): void => history.columns.writeL7(slot, http.saying, http.latencyNs, http.mark, 0, http.traceId);
+  const tellHttp = (slot: number): void => history.columns.writeL7(slot, httpEvents.saying, httpEvents.latencyNs, httpEvents.mark, 0, httpEvents.traceId);
 
   const keep = (bytes: DataView, at: number, length: number): void => {
     if (isHttpRecord(bytes, at, length)) return keepHttp(bytes, at);
@@ -253,6 +257,14 @@ export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
       const slot = history.push(view, 0, view.byteLength, isDrop);
       history.columns.writeL7(slot, new L7Saying(redactL7(record.l7)), -1, l7Verdicts.indexOf(record.verdict), record.proxyPort ?? 0, record.traceId);
       learnNames(names, record);
+    },
+    http: {
+      texts,
+      tell: (record, saying, latencyNs, verdict, traceId) => {
+        const isDrop = verdict === dropped;
+        if (isDrop) drops++;
+        history.columns.writeL7(history.push(record, 0, minimumSize, isDrop), saying, latencyNs, verdict, 0, traceId);
+      },
     },
     names,
     get stats(): FlowStats {

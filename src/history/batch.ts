@@ -2,7 +2,7 @@
  * Flows in columns, as they go from the agent to the store. Numbers of ends, kinds, decisions and services are those of the
  * connection's dictionary (dictionary.ts). What few flows have is apart: totals of connections that ended, and details.
  *
- *     u32 sequence, rows, totals, details, bytes of their texts, bytes of gaps · times · integer columns · totals
+ *     u32 sequence, rows, totals, details, bytes of their texts, bytes of gaps · times · totals · integer columns
  *     · of each detail u32 row, characters · their texts, one behind the other · gaps (JSON)
  */
 export const batchRows = 4096;
@@ -13,6 +13,12 @@ export function writeTime(words: Uint32Array, index: number, seconds: number, na
   const low = (high % 65_536) * 65_536 + (seconds % 65_536) * 1e9 + nanos;
   words[2 * index] = low % 0x1_0000_0000;
   words[2 * index + 1] = Math.floor(high / 65_536) + Math.floor(low / 0x1_0000_0000);
+}
+
+/** Which of two such times is the earlier, without a bigint. */
+export function isEarlier(times: Uint32Array, a: number, b: number): boolean {
+  const [high, otherHigh] = [times[2 * a + 1]!, times[2 * b + 1]!];
+  return high < otherHigh || (high === otherHigh && times[2 * a]! < times[2 * b]!);
 }
 
 /**
@@ -68,8 +74,8 @@ export class BatchBuilder {
       at += from.byteLength;
     };
     put(new Uint8Array(this.times.buffer, 0, rows * 8));
-    for (const name of integerColumns) put(new Uint8Array(this.columns[name].buffer, 0, rows * 4));
     put(new Uint8Array(Float64Array.from(this.totals).buffer));
+    for (const name of integerColumns) put(new Uint8Array(this.columns[name].buffer, 0, rows * 4));
     for (const [row, text] of this.details) at = bytes.writeUInt32LE(text.length, bytes.writeUInt32LE(row, at));
     put(texts);
     put(gaps);
@@ -104,25 +110,24 @@ export function decodeBatch(bytes: Buffer): Batch {
   const [sequence, rows, totals, details, textsLength, gapsLength] = [0, 4, 8, 12, 16, 20].map(at => bytes.readUInt32LE(at)) as [number, number, number, number, number, number];
   const expected = headBytes + rows * (8 + 4 * integerColumns.length) + totals * totalsWidth * 8 + details * 8 + textsLength + gapsLength;
   if (rows > batchRows || bytes.length !== expected) throw new Error(`a batch of ${bytes.length} bytes for ${rows} rows`);
+  // One copy, in which every part lies where numbers of its width may.
+  const copy = new Uint8Array(bytes).buffer;
   let at = headBytes;
-  const take = (length: number): ArrayBuffer => {
-    const copy = new ArrayBuffer(length);
-    new Uint8Array(copy).set(bytes.subarray(at, at + length));
+  const skip = (length: number): number => {
     at += length;
-    return copy;
+    return at - length;
   };
   return {
     sequence, rows,
-    times: new Uint32Array(take(rows * 8)),
-    columns: makeColumns(() => new Int32Array(take(rows * 4))),
-    totals: new Float64Array(take(totals * totalsWidth * 8)),
-    details: takeDetails(new Uint32Array(take(details * 8)), take(textsLength)),
-    gaps: gapsLength === 0 ? [] : (JSON.parse(bytes.toString('utf8', at)) as readonly GapEntry[]),
+    times: new Uint32Array(copy, skip(rows * 8), rows * 2),
+    totals: new Float64Array(copy, skip(totals * totalsWidth * 8), totals * totalsWidth),
+    columns: makeColumns(() => new Int32Array(copy, skip(rows * 4), rows)),
+    details: takeDetails(new Uint32Array(copy, skip(details * 8), details * 2), Buffer.from(copy, skip(textsLength), textsLength).toString()),
+    gaps: gapsLength === 0 ? [] : (JSON.parse(Buffer.from(copy, at).toString()) as readonly GapEntry[]),
   };
 }
 
-function takeDetails(places: Uint32Array, texts: ArrayBuffer): Batch['details'] {
-  const text = Buffer.from(texts).toString();
+function takeDetails(places: Uint32Array, text: string): Batch['details'] {
   const details: [row: number, text: string][] = [];
   let at = 0;
   for (let i = 0; i < places.length; i += 2) details.push([places[i]!, text.slice(at, (at += places[i + 1]!))]);

@@ -1,6 +1,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import duckdb from '@duckdb/node-bindings';
+import { delay } from '../std/async.ts';
 
 export interface DatabaseOptions {
   /** The history's folder: the only place that DuckDB may touch. */
@@ -44,6 +46,25 @@ export async function openDatabase(options: DatabaseOptions): Promise<DuckDBInst
     connection.closeSync();
   }
   return instance;
+}
+
+/** How often is asked whether a statement is done, and how long: then it is left to whoever waits to help. */
+const askEveryMs = 2;
+const mostAsked = 500;
+
+/**
+ * Runs a statement that waits for the disk. DuckDB's own thread carries it out, while a caller of `run` would ask on another, without a
+ * pause and all the time, whether it is done.
+ */
+export async function runPatiently(connection: DuckDBConnection, sql: string): Promise<void> {
+  const prepared = await connection.prepare(sql);
+  try {
+    const pending = duckdb.pending_prepared(prepared['prepared_statement']);
+    for (let asked = 0; asked < mostAsked && !duckdb.pending_execution_is_finished(duckdb.pending_execute_check_state(pending)); asked++) await delay(askEveryMs);
+    await duckdb.execute_pending(pending);
+  } finally {
+    prepared.destroySync();
+  }
 }
 
 /** A string in SQL. */

@@ -5,7 +5,7 @@ import { errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
 import { BatchBuilder, type GapEntry } from './batch.ts';
 import { emptySize, FlowDictionary, type DictionarySize } from './dictionary.ts';
-import { feedVersion, frame, FrameKind, FrameReader, jsonFrame, type Committed, type FeedHello, type StoreWelcome } from './frames.ts';
+import { feedVersion, frameHead, FrameKind, FrameReader, jsonFrame, type Committed, type FeedHello, type StoreWelcome } from './frames.ts';
 import { appendFlow } from './row.ts';
 
 export interface FeedOptions {
@@ -235,6 +235,7 @@ export class HistoryFeed implements FlowConsumer {
   #send(): void {
     const socket = this.#socket;
     if (!socket || !this.#welcomed) return;
+    socket.cork();
     while (this.#next < this.#sealed.length && this.#next < mostInFlight) {
       const batch = this.#sealed[this.#next++]!;
       const isNew = batch.dictionary !== this.#sentDictionary;
@@ -244,9 +245,11 @@ export class HistoryFeed implements FlowConsumer {
         this.#sentDictionary = batch.dictionary;
         this.#sentSize = batch.size;
       }
-      socket.write(frame(FrameKind.batch, batch.bytes));
+      socket.write(frameHead(FrameKind.batch, batch.bytes.length));
+      socket.write(batch.bytes);
       this.#sentFlows += batch.rows;
     }
+    socket.uncork();
   }
 }
 

@@ -44,11 +44,15 @@ const longestFrame = 64 << 20;
 
 export function frame(kind: number, content: Uint8Array | string): Buffer {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-  const whole = Buffer.allocUnsafe(headerBytes + bytes.byteLength);
-  whole.writeUInt32LE(bytes.byteLength + 1, 0);
-  whole[4] = kind;
-  whole.set(bytes, headerBytes);
-  return whole;
+  return Buffer.concat([frameHead(kind, bytes.byteLength), bytes]);
+}
+
+/** What stands before so many bytes of content: for who has much and does not copy it. */
+export function frameHead(kind: number, length: number): Buffer {
+  const head = Buffer.allocUnsafe(headerBytes);
+  head.writeUInt32LE(length + 1, 0);
+  head[4] = kind;
+  return head;
 }
 
 export function jsonFrame(kind: number, value: unknown): Buffer {

@@ -27,7 +27,9 @@ export const Tally = {
 export function tallyOf(flow: Pick<Flow, 'type' | 'verdict' | 'direction' | 'isReply' | 'shadow' | 'source' | 'destination'>): number {
   if (flow.shadow !== undefined) return 0;
   if (flow.type === 'drop') return Tally.counted;
-  const [client, server] = flow.isReply === true ? [flow.destination, flow.source] : [flow.source, flow.destination];
+  const isReply = flow.isReply === true;
+  const client = isReply ? flow.destination : flow.source;
+  const server = isReply ? flow.source : flow.destination;
   const byServer = isCountedByServer(client, server);
   if (flow.type !== 'policy-verdict') return (byServer ? server : client).id !== 0 ? Tally.mine : 0;
   // A denial is a drop too, and counted as that.

@@ -1,6 +1,6 @@
 import { BIGINT, DuckDBDataChunk, INTEGER, LIST, type DuckDBAppender } from '@duckdb/node-api';
 import duckdb, { type Vector } from '@duckdb/node-bindings';
-import { batchRows } from './batch.ts';
+import { batchRows, isEarlier } from './batch.ts';
 import { runColumns } from './schema.ts';
 
 /** What all flows of a run have in common: the first columns of the table, numbers of this partition's rows. */
@@ -64,7 +64,7 @@ export class RunWriter {
     duckdb.data_chunk_reset(chunk);
     duckdb.data_chunk_set_size(chunk, kept.length);
     for (let column = 0; column < keyColumns; column++) {
-      for (const [i, run] of kept.entries()) this.#column[i] = this.#keys[run * keyColumns + column]!;
+      for (let i = 0; i < kept.length; i++) this.#column[i] = this.#keys[kept[i]! * keyColumns + column]!;
       copyTo(duckdb.data_chunk_get_vector(chunk, column), this.#column, 4 * kept.length);
     }
     const count = this.#place(kept, rows, times);
@@ -140,11 +140,6 @@ export class RunWriter {
     for (let i = 0; i < keyColumns; i++) if (this.#keys[first + i] !== this.key[i]) return false;
     return true;
   }
-}
-
-function isEarlier(times: Uint32Array, a: number, b: number): boolean {
-  const [high, otherHigh] = [times[2 * a + 1]!, times[2 * b + 1]!];
-  return high < otherHigh || (high === otherHigh && times[2 * a]! < times[2 * b]!);
 }
 
 function copyTo(vector: Vector, values: Int32Array | Uint32Array, bytes: number): void {

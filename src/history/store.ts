@@ -3,7 +3,7 @@ import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { HistoryGap, HistoryStatus } from '../model/history.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
-import type { Batch, GapEntry } from './batch.ts';
+import { isEarlier, type Batch, type GapEntry } from './batch.ts';
 import { defaultMemoryMegabytes, openDatabase, rowsOf } from './database.ts';
 import {
   asidePattern, dayOf, isDamage, isNoRoom, openPartition, OpeningMark, partitionBytes, partitionName, partitionPattern, removePartition, sealPartition, setAside, upgradePartition,
@@ -362,13 +362,13 @@ export class HistoryStore {
 
 function rangeOf(batch: Batch): { readonly first: bigint; readonly last: bigint } | undefined {
   if (batch.rows === 0) return undefined;
-  const times = new BigInt64Array(batch.times.buffer);
-  let [first, last] = [times[0]!, times[0]!];
-  for (const time of times) {
-    if (time < first) first = time;
-    else if (time > last) last = time;
+  const times = new BigInt64Array(batch.times.buffer, batch.times.byteOffset, batch.rows);
+  let [first, last] = [0, 0];
+  for (let i = 1; i < batch.rows; i++) {
+    if (isEarlier(batch.times, i, first)) first = i;
+    else if (isEarlier(batch.times, last, i)) last = i;
   }
-  return { first, last };
+  return { first: times[first]!, last: times[last]! };
 }
 
 function residentMemory(): { readonly residentBytes: number; readonly peakBytes: number } {

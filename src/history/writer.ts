@@ -2,7 +2,7 @@ import { BIGINT, DuckDBDataChunk, INTEGER, LIST, VARCHAR, type DuckDBAppender, t
 import duckdb from '@duckdb/node-bindings';
 import { addrToBigint, isAddr, parseAddr } from '../std/ip.ts';
 import { batchRows, totalsOf, type Batch, type GapEntry } from './batch.ts';
-import { literal, rowsOf } from './database.ts';
+import { literal, rowsOf, runPatiently } from './database.ts';
 import { policyOf } from './decision.ts';
 import type { DecisionEntry, DictionaryEntries, EndEntry, KindEntry, ServiceEntry } from './dictionary.ts';
 import { RunWriter } from './runs.ts';
@@ -95,7 +95,7 @@ export class PartitionWriter {
 
   async commit(): Promise<void> {
     for (const appender of this.#appenders.values()) appender.flushSync();
-    await this.#connection.run('COMMIT');
+    await runPatiently(this.#connection, 'COMMIT');
   }
 
   close(): void {
@@ -142,13 +142,12 @@ export class PartitionWriter {
         continue;
       }
       const isReply = dictionary.kinds[columns.kind[i]! - 1]!.isReply === true;
-      const [client, server] = isReply ? [columns.destinationPort, columns.sourcePort] : [columns.sourcePort, columns.destinationPort];
-      this.#clientPorts[i] = client[i]!;
+      this.#clientPorts[i] = (isReply ? columns.destinationPort : columns.sourcePort)[i]!;
       key[0] = kind[i]!;
       key[1] = source[i]!;
       key[2] = destination[i]!;
       key[3] = isReply ? 1 : 0;
-      key[4] = server[i]!;
+      key[4] = (isReply ? columns.sourcePort : columns.destinationPort)[i]!;
       key[5] = decision[i]!;
       key[6] = service[i]!;
       key[7] = columns.tally[i]!;

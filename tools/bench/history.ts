@@ -14,7 +14,7 @@ import { HistoryFeed } from '../../src/history/feed.ts';
  * What the flow history costs: `node tools/bench/history.ts [--flows 20000000] [--days 30] [--keep FOLDER]`. A store as a process of
  * its own, fed over its socket as an agent does, then asked what users ask: cold (a new process and an empty page cache for
  * DuckDB's buffers) and warm. `--requests N`: instead, what N requests and their answers cost the agent's side and the store, as the kernel
- * tells of them over 32 connections.
+ * tells of them over 32 connections, 50,000 a second.
  */
 const { values } = parseArgs({
   options: { flows: { type: 'string', default: '20000000' }, days: { type: 'string', default: '30' }, folder: { type: 'string', default: '/tmp/cirri-history-bench' }, keep: { type: 'boolean', default: false }, serve: { type: 'boolean', default: false }, ask: { type: 'boolean', default: false }, requests: { type: 'string' } },
@@ -101,6 +101,7 @@ async function tellRequests(pid: number, count: number): Promise<void> {
   const records = Array.from({ length: 64 }, (_, i) => httpRecord({ connection: i >> 1, clientPort: 40_000 + (i >> 1), ...(i % 2 === 0 ? { method: 'GET', url: `/api/v1/products/${(i >> 1) % 8}`, host: 'shop' } : { isAnswer: true, status: 200, latencyUs: 200 + i }) }));
   const nanoseconds = new DataView(new ArrayBuffer(8));
   const step = async (until: number) => {
+    const startedAt = performance.now();
     for (let i = 0; i < until; i += 32 * records.length) {
       nanoseconds.setBigUint64(0, process.hrtime.bigint() - 10_000_000n, true);
       const [low, high] = [nanoseconds.getUint32(0, true), nanoseconds.getUint32(4, true)];
@@ -111,7 +112,7 @@ async function tellRequests(pid: number, count: number): Promise<void> {
       for (let round = 0; round < 64; round++) rings.flows.queued.push(...records);
       pipeline.drain();
       // Neither waits for the other without a pause: that would be counted.
-      do await new Promise(resolve => setTimeout(resolve, feed.status.waiting > 50_000 ? 20 : 1)); while (feed.status.waiting > 100_000);
+      do await new Promise(resolve => setTimeout(resolve, Math.max(1, startedAt + i / 50 - performance.now()))); while (feed.status.waiting > 100_000);
     }
   };
   await step(20_000);

@@ -15,9 +15,11 @@ import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { parseAddr } from '../../std/ip.ts';
 import { silentLogger } from '../../std/log.ts';
-import { readFrame } from './frame.ts';
+import { HttpTexts } from '../../flows/http-told.ts';
+import { FrameReader } from './frame.ts';
 import { L7Listener } from './records.ts';
 import { RecordStream } from './stream.ts';
+import { takerOfRecords } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-frames-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -48,7 +50,9 @@ const act = fc.oneof(
 
 async function agent(name: string): Promise<{ listener: L7Listener; path: string; taken: L7Record[] }> {
   const taken: L7Record[] = [];
-  const listener = new L7Listener({ take: record => void taken.push(record), service, log: silentLogger });
+  const take = (record: L7Record) => void taken.push(record);
+  const http = takerOfRecords(take);
+  const listener = new L7Listener({ take, http: () => http, service, log: silentLogger });
   const path = join(folder, name);
   await listener.listen(path);
   after(() => listener.close());
@@ -124,10 +128,12 @@ function frameOf(count: number): Buffer {
 
 test('a frame that is cut or changed anywhere gives records or is refused, and costs no more than its length', () => {
   const whole = frameOf(6).subarray(5);
+  const reader = new FrameReader(service);
+  const texts = new HttpTexts();
   const read = (frame: Buffer): number => {
     let count = 0;
     try {
-      readFrame(frame, service, () => count++);
+      reader.read(frame, texts, () => count++);
     } catch (error) {
       assert.ok(error instanceof CirriError || error instanceof RangeError, String(error));
     }

@@ -18,7 +18,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 async function started(name: string): Promise<{ listener: L7Listener; path: string; taken: L7Record[] }> {
   const taken: L7Record[] = [];
-  const listener = new L7Listener({ take: record => void taken.push(record), service: key => (key === 4 ? { ip: '10.96.0.1', port: 80 } : undefined), log: silentLogger });
+  const listener = new L7Listener({ take: record => void taken.push(record), http: () => assert.fail('no frame'), service: key => (key === 4 ? { ip: '10.96.0.1', port: 80 } : undefined), log: silentLogger });
   const path = join(folder, name);
   await listener.listen(path);
   after(() => listener.close());

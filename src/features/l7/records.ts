@@ -1,6 +1,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { l7Verdicts } from '../../flows/columns.ts';
+import type { HttpTaker } from '../../flows/http-taker.ts';
 import type { L7Record } from '../../flows/l7-record.ts';
 import { frameVersion } from '../../model/l7-frame.ts';
 import type { KeptListeners, ProxyHello, ProxyStatus, RecordLine } from '../../model/l7-proxy.ts';
@@ -8,12 +10,15 @@ import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 import { closeSocket } from '../../sys/net.ts';
 import { openPidfd, takeFd } from '../../sys/process.ts';
-import { readFrame, recordOf } from './frame.ts';
+import { FrameReader } from './frame.ts';
+import { recordOfLine } from './line.ts';
 import { RecordStream } from './stream.ts';
 
 export interface L7ListenerDependencies {
   /** The pipeline's: takes one record, holds up nobody. */
   readonly take: (record: L7Record) => void;
+  /** The pipeline's, where requests and answers that come in frames go. */
+  readonly http: () => HttpTaker;
   /** What a client asked for when a service was translated, by the key of service_addresses. */
   readonly service: (key: number) => { readonly ip: string; readonly port: number } | undefined;
   readonly log: Logger;
@@ -44,8 +49,15 @@ export class L7Listener {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
 
+  readonly #frames: FrameReader;
+  readonly #tell: HttpTaker['tell'] = (record, saying, latencyNs, verdict, traceId) => {
+    this.#count('http', l7Verdicts[verdict]!);
+    this.#deps.http().tell(record, saying, latencyNs, verdict, traceId);
+  };
+
   constructor(dependencies: L7ListenerDependencies) {
     this.#deps = dependencies;
+    this.#frames = new FrameReader(dependencies.service);
     this.#server = createServer(socket => this.#serve(socket));
   }
 
@@ -104,7 +116,7 @@ export class L7Listener {
 
   #frame(entries: Buffer): void {
     try {
-      readFrame(entries, this.#deps.service, record => this.#record(record));
+      this.#frames.read(entries, this.#deps.http().texts, this.#tell);
     } catch (error) {
       this.#misunderstood(error);
     }
@@ -115,12 +127,15 @@ export class L7Listener {
   }
 
   #record(record: L7Record): void {
-    const kind = record.l7.http ? 'http' : record.l7.kafka ? 'kafka' : record.l7.dns ? 'dns' : 'other';
+    this.#count(record.l7.http ? 'http' : record.l7.kafka ? 'kafka' : record.l7.dns ? 'dns' : 'other', record.verdict);
+    this.#deps.take(record);
+  }
+
+  #count(kind: string, verdict: L7Record['verdict']): void {
     let counts = this.counts.get(kind);
     if (!counts) this.counts.set(kind, counts = { received: 0, forwarded: 0, denied: 0, failed: 0 });
     counts.received++;
-    counts[record.verdict === 'DROPPED' ? 'denied' : record.verdict === 'ERROR' ? 'failed' : 'forwarded']++;
-    this.#deps.take(record);
+    counts[verdict === 'DROPPED' ? 'denied' : verdict === 'ERROR' ? 'failed' : 'forwarded']++;
   }
 
   #keep({ pid, worker, listeners }: ProxyHello['hello']): void {
@@ -130,11 +145,4 @@ export class L7Listener {
     this.#kept.get(worker)?.forEach(fd => closeSocket(fd));
     this.#kept.set(worker, fds);
   }
-}
-
-function recordOfLine(line: RecordLine, service: L7ListenerDependencies['service']): L7Record {
-  const [timeUs, clientIp, clientPort, serverIp, serverPort, sourceIdentity, destinationIdentity, sourceEndpoint, destinationEndpoint, key, verdict, direction, rule, l7, traceId] = line;
-  const client = { ip: clientIp, port: clientPort, identity: sourceIdentity, endpoint: sourceEndpoint };
-  const server = { ip: serverIp, port: serverPort, identity: destinationIdentity, endpoint: destinationEndpoint };
-  return recordOf({ client, server, service: key === 0 ? undefined : service(key) }, BigInt(timeUs) * 1000n, { verdict, direction, rule }, l7, traceId);
 }

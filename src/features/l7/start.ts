@@ -13,7 +13,7 @@ export interface Layer7 {
   readonly sets: L7SetFiles;
   readonly listener: L7Listener;
   /** Told of what the proxy's workers see, from now on. */
-  start(flows: Pick<FlowPipeline, 'l7'>): Promise<void>;
+  start(flows: Pick<FlowPipeline, 'l7' | 'http'>): Promise<void>;
   status(inUse: ReadonlyMap<number, L7Set>): FeatureStatus;
 }
 
@@ -42,8 +42,9 @@ export function startLayer7(options: { readonly paths: NodePaths; readonly worke
     return known;
   };
   const forget = setInterval(() => services.clear(), 5_000);
-  let take: FlowPipeline['l7'] = () => {};
-  const listener = new L7Listener({ take: record => take(record), service, log });
+  // Nobody is listened to before `start`.
+  let pipeline: Pick<FlowPipeline, 'l7' | 'http'>;
+  const listener = new L7Listener({ take: record => pipeline.l7(record), http: () => pipeline.http, service, log });
   signal.addEventListener('abort', () => {
     clearInterval(forget);
     listener.close();
@@ -51,7 +52,7 @@ export function startLayer7(options: { readonly paths: NodePaths; readonly worke
   return {
     sets, listener,
     start: async flows => {
-      take = record => flows.l7(record);
+      pipeline = flows;
       await listener.listen(paths.l7Socket);
     },
     status: inUse => proxyStatus(listener, { workers, inUse: inUse.size, files: sets.size }),
