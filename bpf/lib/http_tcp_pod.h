@@ -22,7 +22,7 @@ static __always_inline long http_pod_lost(struct http_connection *row)
 /* A server that speaks first, as those of HTTP/2 do: what its client says will end the connection. */
 static __always_inline void http_unasked_tell(const struct http_connection *row)
 {
-	struct http_opinion opinion = { .verdict = VERDICT_DENY, .fault = HTTP_FAULT_UNASKED, .exchange = row->numbers };
+	struct http_opinion opinion = { .time_ns = bpf_ktime_get_ns(), .verdict = VERDICT_DENY, .fault = HTTP_FAULT_UNASKED, .exchange = row->numbers };
 
 	http_request_tell(row, &opinion);
 }
