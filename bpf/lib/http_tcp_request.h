@@ -248,7 +248,7 @@ static long http_request_step(__u32 index, struct http_look *look)
 	read = http_read_request(&row->request, set, &room->chunk, length, &stop);
 	work->at += read <= length ? read : length;
 	if (stop == HTTP_HEAD)
-		return http_decide(look, set);
+		return http_decide(look, set) | (work->at == room->segment.length);
 	if (stop == HTTP_FAULT)
 		return row->in_head ? http_refuse(look, true, http_kind_of_fault(row->request.body.fault)) :
 					      http_refuse_body(look, http_kind_of_fault(row->request.body.fault));
@@ -435,7 +435,7 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 }
 
 /* Reads bytes that have not been read yet, from `begin` of the payload on. */
-static __noinline int http_read_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_read_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	struct http_look look = { .skb = skb, .row = row, .room = room };
 	struct http_work *work = &room->work;
