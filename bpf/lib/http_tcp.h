@@ -98,6 +98,8 @@ struct http_room {
 	__u32 before_in_head;
 	__u32 ifindex;		/* the host side of the pod's device */
 	__u32 is_here;		/* http_to_pod has been jumped to: not at that device */
+	__u32 loaded_at;	/* what of the frame is in `chunk` ... */
+	__u32 loaded;		/* ... and how much; 0: nothing that is known */
 	/* Twice as long as they can be: the verifier adds a place and a length. */
 	__u64 options[2 * TCP_OPTIONS_MAX / 8];
 	__u64 blanked[2 * TCP_OPTIONS_MAX / 8];
@@ -122,64 +124,83 @@ static __always_inline struct http_room *http_room(void)
 	return bpf_map_lookup_elem(&http_rooms, &zero);
 }
 
-/* A TCP segment without options in its IP header: what else there may be of such a connection is not taken apart. */
-__noinline int http_parse(struct __sk_buff *skb, struct http_room *room)
+static __always_inline bool http_parse_v4(struct __sk_buff *skb, const struct iphdr *ip, struct headers *headers, __u32 *left)
 {
-	struct tcp_segment *segment;
-	struct headers *headers;
-	struct tcphdr tcp;
-	__u32 left;
+	if (*(const __u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(0x3fff))
+		return false;
+	headers->source = addr_from_v4(ip->saddr);
+	headers->destination = addr_from_v4(ip->daddr);
+	headers->hop_limit = ip->ttl;
+	*left = bpf_ntohs(ip->tot_len);
+	/* Segments above 64 kB carry 0: the length is the buffer's. */
+	if (!*left && skb->gso_size)
+		*left = skb->len - ETH_HLEN;
+	*left -= sizeof(*ip);
+	return true;
+}
 
-	if (!room)
-		return 0;
-	segment = &room->segment;
-	headers = &room->headers;
-	__builtin_memset(headers, 0, sizeof(*headers));
-	segment->v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
-	if (segment->v6) {
-		struct ipv6hdr ip;
+static __always_inline bool http_parse_v6(struct __sk_buff *skb, const struct ipv6hdr *ip, struct headers *headers, __u32 *left)
+{
+	if (*(const __u8 *)ip >> 4 != 6 || ip->nexthdr != IPPROTO_TCP)
+		return false;
+	__builtin_memcpy(&headers->source, &ip->saddr, sizeof(headers->source));
+	__builtin_memcpy(&headers->destination, &ip->daddr, sizeof(headers->destination));
+	headers->flags = PACKET_V6;
+	headers->hop_limit = ip->hop_limit;
+	*left = bpf_ntohs(ip->payload_len);
+	if (!*left && skb->gso_size)
+		*left = skb->len - ETH_HLEN - sizeof(*ip);
+	return true;
+}
 
-		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6 || ip.nexthdr != IPPROTO_TCP)
-			return 0;
-		__builtin_memcpy(&headers->source, &ip.saddr, sizeof(headers->source));
-		__builtin_memcpy(&headers->destination, &ip.daddr, sizeof(headers->destination));
-		headers->flags = PACKET_V6;
-		headers->hop_limit = ip.hop_limit;
-		segment->l4 = ETH_HLEN + sizeof(ip);
-		left = bpf_ntohs(ip.payload_len);
-		/* Segments above 64 kB carry 0: the length is the buffer's. */
-		if (!left && skb->gso_size)
-			left = skb->len - segment->l4;
-	} else {
-		struct iphdr ip;
+static __always_inline bool http_parse_family(struct __sk_buff *skb, struct http_room *room, const bool v6)
+{
+	const __u32 l4 = ETH_HLEN + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)), size = l4 + sizeof(struct tcphdr);
+	struct tcp_segment *segment = &room->segment;
+	struct headers *headers = &room->headers;
+	void *data = (void *)(long)skb->data;
+	const struct tcphdr *tcp;
+	__u32 left, length;
 
-		if (skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl != 5 ||
-		    ip.protocol != IPPROTO_TCP || ip.frag_off & bpf_htons(0x3fff))
-			return 0;
-		headers->source = addr_from_v4(ip.saddr);
-		headers->destination = addr_from_v4(ip.daddr);
-		headers->hop_limit = ip.ttl;
-		segment->l4 = ETH_HLEN + sizeof(ip);
-		left = bpf_ntohs(ip.tot_len);
-		if (!left && skb->gso_size)
-			left = skb->len - ETH_HLEN;
-		left -= sizeof(ip);
+	if (unlikely(data + size > (void *)(long)skb->data_end)) {
+		if (bpf_skb_pull_data(skb, size))
+			return false;
+		data = (void *)(long)skb->data;
+		if (data + size > (void *)(long)skb->data_end)
+			return false;
 	}
-	if (left > skb->len - segment->l4 || left < sizeof(tcp) || bpf_skb_load_bytes(skb, segment->l4, &tcp, sizeof(tcp)) || tcp.doff < 5 || tcp.doff * 4 > left)
-		return 0;
+	if (v6 ? !http_parse_v6(skb, data + ETH_HLEN, headers, &left) : !http_parse_v4(skb, data + ETH_HLEN, headers, &left))
+		return false;
+	tcp = data + l4;
+	length = tcp->doff * 4;
+	if (left > skb->len - l4 || left < sizeof(*tcp) || length < sizeof(*tcp) || length > left)
+		return false;
 	headers->reporter = headers->source;
 	headers->protocol = IPPROTO_TCP;
-	headers->source_port = tcp.source;
-	headers->destination_port = tcp.dest;
-	headers->l4_offset = segment->l4;
+	headers->source_port = tcp->source;
+	headers->destination_port = tcp->dest;
+	headers->l4_offset = l4;
 	headers->l4_length = left;
-	segment->flags = headers->tcp_flags = ((__u8 *)&tcp)[13];
-	segment->seq = bpf_ntohl(tcp.seq);
-	segment->ack = bpf_ntohl(tcp.ack_seq);
-	segment->window = tcp.window;
-	segment->payload = segment->l4 + tcp.doff * 4;
-	segment->length = left - tcp.doff * 4;
-	return 1;
+	segment->flags = headers->tcp_flags = ((const __u8 *)tcp)[13];
+	segment->seq = bpf_ntohl(tcp->seq);
+	segment->ack = bpf_ntohl(tcp->ack_seq);
+	segment->window = tcp->window;
+	segment->v6 = v6;
+	segment->l4 = l4;
+	segment->payload = l4 + length;
+	segment->length = left - length;
+	room->loaded = 0;
+	return true;
+}
+
+/* A TCP segment without options in its IP header: what else there may be of such a connection is not taken apart. */
+static __always_inline bool http_parse(struct __sk_buff *skb, struct http_room *room)
+{
+	/* What a drop tells where nothing could be read. */
+	__builtin_memset(&room->headers, 0, sizeof(room->headers));
+	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))
+		return http_parse_family(skb, room, false);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) && http_parse_family(skb, room, true);
 }
 
 static __always_inline __u64 http_options_length(const struct tcp_segment *segment)
@@ -264,7 +285,12 @@ __noinline int http_option_blank(struct __sk_buff *skb, struct http_room *room, 
 static __always_inline bool http_load(struct __sk_buff *skb, struct http_room *room, __u32 offset, __u64 length)
 {
 	length = opaque(length);
-	return length && length <= HTTP_CHUNK && !bpf_skb_load_bytes(skb, offset, room->chunk.bytes, length);
+	room->loaded = 0;
+	if (!length || length > HTTP_CHUNK || bpf_skb_load_bytes(skb, offset, room->chunk.bytes, length))
+		return false;
+	room->loaded_at = offset;
+	room->loaded = length;
+	return true;
 }
 
 struct http_sum {
@@ -312,27 +338,37 @@ static __always_inline void http_hash_round(__u64 *v)
 	v[2] = rotated(v[2], 32);
 }
 
-static long http_hash_step(__u32 index, struct http_hash *hash)
+/* The first bytes of the chunk, with zeros behind them up to a whole word. */
+static __always_inline void http_hash_chunk(struct http_hash *hash, __u32 length)
 {
-	__u32 length = hash->left < HTTP_CHUNK ? hash->left : HTTP_CHUNK;
 	const __u64 *words = (const __u64 *)hash->room->chunk.bytes;
 	__u64 v[4] = { hash->v[0], hash->v[1], hash->v[2], hash->v[3] };
 
-	__builtin_memset(hash->room->chunk.bytes, 0, HTTP_CHUNK);
-	if (!http_load(hash->skb, hash->room, hash->offset, length))
-		return 1;
 	for (int i = 0; i < HTTP_CHUNK / 8 && 8 * i < length; i++) {
-		v[3] ^= words[i];
+		__u64 word = words[i];
+
+		if (length - 8 * i < 8)
+			word &= (1ULL << (8 * (length & 7))) - 1;
+		v[3] ^= word;
 		http_hash_round(v);
-		v[0] ^= words[i];
+		v[0] ^= word;
 	}
 	hash->v[0] = v[0];
 	hash->v[1] = v[1];
 	hash->v[2] = v[2];
 	hash->v[3] = v[3];
+}
+
+static long http_hash_step(__u32 index, struct http_hash *hash)
+{
+	__u32 length = hash->left < HTTP_CHUNK ? hash->left : HTTP_CHUNK;
+
+	if (!http_load(hash->skb, hash->room, hash->offset, length))
+		return 1;
+	http_hash_chunk(hash, length);
 	hash->offset += length;
 	hash->left -= length;
-	return 0;
+	return !hash->left;
 }
 
 /* SipHash-1-3 of bytes of the frame, with their number in the place of its last word: whoever does not know the secret finds no others. Not static: the verifier walks it once. */
@@ -346,7 +382,11 @@ __noinline __u64 http_hash(struct __sk_buff *skb, struct http_room *room, const 
 	hash.v[1] = row->secret[1] ^ 0x646f72616e646f6dULL;
 	hash.v[2] = row->secret[0] ^ 0x6c7967656e657261ULL;
 	hash.v[3] = row->secret[1] ^ 0x7465646279746573ULL;
-	bpf_loop(HTTP_STEPS, http_hash_step, &hash, 0);
+	/* A head that came in one piece has just been read from there. */
+	if (likely(room->loaded == length && room->loaded_at == offset && length <= HTTP_CHUNK))
+		http_hash_chunk(&hash, length);
+	else
+		bpf_loop(HTTP_STEPS, http_hash_step, &hash, 0);
 	hash.v[3] ^= length;
 	http_hash_round(hash.v);
 	hash.v[0] ^= length;

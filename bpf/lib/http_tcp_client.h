@@ -176,7 +176,7 @@ static __always_inline int http_client_segment(struct __sk_buff *skb, struct htt
 }
 
 /* An enum http_decision. */
-static __noinline int http_client_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_client_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	const struct tcp_segment *segment = &room->segment;
 

@@ -22,7 +22,7 @@ static __always_inline long http_pod_lost(struct http_connection *row)
 /* A server that speaks first, as those of HTTP/2 do: what its client says will end the connection. */
 static __always_inline void http_unasked_tell(const struct http_connection *row)
 {
-	struct http_opinion opinion = { .verdict = VERDICT_DENY, .fault = HTTP_FAULT_UNASKED, .exchange = row->numbers };
+	struct http_opinion opinion = { .time_ns = bpf_ktime_get_ns(), .verdict = VERDICT_DENY, .fault = HTTP_FAULT_UNASKED, .exchange = row->numbers };
 
 	http_request_tell(row, &opinion);
 }
@@ -88,10 +88,10 @@ static long http_pod_read_step(__u32 index, struct http_look *look)
 		/* Behind all that was written of this exchange. */
 		*(volatile __u32 *)&row->answered = row->answered + 1;
 	}
-	return over;
+	return over | (work->at == room->segment.length);
 }
 
-static __noinline int http_pod_read(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 begin)
+static __always_inline int http_pod_read(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 begin)
 {
 	struct http_look look = { .skb = skb, .row = row, .room = room };
 
@@ -140,7 +140,7 @@ static __always_inline int http_pod_over(struct __sk_buff *skb, struct http_conn
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
-static __noinline int http_pod_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_pod_step(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	struct tcp_segment *segment = &room->segment;
 	__u32 fin = !!(segment->flags & TCP_FIN), size = segment->length + fin;

@@ -160,15 +160,15 @@ static __always_inline __u32 http_kind_of_fault(__u32 fault)
 	return HTTP_OWN_FAULTS + (fault <= 26 ? fault : 0);
 }
 
-static __always_inline void http_note_request(struct http_connection *row, __u32 rule, struct http_work *work, bool is_new)
+static __always_inline void http_note_request(struct http_connection *row, const struct http_opinion *opinion, struct http_work *work, bool is_new)
 {
 	struct http_exchange *exchange = &row->exchanges[work->asked & (HTTP_OUTSTANDING - 1)];
 
-	exchange->started_ns = bpf_ktime_get_ns();
+	exchange->started_ns = opinion->time_ns;
 	/* Else it stands here already. */
 	if (is_new)
 		exchange->number = row->numbers;
-	exchange->rule = rule;
+	exchange->rule = opinion->rule;
 	exchange->flags = row->request.body.flags;
 	work->asked++;
 }
@@ -191,8 +191,9 @@ static __always_inline long http_decide(struct http_look *look, const struct htt
 		return http_stop_before(look, HTTP_HOLD);
 	opinion.rule = set->rules[__builtin_ctzll(passes) & (HTTP_RULES - 1)];
 	opinion.exchange = row->numbers;
+	opinion.time_ns = bpf_ktime_get_ns();
 	if (!row->unknown)
-		http_note_request(row, opinion.rule, work, is_new);
+		http_note_request(row, &opinion, work, is_new);
 	if (is_new) {
 		row->told = end;
 		row->numbers++;
@@ -247,7 +248,7 @@ static long http_request_step(__u32 index, struct http_look *look)
 	read = http_read_request(&row->request, set, &room->chunk, length, &stop);
 	work->at += read <= length ? read : length;
 	if (stop == HTTP_HEAD)
-		return http_decide(look, set);
+		return http_decide(look, set) | (work->at == room->segment.length);
 	if (stop == HTTP_FAULT)
 		return row->in_head ? http_refuse(look, true, http_kind_of_fault(row->request.body.fault)) :
 					      http_refuse_body(look, http_kind_of_fault(row->request.body.fault));
@@ -317,7 +318,7 @@ static __always_inline bool http_inject(struct http_connection *row, __u32 kind,
 /* `answered`: we say it to the client, too. */
 static __always_inline void http_refusal_tell(struct http_connection *row, __u32 kind, bool answered)
 {
-	struct http_opinion opinion = { .rule = row->rule, .verdict = VERDICT_DENY, .status = 403, .exchange = row->numbers++ };
+	struct http_opinion opinion = { .time_ns = bpf_ktime_get_ns(), .rule = row->rule, .verdict = VERDICT_DENY, .status = 403, .exchange = row->numbers++ };
 
 	if (kind >= HTTP_OWN_FAULTS) {
 		opinion.rule = 0;
@@ -435,7 +436,7 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 }
 
 /* Reads bytes that have not been read yet, from `begin` of the payload on. */
-static __noinline int http_read_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
+static __always_inline int http_read_segment(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	struct http_look look = { .skb = skb, .row = row, .room = room };
 	struct http_work *work = &room->work;

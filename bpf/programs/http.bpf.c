@@ -48,7 +48,7 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 	decision = http_client_step(skb, row, room);
 	if (likely(decision == HTTP_READ))
 		decision = http_read_segment(skb, row, room);
-	action = http_carry_out(skb, row, room, decision);
+	action = likely(decision == HTTP_TAKE) ? http_take_all(skb, row, room) : http_carry_out(skb, row, room, decision);
 	ends |= http_is_finished(row);
 	if (!ends || !http_end(row, &row->answer_busy))
 		http_release(&row->request_busy);

@@ -152,7 +152,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '9fe41439',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '51e38741',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {

@@ -1239,7 +1239,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1912 bytes */
+/** struct http_room, 1920 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: TcpSegment;
@@ -1251,12 +1251,14 @@ export interface HttpRoom {
   readonly beforeInHead: number;
   readonly ifindex: number;
   readonly isHere: number;
+  readonly loadedAt: number;
+  readonly loaded: number;
   readonly options: readonly bigint[];
   readonly blanked: readonly bigint[];
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1912,
+  1920,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
@@ -1269,8 +1271,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     view.setUint32(at + 1740, value.beforeInHead, true);
     view.setUint32(at + 1744, value.ifindex, true);
     view.setUint32(at + 1748, value.isHere, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1752 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1832 + i * 8, value.blanked[i]!, true);
+    view.setUint32(at + 1752, value.loadedAt, true);
+    view.setUint32(at + 1756, value.loaded, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1760 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1840 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
@@ -1283,8 +1287,10 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     beforeInHead: view.getUint32(at + 1740, true),
     ifindex: view.getUint32(at + 1744, true),
     isHere: view.getUint32(at + 1748, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1752 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1832 + i * 8, true)),
+    loadedAt: view.getUint32(at + 1752, true),
+    loaded: view.getUint32(at + 1756, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1760 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1840 + i * 8, true)),
   }),
 );
 
