@@ -34,7 +34,8 @@ struct config {
 	__u8 socket_host_only;		/* 1 = sockets outside of the node's own namespace are left alone: services packet by packet */
 	__u8 no_backend_drop;		/* 1 = a service without a backend is silence, 0 = ICMP unreachable or RST */
 	__u8 monitor_aggregation;	/* enum monitor_aggregation */
-	__u8 pad0[4];
+	__u8 ordered_stores;		/* 1 = this processor's kind shows stores to others in their order (x86): a plain store ends what one processor at a time may do */
+	__u8 pad0[3];
 	__u64 host_cookie;		/* of the node's own network namespace */
 	__u32 maglev_seed;		/* the same on all nodes: what a flow's hash starts from */
 	__u16 node_port_min;

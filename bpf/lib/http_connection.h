@@ -53,7 +53,7 @@ struct http_range {
 struct http_connection {
 	struct proxy_connection_key key;	/* again: memory of rows that are gone is given to others */
 	__u32 ifindex;		/* the host side of the pod's veth */
-	__u64 seen_ns;		/* CLOCK_MONOTONIC, coarse: the client's last segment */
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, mostly coarse: the client's last segment */
 	__u64 secret[2];	/* of the hashes */
 	__u32 number;		/* in events */
 	/* The host's side writes: who the two are, and what holds. */
@@ -61,7 +61,7 @@ struct http_connection {
 	__u32 destination_identity;
 	__u32 source_endpoint;
 	__u32 destination_endpoint;
-	__u32 service;
+	__u32 service;		/* number of the one that the client has asked for, or 0 */
 	__u32 set;		/* in http_sets; 0: all passes */
 	__u32 rule;		/* that asks for it */
 
@@ -103,7 +103,10 @@ struct http_connection {
 	__u8 refused;		/* ... that nobody may speak: both are to be reset */
 	/* Low half: the pod's next byte. High half: bytes that the client has got more. In one, as both sides move it. */
 	__u64 answers;
-	__u64 pad2;
+	/* The host's side has written, as records bear it; zero: no service. */
+	struct addr service_addr;
+	__be16 service_port;
+	__u8 pad2[6];
 
 	struct http_exchange exchanges[HTTP_OUTSTANDING];
 	struct http_range ranges[HTTP_RANGES];
@@ -149,7 +152,12 @@ static __always_inline bool http_claim(__u32 *busy)
 
 static __always_inline void http_release(__u32 *busy)
 {
-	__sync_lock_test_and_set(busy, 0);
+	if (config.ordered_stores) {
+		asm volatile("" ::: "memory");
+		*(volatile __u32 *)busy = 0;
+	} else {
+		__sync_lock_test_and_set(busy, 0);
+	}
 }
 
 /* Memory of rows is given to others at once: who has found a row looks, when it has claimed it, whether it is still this. */
@@ -195,6 +203,7 @@ static __noinline bool http_take(struct packet *packet)
 	__u32 zero = 0;
 	struct http_connection *row = bpf_map_lookup_elem(&http_blanks, &zero), *before;
 	struct http_counts *counts = http_counts_own();
+	const struct service_address *service;
 
 	if (!row || !counts || !packet->to)
 		return false;
@@ -212,6 +221,9 @@ static __noinline bool http_take(struct packet *packet)
 	row->source_endpoint = endpoint_id(packet->from);
 	row->destination_endpoint = packet->to->id;
 	row->service = packet->service;
+	service = packet->service ? service_address_find(packet->service) : NULL;
+	row->service_addr = service ? service->addr : (struct addr){};
+	row->service_port = service ? service->port : 0;
 	row->set = packet->ingress_l7;
 	row->rule = packet->ingress_rule;
 	if (bpf_map_update_elem(&http_connections, &row->key, row, BPF_NOEXIST))

@@ -69,6 +69,7 @@ struct http_work {
 	__u32 fits;		/* the last end of a message that is within one packet of a segment that is to be cut into several ... */
 	__u32 fits_asked;	/* ... and `asked` there */
 	__u32 phase;		/* enum http_phase */
+	__u32 seen;		/* `seen_ns` has been written */
 };
 
 struct http_answer_segment {

@@ -191,7 +191,8 @@ static __always_inline long http_decide(struct http_look *look, const struct htt
 		return http_stop_before(look, HTTP_HOLD);
 	opinion.rule = set->rules[__builtin_ctzll(passes) & (HTTP_RULES - 1)];
 	opinion.exchange = row->numbers;
-	opinion.time_ns = bpf_ktime_get_ns();
+	opinion.time_ns = row->seen_ns = bpf_ktime_get_ns();
+	work->seen = 1;
 	if (!row->unknown)
 		http_note_request(row, &opinion, work, is_new);
 	if (is_new) {

@@ -103,7 +103,8 @@ static __always_inline void http_event_begin(struct http_event *record, const st
 	event->direction = DIRECTION_INGRESS;
 	event->match = 0;
 	event->flags = (reply ? EVENT_REPLY : 0) | (addr_is_v4(&row->key.client) ? 0 : EVENT_V6);
-	event_service(event, row->service);
+	http_addr_put(&event->service, &row->service_addr);
+	event->service_port = row->service_port;
 	event->ct_state = reply ? STATE_REPLY : STATE_ESTABLISHED;
 	event->icmp_type = event->icmp_code = event->end = 0;
 	event->pad[0] = event->pad[1] = 0;

@@ -43,12 +43,15 @@ static __always_inline int http_walk_to_pod(struct __sk_buff *skb)
 		http_release(&row->request_busy);
 		return http_drop(skb, NULL, room, DROP_HTTP_NO_ROW, true);
 	}
-	row->seen_ns = bpf_ktime_get_coarse_ns();
+	room->work.seen = 0;
 	ends = room->segment.flags & TCP_RST && room->segment.seq == row->request_next;
 	decision = http_client_step(skb, row, room);
 	if (likely(decision == HTTP_READ))
 		decision = http_read_segment(skb, row, room);
 	action = likely(decision == HTTP_TAKE) ? http_take_all(skb, row, room) : http_carry_out(skb, row, room, decision);
+	/* Behind a head the clock has been read. */
+	if (!room->work.seen)
+		row->seen_ns = bpf_ktime_get_coarse_ns();
 	ends |= http_is_finished(row);
 	if (!ends || !http_end(row, &row->answer_busy))
 		http_release(&row->request_busy);

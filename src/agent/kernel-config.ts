@@ -32,6 +32,7 @@ export function kernelConfig(record: ClusterRecord, node: NodeRecord, devices: N
     noBackendDrop: settings.loadBalancer.serviceNoBackendResponse === 'drop' ? 1 : 0,
     hostCookie: netnsCookie(),
     maglevSeed: new DataView(Uint8Array.from(Buffer.from(settings.maglev.hashSeed, 'base64')).buffer).getUint32(0, true),
+    orderedStores: process.arch === 'x64' ? 1 : 0,
     monitorAggregation: aggregations[settings.bpf.monitorAggregation],
     dnsMinTtl: settings.dns.minTTL,
     dnsRcode: { refused: 5, nameError: 3 }[settings.dns.rejectResponse],

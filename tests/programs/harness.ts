@@ -120,7 +120,7 @@ export class Datapath {
         nodeIp4: parseAddr(v4.node), nodeIp6: parseAddr(v6.node), routerIp4: parseAddr(v4.router), routerIp6: parseAddr(v6.router),
         serviceNet4: parseAddr('10.96.0.0'), serviceMask4: parseAddr('255.240.0.0'), serviceNet6: parseAddr('fd00:10:96::'), serviceMask6: parseAddr('ffff:ffff:ffff:ffff:ffff:ffff:ffff:0'),
         uplinkIfindex: INTERFACE, overlayIfindex: 0, clusterId: 0, natPortMin: 40000, natPortMax: 40999, hostMac: macBytes(mac.host),
-        masquerade: 1, policyMode: 0, audit: 0, ...config,
+        masquerade: 1, policyMode: 0, audit: 0, orderedStores: process.arch === 'x64' ? 1 : 0, ...config,
       },
       ...(only && { skip: programNames().filter(name => !only.includes(name)) }),
     });

@@ -2,6 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { ConntrackFlag, EndpointFlag, EventType, ServiceFlag } from '../../src/datapath/generated/enums.ts';
+import { httpEventCodec } from '../../src/datapath/generated/structs.ts';
+import { RingBuffer } from '../../src/ebpf/ring.ts';
+import { isHttpRecord } from '../../src/flows/http-events.ts';
+import { formatAddr } from '../../src/std/ip.ts';
 import { addService, NODE_PORT } from './external.ts';
 import { converse, HTTP_PORT, HttpServer, HttpTalk, putHttpSet, type Step } from './http-rig.ts';
 import { addressesOf, pods, Rig, SERVICE_PORT, services } from './rig.ts';
@@ -23,6 +27,18 @@ for (const tunnel of [true, false]) {
       const node = rig.nodes[pod.node - 1]!;
       node.redirect(direction === 'ingress' ? pod.id : pod.id + EGRESS, l7);
       node.commit();
+    };
+    /** The services that records of HTTP name, since the last time. */
+    const told = (node: 1 | 2): string[] => {
+      const { flowEvents } = rig.nodes[node - 1]!.maps, records: string[] = [];
+      const ring = RingBuffer.open({ fd: flowEvents.fd, maxEntries: flowEvents.spec.maxEntries });
+      ring.drain((bytes, offset, length) => {
+        if (!isHttpRecord(new DataView(bytes.buffer, bytes.byteOffset + offset, length), 0, length)) return;
+        const { event } = httpEventCodec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length).slice());
+        records.push(`${formatAddr(event.service)} ${event.servicePort}`);
+      });
+      ring.close();
+      return records;
     };
     const sentTo = (node: 1 | 2): number => Number(rig.inside(`n${node}`, `cat /sys/class/net/v${node === 1 ? 'b' : 'c'}/statistics/tx_packets`));
     const entries = (node: 1 | 2, flag: number): number => [...rig.nodes[node - 1]!.maps.conntrack.entries()].filter(([, entry]) => entry.flags & flag).length;
@@ -67,6 +83,7 @@ for (const tunnel of [true, false]) {
         for (const way of ways) for (const here of [true, false]) {
           test(`${way.name}, read ${here ? 'where it is forwarded' : 'at the pod\'s device'}`, () => {
             for (const node of rig.nodes) node.readHttpHere(here);
+            told(way.node);
             const before = entries(way.node, ConntrackFlag.Http), sentBefore = sentTo(way.node);
             assert.deepEqual(converse(rig, way.from, way.host, [steps], way), [heard]);
             // What is read where it is forwarded does not leave by the pod's device, nor does the rest of what pods get.
@@ -75,6 +92,9 @@ for (const tunnel of [true, false]) {
             assert.equal(entries(way.node, ConntrackFlag.Http), before + 1);
             assert.equal(entries(way.node, ConntrackFlag.Proxied), 0);
             assert.deepEqual(servers[way.node - 1]!.asked(), ['GET /ok 0', 'GET /ok?big=200000 0']);
+            // Four requests, and the two answers that are not the kernel's own: each bears the service, where this node has translated it.
+            const service = way.port === HTTP_PORT || way.node === 2 ? ':: 0' : `${way.host} ${way.port}`;
+            assert.deepEqual(told(way.node), Array.from({ length: 6 }, () => service));
           });
         }
       });

@@ -167,7 +167,7 @@ export class RigNode {
       path: objectPath, maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
       config: {
         nodeIp4: parseAddr(`172.30.0.1${number}`), nodeIp6: parseAddr(`fdc1::1${number}`), routerIp4: parseAddr(`10.244.${number}.1`), routerIp6: parseAddr(`fd00:10:244:${number}::1`),
-        uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMacOf(number)), masquerade: 1, policyMode: 0, audit: 0, ...rig.config,
+        uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMacOf(number)), masquerade: 1, policyMode: 0, audit: 0, orderedStores: process.arch === 'x64' ? 1 : 0, ...rig.config,
       },
     });
     this.cgroup = createCgroup(rig.ns(`n${number}`));

@@ -23,6 +23,7 @@ export interface Config {
   readonly socketHostOnly: number;
   readonly noBackendDrop: number;
   readonly monitorAggregation: number;
+  readonly orderedStores: number;
   readonly hostCookie: bigint;
   readonly maglevSeed: number;
   readonly nodePortMin: number;
@@ -54,7 +55,8 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     view.setUint8(at + 153, value.socketHostOnly);
     view.setUint8(at + 154, value.noBackendDrop);
     view.setUint8(at + 155, value.monitorAggregation);
-    zero(view, at + 156, 4);
+    view.setUint8(at + 156, value.orderedStores);
+    zero(view, at + 157, 3);
     view.setBigUint64(at + 160, value.hostCookie, true);
     view.setUint32(at + 168, value.maglevSeed, true);
     view.setUint16(at + 172, value.nodePortMin, true);
@@ -84,6 +86,7 @@ export const configCodec: Codec<Config> = defineCodec<Config>(
     socketHostOnly: view.getUint8(at + 153),
     noBackendDrop: view.getUint8(at + 154),
     monitorAggregation: view.getUint8(at + 155),
+    orderedStores: view.getUint8(at + 156),
     hostCookie: view.getBigUint64(at + 160, true),
     maglevSeed: view.getUint32(at + 168, true),
     nodePortMin: view.getUint16(at + 172, true),

@@ -842,7 +842,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 2128 bytes */
+/** struct http_connection, 2144 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -890,6 +890,8 @@ export interface HttpConnection {
   readonly opened: number;
   readonly refused: number;
   readonly answers: bigint;
+  readonly serviceAddr: Uint8Array;
+  readonly servicePort: number;
   readonly exchanges: readonly HttpExchange[];
   readonly ranges: readonly HttpRange[];
   readonly request: HttpReader;
@@ -897,7 +899,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  2128,
+  2144,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -946,11 +948,13 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     view.setUint8(at + 195, value.refused);
     zero(view, at + 196, 4);
     view.setBigUint64(at + 200, value.answers, true);
-    zero(view, at + 208, 8);
-    for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 216 + i * 24, value.exchanges[i]!);
-    for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 600 + i * 16, value.ranges[i]!);
-    httpReaderCodec.write(view, at + 1112, value.request);
-    httpAnswerReaderCodec.write(view, at + 2040, value.answer);
+    writeBytes(view, at + 208, value.serviceAddr, 16);
+    view.setUint16(at + 224, value.servicePort, false);
+    zero(view, at + 226, 6);
+    for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 232 + i * 24, value.exchanges[i]!);
+    for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 616 + i * 16, value.ranges[i]!);
+    httpReaderCodec.write(view, at + 1128, value.request);
+    httpAnswerReaderCodec.write(view, at + 2056, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -999,10 +1003,12 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     opened: view.getUint8(at + 194),
     refused: view.getUint8(at + 195),
     answers: view.getBigUint64(at + 200, true),
-    exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 216 + i * 24)),
-    ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 600 + i * 16)),
-    request: httpReaderCodec.read(view, at + 1112),
-    answer: httpAnswerReaderCodec.read(view, at + 2040),
+    serviceAddr: readBytes(view, at + 208, 16),
+    servicePort: view.getUint16(at + 224, false),
+    exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 232 + i * 24)),
+    ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 616 + i * 16)),
+    request: httpReaderCodec.read(view, at + 1128),
+    answer: httpAnswerReaderCodec.read(view, at + 2056),
   }),
 );
 
@@ -1263,9 +1269,8 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
     httpWorkCodec.write(view, at + 160, value.work);
-    httpChunkCodec.write(view, at + 212, value.chunk);
-    httpAnswerSegmentCodec.write(view, at + 476, value.own);
-    zero(view, at + 804, 4);
+    httpChunkCodec.write(view, at + 216, value.chunk);
+    httpAnswerSegmentCodec.write(view, at + 480, value.own);
     httpReaderCodec.write(view, at + 808, value.before);
     view.setUint32(at + 1736, value.beforeIsKept, true);
     view.setUint32(at + 1740, value.beforeInHead, true);
@@ -1280,8 +1285,8 @@ export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
     headers: headersCodec.read(view, at),
     segment: tcpSegmentCodec.read(view, at + 120),
     work: httpWorkCodec.read(view, at + 160),
-    chunk: httpChunkCodec.read(view, at + 212),
-    own: httpAnswerSegmentCodec.read(view, at + 476),
+    chunk: httpChunkCodec.read(view, at + 216),
+    own: httpAnswerSegmentCodec.read(view, at + 480),
     before: httpReaderCodec.read(view, at + 808),
     beforeIsKept: view.getUint32(at + 1736, true),
     beforeInHead: view.getUint32(at + 1740, true),
@@ -1435,7 +1440,7 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
   }),
 );
 
-/** struct http_work, 52 bytes */
+/** struct http_work, 56 bytes */
 export interface HttpWork {
   readonly begin: number;
   readonly at: number;
@@ -1450,10 +1455,11 @@ export interface HttpWork {
   readonly fits: number;
   readonly fitsAsked: number;
   readonly phase: number;
+  readonly seen: number;
 }
 
 export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
-  52,
+  56,
   (view, at, value) => {
     view.setUint32(at, value.begin, true);
     view.setUint32(at + 4, value.at, true);
@@ -1468,6 +1474,7 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     view.setUint32(at + 40, value.fits, true);
     view.setUint32(at + 44, value.fitsAsked, true);
     view.setUint32(at + 48, value.phase, true);
+    view.setUint32(at + 52, value.seen, true);
   },
   (view, at) => ({
     begin: view.getUint32(at, true),
@@ -1483,6 +1490,7 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     fits: view.getUint32(at + 40, true),
     fitsAsked: view.getUint32(at + 44, true),
     phase: view.getUint32(at + 48, true),
+    seen: view.getUint32(at + 52, true),
   }),
 );
 
