@@ -138,3 +138,15 @@ function takeDetails(places: Uint32Array, text: string): Batch['details'] {
 export function* totalsOf(totals: Float64Array): Generator<{ readonly row: number; readonly values: Float64Array }> {
   for (let at = 0; at < totals.length; at += totalsWidth) yield { row: totals[at]!, values: totals.subarray(at + 1, at + totalsWidth) };
 }
+
+/** Of the earliest and the latest flow. */
+export function rangeOf(batch: Batch): { readonly first: bigint; readonly last: bigint } | undefined {
+  if (batch.rows === 0) return undefined;
+  const times = new BigInt64Array(batch.times.buffer, batch.times.byteOffset, batch.rows);
+  let [first, last] = [0, 0];
+  for (let i = 1; i < batch.rows; i++) {
+    if (isEarlier(batch.times, i, first)) first = i;
+    else if (isEarlier(batch.times, last, i)) last = i;
+  }
+  return { first: times[first]!, last: times[last]! };
+}

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { CirriError, errorText } from '../std/errors.ts';
 import { literal, rowsOf } from './database.ts';
-import { bytesOfFlow, createTables, formatVersion, sumColumns, upgradeTables } from './schema.ts';
+import { bytesOfFlow, createTables, formatVersion, runTablePattern, sumColumns, upgradeTables, type RunTable } from './schema.ts';
 
 /** One file of the history: a day, or less of it when there is much. */
 export interface Partition {
@@ -21,8 +21,8 @@ export interface Partition {
   sealed: boolean;
   /** Of an older format nothing is asked that it has not; what is written to becomes the newest. */
   version: number;
-  /** Some flows are in `runs`. */
-  hasRuns: boolean;
+  /** Oldest first. */
+  runs: RunTable[];
   /** Of a sealed one: its sums are there, being much less than its flows. */
   summed: boolean;
 }
@@ -72,8 +72,8 @@ async function lookInto(connection: DuckDBConnection, partition: Pick<Partition,
   if (Number(version) > formatVersion) {
     throw new CirriError('ERR_HISTORY_NEWER', `${name} has format ${String(version)}, newer than ${formatVersion}, which is read here`, { where: partition.path });
   }
-  const runs = Number(version) < 2 ? [undefined, undefined, undefined, undefined] : (await connection.runAndReadAll(`SELECT count(*), min(first), max(last), sum(len(times))::BIGINT FROM ${alias}.runs`)).getRows()[0]!;
-  const known = { ...partition, version: Number(version), hasRuns: Number(runs[0] ?? 0) > 0 };
+  const runs = await runTables(connection, alias);
+  const known = { ...partition, version: Number(version), runs };
   const sealed = await connection.runAndReadAll(`SELECT first, last, flows FROM ${alias}.sealed`);
   const seal = sealed.getRows()[0] as [bigint, bigint, bigint] | undefined;
   if (seal) {
@@ -82,16 +82,26 @@ async function lookInto(connection: DuckDBConnection, partition: Pick<Partition,
   }
   const range = await connection.runAndReadAll(`SELECT min(time), max(time), count(*) FROM ${alias}.flows`);
   const [first, last, flows] = range.getRows()[0] as [bigint | null, bigint | null, bigint];
-  const [, firstRun, lastRun, inRuns] = runs as (bigint | null | undefined)[];
-  return { ...known, first: least(first, firstRun), last: most(last, lastRun), flows: Number(flows) + Number(inRuns ?? 0), sealed: false, summed: false };
+  const whole: Pick<RunTable, 'first' | 'last'> = { first: first ?? undefined, last: last ?? undefined };
+  for (const table of runs) widen(whole, table);
+  return { ...known, ...whole, flows: Number(flows) + runs.reduce((sum, table) => sum + table.flows, 0), sealed: false, summed: false };
 }
 
-function least(a: bigint | null, b: bigint | null | undefined): bigint | undefined {
-  return (b ?? null) === null || (a !== null && a < b!) ? a ?? undefined : b!;
+async function runTables(connection: DuckDBConnection, alias: string): Promise<RunTable[]> {
+  const names = (await rowsOf(connection, `SELECT table_name FROM duckdb_tables() WHERE database_name = ${literal(alias)}`)).flatMap(([name]) => (runTablePattern.test(String(name)) ? [String(name)] : []));
+  const numberOf = (name: string) => Number(runTablePattern.exec(name)?.[1] ?? 0);
+  const tables: RunTable[] = [];
+  for (const name of names.sort((a, b) => numberOf(a) - numberOf(b))) {
+    const [first, last, flows] = (await connection.runAndReadAll(`SELECT min(first), max(last), coalesce(sum(len(times)), 0)::BIGINT FROM ${alias}.${name}`)).getRows()[0] as [bigint | null, bigint | null, bigint];
+    tables.push({ name, flows: Number(flows), first: first ?? undefined, last: last ?? undefined });
+  }
+  return tables;
 }
 
-function most(a: bigint | null, b: bigint | null | undefined): bigint | undefined {
-  return (b ?? null) === null || (a !== null && a > b!) ? a ?? undefined : b!;
+/** So that it holds the other's time too. */
+export function widen(range: { first: bigint | undefined; last: bigint | undefined }, { first, last }: { readonly first: bigint | undefined; readonly last: bigint | undefined }): void {
+  if (first !== undefined && (range.first === undefined || first < range.first)) range.first = first;
+  if (last !== undefined && (range.last === undefined || last > range.last)) range.last = last;
 }
 
 /** Before anything is written to it. */
@@ -101,6 +111,7 @@ export async function upgradePartition(connection: DuckDBConnection, partition: 
   for (const statement of upgradeTables(partition.alias)) await connection.run(statement);
   await connection.run('COMMIT');
   partition.version = formatVersion;
+  partition.runs = await runTables(connection, partition.alias);
 }
 
 /** Rows summed up at a time: what bounds the memory that sealing takes. */
@@ -122,7 +133,7 @@ export async function sealPartition(connection: DuckDBConnection, partition: Par
     await connection.run(`INSERT INTO ${alias}.sums SELECT ${facts}, count(*), sum(${bytesOfFlow}), min(time), max(time)
       FROM ${alias}.flows WHERE rowid >= ${from} AND rowid < ${from + rowsPerStep} GROUP BY ALL`);
   }
-  if (partition.hasRuns) await connection.run(`INSERT INTO ${alias}.sums SELECT ${keys}, sum(len(times))::BIGINT, 0, min(first), max(last) FROM ${alias}.runs GROUP BY ALL`);
+  for (const { name } of partition.runs) await connection.run(`INSERT INTO ${alias}.sums SELECT ${keys}, sum(len(times))::BIGINT, 0, min(first), max(last) FROM ${alias}.${name} GROUP BY ALL`);
   const [[sums] = [0]] = await rowsOf(connection, `SELECT count(*) FROM ${alias}.sums`);
   const isWorthIt = Number(sums) <= partition.flows * sumsShare;
   if (!isWorthIt) await connection.run(`DELETE FROM ${alias}.sums`);

@@ -30,6 +30,8 @@ export class RunWriter {
   /** Where in its lists a run begins, and how long it is: two 64-bit numbers each, as DuckDB has them. */
   readonly #entries = new Uint32Array(mostRuns * 4);
   readonly #at = new Int32Array(mostRuns);
+  /** The rows of the runs, in the order of the lists. */
+  readonly #rows = new Int32Array(batchRows);
   readonly #times = new Uint32Array(2 * batchRows);
   readonly #numbers = new Int32Array(batchRows);
 
@@ -72,26 +74,29 @@ export class RunWriter {
     copyTo(duckdb.data_chunk_get_vector(chunk, keyColumns + 1), this.#last, 8 * kept.length);
     this.#list(keyColumns + 2, kept.length, this.#times, 8, count);
     for (const [i, values] of lists.entries()) {
-      this.#each(kept, rows, (row, at) => (this.#numbers[at] = values[row]!));
+      for (let at = 0; at < count; at++) this.#numbers[at] = values[this.#rows[at]!]!;
       this.#list(keyColumns + 3 + i, kept.length, this.#numbers, 4, count);
     }
     appender.appendDataChunk(this.#chunk);
     return count;
   }
 
-  /** Times into their lists, with where each list begins and what it spans. */
+  /** The rows and their times into the order of the lists, with where each list begins and what it spans. */
   #place(kept: readonly number[], rows: number, times: Uint32Array): number {
     let count = 0;
     for (const [i, run] of kept.entries()) {
+      this.#at[run] = count;
       this.#entries[4 * i] = count;
       this.#entries[4 * i + 2] = this.#counts[run]!;
       count += this.#counts[run]!;
     }
+    for (let row = 0; row < rows; row++) if (this.isInRun(row)) this.#rows[this.#at[this.#runOf[row]!]!++] = row;
     const list = this.#times;
-    this.#each(kept, rows, (row, at) => {
+    for (let at = 0; at < count; at++) {
+      const row = this.#rows[at]!;
       list[2 * at] = times[2 * row]!;
       list[2 * at + 1] = times[2 * row + 1]!;
-    });
+    }
     for (let i = 0; i < kept.length; i++) {
       const begin = this.#entries[4 * i]!;
       let [first, last] = [begin, begin];
@@ -103,12 +108,6 @@ export class RunWriter {
       this.#last.set(list.subarray(2 * last, 2 * last + 2), 2 * i);
     }
     return count;
-  }
-
-  /** Each flow of the runs, and its place in the lists. */
-  #each(kept: readonly number[], rows: number, put: (row: number, at: number) => void): void {
-    for (const [i, run] of kept.entries()) this.#at[run] = this.#entries[4 * i]!;
-    for (let row = 0; row < rows; row++) if (this.isInRun(row)) put(row, this.#at[this.#runOf[row]!]!++);
   }
 
   #list(column: number, runs: number, values: Uint32Array | Int32Array, width: number, count: number): void {

@@ -45,6 +45,9 @@ export const flowColumns: readonly Column[] = [
 /**
  * Requests and answers that differ in little: one row for all of a batch. What they have in common, with the server's port; the times
  * between which they lie; and lists of what is each one's own, all of the same length.
+ *
+ * DuckDB writes the last 122,880 rows of a table anew whenever it takes in what was added to it. Here these are millions of flows: so
+ * there are several such tables, each with so many flows that writing it anew is little.
  */
 export const runColumns = [
   ...['kind', 'source', 'destination', 'is_reply', 'server_port', 'decision', 'service', 'tally', 'details'].map(name => ({ name, type: 'INTEGER' as const })),
@@ -52,21 +55,34 @@ export const runColumns = [
   { name: 'times', type: 'BIGINT[]' }, { name: 'suffixes', type: 'INTEGER[]' }, { name: 'client_ports', type: 'INTEGER[]' }, { name: 'latencies', type: 'INTEGER[]' },
 ] as const;
 
+/** One of a partition's tables of runs. */
+export interface RunTable {
+  readonly name: string;
+  flows: number;
+  /** Of its flows; there may be none that early or that late. */
+  first: bigint | undefined;
+  last: bigint | undefined;
+}
+
+export const runTablePattern = /^runs(?:_(\d+))?$/;
+
+/** With so many flows a table is followed by another one. */
+export const fullRuns = 500_000;
+
 /** Rows of `runs` come behind all of `flows`, where two are of the same time. */
 const placeOfRuns = 2 ** 40;
 
 /** All flows of a partition as rows of `flowColumns`, with a `place` that puts those of the same time in order. What lies outside of the times may be there or not. */
-export function factsOf(partition: { readonly alias: string; readonly hasRuns: boolean }, since: bigint, until: bigint): string {
-  const { alias, hasRuns } = partition;
-  const flows = `SELECT *, rowid AS place FROM ${alias}.flows`;
-  if (!hasRuns) return `(${flows})`;
+export function factsOf(partition: { readonly alias: string; readonly runs: readonly RunTable[] }, since: bigint, until: bigint): string {
+  const { alias, runs } = partition;
   const ofRun: Readonly<Record<string, string>> = {
     source_port: 'CASE WHEN is_reply = 1 THEN server_port ELSE client_port END', destination_port: 'CASE WHEN is_reply = 1 THEN client_port ELSE server_port END', duration: 'latency::BIGINT', latency_us: '-1',
     ...Object.fromEntries(['packets_out', 'bytes_out', 'packets_back', 'bytes_back'].map(name => [name, '-1::BIGINT'])),
   };
-  return `(${flows} UNION ALL SELECT ${flowColumns.map(({ name }) => `${ofRun[name] ?? name} AS ${name}`).join(', ')}, place FROM (
-    SELECT * EXCLUDE (times, suffixes, client_ports, latencies), unnest(times) AS time, unnest(suffixes) AS suffix, unnest(client_ports) AS client_port, unnest(latencies) AS latency, rowid + ${placeOfRuns} AS place
-    FROM ${alias}.runs WHERE last >= ${since} AND first <= ${until}))`;
+  const tables = runs.flatMap(({ name, first, last }, i) => (first === undefined || last === undefined || last < since || first > until ? [] : [`SELECT ${flowColumns.map(column => `${ofRun[column.name] ?? column.name} AS ${column.name}`).join(', ')}, place FROM (
+    SELECT * EXCLUDE (times, suffixes, client_ports, latencies), unnest(times) AS time, unnest(suffixes) AS suffix, unnest(client_ports) AS client_port, unnest(latencies) AS latency, rowid + ${(i + 1) * placeOfRuns} AS place
+    FROM ${alias}.${name} WHERE last >= ${since} AND first <= ${until})`]));
+  return `(${[`SELECT *, rowid AS place FROM ${alias}.flows`, ...tables].join(' UNION ALL ')})`;
 }
 
 /** What a connection carried both ways, told by one of its two nodes. */
@@ -80,7 +96,7 @@ export function createTables(alias: string): readonly string[] {
   return [
     `CREATE TABLE ${alias}.format(version INTEGER, node VARCHAR)`,
     `CREATE TABLE ${alias}.flows(${flowColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`,
-    createRuns(alias),
+    createRuns(alias, 'runs_1'),
     `CREATE TABLE ${alias}.label_sets(id INTEGER, labels VARCHAR[])`,
     `CREATE TABLE ${alias}.name_sets(id INTEGER, names VARCHAR[])`,
     `CREATE TABLE ${alias}.ends(id INTEGER, ip VARCHAR, address UHUGEINT, identity BIGINT, endpoint BIGINT, namespace VARCHAR, pod VARCHAR, cluster VARCHAR, workload_kind VARCHAR, workload VARCHAR, workloads VARCHAR, labels INTEGER, names INTEGER)`,
@@ -96,11 +112,11 @@ export function createTables(alias: string): readonly string[] {
   ];
 }
 
-function createRuns(alias: string): string {
-  return `CREATE TABLE ${alias}.runs(${runColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`;
+export function createRuns(alias: string, name: string): string {
+  return `CREATE TABLE ${alias}.${name}(${runColumns.map(({ name, type }) => `${name} ${type} NOT NULL`).join(', ')})`;
 }
 
 /** Statements that make a partition of an older format one of this. */
 export function upgradeTables(alias: string): readonly string[] {
-  return [createRuns(alias), `UPDATE ${alias}.format SET version = ${formatVersion}`];
+  return [createRuns(alias, 'runs_1'), `UPDATE ${alias}.format SET version = ${formatVersion}`];
 }

@@ -3,12 +3,13 @@ import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { HistoryGap, HistoryStatus } from '../model/history.ts';
 import { CirriError, errorText } from '../std/errors.ts';
 import type { Logger } from '../std/log.ts';
-import { isEarlier, type Batch, type GapEntry } from './batch.ts';
+import { rangeOf, type Batch, type GapEntry } from './batch.ts';
 import { defaultMemoryMegabytes, openDatabase, rowsOf } from './database.ts';
 import {
-  asidePattern, dayOf, isDamage, isNoRoom, openPartition, OpeningMark, partitionBytes, partitionName, partitionPattern, removePartition, sealPartition, setAside, upgradePartition,
+  asidePattern, dayOf, isDamage, isNoRoom, openPartition, OpeningMark, partitionBytes, partitionName, partitionPattern, removePartition, sealPartition, setAside, upgradePartition, widen,
   type Partition,
 } from './partition.ts';
+import { fullRuns } from './schema.ts';
 import { timeText } from './time.ts';
 import { PartitionWriter, type FeedDictionary } from './writer.ts';
 
@@ -23,6 +24,8 @@ export interface StoreOptions {
   readonly now?: () => number;
   /** Sums of a partition are kept when they are at most this share of its flows; default a third. */
   readonly sumsShare?: number;
+  /** Flows of a table of runs before another one follows it; see schema.ts. */
+  readonly fullRuns?: number;
   /** The cluster's node that has an address. */
   readonly nodeName?: (ip: string) => string | undefined;
 }
@@ -62,7 +65,7 @@ export class HistoryStore {
   readonly #startedAt: string;
 
   private constructor(options: StoreOptions, log: Logger) {
-    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, sumsShare: 1 / 3, nodeName: () => undefined, ...options };
+    this.options = { memoryMegabytes: defaultMemoryMegabytes, reserveMegabytes: 64, now: Date.now, sumsShare: 1 / 3, fullRuns, nodeName: () => undefined, ...options };
     this.#log = log;
     this.#startedAt = new Date(this.options.now()).toISOString();
   }
@@ -138,7 +141,6 @@ export class HistoryStore {
       for (const gap of [...this.#foundGaps, ...writes.flatMap(({ batch }) => batch.gaps)]) await writer.gap(gap);
       const last = new Map(writes.map(({ session, batch }) => [session, batch.sequence] as const));
       for (const [session, sequence] of last) await writer.feed(session, sequence, false);
-      if (writer.hasRuns) this.#active!.hasRuns = true;
       await writer.commit();
       this.#foundGaps = [];
       for (const [session, sequence] of last) this.#sessions.set(session, { sequence, ended: false, committed: BigInt(this.options.now()) * nsPerMs });
@@ -174,9 +176,7 @@ export class HistoryStore {
     const range = rangeOf(batch);
     const active = this.#active!;
     active.flows += batch.rows;
-    if (!range) return;
-    if (active.first === undefined || range.first < active.first) active.first = range.first;
-    if (active.last === undefined || range.last > active.last) active.last = range.last;
+    if (range) widen(active, range);
   }
 
   /** The writer of the partition for this moment: a new one on a new day, and when the last is large. */
@@ -197,7 +197,7 @@ export class HistoryStore {
       this.#changes++;
     }
     await upgradePartition(this.#connection, this.#active);
-    this.#writer = await PartitionWriter.open(this.#connection, this.#active.alias);
+    this.#writer = await PartitionWriter.open(this.#connection, this.#active, this.options.fullRuns);
     return this.#writer;
   }
 
@@ -267,7 +267,7 @@ export class HistoryStore {
     let found = 0;
     for (const partition of [...this.#partitions]) {
       try {
-        for (const table of ['flows', 'ends', 'kinds', 'sums', ...(partition.hasRuns ? ['runs'] : [])]) await rowsOf(this.#connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM ${partition.alias}.${table}`);
+        for (const table of ['flows', 'ends', 'kinds', 'sums', ...partition.runs.map(({ name }) => name)]) await rowsOf(this.#connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM ${partition.alias}.${table}`);
       } catch (error) {
         if (!isDamage(error)) continue;
         found++;
@@ -358,17 +358,6 @@ export class HistoryStore {
     this.#connection.closeSync();
     this.#instance.closeSync();
   }
-}
-
-function rangeOf(batch: Batch): { readonly first: bigint; readonly last: bigint } | undefined {
-  if (batch.rows === 0) return undefined;
-  const times = new BigInt64Array(batch.times.buffer, batch.times.byteOffset, batch.rows);
-  let [first, last] = [0, 0];
-  for (let i = 1; i < batch.rows; i++) {
-    if (isEarlier(batch.times, i, first)) first = i;
-    else if (isEarlier(batch.times, last, i)) last = i;
-  }
-  return { first: times[first]!, last: times[last]! };
 }
 
 function residentMemory(): { readonly residentBytes: number; readonly peakBytes: number } {

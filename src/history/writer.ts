@@ -1,12 +1,13 @@
 import { BIGINT, DuckDBDataChunk, INTEGER, LIST, VARCHAR, type DuckDBAppender, type DuckDBConnection } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import { addrToBigint, isAddr, parseAddr } from '../std/ip.ts';
-import { batchRows, totalsOf, type Batch, type GapEntry } from './batch.ts';
+import { batchRows, rangeOf, totalsOf, type Batch, type GapEntry } from './batch.ts';
 import { literal, rowsOf, runPatiently } from './database.ts';
 import { policyOf } from './decision.ts';
 import type { DecisionEntry, DictionaryEntries, EndEntry, KindEntry, ServiceEntry } from './dictionary.ts';
+import { widen, type Partition } from './partition.ts';
 import { RunWriter } from './runs.ts';
-import { flowColumns } from './schema.ts';
+import { createRuns, flowColumns, type RunTable } from './schema.ts';
 
 const chunkRows = 2048;
 /** Keys remembered of one dimension. What is forgotten gets a second row, which does no harm. */
@@ -63,18 +64,21 @@ export class PartitionWriter {
   readonly #single = new Int32Array(batchRows);
   readonly #runs = new RunWriter();
   readonly #clientPorts = new Int32Array(batchRows);
-  /** Flows have been written as runs. */
-  hasRuns = false;
+  readonly #runTables: RunTable[];
+  readonly #fullRuns: number;
   /** The last of the totals, whose low words bear latencies. */
   readonly #durations = new Int32Array(this.#totals[4]!.buffer);
 
-  private constructor(connection: DuckDBConnection, alias: string) {
+  private constructor(connection: DuckDBConnection, { alias, runs }: Pick<Partition, 'alias' | 'runs'>, fullRuns: number) {
+    this.#fullRuns = fullRuns;
     this.#connection = connection;
     this.#alias = alias;
+    this.#runTables = runs;
   }
 
-  static async open(connection: DuckDBConnection, alias: string): Promise<PartitionWriter> {
-    const writer = new PartitionWriter(connection, alias);
+  static async open(connection: DuckDBConnection, partition: Pick<Partition, 'alias' | 'runs'>, fullRuns: number): Promise<PartitionWriter> {
+    const writer = new PartitionWriter(connection, partition, fullRuns);
+    const { alias } = partition;
     for (const table of dimensionTables) {
       const [[last] = [0]] = await rowsOf(connection, `SELECT coalesce(max(id), 0) FROM ${alias}.${table}`);
       writer.#nextId.set(table, Number(last) + 1);
@@ -85,12 +89,27 @@ export class PartitionWriter {
       const known = writer.#known.get(table)!;
       for (const [id, json] of await rowsOf(connection, `SELECT id, json FROM ${alias}.${table}`)) known.set(String(json), Number(id));
     }
-    for (const table of ['flows', 'runs', ...dimensionTables]) writer.#appenders.set(table, await connection.createAppender(table, 'main', alias));
+    for (const table of ['flows', writer.#runTable.name, ...dimensionTables]) writer.#appenders.set(table, await connection.createAppender(table, 'main', alias));
     return writer;
   }
 
-  begin(): Promise<unknown> {
-    return this.#connection.run('BEGIN');
+  async begin(): Promise<void> {
+    if (this.#runTable.flows >= this.#fullRuns) await this.#nextRuns();
+    await this.#connection.run('BEGIN');
+  }
+
+  get #runTable(): RunTable {
+    return this.#runTables.at(-1)!;
+  }
+
+  async #nextRuns(): Promise<void> {
+    const { name: before } = this.#runTable;
+    const name = `runs_${this.#runTables.length + 1}`;
+    await this.#connection.run(createRuns(this.#alias, name));
+    this.#appenders.get(before)!.closeSync();
+    this.#appenders.delete(before);
+    this.#appenders.set(name, await this.#connection.createAppender(name, 'main', this.#alias));
+    this.#runTables.push({ name, flows: 0, first: undefined, last: undefined });
   }
 
   async commit(): Promise<void> {
@@ -154,7 +173,12 @@ export class PartitionWriter {
       key[8] = details[i]!;
       runs.add(i);
     }
-    if (runs.write(this.#appenders.get('runs')!, rows, batch.times, [columns.suffix, this.#clientPorts, columns.latency]) > 0) this.hasRuns = true;
+    const table = this.#runTable;
+    const written = runs.write(this.#appenders.get(table.name)!, rows, batch.times, [columns.suffix, this.#clientPorts, columns.latency]);
+    if (written > 0) {
+      table.flows += written;
+      widen(table, rangeOf(batch)!);
+    }
     let singles = 0;
     for (let i = 0; i < rows; i++) if (!runs.isInRun(i)) this.#single[singles++] = i;
     return singles;
