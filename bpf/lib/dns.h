@@ -116,6 +116,8 @@ static __always_inline __u32 dns_load(struct __sk_buff *skb, const struct header
 		return 0;
 	length -= sizeof(room->udp);
 	size = opaque(length < most ? length : most);
+	if (!payload_own(skb, at + sizeof(room->udp) + size))
+		return 0;
 	if (!size || size > DNS_MESSAGE_MAX || bpf_skb_load_bytes(skb, at + sizeof(room->udp), room->message, size))
 		return 0;
 	return length;

@@ -17,6 +17,9 @@
 #define HTTP_OWN_OPTIONS  12	/* timestamps, or as many that say nothing */
 #define HTTP_OWN_MAX      256
 
+/* So many bytes of a segment become its own at once, before they are read: most segments as a whole. */
+#define HTTP_OWNED 2048
+
 /* The longest segment has 64 KiB, and no byte makes a reader stop more than twice. */
 #define HTTP_STEPS (2 * 65536)
 
@@ -281,6 +284,12 @@ __noinline int http_option_blank(struct __sk_buff *skb, struct http_room *room, 
 	if (!length || length > TCP_OPTIONS_MAX)
 		return 0;
 	return bpf_skb_store_bytes(skb, room->segment.l4 + sizeof(struct tcphdr), room->blanked, length, 0);
+}
+
+/* Before `length` bytes of the payload are read, or compared with what was read before: payload_own(). */
+static __always_inline bool http_owned(struct __sk_buff *skb, const struct http_room *room, __u32 at, __u32 length)
+{
+	return payload_own(skb, room->segment.payload + at + length);
 }
 
 static __always_inline bool http_load(struct __sk_buff *skb, struct http_room *room, __u32 offset, __u64 length)

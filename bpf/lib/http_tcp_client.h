@@ -85,6 +85,8 @@ static __noinline int http_again(struct __sk_buff *skb, struct http_connection *
 			continue;
 		if (sequence_difference(range->start, start) < 0 || sequence_difference(range->end, end) > 0)
 			return HTTP_CHANGED;
+		if (!http_owned(skb, room, range->start - start, range->end - range->start))
+			return HTTP_HOLD;
 		if (http_hash(skb, room, row, room->segment.payload + (range->start - start), range->end - range->start) != range->hash)
 			decision = HTTP_CHANGED;
 	}

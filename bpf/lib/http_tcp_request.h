@@ -240,6 +240,10 @@ static long http_request_step(__u32 index, struct http_look *look)
 		if (http_may_upgrade(row, work->asked))
 			return http_stop_before(look, HTTP_HOLD);
 	}
+	if (!http_owned(look->skb, room, work->at, rest < HTTP_OWNED ? rest : HTTP_OWNED)) {
+		work->decision = HTTP_HOLD;
+		return 1;
+	}
 	set = http_set_find(http_set_of(&row->request, row->set));
 	length = rest < HTTP_CHUNK ? rest : HTTP_CHUNK;
 	if (!set || !http_load(look->skb, room, room->segment.payload + work->at, length)) {

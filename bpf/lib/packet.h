@@ -302,6 +302,18 @@ static __always_inline void packet_make_unrelated(struct headers *packet)
 	packet->destination_port = 0;
 }
 
+/*
+ * What is judged has to be what arrives. Of a payload that is no part of the packet's linear memory the sender may still change bytes: pages of
+ * a file that it sends from (sendfile, splice), or its own memory (MSG_ZEROCOPY). Up to `end`, an offset in the frame, they become the packet's
+ * own. False: there was no memory for it. Pointers into the packet are void after this.
+ */
+static __always_inline bool payload_own(struct __sk_buff *skb, __u32 end)
+{
+	__u32 linear = (long)skb->data_end - (long)skb->data;
+
+	return likely(end <= linear) || !bpf_skb_pull_data(skb, end);
+}
+
 /* The verifier allows direct access up to 64 kB into the packet, counting the largest value that an offset could have. */
 #define DIRECT_OFFSET_MAX 1000
 
