@@ -89,7 +89,7 @@ describe(`HTTP read in the kernel, where packets are lost, CIRRI_SEED=${seed}`, 
       [0, 1].forEach(i => {
         const plans = Array.from({ length: rounds }, () => planOf(random));
         const heard = converse(rig, 'a', addressesOf(b)[i]!, plans.map(plan => plan.steps), { seconds: 30 });
-        plans.forEach((plan, n) => assert.deepEqual(heard[n], { answers: plan.answers, rest: '' }, `conversation ${n}: ${JSON.stringify(plan.steps).slice(0, 2000)}`));
+        plans.forEach((plan, n) => assert.deepEqual(heard[n], { answers: plan.answers, rest: '' }, `conversation ${n}, dropped: ${rig.nodes[0]!.drops()}: ${JSON.stringify(plan.steps).slice(0, 2000)}`));
         assert.deepEqual(server.asked(), plans.flatMap(plan => plan.asked));
       });
     });
