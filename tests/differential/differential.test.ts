@@ -7,8 +7,8 @@ import { run } from './run.ts';
 import { disagreementText, shrink } from './shrink.ts';
 
 const seed = seedOfRun();
-/** `./cirri test --long` takes millions. */
-const runs = process.env['CIRRI_LONG'] === '1' ? 40 : 1;
+/** `./cirri test --long` takes two millions. */
+const runs = process.env['CIRRI_LONG'] === '1' ? 20 : 1;
 const decisions = 100_000;
 
 let kernel: Kernel;

@@ -16,7 +16,7 @@ import type { WorldOptions } from './http-world.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }, { rule: 2, method: 'POST', path: '/post/[0-9]+', headers: [{ name: 'x-token', value: 'a' }] }];
 const matcher = compileHttpRules(rules);
-const rounds = process.env['CIRRI_LONG'] ? 4_000 : 100;
+const rounds = process.env['CIRRI_LONG'] ? 1_000 : 100;
 const seed = seedOfRun();
 
 describe(`random connections through HTTP/1.1 in the kernel, CIRRI_SEED=${seed}`, { skip: !hasObject() && 'make -C bpf first' }, () => {

@@ -6,7 +6,7 @@ import { ConntrackFlag } from '../../src/datapath/generated/enums.ts';
 import { Ends } from './sockmap-ends.ts';
 import { addressesOf, ingressSet, podA, podB, SockmapRig, streamPath } from './sockmap-rig.ts';
 
-const MESSAGES = process.env['CIRRI_LONG'] ? 500_000 : 15_000;
+const MESSAGES = process.env['CIRRI_LONG'] ? 200_000 : 15_000;
 const CONNECTIONS = 3;
 const families = [['IPv4', addressesOf(podB)[0]], ['IPv6', addressesOf(podB)[1]]] as const;
 

@@ -11,7 +11,7 @@ import { backendPort, Datapath, families, id, mac, servicePort, set, type Family
 import { macBytes, type FrameSpec } from './packet.ts';
 
 const seed = Number(process.env.CIRRI_SEED ?? Math.floor(Math.random() * 2 ** 32));
-const sequences = process.env.CIRRI_LONG ? 400 : 25;
+const sequences = process.env.CIRRI_LONG ? 200 : 25;
 const packetsPerSequence = 80;
 
 interface Sent {

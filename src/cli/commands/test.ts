@@ -8,7 +8,7 @@ export function register(program: Command): void {
     .argument('[files...]', 'only these test files')
     .option('--name <pattern>', 'only tests whose name matches')
     .option('--skip-checks', 'neither type check nor generated code')
-    .option('--long', 'the random tests with millions of cases, and rolling updates under 2,000 connections a second (an hour and more); without files, only they')
+    .option('--long', 'the random tests with millions of cases, and rolling updates under 2,000 connections a second (about an hour); without files, only they')
     .addHelpText('after', `
 Random tests print their seed. The same seed gives the same run:
   CIRRI_SEED=7 sudo -E ./cirri test tests/differential/differential.test.ts
