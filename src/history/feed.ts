@@ -37,7 +37,7 @@ interface SealedBatch {
 const sendEveryMs = 200;
 const reconnectMs = { first: 100, longest: 2_000 };
 /** Batches on their way without an answer. */
-const mostInFlight = 8;
+const mostInFlight = 16;
 const stopPatienceMs = 1_000;
 
 /**

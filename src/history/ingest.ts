@@ -8,8 +8,8 @@ import { feedVersion, FrameKind, jsonFrame, type Committed, type FeedHello, type
 import type { HistoryStore, StoreWrite } from './store.ts';
 import { FeedDictionary } from './writer.ts';
 
-/** Batches that wait for the disk before the feed is no longer read. A feed sends no more than this without an answer. */
-const mostWaiting = 16;
+/** Batches, and what their numbers stand for, that wait for the disk before the feed is no longer read. A feed sends no more than this without an answer. */
+const mostWaiting = 32;
 /** Commits are at least so far apart: each is a write that waits for the disk. */
 const commitEveryMs = 200;
 const retryMs = 2_000;

@@ -59,12 +59,42 @@ export async function* scan(reader: Reader, backwards: boolean, limit?: number):
       if (reader.signal.aborted) return;
       const step = BigInt(backwards ? steps - 1 - i : i);
       const from = slice.first + step * width;
-      yield* scanStep(reader, slice, from, from + width - 1n, backwards, isOneStep ? limit : undefined);
+      if (isOneStep) yield* scanStep(reader, slice, from, from + width - 1n, backwards, limit);
+      else yield* scanPart(reader, slice, from, from + width - 1n, backwards);
     }
   }
 }
 
-const columns = 'f.time, f.kind, f.source, f.destination, f.source_port, f.destination_port, f.decision, f.service, f.suffix, f.latency_us, f.packets_out, f.bytes_out, f.packets_back, f.bytes_back, f.duration, d.json';
+/** Narrower than a batch nothing is divided: its runs would be counted in all parts. */
+const leastPartNs = 200_000_000n;
+
+/** In smaller parts where there is more than elsewhere: requests come in bursts. */
+async function* scanPart(reader: Reader, slice: Slice, from: bigint, to: bigint, backwards: boolean): AsyncGenerator<Flow> {
+  const width = to - from + 1n;
+  const parts = width < 2n * leastPartNs ? 1 : Math.ceil((await mostWithin(reader, slice, from, to)) / rowsPerStep);
+  if (parts <= 1) return yield* scanStep(reader, slice, from, to, backwards, undefined);
+  const within = width / BigInt(parts) + 1n;
+  const step = within < leastPartNs ? leastPartNs : within;
+  const starts: bigint[] = [];
+  for (let start = from; start <= to; start += step) starts.push(start);
+  for (const start of backwards ? starts.reverse() : starts) {
+    if (reader.signal.aborted) return;
+    yield* scanPart(reader, slice, start, start + step - 1n < to ? start + step - 1n : to, backwards);
+  }
+}
+
+/** Flows of runs between two times, and of those runs some before and after. */
+async function mostWithin({ connection }: Reader, { partition, alias }: Slice, from: bigint, to: bigint): Promise<number> {
+  let most = 0;
+  for (const { name, first, last } of partition.runs) {
+    if (first === undefined || last === undefined || last < from || first > to) continue;
+    const [[count] = [0]] = await rowsOf(connection, `SELECT coalesce(sum(len(times)), 0)::BIGINT FROM ${alias}.${name} WHERE last >= ${from} AND first <= ${to}`);
+    most += Number(count);
+  }
+  return most;
+}
+
+const columns = 'f.time, f.kind, f.source, f.destination, f.source_port, f.destination_port, f.decision, f.service, f.suffix, f.latency_us, f.packets_out, f.bytes_out, f.packets_back, f.bytes_back, f.duration, d.json, f.details';
 
 async function* scanStep({ connection, signal }: Reader, slice: Slice, from: bigint, to: bigint, backwards: boolean, limit: number | undefined): AsyncGenerator<Flow> {
   const { alias, filter } = slice;
@@ -82,8 +112,9 @@ async function* scanStep({ connection, signal }: Reader, slice: Slice, from: big
   }
 }
 
-/** Most ends held while flows are put together. */
+/** Most ends held while flows are put together, and most details. */
 const mostEnds = 20_000;
+const mostDetails = 2_000;
 
 /** Rows of facts → flows as they were. */
 class FlowRebuilder {
@@ -93,6 +124,7 @@ class FlowRebuilder {
   readonly #kinds = new Map<number, KindEntry>();
   readonly #decisions = new Map<number, DecisionEntry>();
   readonly #services = new Map<number, NonNullable<Flow['service']>>();
+  readonly #details = new Map<number, Readonly<Record<string, unknown>>>();
 
   constructor(connection: DuckDBConnection, alias: string) {
     this.#connection = connection;
@@ -119,10 +151,20 @@ class FlowRebuilder {
     for (const [id, end] of await readEnds(this.#connection, this.#alias, wanted)) this.#ends.set(id, end);
   }
 
+  /** Many flows have the same. */
+  #detailsOf(id: number, json: unknown): Readonly<Record<string, unknown>> {
+    let details = this.#details.get(id);
+    if (details === undefined) {
+      if (this.#details.size >= mostDetails) this.#details.clear();
+      this.#details.set(id, (details = JSON.parse(String(json)) as Record<string, unknown>));
+    }
+    return details;
+  }
+
   #flow(row: readonly unknown[]): Flow {
-    const [time, kindId, source, destination, sourcePort, destinationPort, decision, service, suffix, latencyUs, packetsOut, bytesOut, packetsBack, bytesBack, duration, details] = row as [bigint, ...unknown[]];
+    const [time, kindId, source, destination, sourcePort, destinationPort, decision, service, suffix, latencyUs, packetsOut, bytesOut, packetsBack, bytesBack, duration, details, detailsId] = row as [bigint, ...unknown[]];
     const { end, packetless: _, ...kind } = this.#kinds.get(Number(kindId))!;
-    const more = details === null ? {} : (JSON.parse(String(details)) as Record<string, unknown>);
+    const more: Record<string, unknown> = details === null ? {} : { ...this.#detailsOf(Number(detailsId), details) };
     if (kind.type === 'l7') addLayer7(more, Number(duration));
     for (const field of ['socketCookie', 'cgroupId']) if (typeof more[field] === 'string') more[field] = BigInt(more[field]);
     return {
