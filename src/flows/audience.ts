@@ -13,16 +13,20 @@ export interface AudienceDependencies {
 /** While rings fill, a consumer may take so long for a flow, on average over a turn; looked at after so many flows. */
 const hurriedNs = 1_000;
 const checkEvery = 64;
+/** What a consumer may have saved up: a collection of garbage, or another process's turn, is not its slowness. */
+const mostSavedNs = 5_000_000;
 
 /**
  * Those who see every flow. While the kernel's rings fill faster than they are read, nobody may hold up the reading: a consumer
- * that takes too long in a turn loses the rest of that turn and is told how many of which class. The others lose nothing.
+ * that takes too long in a turn loses the rest of that turn and is told how many of which class. The others lose nothing. What it takes less
+ * than it may it has for later turns, and something of it after each turn in which there was no hurry.
  */
 export class Audience {
   readonly #view: ColumnView;
   readonly #monotonicNs: () => bigint;
   readonly #onFailed: (error: unknown) => void;
   #consumers: readonly FlowConsumer[] = [];
+  readonly #savedNs = new Map<FlowConsumer, number>();
 
   constructor({ view, monotonicNs, onFailed }: AudienceDependencies) {
     this.#view = view;
@@ -39,7 +43,10 @@ export class Audience {
   tell(slots: Uint32Array, count: number, isHurried: boolean): void {
     this.#each(consumer => {
       if (isHurried) this.#tellHurried(consumer, slots, count);
-      else for (let i = 0; i < count; i++) consumer.flow(this.#view.at(slots[i]!));
+      else {
+        for (let i = 0; i < count; i++) consumer.flow(this.#view.at(slots[i]!));
+        this.#savedNs.set(consumer, mostSavedNs);
+      }
     });
   }
 
@@ -53,11 +60,14 @@ export class Audience {
 
   #tellHurried(consumer: FlowConsumer, slots: Uint32Array, count: number): void {
     const startNs = this.#monotonicNs();
-    const budgetNs = BigInt(Math.max(count, checkEvery) * hurriedNs);
-    for (let i = 0; i < count; i++) {
-      if (i > 0 && i % checkEvery === 0 && this.#monotonicNs() - startNs > budgetNs) return this.#lose(consumer, slots, i, count);
-      consumer.flow(this.#view.at(slots[i]!));
+    const budgetNs = Math.max(count, checkEvery) * hurriedNs + (this.#savedNs.get(consumer) ?? 0);
+    let at = 0;
+    for (; at < count; at++) {
+      if (at > 0 && at % checkEvery === 0 && Number(this.#monotonicNs() - startNs) > budgetNs) break;
+      consumer.flow(this.#view.at(slots[at]!));
     }
+    this.#savedNs.set(consumer, Math.max(0, Math.min(mostSavedNs, budgetNs - Number(this.#monotonicNs() - startNs))));
+    if (at < count) this.#lose(consumer, slots, at, count);
   }
 
   #lose(consumer: FlowConsumer, slots: Uint32Array, from: number, to: number): void {
@@ -81,5 +91,6 @@ export class Audience {
 
   #leave(consumer: FlowConsumer): void {
     this.#consumers = this.#consumers.filter(other => other !== consumer);
+    this.#savedNs.delete(consumer);
   }
 }

@@ -6,10 +6,10 @@ import type { FlowL7 } from '../model/flow.ts';
  */
 export class L7Saying {
   readonly l7: FlowL7;
-  /** The history's: how often it was told, and the number that it has there, of whose numbers. */
+  /** The history's: how often it was told, and the number that it has in which dictionary, itself a number: nothing is held by this. */
   told = 0;
   number = 0;
-  numberedBy: unknown = undefined;
+  numberedBy = 0;
 
   constructor(l7: FlowL7) {
     this.l7 = l7;

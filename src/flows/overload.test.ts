@@ -137,4 +137,10 @@ test('while a ring is nearly full a consumer that is too slow loses the rest of 
   fullness = 0.1;
   turn();
   assert.deepEqual([slow.seen, quick, slow.lost.length], [640 + 1200, 2400, 1]);
+  // A turn without hurry leaves 5 ms, and each of these takes 1.2 of them.
+  fullness = 0.9;
+  for (let i = 0; i < 4; i++) turn();
+  assert.deepEqual([slow.seen, slow.lost.length], [640 + 5 * 1200, 1]);
+  turn();
+  assert.deepEqual([slow.seen < 640 + 6 * 1200, slow.lost.length], [true, 2]);
 });

@@ -54,7 +54,7 @@ const mostAsked = 500;
 
 /**
  * Runs a statement that waits for the disk. DuckDB's own thread carries it out, while a caller of `run` would ask on another, without a
- * pause and all the time, whether it is done.
+ * pause and all the time, whether it is done. The connection must be used for nothing else meanwhile: that would end it.
  */
 export async function runPatiently(connection: DuckDBConnection, sql: string): Promise<void> {
   const prepared = await connection.prepare(sql);

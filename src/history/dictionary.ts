@@ -129,6 +129,8 @@ const mostEntries = 16_384;
 /** Characters of all sayings. */
 const mostSayingsLength = 1 << 20;
 
+let dictionaries = 0;
+
 /** Numbers for what flows have in common. Bounded: when `isFull`, the feed goes on with a new one. */
 export class FlowDictionary {
   readonly #labels = new Numbered<readonly string[]>();
@@ -142,6 +144,7 @@ export class FlowDictionary {
   readonly #ruleOf = new WeakMap<FlowRule, (SeenDecision | undefined)[]>();
   readonly #seenKinds: (SeenKind | undefined)[] = new Array<SeenKind | undefined>(placesOfKinds);
   readonly #serviceOf = new WeakMap<ServiceEntry, number>();
+  readonly #serial = ++dictionaries;
   readonly #sayings = new Numbered<string>();
   #sayingsLength = 0;
   readonly #kindKey = new Int32Array(kindKeyWords);
@@ -196,14 +199,14 @@ export class FlowDictionary {
    * sent with its flow and forgotten.
    */
   saying(saying: L7Saying, inKernel: boolean): number {
-    if (saying.numberedBy === this) return saying.number;
+    if (saying.numberedBy === this.#serial) return saying.number;
     if (saying.told++ === 0) return 0;
     saying.number = this.#sayings.number(detailsText(saying.l7, inKernel), () => {
       const text = detailsText(saying.l7, inKernel);
       this.#sayingsLength += text.length;
       return text;
     });
-    saying.numberedBy = this;
+    saying.numberedBy = this.#serial;
     return saying.number;
   }
 

@@ -213,3 +213,24 @@ test('on a full disk writing stops and is counted; with room it goes on', { time
   await waitFor('so is the gap', async () => (feed.settle(), (await statusOf(history)).gaps.some(gap => gap.class === 'disk' && gap.count === feed.status.lost)), { timeoutMs: 20_000 });
   assert.equal((await statusOf(history)).state, 'recording');
 });
+
+test('agents that come and go without a word disturb no commit', async () => {
+  await using history = await TestHistory.start();
+  const world = new TestWorld(small);
+  const feed = history.feed();
+  feed.flow(flowView(world.flow(since)));
+  await waitFor('the first flow', () => (feed.settle(), feed.status.committed === 1), { timeoutMs: 10_000 });
+  const [partition] = history.store.partitions;
+  let sent = 1;
+  for (let i = 0; i < 10; i++) {
+    const other = history.feed();
+    for (let j = 0; j < 5_000; j++) feed.flow(flowView(world.flow(since + BigInt(sent++))));
+    other.flow(flowView(world.flow(since + BigInt(sent))));
+    await waitFor('the other agent', () => (feed.settle(), other.settle(), other.status.committed === 1), { timeoutMs: 20_000, everyMs: 2 });
+    other.abandon();
+  }
+  await waitFor('all flows', () => (feed.settle(), feed.status.committed === sent), { timeoutMs: 30_000 });
+  const status = await statusOf(history);
+  assert.deepEqual([status.flows, status.state, feed.status.lost], [sent + 10, 'recording', 0]);
+  assert.equal(history.store.partitions[0], partition, 'nothing had to be opened again');
+});

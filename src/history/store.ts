@@ -51,6 +51,8 @@ export class HistoryStore {
   readonly #log: Logger;
   #instance!: DuckDBInstance;
   #connection!: DuckDBConnection;
+  /** The writer's alone: another statement would end a commit that is waited for. */
+  #writing!: DuckDBConnection;
   #partitions: Partition[] = [];
   #writer: PartitionWriter | undefined;
   #active: Partition | undefined;
@@ -197,7 +199,7 @@ export class HistoryStore {
       this.#changes++;
     }
     await upgradePartition(this.#connection, this.#active);
-    this.#writer = await PartitionWriter.open(this.#connection, this.#active, this.options.fullRuns);
+    this.#writer = await PartitionWriter.open(this.#writing, this.#active, this.options.fullRuns);
     return this.#writer;
   }
 
@@ -206,6 +208,7 @@ export class HistoryStore {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#instance = await openDatabase({ folder, memoryMegabytes: this.options.memoryMegabytes });
     this.#connection = await this.#instance.connect();
+    this.#writing = await this.#instance.connect();
     const mark = new OpeningMark(folder);
     const found: Partition[] = [];
     this.#newer = [];
@@ -356,6 +359,7 @@ export class HistoryStore {
     this.#writer?.close();
     this.#writer = undefined;
     this.#connection.closeSync();
+    this.#writing.closeSync();
     this.#instance.closeSync();
   }
 }

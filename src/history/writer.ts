@@ -12,6 +12,8 @@ import { createRuns, flowColumns, type RunTable } from './schema.ts';
 const chunkRows = 2048;
 /** Keys remembered of one dimension. What is forgotten gets a second row, which does no harm. */
 const mostRemembered = 50_000;
+/** Of details, which are longer, and whatever clients ask for. */
+const mostDetailsRemembered = 2_000;
 type IdColumn = 'kind' | 'source' | 'destination' | 'decision' | 'service';
 const dimensionTables = ['label_sets', 'name_sets', 'ends', 'kinds', 'decisions', 'services', 'details'] as const;
 type DimensionTable = (typeof dimensionTables)[number];
@@ -324,7 +326,7 @@ export class PartitionWriter {
     const known = this.#known.get(table)!;
     let id = known.get(key);
     if (id === undefined) {
-      if (known.size >= mostRemembered) known.clear();
+      if (known.size >= (table === 'details' ? mostDetailsRemembered : mostRemembered)) known.clear();
       known.set(key, (id = this.#append(table, append)));
     }
     return id;
