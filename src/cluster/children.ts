@@ -24,10 +24,10 @@ export interface ChildSpec {
 const smallHeap: readonly string[] = ['--max-semi-space-size=2', '--expose-gc'];
 
 /**
- * Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. What is old and dead is
- * collected before it has doubled the heap, in V8's small steps.
+ * Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. When nobody has come for a
+ * while V8 would forget what it has compiled, and the shapes that it has compiled it for: the next who come would wait until it has done so anew.
  */
-export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc', '--memory-saver-mode'];
+export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc', '--no-flush-bytecode', '--retain-maps-for-n-gc=1000000'];
 
 export function childSpecs(record: ClusterRecord, paths: StatePaths, root: string, cgroupRoot: string, processors = availableParallelism()): ChildSpec[] {
   const source = (path: string) => join(root, 'src', path);
