@@ -85,6 +85,11 @@ export class Worker implements Host, Timed {
   readonly #options: WorkerOptions;
   readonly #deps: WorkerDependencies;
   readonly #listeners = new Map<number, number>();
+  /**
+   * The last one that ended. V8 forgets shapes of which there is no object, and with them the code that it has compiled for them: after a pause
+   * the first who came would be served by an interpreter.
+   */
+  #kept: Connection | undefined;
   /** Given up for a moment to take and refuse a connection when there is no descriptor left. */
   #reserve: Fd | undefined;
   #sweepsLeft = 0;
@@ -192,6 +197,7 @@ export class Worker implements Host, Timed {
       this.connections.pop();
     }
     connection.index = gone;
+    this.#kept = connection;
     if (handed) this.counts.handedOver++;
     else this.#deps.rows.delete(rowKey(connection.about));
     this.onGone(connection);

@@ -40,6 +40,8 @@ const none: readonly never[] = Object.freeze([]);
 
 /** First in, first out, in a ring that grows to what a client sends ahead. */
 export class Exchanges {
+  /** The last one that ended: while there is one, V8 keeps what it has compiled for them (`Worker`). */
+  static kept: Exchange | undefined;
   #ring: (Exchange | undefined)[] = [undefined, undefined];
   #first = 0;
   length = 0;
@@ -58,6 +60,7 @@ export class Exchanges {
   }
 
   shift(): void {
+    Exchanges.kept = this.#ring[this.#first];
     this.#ring[this.#first] = undefined;
     this.#first = (this.#first + 1) & (this.#ring.length - 1);
     this.length--;
