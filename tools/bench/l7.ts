@@ -215,7 +215,7 @@ function writeFiles(work: string): void {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(kind => `${kind}_temp_path ${work};`).join(' ');
   const nginx = (name: string, body: string) => write(name, `worker_processes 1; daemon off; pid ${work}/${name}.pid; error_log /dev/null crit;\nevents { worker_connections 4096; }\nhttp { access_log off; ${temporary} keepalive_requests 1000000000; sendfile on;\n${body} }\n`);
   nginx('origin.conf', ` server { listen 9000; location / { return 200 '{"id":1,"name":"widget","price":9.99,"stock":42,"tags":["a","b","c"],"desc":"0123456789012345678901234567890"}'; } location = /bulk { alias ${work}/bulk; } }`);
-  nginx('nginx.conf', ` upstream o { server ${origin}; keepalive 64; keepalive_requests 1000000000; }\n map "$request_method:$uri" $ok { default 0; "~^GET:/api/v1/products.*" 1; "~^POST:/api/v1/orders$" 1; }\n server { listen 9001; if ($ok = 0) { return 403; } location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://o; } }`);
+  nginx('nginx.conf', ` upstream o { server ${origin}; keepalive 256; keepalive_requests 1000000000; }\n map "$request_method:$uri" $ok { default 0; "~^GET:/api/v1/products.*" 1; "~^POST:/api/v1/orders$" 1; }\n server { listen 9001; if ($ok = 0) { return 403; } location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://o; } }`);
   write('bulk', '');
   truncateSync(join(work, 'bulk'), bulkBytes);
   for (let i = 0; i < sets; i++) {
