@@ -112,7 +112,7 @@ const nothing = { taken: 0, more: false } as const;
 export function createFlowPipeline(options: FlowPipelineOptions): FlowPipeline {
   const { rings, lookups, nodeName, capacity = 16_384, dropCapacity = Math.max(1, capacity >> 2), lost = () => noLoss, clock = systemClock, names = new NameCache(), redact, isReady = () => true, onFailed = () => {} } = options;
   const history = new FlowHistory({ capacity, dropCapacity }, () => void settle(Infinity));
-    const namer = new Namer(history.columns, { lookups, names, clock });
+  const namer = new Namer(history.columns, { lookups, names, clock });
   const view = new ColumnView(history.columns, { nodeName, nodeLabels: sequence => namer.nodeLabels(sequence), interfaceName: lookups.interfaceName, dropReason: lookups.dropReason });
   const encoder = new L7Encoder();
   const redactL7 = redact ? redactor(redact) : (l7: FlowL7) => l7;

@@ -1,4 +1,5 @@
 /** What an agent says of HTTP/1.1 that the kernel carries out: `GET /v1/l7/kernel`. */
+import type { CarriedConnection } from './l7-proxy.ts';
 
 /** One HTTP set that policy on this node names. */
 export interface HttpSetPlace {
@@ -48,20 +49,10 @@ export interface L7KernelConnections {
   readonly total: number;
 }
 
-export interface L7KernelConnection {
-  /** `ADDRESS:PORT`. */
-  readonly client: string;
-  readonly server: string;
-  readonly sourceIdentity: number;
-  readonly destinationIdentity: number;
-  /** Always 0: what a pod sends is read by the proxy. */
-  readonly egressSet: number;
-  /** 0: nobody asks for it any more, all passes. */
-  readonly ingressSet: number;
+/** `egressSet` is always 0: what a pod sends is read by the proxy. */
+export interface L7KernelConnection extends CarriedConnection {
   /** ended: its row stays until nothing of it can come again. */
   readonly state: 'idle' | 'busy' | 'passing' | 'ended';
-  /** Since the client's last segment. */
-  readonly idleMs: number;
 }
 
 /** Why a request could not be read, by the kernel's number (bpf/lib/http_reader.h, enum http_fault): the proxy's words; from 64 on what only the proxy takes. */

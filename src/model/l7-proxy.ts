@@ -49,17 +49,24 @@ export interface ProxyStatus {
   readonly spare?: { readonly pid: number; readonly rssBytes: number };
 }
 
-/** One that a worker carries: `GET /v1/connections`. */
-export interface ProxyConnectionStatus {
+/** A connection whose layer 7 is read, whoever does that. */
+export interface CarriedConnection {
+  /** `ADDRESS:PORT`. */
   readonly client: string;
   readonly server: string;
   readonly sourceIdentity: number;
   readonly destinationIdentity: number;
   readonly egressSet: number;
+  /** 0: nobody asks for it any more, all passes. */
   readonly ingressSet: number;
+  /** Since its last bytes. */
+  readonly idleMs: number;
+}
+
+/** One that a worker carries: `GET /v1/connections`. */
+export interface ProxyConnectionStatus extends CarriedConnection {
   readonly state: 'idle' | 'busy' | 'passing';
   readonly queuedBytes: number;
-  readonly idleMs: number;
 }
 
 /** Where worker `worker` listens for questions: the first at the node's `proxySocket`. */
