@@ -285,6 +285,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
       return this.broken(leg, 'ETIMEDOUT');
     }
     leg.moveQueue(this.server);
+    this.server.awaitConnected();
     leg.close('reset');
     this.#attempts++;
     this.#awaitConnect();
@@ -305,6 +306,7 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
       }
       this.writeOut();
     }
+    this.server?.awaitConnected();
     this.#inCall = false;
     if (this.#state === 'closing') return this.#goOnClosing();
     if (this.#state === 'closed') return;

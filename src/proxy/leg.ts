@@ -50,8 +50,8 @@ export class Leg implements Watched {
   #reading: boolean;
   #wantsRoom = false;
   #finished = false;
-  /** Out of the epoll: it would report an end over and over that nobody wants to hear of yet. */
-  #detached = false;
+  /** Out of the epoll: not in it yet, or it would report an end over and over that nobody wants to hear of yet. */
+  #detached: boolean;
 
   constructor(loop: Loop, owner: LegOwner, side: Side, fd: number, connecting: boolean) {
     this.#loop = loop;
@@ -60,8 +60,9 @@ export class Leg implements Watched {
     this.fd = fd;
     this.connecting = connecting;
     this.#reading = true;
-    this.#interest = connecting ? readiness.out : reads;
-    this.#token = loop.watch(this, fd, this.#interest | readiness.edge);
+    this.#detached = connecting;
+    this.#interest = connecting ? 0 : reads;
+    this.#token = connecting ? loop.enlist(this) : loop.watch(this, fd, reads | readiness.edge);
   }
 
   get idle(): boolean {
@@ -129,7 +130,7 @@ export class Leg implements Watched {
   writeGathered(gather: Gather): void {
     const { length } = gather;
     if (length === 0) return;
-    const written = this.idle ? this.#write(gather.address, length) : 0;
+    const written = this.queuedBytes === 0 ? this.#write(gather.address, length) : 0;
     if (written >= 0 && written < length) this.enqueue(gather.rest(written));
     gather.clear();
   }
@@ -156,6 +157,11 @@ export class Leg implements Watched {
     to.ending = this.ending;
     this.#loop.queuedBytes -= this.queuedBytes;
     this.queuedBytes = 0;
+  }
+
+  /** It still connects: to be told when it has, if nobody is yet. */
+  awaitConnected(): void {
+    if (this.connecting) this.#update();
   }
 
   /** Besides the queue, the owner wants to know when it can be written to again: `drained`. */
@@ -201,10 +207,17 @@ export class Leg implements Watched {
     else closeSocket(this.fd);
   }
 
-  /** Bytes written, fewer than asked for when the socket is full; broken ones are told, then -1. */
+  /**
+   * Bytes written, fewer than asked for when the socket is full or still connects; broken ones are told, then -1. Where the other end is on
+   * this machine, the kernel has mostly connected when it returns from beginning to: then the first bytes go at once, and there is nothing
+   * to wait for.
+   */
   #write(address: number, length: number): number {
     const written = sendAt(this.fd, address, length, 0);
-    if (written >= 0) return written;
+    if (written >= 0) {
+      if (this.connecting) this.#connected();
+      return written;
+    }
     const code = lastErrno();
     if (code === errno.again || code === errno.interrupted) return 0;
     this.#owner.broken(this, errnoName(code));
@@ -214,10 +227,14 @@ export class Leg implements Watched {
   #finishConnect(): void {
     const code = socketError(this.fd);
     if (code !== undefined) return this.#owner.broken(this, code);
+    this.#connected();
+    if (!this.closed) this.flush();
+  }
+
+  #connected(): void {
     this.connecting = false;
     this.#update();
     this.#owner.connected(this);
-    if (!this.closed) this.flush();
   }
 
   #update(): void {

@@ -72,9 +72,15 @@ export class Loop {
   }
 
   /** A number for `add` and `modify` of the epoll; its events go to `watched`. */
-  watch(watched: Watched, fd: number, interest: number): number {
+  enlist(watched: Watched): number {
     const token = this.#free.pop() ?? this.#watched.length;
     this.#watched[token] = watched;
+    return token;
+  }
+
+  /** In the epoll from now on. */
+  watch(watched: Watched, fd: number, interest: number): number {
+    const token = this.enlist(watched);
     this.epoll.add(fd, interest, token);
     return token;
   }

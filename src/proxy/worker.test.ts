@@ -6,7 +6,8 @@ import type { L7Set } from '../model/l7.ts';
 import type { ProxyConnection } from '../datapath/generated/structs.ts';
 import { parseAddr } from '../std/ip.ts';
 import { silentLogger } from '../std/log.ts';
-import { closeSocket, ownAddress } from '../sys/net.ts';
+import { recv, send } from '../sys/native.ts';
+import { accept, closeSocket, ownAddress } from '../sys/net.ts';
 import { connectTo, listenOn } from '../sys/streams.ts';
 import { defaultLimits, Loop } from './loop.ts';
 import type { SessionRecord, Wire } from './protocol.ts';
@@ -47,21 +48,21 @@ interface Rig {
 const undo: (() => void)[] = [];
 after(() => undo.reverse().forEach(run => run()));
 
-function startRig(serverPort: number, protocol: AnyProtocol, options: { maxConnections?: number; limits?: Partial<typeof defaultLimits>; idleMs?: number } = {}): Rig {
+function startRig(serverPort: number, protocol: AnyProtocol, options: { maxConnections?: number; limits?: Partial<typeof defaultLimits>; idleMs?: number; connectMs?: number; byHand?: boolean } = {}): Rig {
   const stop = new AbortController();
   const loop = new Loop({ ...defaultLimits, ...options.limits });
   const state: Rig['rows'] = { row, generation: 1 };
   const rows: Rows = { generation: () => state.generation, lookup: () => state.row, delete: () => {} };
   const records = new RecordList();
   const sets = new Sets({ read: () => set, load: () => protocol, now: () => 0 });
-  const worker = new Worker({ times: { connectMs: 1000, attemptMs: 300, idleMs: options.idleMs ?? 60_000, lingerMs: 1000 }, maxConnections: options.maxConnections ?? 5000 }, {
+  const worker = new Worker({ times: { connectMs: options.connectMs ?? 1000, attemptMs: 300, idleMs: options.idleMs ?? 60_000, lingerMs: 1000 }, maxConnections: options.maxConnections ?? 5000 }, {
     loop, rows, sets, log: silentLogger,
     records,
     connect: () => connectTo({ addr: parseAddr('127.0.0.1'), port: serverPort }),
   });
   const listener = listenOn({ addr: parseAddr('127.0.0.1'), port: 0 });
   worker.listen(listener);
-  loop.run(stop.signal);
+  if (!options.byHand) loop.run(stop.signal);
   undo.push(() => {
     worker.close();
     stop.abort();
@@ -326,4 +327,43 @@ test('an idle connection is closed after its time, and a session that throws cos
   assert.equal(String((await once(good, 'data'))[0]), 'still');
   await once(good, 'error');
   assert.equal(worker.counts.refused.session, 1);
+});
+
+test('where the server is on this machine, the first bytes go with the call that connects: nothing is kept, and nobody is waited for', async () => {
+  const { port: serverPort } = await startServer(socket => socket.pipe(socket));
+  const { port, worker } = startRig(serverPort, relay, { byHand: true });
+  const client = connectTo({ addr: parseAddr('127.0.0.1'), port });
+  undo.push(() => closeSocket(client));
+  send(client, Buffer.from('hello'), 5, 0);
+  // One turn takes the connection, the next reads from it.
+  for (let i = 0; i < 2; i++) worker.loop.turn(1000);
+  const server = worker.connections[0]?.server;
+  assert.deepEqual([server?.connecting, server?.queuedBytes, server?.reading], [false, 0, true]);
+});
+
+test('a server that cannot be reached at once has the bytes when it can', async () => {
+  const listener = listenOn({ addr: parseAddr('127.0.0.1'), port: 0 }, { backlog: 0 });
+  const at = ownAddress(listener)!;
+  // Nobody accepts, and two fill its queue: the kernel leaves a SYN unanswered, and answers the next one, a second later.
+  const open = [listener, connectTo(at), connectTo(at)];
+  undo.push(() => open.forEach(closeSocket));
+  const { port, worker } = startRig(at.port, relay, { byHand: true, connectMs: 30_000 });
+  const client = connectTo({ addr: parseAddr('127.0.0.1'), port });
+  open.push(client);
+  for (const part of ['hel', 'lo']) {
+    send(client, Buffer.from(part), part.length, 0);
+    for (let i = 0; i < 2; i++) worker.loop.turn(part === 'hel' ? 1000 : 0);
+  }
+  const { server } = worker.connections[0]!;
+  assert.deepEqual([server?.connecting, server?.queuedBytes], [true, 3]);
+  const got = Buffer.alloc(8);
+  let length = -1;
+  await until(() => {
+    const fd = accept(listener);
+    if (fd >= 0) open.push(fd);
+    worker.loop.turn(0);
+    return open.slice(4).some(each => (length = recv(each, got, got.length, 0)) > 0);
+  }, 'the server to have the bytes');
+  assert.equal(got.toString('latin1', 0, length), 'hello'.slice(0, length));
+  assert.equal(server?.connecting, false);
 });

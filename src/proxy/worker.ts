@@ -1,7 +1,7 @@
 import type { ProxyConnection, ProxyConnectionKey } from '../datapath/generated/structs.ts';
 import type { Logger } from '../std/log.ts';
 import { errorText } from '../std/errors.ts';
-import { accept, closeByReset, ownAddress, peerAddress, type SocketAddress } from '../sys/net.ts';
+import { accept, acceptedFrom, closeByReset, ownAddress, peerAddress, type SocketAddress } from '../sys/net.ts';
 import { errno, setKeepIdle } from '../sys/streams.ts';
 import { readiness } from '../sys/epoll.ts';
 import { openFd, type Fd } from '../sys/file.ts';
@@ -123,8 +123,8 @@ export class Worker implements Host, Timed {
   }
 
   /** Goes on with a connection of another process, or with one that was just accepted. False when it was refused. */
-  take(client: number, server: number | undefined, passing = false): boolean {
-    const [from, to] = [peerAddress(client), ownAddress(client)];
+  take(client: number, server: number | undefined, passing = false, from = peerAddress(client)): boolean {
+    const to = ownAddress(client);
     const about = from && to ? this.#admit(from, to, passing) : this.#refuse('unknown');
     if (!about) {
       closeByReset(client);
@@ -267,7 +267,7 @@ export class Worker implements Host, Timed {
         continue;
       }
       this.counts.accepted++;
-      this.take(fd, undefined);
+      this.take(fd, undefined, false, acceptedFrom());
     }
   }
 

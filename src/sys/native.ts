@@ -55,7 +55,7 @@ export const getsockopt: (fd: number, level: number, option: number, value: Byte
   libc.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 export const bind: (fd: number, address: Bytes, length: number) => number = libc.func('bind', 'int', ['int', 'void *', 'uint32']);
 export const listen: (fd: number, backlog: number) => number = libc.func('listen', 'int', ['int', 'int']);
-/** The peer's address is not asked for: two times 0. */
+/** The addresses of room for the peer's, and of the room's length. */
 export const accept4: (fd: number, address: number, length: number, flags: number) => number = libc.func('accept4', 'int', ['int', 'uint64', 'uint64', 'int']);
 export const connect: (fd: number, address: Bytes, length: number) => number = libc.func('connect', 'int', ['int', 'void *', 'uint32']);
 export const getsockname: (fd: number, address: Bytes, length: Bytes) => number = libc.func('getsockname', 'int', ['int', 'void *', 'void *']);

@@ -61,8 +61,14 @@ export function bind(fd: number, address: SocketAddress): number {
 
 export const listen = (fd: number, backlog: number): number => negative(native.listen(fd, backlog));
 
-/** The new socket, non-blocking and close-on-exec, or a negative errno: -11 (EAGAIN) when nobody waits. */
-export const accept = (fd: number): number => negative(native.accept4(fd, 0, 0, NON_BLOCKING | CLOSE_ON_EXEC));
+/** The new socket, non-blocking and close-on-exec, or a negative errno: -11 (EAGAIN) when nobody waits. Until the next call `acceptedFrom` says whose it is. */
+export function accept(fd: number): number {
+  lengthView.setUint32(0, LONGEST, true);
+  return negative(native.accept4(fd, scratchAddress, lengthAddress, NON_BLOCKING | CLOSE_ON_EXEC));
+}
+
+/** Of the socket that `accept` has just returned: its peer. */
+export const acceptedFrom = (): SocketAddress => readAddress();
 
 /** Begins to connect: -115 (EINPROGRESS), and later `getOption(fd, level.socket, socketOption.error)` says how it went. */
 export function connect(fd: number, address: SocketAddress): number {
@@ -97,6 +103,7 @@ const scratchBytes = Buffer.allocUnsafeSlow(LONGEST);
 const scratch = new DataView(scratchBytes.buffer, scratchBytes.byteOffset, LONGEST);
 const lengthBytes = Buffer.allocUnsafeSlow(4);
 const lengthView = new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 4);
+const [scratchAddress, lengthAddress] = [native.addressOf(scratchBytes), native.addressOf(lengthBytes)];
 
 /** struct sockaddr_in or sockaddr_in6 into the scratch; its length. */
 function writeAddress(address: SocketAddress): number {

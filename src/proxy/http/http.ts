@@ -60,8 +60,7 @@ class HttpSession implements Session {
   #begin(isHttp2: boolean): Session {
     const session = isHttp2 ? openHttp2(this.#wire, this.#limits) : openHttp1(this.#wire, this.#limits);
     this.#session = session;
-    const seen = Buffer.from(preface.subarray(0, this.#seen));
-    if (seen.length > 0) session.data('client', seen, 0, seen.length);
+    if (this.#seen > 0) session.data('client', Buffer.from(preface.subarray(0, this.#seen)), 0, this.#seen);
     return session;
   }
 
