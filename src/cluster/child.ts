@@ -155,7 +155,7 @@ export class Child {
     const preload = fileURLToPath(new URL('./preload.ts', import.meta.url));
     const [file, args] = commandOf({ ...this.spec, args: [...this.spec.args, ...more] }, process.execPath, ['--import', preload]);
     const output = openSync(this.logFile, 'a', 0o600);
-    const env = { ...this.#env, CIRRI_PROCESS: this.spec.name };
+    const env = { ...this.#env, ...this.spec.env, CIRRI_PROCESS: this.spec.name };
     const child = spawn(file, args, { detached: true, stdio: ['ignore', output, output], env, cwd: '/' });
     closeSync(output);
     const ref = child.pid === undefined ? undefined : processRef(child.pid);

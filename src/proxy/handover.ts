@@ -101,6 +101,17 @@ export interface Predecessor {
   take(worker: Worker): void;
 }
 
+/** Whether there is one to take over from. */
+export function somebodyWorks(socketPath: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(socketPath, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
 /** The new one's side; undefined where nobody is to be replaced. */
 export function takeOver(socketPath: string, log: Logger): Promise<Predecessor | undefined> {
   return new Promise(resolve => {

@@ -3,9 +3,10 @@ import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { giveMemoryBack, keepResidentBelow } from '../sys/footprint.ts';
 import { takeShortTurns } from '../sys/scheduling.ts';
+import { connectUnix } from '../sys/streams.ts';
 import { watchPlace } from './abandoned.ts';
 import { serveControl, statusOf } from './control.ts';
-import { handOver, takeOver } from './handover.ts';
+import { handOver, somebodyWorks, takeOver } from './handover.ts';
 import { keptListeners } from './kept.ts';
 import { nodePlace, type Place, standalonePlace } from './place.ts';
 import { protocolLoader, type ProtocolLoader } from './protocols.ts';
@@ -13,6 +14,8 @@ import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
 import { Spares, standBy } from './spare.ts';
 import { startWorker } from './start.ts';
+import { WarmUp } from './warm-up.ts';
+import type { Worker } from './worker.ts';
 
 const statusEveryMs = 1_000;
 /** What starting took is given back when the first connections have been served. */
@@ -35,11 +38,16 @@ async function main(): Promise<void> {
   const { place, isSpare } = await readArguments(stop.signal);
   const log = createLogger({ component: 'proxy', node: place.name, worker: place.number });
   const load = protocolLoader(place);
-  const inherited = isSpare ? await waitForTurn(place, load, log, stop.signal) : [];
+  const warmUp = new WarmUp({ load, log, signal: stop.signal });
+  const inherited = isSpare ? await waitForTurn(place, { load, warmUp, log, signal: stop.signal }) : [];
+  if (!isSpare && await somebodyWorks(place.socketPath)) {
+    loadProtocols(place, load, log);
+    await warmUp.run();
+  }
   const predecessor = inherited.length > 0 ? undefined : await takeOver(place.socketPath, log);
   const kept = inherited.length > 0 ? inherited : predecessor?.listeners ?? await keptListeners(place.l7Socket, place.number);
   const listeners = kept.length > 0 ? kept : place.listen();
-  const records = new RecordLines({ path: place.l7Socket, hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { log });
+  const records = new RecordLines({ hello: { hello: { pid: process.pid, worker: place.number, listeners } } }, { open: () => connectUnix(place.l7Socket), log });
   const sets = new Sets({ read: number => place.readSet(number), load, now: () => performance.now() });
   const worker = startWorker(place, { sets, records, log, signal: stop.signal });
   const finish = () => {
@@ -65,11 +73,17 @@ async function main(): Promise<void> {
   });
   await serve();
   predecessor?.take(worker);
+  const isBusy = activityOf(worker);
+  const settle = async () => {
+    await warmUp.run(isBusy);
+    giveMemoryBack();
+  };
   const telling = setInterval(() => {
     records.status(statusOf(parts));
     spares.tell([...load.loaded.keys()]);
+    if (warmUp.due) void settle();
   }, statusEveryMs);
-  setTimeout(giveMemoryBack, settledMs).unref();
+  setTimeout(() => void (warmUp.due || settle()), settledMs).unref();
   keepResidentBelow(smallBytes, { signal: stop.signal });
   const origin = inherited.length > 0 ? 'of the one that died' : predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new';
   log.info('ready', { pid: process.pid, listeners: origin, startedMs: Math.round(performance.now()) });
@@ -90,17 +104,30 @@ function loadProtocols(place: Place, load: ProtocolLoader, log: Logger): void {
   }
 }
 
-/** Started, with the protocols that are in use, and small again: until the one that works has ended. */
-async function waitForTurn(place: Place, load: ProtocolLoader, log: Logger, signal: AbortSignal): Promise<readonly number[]> {
+/** Asked now and then: whether anybody has been served since. */
+function activityOf({ counts }: Worker): () => boolean {
+  let before = 0;
+  return () => {
+    const now = counts.accepted + counts.requests;
+    const isBusy = now !== before;
+    before = now;
+    return isBusy;
+  };
+}
+
+/** Started, with the protocols that are in use, warm, and small again: until the one that works has ended. */
+async function waitForTurn(place: Place, parts: { readonly load: ProtocolLoader; readonly warmUp: WarmUp; readonly log: Logger; readonly signal: AbortSignal }): Promise<readonly number[]> {
+  const { load, warmUp, log, signal } = parts;
   loadProtocols(place, load, log);
-  let settling = setTimeout(giveMemoryBack, settledMs);
+  const settle = () => setTimeout(() => void warmUp.run().then(giveMemoryBack), settledMs);
+  let settling = settle();
   log.info('stands by', { pid: process.pid });
   const listeners = await standBy(place.socketPath, {
     load: name => {
       if (load.loaded.has(name)) return;
       load.named(name);
       clearTimeout(settling);
-      settling = setTimeout(giveMemoryBack, settledMs);
+      settling = settle();
     },
     signal,
   }).catch((error: unknown) => {

@@ -6,7 +6,7 @@ import type { Logger } from '../std/log.ts';
 import { stable } from '../sys/memory.ts';
 import { lastErrno, recvAt, sendAt } from '../sys/native.ts';
 import { closeSocket } from '../sys/net.ts';
-import { connectUnix, errno } from '../sys/streams.ts';
+import { errno } from '../sys/streams.ts';
 import { FrameWriter, roomOfEntry } from './frame-writer.ts';
 import type { Admission } from './host.ts';
 import { answerRecords, requestRecords } from './http/record.ts';
@@ -29,7 +29,7 @@ const longestHello = 64 << 10;
 export class RecordLines {
   sent = 0;
   lost = 0;
-  readonly #path: string;
+  readonly #open: () => number | undefined;
   readonly #hello: ProxyHello;
   readonly #log: Logger;
   readonly #room = stable(roomBytes);
@@ -48,8 +48,9 @@ export class RecordLines {
   /** Lost, and not told yet. */
   #untold = 0;
 
-  constructor(options: { readonly path: string; readonly hello: ProxyHello }, dependencies: { readonly log: Logger }) {
-    this.#path = options.path;
+  /** `open`: a socket that whoever is told has the other end of; undefined while nobody does. */
+  constructor(options: { readonly hello: ProxyHello }, dependencies: { readonly open: () => number | undefined; readonly log: Logger }) {
+    this.#open = dependencies.open;
     this.#hello = options.hello;
     this.#log = dependencies.log;
   }
@@ -154,7 +155,7 @@ export class RecordLines {
 
   #connect(): void {
     try {
-      this.#fd = connectUnix(this.#path);
+      this.#fd = this.#open();
     } catch (error) {
       this.#log.warn('the agent cannot be told', { error: errorText(error) });
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { waitFor } from '../std/async.ts';
 import { cleanMappings, keepResidentBelow, unmapStartupPages } from './footprint.ts';
 
 const mapping = (head: string, fields: Readonly<Record<string, number>>) => `${head}\n${Object.entries({ Size: 4096, Rss: 0, Private_Dirty: 0, Anonymous: 0, ...fields }).map(([name, kilobytes]) => `${name}:  ${kilobytes} kB\n`).join('')}VmFlags: rd ex mr\n`;
@@ -55,4 +56,27 @@ test('a process above its limit gives back what malloc holds and nobody uses', (
   const { given, kept } = JSON.parse(told) as { readonly given: number; readonly kept: number };
   assert.equal(kept, 128);
   assert.ok(given >= 32 << 20, `${given} bytes were given back`);
+});
+
+test('it collects when the heap has grown, and not again before it has grown once more', async () => {
+  let collections = 0;
+  const stop = new AbortController();
+  const before = (globalThis as { gc?: unknown }).gc;
+  (globalThis as { gc?: unknown }).gc = () => collections++;
+  try {
+    keepResidentBelow(1, { signal: stop.signal, everyMs: 5 });
+    await waitFor('the first', () => (collections === 1 ? true : undefined), { timeoutMs: 10_000, everyMs: 5 });
+    const grown: unknown[] = [];
+    let rounds = 0;
+    // Each round makes it larger by what is worth a look, at first not by what is worth a collection.
+    await waitFor('the second', () => {
+      rounds++;
+      for (let i = 0; i < 2000; i++) grown.push(Array.from({ length: 64 }, () => i));
+      return collections === 2 ? true : undefined;
+    }, { timeoutMs: 10_000, everyMs: 20 });
+    assert.ok(rounds >= 3, `${rounds} rounds of a megabyte`);
+  } finally {
+    stop.abort();
+    (globalThis as { gc?: unknown }).gc = before;
+  }
 });

@@ -15,6 +15,7 @@ import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { parseAddr } from '../../std/ip.ts';
 import { silentLogger } from '../../std/log.ts';
+import { connectUnix } from '../../sys/streams.ts';
 import { HttpTexts } from '../../flows/http-told.ts';
 import { FrameReader } from './frame.ts';
 import { L7Listener } from './records.ts';
@@ -60,7 +61,7 @@ async function agent(name: string): Promise<{ listener: L7Listener; path: string
 }
 
 function worker(path: string): RecordLines {
-  const records = new RecordLines({ path, hello: { hello: { pid: process.pid, worker: 0, listeners: [] } } }, { log: silentLogger });
+  const records = new RecordLines({ hello: { hello: { pid: process.pid, worker: 0, listeners: [] } } }, { open: () => connectUnix(path), log: silentLogger });
   after(() => records.close());
   return records;
 }

@@ -1,0 +1,172 @@
+import type { ProxyConnection } from '../datapath/generated/structs.ts';
+import { frameVersion } from '../model/l7-frame.ts';
+import type { KeptListeners } from '../model/l7-proxy.ts';
+import type { L7Set } from '../model/l7.ts';
+import { parseAddr } from '../std/ip.ts';
+import { silentLogger } from '../std/log.ts';
+import { type Stable, stable } from '../sys/memory.ts';
+import { recvAt, sendAt } from '../sys/native.ts';
+import { accept, closeSocket, ownAddress, type SocketAddress } from '../sys/net.ts';
+import { connectTo, listenOn } from '../sys/streams.ts';
+import { defaultLimits, Loop } from './loop.ts';
+import type { ProtocolLoader } from './protocols.ts';
+import { RecordLines } from './records.ts';
+import { Sets } from './sets.ts';
+import { Worker } from './worker.ts';
+
+const clients = 16;
+/** Connections come and go too: each carries so many requests. */
+const requestsEach = 40;
+/** A client whose answer does not come is given up after so many more. */
+const spareTurns = 50;
+
+/** What policy asks of a connection at its two ends. */
+export interface Scene {
+  readonly egress?: L7Set;
+  readonly ingress?: L7Set;
+}
+
+const head = 'User-Agent: rehearsal/1.0\r\nAccept: */*\r\n';
+const requests = [
+  `GET /api/v1/products/7 HTTP/1.1\r\nHost: shop\r\n${head}\r\n`,
+  `GET /api/v1/products/7 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n${head}Accept-Encoding: gzip, deflate\r\n\r\n`,
+  `GET /api/v1/products?page=2 HTTP/1.1\r\nHost: shop.example:8080\r\nX-Token: abc\r\n${head}\r\n`,
+  `POST /api/v1/orders HTTP/1.1\r\nHost: shop.example\r\n${head}Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{"count":1}`,
+  `GET /api/v1/products/8 HTTP/1.1\r\nHost: [::1]:8080\r\n${head}traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n`,
+  `DELETE /api/v1/orders HTTP/1.1\r\nhost: shop.default.svc.cluster.local\r\n${head}\r\n`,
+].map(inMemory);
+const answers = [
+  'HTTP/1.1 200 OK\r\nServer: rehearsal\r\nContent-Type: application/json\r\nContent-Length: 11\r\nConnection: keep-alive\r\n\r\n{"count":1}',
+  'HTTP/1.1 200 OK\r\nServer: rehearsal\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+  'HTTP/1.1 404 Not Found\r\nServer: rehearsal\r\nContent-Length: 0\r\n\r\n',
+].map(inMemory);
+
+interface Client {
+  readonly fd: number;
+  sent: number;
+  waits: boolean;
+}
+
+/**
+ * A worker of its own between clients and servers of its own, over the loopback device, and an agent that is told.
+ *
+ *     clients ⇄ worker ⇄ servers
+ *                  └─ records ─▶ thrown away
+ */
+export class Rehearsal {
+  readonly worker: Worker;
+  answered = 0;
+  readonly #loop = new Loop(defaultLimits);
+  readonly #memory = stable(64 << 10);
+  readonly #open = new Set<number>();
+  readonly #serverListener: number;
+  readonly #at: SocketAddress;
+  readonly #records: RecordLines;
+  readonly #agent: number;
+  #clients: Client[] = [];
+  #servers: number[] = [];
+  #turns = 0;
+
+  constructor(load: ProtocolLoader, { egress, ingress }: Scene) {
+    const listener = this.#listen();
+    this.#at = ownAddress(listener)!;
+    this.#serverListener = this.#listen();
+    const server = ownAddress(this.#serverListener)!;
+    const agentListener = this.#listen();
+    const agent = ownAddress(agentListener)!;
+    this.#records = new RecordLines({ hello: { hello: { pid: process.pid, worker: 0, listeners: [] } } }, { open: () => connectTo(agent), log: silentLogger });
+    this.#records.flush();
+    this.#agent = this.#keep(accept(agentListener));
+    this.#send(this.#agent, inMemory(`${JSON.stringify({ pid: process.pid, listeners: {}, frames: frameVersion } satisfies KeptListeners)}\n`));
+    this.#records.flush();
+    const row: ProxyConnection = { ...emptyRow, egressL7: egress ? 1 : 0, ingressL7: ingress ? 2 : 0 };
+    this.worker = new Worker({ times: { connectMs: 1_000, attemptMs: 300, idleMs: 60_000, lingerMs: 1_000 }, maxConnections: 2 * clients }, {
+      loop: this.#loop,
+      rows: { generation: () => 0, lookup: () => ({ ...row }), delete: () => {} },
+      sets: new Sets({ read: number => (number === 1 ? egress : ingress)!, load, now: () => 0 }),
+      records: this.#records,
+      connect: () => connectTo(server),
+      log: silentLogger,
+    });
+    this.worker.listen(listener);
+  }
+
+  /** Each client asks, the worker carries it on, servers answer, and clients have it. False when these connections are over. */
+  turn(): boolean {
+    if (this.#clients.length === 0) this.#begin();
+    for (const client of this.#clients) {
+      if (client.waits) continue;
+      this.#send(client.fd, requests[client.sent++ % requests.length]!);
+      client.waits = true;
+    }
+    this.#turnLoop();
+    for (let fd = accept(this.#serverListener); fd >= 0; fd = accept(this.#serverListener)) this.#servers.push(this.#keep(fd));
+    for (const fd of this.#servers) if (this.#receive(fd) > 0) this.#send(fd, answers[this.answered % answers.length]!);
+    this.#turnLoop();
+    for (const client of this.#clients) {
+      if (this.#receive(client.fd) <= 0) continue;
+      client.waits = false;
+      this.answered++;
+    }
+    while (this.#receive(this.#agent) > 0);
+    if (++this.#turns < requestsEach + spareTurns && this.#clients.some(client => client.waits || client.sent < requestsEach)) return true;
+    this.#end();
+    return false;
+  }
+
+  close(): void {
+    this.worker.close();
+    this.#records.close();
+    for (const fd of this.#open) closeSocket(fd);
+    this.#loop.close();
+  }
+
+  #begin(): void {
+    this.#clients = Array.from({ length: clients }, () => ({ fd: this.#keep(connectTo(this.#at)), sent: 0, waits: false }));
+    this.#turns = 0;
+  }
+
+  #end(): void {
+    for (const { fd } of this.#clients.splice(0)) this.#drop(fd);
+    this.#turnLoop();
+    for (const fd of this.#servers.splice(0)) this.#drop(fd);
+    this.#turnLoop();
+    this.#records.flush();
+  }
+
+  #turnLoop(): void {
+    while (this.#loop.turn(0) > 0);
+  }
+
+  #send(fd: number, { address, bytes }: Stable): void {
+    sendAt(fd, address, bytes.length, 0);
+  }
+
+  #receive(fd: number): number {
+    return recvAt(fd, this.#memory.address, this.#memory.bytes.length, 0);
+  }
+
+  #listen(): number {
+    return this.#keep(listenOn({ addr: parseAddr('127.0.0.1'), port: 0 }));
+  }
+
+  #keep(fd: number): number {
+    this.#open.add(fd);
+    return fd;
+  }
+
+  #drop(fd: number): void {
+    this.#open.delete(fd);
+    closeSocket(fd);
+  }
+}
+
+const emptyRow: ProxyConnection = {
+  generation: 0, flags: 0, sourceIdentity: 0, destinationIdentity: 0, sourceEndpoint: 1, destinationEndpoint: 1, egressL7: 0, ingressL7: 0, egressRule: 0, ingressRule: 1, service: 0,
+};
+
+function inMemory(text: string): Stable {
+  const memory = stable(text.length);
+  memory.bytes.set(Buffer.from(text, 'latin1'));
+  return memory;
+}
