@@ -29,7 +29,7 @@ const smallHeap: readonly string[] = ['--max-semi-space-size=2', '--expose-gc'];
  * Its heap is small, and its processor has other work than threads that help to collect: they would be waited for. When nobody has come for a
  * while V8 would forget what it has compiled, and the shapes that it has compiled it for: the next who come would wait until it has done so anew.
  */
-export const proxyNodeArgs: readonly string[] = [...smallHeap, '--single-threaded-gc', '--no-flush-bytecode', '--retain-maps-for-n-gc=1000000'];
+export const proxyNodeArgs: readonly string[] = ['--max-semi-space-size=1', '--expose-gc', '--single-threaded-gc', '--no-flush-bytecode', '--retain-maps-for-n-gc=1000000'];
 
 /** What threads that compile have done with is there for whoever asks next, and not for each by itself: 13 MB of the proxy's memory. */
 export const proxyEnv: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };

@@ -74,16 +74,17 @@ async function main(): Promise<void> {
   await serve();
   predecessor?.take(worker);
   const isBusy = activityOf(worker);
-  const settle = async () => {
-    await warmUp.run(isBusy);
-    giveMemoryBack();
+  let settled = false;
+  const settle = () => {
+    settled = true;
+    void warmUp.run(isBusy).then(giveMemoryBack);
   };
   const telling = setInterval(() => {
     records.status(statusOf(parts));
     spares.tell([...load.loaded.keys()]);
-    if (warmUp.due) void settle();
+    if (warmUp.due) settle();
   }, statusEveryMs);
-  setTimeout(() => void (warmUp.due || settle()), settledMs).unref();
+  setTimeout(() => settled || settle(), settledMs).unref();
   keepResidentBelow(smallBytes, { signal: stop.signal });
   const origin = inherited.length > 0 ? 'of the one that died' : predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new';
   log.info('ready', { pid: process.pid, listeners: origin, startedMs: Math.round(performance.now()) });

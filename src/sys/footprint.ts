@@ -23,9 +23,9 @@ export function keepMemorySmall(options: { readonly signal: AbortSignal; readonl
 /** What a process that is above its limit must have grown by before it is worth looking again for what can be given back. */
 const worthBytes = 2 << 20;
 /** And its heap, before it is worth a collection. */
-const worthCollecting = 4 << 20;
+const worthCollecting = 3 << 20;
 
-/** Pages of a file that are in use come back within moments: they are looked through rarely. */
+/** Pages of a file that are in use come back within a second, while requests wait for them: they are looked through rarely, and late. */
 const unmapEveryMs = 60_000;
 
 /**
@@ -37,18 +37,17 @@ const unmapEveryMs = 60_000;
 export function keepResidentBelow(bytes: number, options: { readonly signal: AbortSignal; readonly everyMs?: number }): void {
   const { signal, everyMs = 2_000 } = options;
   let left = 0;
-  let livesBytes = 0;
+  let livesBytes = Infinity;
   let unmapAt = 0;
   const timer = setInterval(() => {
     const resident = process.memoryUsage.rss();
-    if (resident < bytes || resident < left + worthBytes) return;
-    if (collectable() - livesBytes >= worthCollecting) {
-      collector()?.({ type: 'major', execution: 'sync' });
-      livesBytes = collectable();
-    }
+    livesBytes = Math.min(livesBytes, heapBytes());
+    if (resident < bytes) return;
+    if (heapBytes() - livesBytes >= worthCollecting) livesBytes = collectAll(livesBytes);
+    else if (resident < left + worthBytes) return;
     mallocTrim(0);
     left = process.memoryUsage.rss();
-    if (left < bytes || performance.now() < unmapAt) return;
+    if (left < bytes * 1.1 || performance.now() < unmapAt) return;
     unmapAt = performance.now() + unmapEveryMs;
     unmapStartupPages();
   }, everyMs);
@@ -60,8 +59,14 @@ function collector(): ((options: { readonly type: 'major'; readonly execution: '
   return (globalThis as { gc?: ReturnType<typeof collector> }).gc;
 }
 
-/** Bytes of the heap. */
-const collectable = (): number => getHeapStatistics().used_heap_size;
+const heapBytes = (): number => getHeapStatistics().used_heap_size;
+
+/** What is left then. A collection that V8 had begun already leaves all that has come since: another one follows it. */
+function collectAll(expectedBytes: number): number {
+  const collect = collector();
+  for (let round = 0; round < 2 && heapBytes() - expectedBytes >= worthCollecting; round++) collect?.({ type: 'major', execution: 'sync' });
+  return heapBytes();
+}
 
 /** MADV_DONTNEED of madvise(2). */
 const DONT_NEED = 4;
