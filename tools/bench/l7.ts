@@ -14,7 +14,7 @@ import type { KeptListeners } from '../../src/model/l7-proxy.ts';
 import type { L7Set } from '../../src/model/l7.ts';
 import { waitFor } from '../../src/std/async.ts';
 import { folder, prepareL7, root, run } from './prepare.ts';
-import { isGoodPair, ratio, type Burst, type Measure, type HarnessResult, type Verdict } from './ratios.ts';
+import { isGoodPair, pooledRatio, ratio, type Burst, type HarnessResult, type Verdict } from './ratios.ts';
 import { tableText, verdictText } from './report.ts';
 
 const exec = promisify(execFile);
@@ -171,15 +171,20 @@ function residentMb(pid: number): number {
 }
 
 function figures(result: HarnessResult, rssMb: Readonly<Record<string, number>>, recordBytes: number): L7Figures {
-  const verdict = (mode: Mode, over: string, under: string, limit: number, measure: Measure = 'cpu_us'): Verdict[] => {
-    const found = ratio(result, mode, over, under, measure);
-    return found ? [{ mode, what: `${measure === 'p99' ? 'p99' : 'processor time'} of ${over} to ${under}`, ratio: found, limit, isUpper: true, isMet: found.median <= limit }] : [];
+  const verdict = (mode: Mode, over: string, under: string, limit: number): Verdict[] => {
+    const found = ratio(result, mode, over, under);
+    return found ? [{ mode, what: `processor time of ${over} to ${under}`, ratio: found, limit, isUpper: true, isMet: found.median <= limit }] : [];
+  };
+  // Two of each: what a machine does beside a burst is most of its slowest hundredth.
+  const tailVerdict = (mode: Mode): Verdict[] => {
+    const found = pooledRatio(result, mode, [['cirri', 'haproxy'], [`cirri-${sets}`, 'haproxy-again']], 'p99');
+    return found ? [{ mode, what: 'p99 of both of ours to both of HAProxy', ratio: found, limit: 1, isUpper: true, isMet: found.median <= 1 }] : [];
   };
   const names = Object.keys(modes) as Mode[];
   const ofHttp = names.filter(mode => modes[mode][0] === 'http');
   const verdicts = [
     ...ofHttp.flatMap(mode => verdict(mode, 'cirri', 'haproxy', 1)),
-    ...ofHttp.flatMap(mode => verdict(mode, 'cirri', 'haproxy', 1, 'p99')),
+    ...ofHttp.flatMap(tailVerdict),
     ...verdict('32 connections', `cirri-${sets}`, 'cirri', 1.05),
     ...verdict('MiB of one transfer', 'cirri-pass', 'haproxy-splice', 1),
   ];
