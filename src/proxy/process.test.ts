@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { ProxyStatus } from '../model/l7-proxy.ts';
 import { waitFor } from '../std/async.ts';
-import { ask, KeptForTests, TestingProxies } from './testing-process.ts';
+import { ask, KeptForTests, TestingProxies, type TestingProxy } from './testing-process.ts';
 import { freePort } from './testing-rig.ts';
 
 const proxies = new TestingProxies();
@@ -149,6 +149,22 @@ test('under 60 MB resident with HTTP rules loaded, the one that works and its sp
     const { rssBytes, spare } = await ask<ProxyStatus>(first.socket, '/v1/status');
     return spare && rssBytes < 60e6 && spare.rssBytes < 60e6 ? true : undefined;
   }, { timeoutMs: 30_000 });
+});
+
+test('a process rehearses before it takes a place, a spare while it stands by, and the first while nobody is served', async () => {
+  const upstream = await startHttp();
+  const port = await freePort();
+  const set = join(folder, 'warm.json');
+  writeFileSync(set, JSON.stringify({ protocol: 'http', rules: [{ rule: 1, path: '/public.*', headers: [] }] }));
+  const start = (...more: string[]) => startProxy('warm', `127.0.0.1:${port}`, upstream, '--set', set, ...more);
+  const isWarm = async ({ said }: TestingProxy) => waitFor('a rehearsal', () => (said().includes('"warm"') ? true : undefined), { timeoutMs: 30_000 });
+  const first = await start();
+  assert.ok(!first.said().includes('"warm"'), 'nobody waits for it when there is nobody to take over from');
+  await isWarm(first);
+  const next = await start();
+  assert.match(next.said(), /"warm"[^]*"ready"/);
+  await isWarm(await start('--spare'));
+  assert.equal(await get(port, '/public', new Agent()), 'you asked for /public');
 });
 
 test('a process that dies while it takes over leaves everything to the old one', async () => {

@@ -66,6 +66,8 @@ export interface TestingProxy {
   readonly child: ChildProcess;
   readonly socket: string;
   readonly exited: Promise<unknown>;
+  /** Its log so far. */
+  said(): string;
 }
 
 /** Processes of the proxy in front of one server each, in a folder of their own. */
@@ -87,7 +89,7 @@ export class TestingProxies implements Disposable {
       });
       child.once('exit', () => reject(new Error(`the proxy ended: ${text}`)));
     });
-    return { child, socket, exited };
+    return { child, socket, exited, said: () => text };
   }
 
   [Symbol.dispose](): void {
