@@ -49,7 +49,7 @@ enum drop_reason {
 	DROP_HTTP_HELD = 245,			/* read in the kernel: not in order, or something must come first; the client sends it again */
 	DROP_HTTP_NO_ROW = 246,			/* of a connection that is to be read, and nothing is known of it */
 	DROP_HTTP_UNREADABLE = 247,		/* segments that are not read: urgent data, options in the IP header, fragments */
-	DROP_HTTP_CHANGED = 248,		/* sent again with other bytes, or cut where it cannot be compared */
+	DROP_HTTP_CHANGED = 248,		/* sent again with other bytes, or where it cannot be compared */
 	DROP_HTTP_NO_SET = 249,			/* the set of rules is not there */
 	DROP_HTTP_OVER = 250,			/* behind the end of a connection that the kernel has ended */
 };

@@ -21,7 +21,7 @@
 #define MARK_OF_READER 0x0700	/* an answer of ours, on its way back from http_to_pod: not the pod's, and not to be read */
 
 #define HTTP_OUTSTANDING 16	/* requests without an answer */
-#define HTTP_RANGES      32
+#define HTTP_RANGES      128	/* half packets: 64 KiB in packets of 1,024 bytes and more */
 
 /* What becomes of the client's next byte. The request's side writes. */
 enum http_phase {

@@ -55,6 +55,7 @@ enum http_decision {
 	HTTP_LOST = 12,		/* the set is not there */
 	HTTP_UNREADABLE = 13,
 	HTTP_IGNORE = 14,	/* behind the end */
+	HTTP_CUT_AGAIN = 15,	/* what is before `keep` has been compared and passes once more, the rest comes again */
 };
 
 /* How far reading a segment has come. Offsets are of its payload. */
@@ -63,7 +64,8 @@ struct http_work {
 	__u32 at;
 	__u32 head;		/* where the message that is under way has begun ... */
 	__u32 head_is_here;	/* ... if it has in this segment */
-	__u32 run;		/* since when no byte was opaque */
+	__u32 run;		/* since when bytes are to be remembered ... */
+	__u32 run_end;		/* ... and up to where, when they are */
 	__u32 ranges;		/* that were known before */
 	__u32 keep;
 	__u32 decision;		/* enum http_decision; HTTP_READ: go on */
@@ -73,6 +75,7 @@ struct http_work {
 	__u32 fits_asked;	/* ... and `asked` there */
 	__u32 phase;		/* enum http_phase */
 	__u32 seen;		/* `seen_ns` has been written */
+	__u32 pad;
 };
 
 struct http_answer_segment {

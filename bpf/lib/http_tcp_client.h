@@ -65,32 +65,78 @@ static __always_inline bool http_is_finished(const struct http_connection *row)
 	return !http_is_moved(row) && row->request_fin && row->answer_fin && row->client_acked == (__u32)row->answers && row->server_acked == row->request_next - row->cut;
 }
 
-/* May these bytes, which have been read before, pass once more? The pod takes none of those that it has acknowledged. */
-static __noinline int http_again(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 end)
+/* How far comparing bytes that come again has come. Offsets are of the payload. */
+struct http_again {
+	struct __sk_buff *skb;
+	struct http_connection *row;
+	struct http_room *room;
+	__u32 acked;
+	__u32 at;	/* the next range, in the order in which they were read */
+	__s32 end;	/* of what has been read before */
+	__s32 keep;	/* up to where it can be compared */
+	__s32 packet;	/* as much can be left if it is cut ... */
+	__s32 fits;	/* ... or so much, as no range is to be cut in two */
+	__s32 behind;	/* the last range that was compared */
+	int decision;	/* enum http_decision */
+};
+
+static long http_again_step(__u32 index, struct http_again *again)
 {
-	__u32 start = room->segment.seq, acked = http_acked(row);
-	int decision = HTTP_PASS;
+	struct http_connection *row = again->row;
+	struct http_room *room = again->room;
+	const struct http_range *range = &row->ranges[again->at++ & (HTTP_RANGES - 1)];
+	__s32 start = sequence_difference(range->start, room->segment.seq), end = sequence_difference(range->end, room->segment.seq);
+
+	if (sequence_difference(range->end, again->acked) <= 0 || end <= 0)
+		return 0;
+	if (start >= again->end)
+		return 1;
+	/* Its beginning comes again before it; or never, as the pod has it, and nobody can say what else. */
+	if (start < 0) {
+		again->decision = sequence_difference(range->start, again->acked) < 0 ? HTTP_CHANGED : HTTP_HOLD;
+		return 1;
+	}
+	if (end > again->end) {
+		again->keep = start;
+		return 1;
+	}
+	if (!http_owned(again->skb, room, start, end - start))
+		again->decision = HTTP_HOLD;
+	else if (http_hash(again->skb, room, row, room->segment.payload + start, end - start) != range->hash)
+		again->decision = HTTP_CHANGED;
+	if (again->decision != HTTP_PASS)
+		return 1;
+	if (end <= again->packet)
+		again->fits = end;
+	else if (again->behind <= again->packet)
+		again->fits = start < again->packet ? start : again->packet;
+	again->behind = end;
+	return 0;
+}
+
+/*
+ * May these bytes, which have been read before, pass once more? The pod takes none of those that it has acknowledged. Where they end in the
+ * middle of a range, only what is before it passes: the client goes on from there, with all of it.
+ */
+static __noinline int http_again(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 length)
+{
+	__u32 acked = http_acked(row), end = room->segment.seq + length, known = row->range_count < HTTP_RANGES ? row->range_count : HTTP_RANGES;
+	struct http_again again = { .skb = skb, .row = row, .room = room, .acked = acked, .at = row->range_count - known, .end = length, .keep = length };
 
 	if (row->phase == HTTP_BLIND || sequence_difference(end, acked) <= 0)
 		return HTTP_PASS;
 	/* A byte in the place of the client's FIN. */
 	if (row->request_fin && sequence_difference(end, row->request_next) >= 0)
 		return HTTP_CHANGED;
-	for (int i = 0; i < HTTP_RANGES; i++) {
-		const struct http_range *range = &row->ranges[i];
-
-		if (i >= row->range_count || sequence_difference(range->end, acked) <= 0)
-			continue;
-		if (sequence_difference(range->end, start) <= 0 || sequence_difference(range->start, end) >= 0)
-			continue;
-		if (sequence_difference(range->start, start) < 0 || sequence_difference(range->end, end) > 0)
-			return HTTP_CHANGED;
-		if (!http_owned(skb, room, range->start - start, range->end - range->start))
-			return HTTP_HOLD;
-		if (http_hash(skb, room, row, room->segment.payload + (range->start - start), range->end - range->start) != range->hash)
-			decision = HTTP_CHANGED;
-	}
-	return decision;
+	again.packet = skb->gso_size ? skb->gso_size : length;
+	bpf_loop(known, http_again_step, &again, 0);
+	if (again.decision != HTTP_PASS || again.keep == again.end)
+		return again.decision;
+	/* As of what is new (http_read_segment). */
+	if (again.keep > again.packet)
+		again.keep = again.behind <= again.packet ? again.packet : again.fits;
+	room->work.keep = again.keep;
+	return again.keep ? HTTP_CUT_AGAIN : HTTP_HOLD;
 }
 
 static __always_inline bool http_is_before_cut(const struct http_connection *row, const struct tcp_segment *segment)
@@ -131,15 +177,15 @@ static __always_inline int http_client_opens(struct __sk_buff *skb, struct http_
 static __always_inline int http_client_new(struct __sk_buff *skb, struct http_connection *row, struct http_room *room, __u32 old)
 {
 	struct tcp_segment *segment = &room->segment;
-	int decision = old ? http_again(skb, row, room, segment->seq + old) : HTTP_PASS;
+	int decision = old ? http_again(skb, row, room, old) : HTTP_PASS;
 
 	if (unlikely(decision != HTTP_PASS))
 		return decision;
 	if (unlikely(row->request_fin))
-		return HTTP_HOLD;
+		return http_hold_new(skb, row, room, old);
 	/* The client sends it again when it knows our answer. Its FIN, too: the pod would acknowledge all that is before it. */
 	if (unlikely(row->own_pending && (row->phase != HTTP_SWALLOWING || !segment->length)))
-		return HTTP_HOLD;
+		return http_hold_new(skb, row, room, old);
 	if (unlikely(row->phase == HTTP_BLIND) || !segment->length) {
 		if (segment->flags & TCP_FIN)
 			row->request_fin = 1;
@@ -148,7 +194,7 @@ static __always_inline int http_client_new(struct __sk_buff *skb, struct http_co
 	}
 	/* What it would have to remember of this one takes the place of what the pod has not acknowledged yet. */
 	if (unlikely(!http_range_is_free(row)) && !(http_is_opaque(&row->request.body) && row->request.body.opaque >= segment->length - old))
-		return HTTP_HOLD;
+		return http_hold_new(skb, row, room, old);
 	room->work.begin = old;
 	return HTTP_READ;
 }
@@ -174,7 +220,7 @@ static __always_inline int http_client_segment(struct __sk_buff *skb, struct htt
 	/* A FIN in another place than before. */
 	if (unlikely(segment->flags & TCP_FIN) && !(row->request_fin && old == size))
 		return HTTP_HOLD;
-	return http_again(skb, row, room, segment->seq + segment->length);
+	return http_again(skb, row, room, segment->length);
 }
 
 /* An enum http_decision. */

@@ -16,6 +16,10 @@
 
 #define HTTP_SWALLOWED_MAX (1 << 20)
 
+#define HTTP_RANGE_WHOLE 512	/* a packet that is not longer is one range */
+#define HTTP_RANGE_MAX   1024
+#define HTTP_RANGES_APART 16	/* of one segment; more of them take in what lies between */
+
 struct http_look {
 	struct __sk_buff *skb;
 	struct http_connection *row;
@@ -45,45 +49,91 @@ static __always_inline bool http_range_is_free(const struct http_connection *row
 }
 
 /* Bytes of the payload that were read: the same must come if they come again. */
-static __always_inline void http_range_add(const struct http_look *look, __u32 start, __u32 end)
+static __always_inline bool http_range_add(const struct http_look *look, __u32 start, __u32 end)
 {
 	struct http_connection *row = look->row;
 	struct tcp_segment *segment = &look->room->segment;
 	struct http_range *range = &row->ranges[row->range_count & (HTTP_RANGES - 1)];
 
-	if (likely(http_range_is_free(row))) {
-		range->start = segment->seq + start;
-		row->range_count++;
-	} else if (row->range_count != look->room->work.ranges) {
-		/* One that was made of this segment, and what is between the two. */
-		range = &row->ranges[(row->range_count - 1) & (HTTP_RANGES - 1)];
-		start = range->start - segment->seq;
-	} else {
-		return;
-	}
+	if (unlikely(!http_range_is_free(row)))
+		return false;
+	range->start = segment->seq + start;
 	range->end = segment->seq + end;
 	range->hash = http_hash(look->skb, look->room, row, segment->payload + start, end - start);
+	row->range_count++;
+	return true;
 }
 
-/* Packets of a segment that the kernel has not cut yet may come again one by one. */
-static __always_inline void http_run_end(const struct http_look *look, __u32 end)
+static long http_range_forget(__u32 index, const struct http_look *look)
+{
+	struct http_connection *row = look->row;
+	struct http_room *room = look->room;
+	struct http_range *range = &row->ranges[(row->range_count - 1) & (HTTP_RANGES - 1)];
+
+	if (sequence_difference(range->end, room->segment.seq + room->work.keep) <= 0)
+		return 1;
+	row->range_count--;
+	range->end = http_acked(row);
+	/* A part of it stays. */
+	if (sequence_difference(range->start, room->segment.seq + room->work.keep) < 0)
+		room->work.run = range->start - room->segment.seq;
+	return 0;
+}
+
+/* Those that this segment has made, from `keep` of its payload on. Their places are free again, as they were. */
+static __always_inline void http_ranges_forget(struct http_look *look, __u32 keep)
+{
+	__u32 made = look->row->range_count - look->room->work.ranges;
+
+	look->room->work.keep = keep;
+	if (unlikely(made))
+		bpf_loop(made, http_range_forget, look, 0);
+}
+
+/*
+ * Where a range that begins at `at` ends at the latest. Bytes come again from where the pod has acknowledged, but in packets that may be
+ * shorter: their sender has blocks of SACK to tell by now, or the path is narrower. Only ranges that fit as a whole can be compared, so
+ * none is longer than half a packet, and none reaches into the next one.
+ */
+static __always_inline __u32 http_range_limit(const struct http_look *look, __u32 at)
+{
+	__u32 packet = look->skb->gso_size, step, begin, end;
+
+	if (!packet)
+		packet = look->room->segment.length;
+	step = packet <= HTTP_RANGE_WHOLE ? packet : (packet + 1) / 2;
+	if (step > HTTP_RANGE_MAX)
+		step = HTTP_RANGE_MAX;
+	begin = at - at % packet;
+	end = begin + ((at - begin) / step + 1) * step;
+	return end < begin + packet ? end : begin + packet;
+}
+
+static long http_run_step(__u32 index, struct http_look *look)
 {
 	struct http_work *work = &look->room->work;
-	__u32 size = look->skb->gso_size, until = size ? (work->run / size + 1) * size : end;
+	__u32 until = http_range_limit(look, work->run);
+
+	if (until > work->run_end)
+		until = work->run_end;
+	if (!http_range_add(look, work->run, until))
+		return 1;
+	work->run = until;
+	return until == work->run_end;
+}
+
+/* False: there is no place to remember all of it. */
+static __always_inline bool http_run_end(struct http_look *look, __u32 end)
+{
+	struct http_work *work = &look->room->work;
 
 	if (end <= work->run || work->phase != HTTP_READING)
-		return;
-	if (until < end) {
-		http_range_add(look, work->run, until);
-		work->run = until;
-		until = until + size < end ? until + size : end;
-	} else {
-		until = end;
-	}
-	http_range_add(look, work->run, until);
-	if (until < end)
-		http_range_add(look, until, end);
-	work->run = end;
+		return true;
+	if (likely(look->room->segment.length <= HTTP_RANGE_WHOLE && !look->skb->gso_size))
+		return http_range_add(look, work->run, end);
+	work->run_end = end;
+	bpf_loop(HTTP_RANGES, http_run_step, look, 0);
+	return work->run == end;
 }
 
 /* Everything that is passed has been answered and acknowledged: an answer of ours would be the next. */
@@ -209,10 +259,15 @@ static __always_inline long http_skip_opaque(struct http_look *look, __u32 rest)
 	struct http_work *work = &look->room->work;
 	__u32 bytes = body->opaque < rest ? body->opaque : rest;
 
-	http_run_end(look, work->at);
+	if (likely(look->row->range_count - work->ranges < HTTP_RANGES_APART || work->at + bytes > http_range_limit(look, work->run))) {
+		if (unlikely(!http_run_end(look, work->at))) {
+			work->decision = HTTP_HOLD;
+			return 1;
+		}
+		work->run = work->at + bytes;
+	}
 	http_skip(body, bytes);
 	work->at += bytes;
-	work->run = work->at;
 	return work->phase == HTTP_SWALLOWING && http_between(body);
 }
 
@@ -273,7 +328,9 @@ static __always_inline void http_reader_restore(struct http_connection *row, con
 
 static __always_inline int http_hold(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	row->range_count = room->work.ranges;
+	struct http_look look = { .row = row, .room = room };
+
+	http_ranges_forget(&look, room->work.begin);
 	http_reader_restore(row, room);
 	return http_drop(skb, row, room, DROP_HTTP_HELD, true);
 }
@@ -378,12 +435,8 @@ static __noinline int http_close(struct __sk_buff *skb, struct http_connection *
 
 static __always_inline int http_take_part(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_look look = { .skb = skb, .row = row, .room = room };
 	__u32 keep = room->work.keep;
 
-	/* All of it as one, whatever was noted of what is behind it. */
-	row->range_count = room->work.ranges;
-	http_range_add(&look, room->work.begin, keep);
 	/* It ends with a message. */
 	room->before_is_kept = HTTP_KEPT_NOTHING;
 	room->before_in_head = 0;
@@ -395,9 +448,6 @@ static __always_inline int http_take_part(struct __sk_buff *skb, struct http_con
 
 static __always_inline int http_take_all(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
-	struct http_look look = { .skb = skb, .row = row, .room = room };
-
-	http_run_end(&look, room->segment.length);
 	if (room->segment.flags & TCP_FIN)
 		row->request_fin = 1;
 	row->request_next = room->segment.seq + room->segment.length + row->request_fin;
@@ -415,6 +465,8 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 		return http_take_all(skb, row, room);
 	case HTTP_CUT:
 		return http_take_part(skb, row, room);
+	case HTTP_CUT_AGAIN:
+		return http_cut(skb, room, room->work.keep, room->segment.flags & ~(TCP_FIN | TCP_PSH)) ? http_pass(skb, row, room) : http_drop(skb, row, room, DROP_WRITE_ERROR, true);
 	case HTTP_DENY:
 		return http_deny(skb, row, room);
 	case HTTP_SWALLOW:
@@ -438,6 +490,15 @@ static __noinline int http_carry_out(struct __sk_buff *skb, struct http_connecti
 	default:
 		return http_drop(skb, row, room, DROP_HTTP_HELD, true);
 	}
+}
+
+/* What is new waits. What is before it may be what the pod has not got, and must not wait for it. */
+static __always_inline int http_hold_new(const struct __sk_buff *skb, const struct http_connection *row, struct http_room *room, __u32 old)
+{
+	if (likely(!old) || sequence_difference(room->segment.seq + old, http_acked(row)) <= 0 || (skb->gso_size && old > skb->gso_size))
+		return HTTP_HOLD;
+	room->work.keep = old;
+	return HTTP_CUT_AGAIN;
 }
 
 /* Reads bytes that have not been read yet, from `begin` of the payload on. */
@@ -465,9 +526,14 @@ static __always_inline int http_read_segment(struct __sk_buff *skb, struct http_
 	bpf_loop(HTTP_STEPS, http_request_step, &look, 0);
 	if (work->decision == HTTP_READ && work->phase == HTTP_SWALLOWING)
 		return HTTP_SWALLOW;
-	/* Or there were more stops than anybody could want. */
-	if (work->decision == HTTP_READ)
-		return work->at == room->segment.length ? HTTP_TAKE : HTTP_BREAK;
+	if (likely(work->decision == HTTP_READ)) {
+		/* There were more stops than anybody could want. */
+		if (work->at != room->segment.length)
+			return HTTP_BREAK;
+		if (likely(http_run_end(&look, work->at)))
+			return HTTP_TAKE;
+		work->decision = HTTP_HOLD;
+	}
 	/* Of what is longer than the device takes in one piece only that much can be left; or it comes again in smaller ones. */
 	if (work->decision == HTTP_CUT && skb->gso_size && work->keep > skb->gso_size) {
 		work->keep = work->fits;
@@ -475,11 +541,17 @@ static __always_inline int http_read_segment(struct __sk_buff *skb, struct http_
 		if (work->fits == work->begin)
 			work->decision = HTTP_HOLD;
 	}
+	if (work->decision == HTTP_CUT) {
+		http_ranges_forget(&look, work->keep);
+		if (!http_run_end(&look, work->keep))
+			work->decision = HTTP_HOLD;
+	}
 	if (work->decision == HTTP_BREAK)
 		http_refusal_tell(row, work->kind, false);
 	if (work->decision == HTTP_HOLD) {
-		row->range_count = work->ranges;
+		http_ranges_forget(&look, work->begin);
 		http_reader_restore(row, room);
+		return http_hold_new(skb, row, room, work->begin);
 	}
 	return work->decision;
 }

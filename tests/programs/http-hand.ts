@@ -12,6 +12,7 @@ export interface ByHand {
   readonly options?: TcpOptions;
   readonly urgent?: number;
   readonly window?: number;
+  readonly packet?: number;
 }
 
 export interface Isns {
@@ -68,7 +69,7 @@ export class HttpByHand {
     const bytes = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload;
     const acked = o.ack ?? (from === 'client' ? this.#clientHas : this.#serverHas);
     return segment({
-      seq: plus(own, 1 + at), ack: plus(other, 1 + acked), flags: o.flags ?? tcpFlag.ack, payload: bytes, ...(o.options && { options: o.options }), ...(o.urgent && { urgent: o.urgent }), ...(o.window !== undefined && { window: o.window }),
+      seq: plus(own, 1 + at), ack: plus(other, 1 + acked), flags: o.flags ?? tcpFlag.ack, payload: bytes, ...(o.options && { options: o.options }), ...(o.urgent && { urgent: o.urgent }), ...(o.window !== undefined && { window: o.window }), ...(o.packet && { packet: o.packet }),
     });
   }
 
@@ -76,6 +77,13 @@ export class HttpByHand {
     if (from === 'client') this.model.clientSent(s);
     else this.model.serverSent(s);
     return this.seen(from === 'client' ? this.#box.fromClient(s) : this.#box.fromServer(s));
+  }
+
+  /** Of the client, as `client`, but what comes out of the box is lost. */
+  lost(at: number, payload: string, o: ByHand = {}): void {
+    const s = this.segmentOf('client', at, payload, o);
+    this.model.clientSent(s);
+    this.#box.fromClient(s);
   }
 
   /** What came out of the box by another way than `pass`. */

@@ -26,7 +26,8 @@ export const boxPrograms = ['from_pod', 'to_pod', 'http_to_pod', 'http_from_pod'
 export const markToReader = 0x0500;
 const markOfReader = 0x0700;
 const next = -1, ok = 0, shot = 2, redirected = 7;
-const MARK_OFFSET = 8;
+/** In struct __sk_buff. */
+const MARK_OFFSET = 8, GSO_SIZE_OFFSET = 176;
 
 /** Puts b behind a layer 7 set that the kernel carries out. */
 export function restrict(datapath: Datapath, family: Family, number: number, rules: readonly HttpL7Rule[]): void {
@@ -75,6 +76,8 @@ export class KernelBox implements Box {
   readonly #datapath: Datapath;
   readonly #turn: { readonly after: number; readonly then: () => void } | undefined;
   #frames = 0;
+  /** gso_size of the frame that is on its way. */
+  #packet = 0;
 
   /** `turn`: what changes after so many of the client's frames. */
   constructor(datapath: Datapath, family: Family, clientPort: number, turn?: { readonly after: number; readonly then: () => void }) {
@@ -85,7 +88,10 @@ export class KernelBox implements Box {
   }
 
   fromClient(s: Segment): Passed {
-    return this.frameFromClient(buildSegment(this.client, this.server, s));
+    this.#packet = s.packet ?? 0;
+    const passed = this.frameFromClient(buildSegment(this.client, this.server, s));
+    this.#packet = 0;
+    return passed;
   }
 
   fromServer(s: Segment): Passed {
@@ -174,7 +180,9 @@ export class KernelBox implements Box {
 
   #run(program: string, frame: Uint8Array, mark: number): Ran {
     const context = new Uint8Array(192);
-    new DataView(context.buffer).setUint32(MARK_OFFSET, mark, true);
+    const fields = new DataView(context.buffer);
+    fields.setUint32(MARK_OFFSET, mark, true);
+    fields.setUint32(GSO_SIZE_OFFSET, this.#packet, true);
     const { returnValue, data, context: left } = this.#datapath.program(program).testRun({ data: frame, context });
     return { verdict: returnValue, frame: data, mark: new DataView(left!.buffer, left!.byteOffset).getUint32(MARK_OFFSET, true) };
   }

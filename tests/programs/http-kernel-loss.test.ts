@@ -30,7 +30,8 @@ function planOf(random: Random): Plan {
     const allowed = random.chance(0.6), path = `/${allowed ? 'ok' : 'no'}/${n}${random.chance(0.75) ? '' : '?slow=20'}`;
     const body = random.chance(0.7) ? '' : 'GET /no HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(random.integer(1, 300));
     if (!body) return { allowed, bytes: `GET ${path} HTTP/1.1\r\nhost: server\r\nx-more: ${'y'.repeat(random.integer(0, allowed ? 2000 : 600))}\r\n\r\n`, said: `GET ${path} 0` };
-    const chunks = body.match(new RegExp(`[^]{1,${random.integer(1, 1500)}}`, 'g'))!;
+    // Small ones, too: thousands in a segment.
+    const chunks = body.match(new RegExp(`[^]{1,${random.integer(1, random.pick([1500, 40]))}}`, 'g'))!;
     const framed = random.chance(0.5) ? `content-length: ${body.length}\r\n\r\n${body}` : `transfer-encoding: chunked\r\n\r\n${chunks.map(chunk => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n\r\n`;
     return { allowed, bytes: `POST ${path} HTTP/1.1\r\nhost: server\r\n${framed}`, said: `POST ${path} ${body.length}` };
   });

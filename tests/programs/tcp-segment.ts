@@ -23,6 +23,8 @@ export interface Segment {
   readonly payload: Buffer;
   readonly options?: TcpOptions;
   readonly urgent?: number;
+  /** The kernel has not cut it yet: bytes of each packet that it is to become. */
+  readonly packet?: number;
 }
 
 export interface End {

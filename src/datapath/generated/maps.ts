@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '25f99ec7',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '09b84474',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'd9c3028b',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '58a4555e',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {
@@ -152,7 +152,7 @@ const httpRecords: MapSpec<number, HttpRecord> = {
 
 const httpRooms: MapSpec<number, HttpRoom> = {
   name: 'http_rooms', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '6e3d3979',
+  key: u32Codec, value: httpRoomCodec, perCpu: true, layoutHash: '8c706956',
 };
 
 const httpSets: MapSpec<number, number, HttpSet> = {

@@ -842,7 +842,7 @@ export const httpChunkCodec: Codec<HttpChunk> = defineCodec<HttpChunk>(
   }),
 );
 
-/** struct http_connection, 2144 bytes */
+/** struct http_connection, 3680 bytes */
 export interface HttpConnection {
   readonly key: ProxyConnectionKey;
   readonly ifindex: number;
@@ -899,7 +899,7 @@ export interface HttpConnection {
 }
 
 export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnection>(
-  2144,
+  3680,
   (view, at, value) => {
     proxyConnectionKeyCodec.write(view, at, value.key);
     view.setUint32(at + 36, value.ifindex, true);
@@ -952,9 +952,9 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     view.setUint16(at + 224, value.servicePort, false);
     zero(view, at + 226, 6);
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 232 + i * 24, value.exchanges[i]!);
-    for (let i = 0; i < 32; i++) httpRangeCodec.write(view, at + 616 + i * 16, value.ranges[i]!);
-    httpReaderCodec.write(view, at + 1128, value.request);
-    httpAnswerReaderCodec.write(view, at + 2056, value.answer);
+    for (let i = 0; i < 128; i++) httpRangeCodec.write(view, at + 616 + i * 16, value.ranges[i]!);
+    httpReaderCodec.write(view, at + 2664, value.request);
+    httpAnswerReaderCodec.write(view, at + 3592, value.answer);
   },
   (view, at) => ({
     key: proxyConnectionKeyCodec.read(view, at),
@@ -1006,9 +1006,9 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     serviceAddr: readBytes(view, at + 208, 16),
     servicePort: view.getUint16(at + 224, false),
     exchanges: Array.from({ length: 16 }, (_, i) => httpExchangeCodec.read(view, at + 232 + i * 24)),
-    ranges: Array.from({ length: 32 }, (_, i) => httpRangeCodec.read(view, at + 616 + i * 16)),
-    request: httpReaderCodec.read(view, at + 1128),
-    answer: httpAnswerReaderCodec.read(view, at + 2056),
+    ranges: Array.from({ length: 128 }, (_, i) => httpRangeCodec.read(view, at + 616 + i * 16)),
+    request: httpReaderCodec.read(view, at + 2664),
+    answer: httpAnswerReaderCodec.read(view, at + 3592),
   }),
 );
 
@@ -1245,7 +1245,7 @@ export const httpRecordCodec: Codec<HttpRecord> = defineCodec<HttpRecord>(
   }),
 );
 
-/** struct http_room, 1920 bytes */
+/** struct http_room, 1928 bytes */
 export interface HttpRoom {
   readonly headers: Headers;
   readonly segment: TcpSegment;
@@ -1264,38 +1264,38 @@ export interface HttpRoom {
 }
 
 export const httpRoomCodec: Codec<HttpRoom> = defineCodec<HttpRoom>(
-  1920,
+  1928,
   (view, at, value) => {
     headersCodec.write(view, at, value.headers);
     tcpSegmentCodec.write(view, at + 120, value.segment);
     httpWorkCodec.write(view, at + 160, value.work);
-    httpChunkCodec.write(view, at + 216, value.chunk);
-    httpAnswerSegmentCodec.write(view, at + 480, value.own);
-    httpReaderCodec.write(view, at + 808, value.before);
-    view.setUint32(at + 1736, value.beforeIsKept, true);
-    view.setUint32(at + 1740, value.beforeInHead, true);
-    view.setUint32(at + 1744, value.ifindex, true);
-    view.setUint32(at + 1748, value.isHere, true);
-    view.setUint32(at + 1752, value.loadedAt, true);
-    view.setUint32(at + 1756, value.loaded, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1760 + i * 8, value.options[i]!, true);
-    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1840 + i * 8, value.blanked[i]!, true);
+    httpChunkCodec.write(view, at + 224, value.chunk);
+    httpAnswerSegmentCodec.write(view, at + 488, value.own);
+    httpReaderCodec.write(view, at + 816, value.before);
+    view.setUint32(at + 1744, value.beforeIsKept, true);
+    view.setUint32(at + 1748, value.beforeInHead, true);
+    view.setUint32(at + 1752, value.ifindex, true);
+    view.setUint32(at + 1756, value.isHere, true);
+    view.setUint32(at + 1760, value.loadedAt, true);
+    view.setUint32(at + 1764, value.loaded, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1768 + i * 8, value.options[i]!, true);
+    for (let i = 0; i < 10; i++) view.setBigUint64(at + 1848 + i * 8, value.blanked[i]!, true);
   },
   (view, at) => ({
     headers: headersCodec.read(view, at),
     segment: tcpSegmentCodec.read(view, at + 120),
     work: httpWorkCodec.read(view, at + 160),
-    chunk: httpChunkCodec.read(view, at + 216),
-    own: httpAnswerSegmentCodec.read(view, at + 480),
-    before: httpReaderCodec.read(view, at + 808),
-    beforeIsKept: view.getUint32(at + 1736, true),
-    beforeInHead: view.getUint32(at + 1740, true),
-    ifindex: view.getUint32(at + 1744, true),
-    isHere: view.getUint32(at + 1748, true),
-    loadedAt: view.getUint32(at + 1752, true),
-    loaded: view.getUint32(at + 1756, true),
-    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1760 + i * 8, true)),
-    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1840 + i * 8, true)),
+    chunk: httpChunkCodec.read(view, at + 224),
+    own: httpAnswerSegmentCodec.read(view, at + 488),
+    before: httpReaderCodec.read(view, at + 816),
+    beforeIsKept: view.getUint32(at + 1744, true),
+    beforeInHead: view.getUint32(at + 1748, true),
+    ifindex: view.getUint32(at + 1752, true),
+    isHere: view.getUint32(at + 1756, true),
+    loadedAt: view.getUint32(at + 1760, true),
+    loaded: view.getUint32(at + 1764, true),
+    options: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1768 + i * 8, true)),
+    blanked: Array.from({ length: 10 }, (_, i) => view.getBigUint64(at + 1848 + i * 8, true)),
   }),
 );
 
@@ -1440,13 +1440,14 @@ export const httpTrialEventCodec: Codec<HttpTrialEvent> = defineCodec<HttpTrialE
   }),
 );
 
-/** struct http_work, 56 bytes */
+/** struct http_work, 64 bytes */
 export interface HttpWork {
   readonly begin: number;
   readonly at: number;
   readonly head: number;
   readonly headIsHere: number;
   readonly run: number;
+  readonly runEnd: number;
   readonly ranges: number;
   readonly keep: number;
   readonly decision: number;
@@ -1459,22 +1460,24 @@ export interface HttpWork {
 }
 
 export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
-  56,
+  64,
   (view, at, value) => {
     view.setUint32(at, value.begin, true);
     view.setUint32(at + 4, value.at, true);
     view.setUint32(at + 8, value.head, true);
     view.setUint32(at + 12, value.headIsHere, true);
     view.setUint32(at + 16, value.run, true);
-    view.setUint32(at + 20, value.ranges, true);
-    view.setUint32(at + 24, value.keep, true);
-    view.setUint32(at + 28, value.decision, true);
-    view.setUint32(at + 32, value.kind, true);
-    view.setUint32(at + 36, value.asked, true);
-    view.setUint32(at + 40, value.fits, true);
-    view.setUint32(at + 44, value.fitsAsked, true);
-    view.setUint32(at + 48, value.phase, true);
-    view.setUint32(at + 52, value.seen, true);
+    view.setUint32(at + 20, value.runEnd, true);
+    view.setUint32(at + 24, value.ranges, true);
+    view.setUint32(at + 28, value.keep, true);
+    view.setUint32(at + 32, value.decision, true);
+    view.setUint32(at + 36, value.kind, true);
+    view.setUint32(at + 40, value.asked, true);
+    view.setUint32(at + 44, value.fits, true);
+    view.setUint32(at + 48, value.fitsAsked, true);
+    view.setUint32(at + 52, value.phase, true);
+    view.setUint32(at + 56, value.seen, true);
+    zero(view, at + 60, 4);
   },
   (view, at) => ({
     begin: view.getUint32(at, true),
@@ -1482,15 +1485,16 @@ export const httpWorkCodec: Codec<HttpWork> = defineCodec<HttpWork>(
     head: view.getUint32(at + 8, true),
     headIsHere: view.getUint32(at + 12, true),
     run: view.getUint32(at + 16, true),
-    ranges: view.getUint32(at + 20, true),
-    keep: view.getUint32(at + 24, true),
-    decision: view.getUint32(at + 28, true),
-    kind: view.getUint32(at + 32, true),
-    asked: view.getUint32(at + 36, true),
-    fits: view.getUint32(at + 40, true),
-    fitsAsked: view.getUint32(at + 44, true),
-    phase: view.getUint32(at + 48, true),
-    seen: view.getUint32(at + 52, true),
+    runEnd: view.getUint32(at + 20, true),
+    ranges: view.getUint32(at + 24, true),
+    keep: view.getUint32(at + 28, true),
+    decision: view.getUint32(at + 32, true),
+    kind: view.getUint32(at + 36, true),
+    asked: view.getUint32(at + 40, true),
+    fits: view.getUint32(at + 44, true),
+    fitsAsked: view.getUint32(at + 48, true),
+    phase: view.getUint32(at + 52, true),
+    seen: view.getUint32(at + 56, true),
   }),
 );
 

@@ -12,7 +12,7 @@ export interface HttpConnectionsDependencies {
   readonly monotonicNs?: () => bigint;
 }
 
-/** Of a list: a row of the map is 2.1 kB, and there may be 65,536. */
+/** Of a list: a row of the map is 3.7 kB, and there may be 65,536. */
 export const mostListed = 10_000;
 
 /**
