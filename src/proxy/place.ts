@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { instanceFromEnv, parseRecord } from '../model/cluster.ts';
 import { proxyWorkerSocket } from '../model/l7-proxy.ts';
@@ -50,7 +50,8 @@ export async function nodePlace(node: string, number: number, signal: AbortSigna
     name: node, number, socketPath: proxyWorkerSocket(proxySocket, number), l7Socket, rows,
     maxConnections: l7.maxConnections, idleMs: l7.idleTimeoutSeconds * 1000, headers: l7.headers,
     readSet: set => JSON.parse(readFileSync(join(l7Sets, `${set}.json`), 'utf8')) as L7Set,
-    someSets: () => readdirSync(l7Sets).flatMap(name => (name.endsWith('.json') ? [Number(name.slice(0, -5))] : [])).slice(0, mostRead),
+    // The agent makes the folder with the first of them.
+    someSets: () => (existsSync(l7Sets) ? readdirSync(l7Sets) : []).flatMap(name => (name.endsWith('.json') ? [Number(name.slice(0, -5))] : [])).slice(0, mostRead),
     connect: connectAsClient,
     listen: listenForRedirects,
     publish: listeners => {
