@@ -6,10 +6,17 @@ export const httpNames: Readonly<Record<string, number>> = {
   host: 1, 'content-length': 2, 'transfer-encoding': 3, connection: 4, upgrade: 5, expect: 6, traceparent: 7,
 };
 
-/** Masks are no rules here: the low byte is what the name means, the next one the place in `fields` and one. */
-export function namesAutomaton(fields: readonly string[]): Automaton {
+/** The mask of a name that means nothing in a head, and may be no trailer's. */
+const noTrailer = 1n << 16n;
+
+/**
+ * Masks are no rules here: the low byte is what the name means, the next one the place in `fields` and one. `others` are names in rules that
+ * never hold: no server is to see a header that a rule names and nobody has read, so it may not come behind the body either.
+ */
+export function namesAutomaton(fields: readonly string[], others: readonly string[] = []): Automaton {
   const meaning = new Map<string, bigint>(Object.entries(httpNames).map(([name, kind]) => [name, BigInt(kind)]));
   for (const [place, name] of fields.entries()) meaning.set(name, (meaning.get(name) ?? 0n) | (BigInt(place + 1) << 8n));
+  for (const name of others) if (!meaning.has(name)) meaning.set(name, noTrailer);
   const letters = [...new Set([...meaning.keys()].join(''))];
   const classes = letters.length + 1;
   const classOf = new Uint8Array(256);

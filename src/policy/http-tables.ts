@@ -68,10 +68,11 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   const live = holdable(rules, leaves);
   const names = [...new Set(live.flatMap(rule => [...rule.fields.keys()]))].filter(name => !pseudo.has(name));
   if (names.length > httpLimits.fields) throw new Unfit(`${names.length} header fields; the kernel takes ${httpLimits.fields}`);
-  const inNames = names.reduce((sum, name) => sum + name.length, 0);
+  const idle = rules.flatMap(rule => rule.headers.map(header => header.name.toLowerCase())).filter(name => isFieldName(name) && !names.includes(name));
+  const inNames = [...names, ...new Set(idle)].reduce((sum, name) => sum + name.length, 0);
   if (inNames > longestValue) throw new Unfit(`the names of its header fields have ${inNames} bytes together; the kernel compares ${longestValue}`);
   const bits = new Bits(live);
-  const ofNames = namesAutomaton(names);
+  const ofNames = namesAutomaton(names, idle);
   const parts = [
     ...(['method', 'path', 'host'] as const).map(line => ({ what: `${line}s`, leaves: leavesOfLine(line, bits, leaves) })),
     ...names.map(name => ({ what: `header ${name}`, leaves: leavesOfField(name, bits, leaves) })),
@@ -123,12 +124,15 @@ function conditionsOf({ rule, method, path, host, headers }: HttpL7Rule): Condit
     const value = wantedOf(header);
     const known = fields.get(name);
     if (header.missing || (known !== undefined && value !== undefined && known !== value)) return undefined;
-    if (!pseudo.has(name) && !/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined;
+    if (!pseudo.has(name) && !isFieldName(name)) return undefined;
     fields.set(name, known ?? value);
   }
   const expressions = Object.fromEntries(Object.entries({ method, path, host }).filter(([, text]) => text !== undefined && text !== ''));
   return { rule, expressions, fields };
 }
+
+/** In lower case: others are no header's (RFC 9110 §5.6.2). */
+const isFieldName = (name: string): boolean => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name);
 
 /** An empty value asks for the header, whatever it says. */
 function wantedOf({ value }: HeaderL7Match): string | undefined {
