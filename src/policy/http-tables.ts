@@ -59,6 +59,8 @@ interface Conditions {
   readonly fields: ReadonlyMap<string, string | undefined>;
 }
 
+const fieldName = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+
 /** Upstream's names for parts of the line in header matches. */
 const pseudo: ReadonlyMap<string, Line> = new Map([[':method', 'method'], [':path', 'path'], [':authority', 'host']]);
 
@@ -66,7 +68,7 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   const work: Work = { left: mostCells };
   const leaves = new Leaves(work);
   const live = holdable(rules, leaves);
-  const names = [...new Set(live.flatMap(rule => [...rule.fields.keys()]))].filter(name => !pseudo.has(name));
+  const names = fieldNames(rules);
   if (names.length > httpLimits.fields) throw new Unfit(`${names.length} header fields; the kernel takes ${httpLimits.fields}`);
   const inNames = names.reduce((sum, name) => sum + name.length, 0);
   if (inNames > longestValue) throw new Unfit(`the names of its header fields have ${inNames} bytes together; the kernel compares ${longestValue}`);
@@ -93,6 +95,11 @@ function tablesOf(rules: readonly HttpL7Rule[]): Buffer {
   if (rows > room) throw new Unfit(`its automata need ${rows} rows (${ofNames.masks.length} of names of fields, ${parts.map(({ what }, i) => `${automata[i]!.masks.length} of ${what}`).join(', ')}); there is room for ${room}`);
   if (masks > httpLimits.masks) throw new Unfit(`${masks} combinations of rules; the kernel takes ${httpLimits.masks}`);
   return writer.write(live.map(({ rule }) => rule));
+}
+
+/** Names of header fields that rules ask for, those that never hold too: no trailer may have them, as at the proxy. */
+function fieldNames(rules: readonly HttpL7Rule[]): readonly string[] {
+  return [...new Set(rules.flatMap(({ headers }) => headers.map(({ name }) => name.toLowerCase())))].filter(name => fieldName.test(name));
 }
 
 /** Rules that can hold at all, the first of those that ask the same. */
@@ -123,7 +130,7 @@ function conditionsOf({ rule, method, path, host, headers }: HttpL7Rule): Condit
     const value = wantedOf(header);
     const known = fields.get(name);
     if (header.missing || (known !== undefined && value !== undefined && known !== value)) return undefined;
-    if (!pseudo.has(name) && !/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined;
+    if (!pseudo.has(name) && !fieldName.test(name)) return undefined;
     fields.set(name, known ?? value);
   }
   const expressions = Object.fromEntries(Object.entries({ method, path, host }).filter(([, text]) => text !== undefined && text !== ''));
