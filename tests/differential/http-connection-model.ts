@@ -176,6 +176,8 @@ export class HttpConnectionModel {
     const expected: string[] = [];
     let allowed = 0;
     for (const request of read.requests) {
+      // Targets for proxies are refused, whoever they are for (docs/l7/http-kernel.md).
+      if (![47, 42].includes(written[written.indexOf(32, request.start) + 1]!)) return [[...expected, '400']];
       expected.push(request.allowed ? `answer ${allowed++}` : '403');
       if (allowed > this.tunnelAfter) return [expected];
     }
