@@ -88,6 +88,8 @@ struct http_connection {
 	__u8 own_kind;		/* enum http_own */
 	__u8 request_fin;
 	__u8 in_head;		/* bytes of a head have been read, and not its end */
+	__u8 heard;		/* the client has acknowledged something: it knows the pod's numbers */
+	__u8 pad1[3];
 
 	/* The answer's side writes, http_from_pod. */
 	__u32 answer_busy;
@@ -106,7 +108,7 @@ struct http_connection {
 	/* The host's side has written, as records bear it; zero: no service. */
 	struct addr service_addr;
 	__be16 service_port;
-	__u8 pad2[6];
+	__u8 pad2[2];
 
 	struct http_exchange exchanges[HTTP_OUTSTANDING];
 	struct http_range ranges[HTTP_RANGES];

@@ -37,6 +37,8 @@ static __always_inline void http_client_ack(struct http_connection *row, const s
 
 	if (!(segment->flags & TCP_ACK))
 		return;
+	if (unlikely(!row->heard))
+		*(volatile __u8 *)&row->heard = 1;
 	if (unlikely(row->own_pending) && sequence_difference(segment->ack, row->own_end) >= 0)
 		*(volatile __u32 *)&row->own_pending = 0;
 	acked = http_ack_to_pod(row, segment->ack);

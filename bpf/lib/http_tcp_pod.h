@@ -122,8 +122,11 @@ static __always_inline int http_pod_opens(struct __sk_buff *skb, struct http_con
 
 	if (!(segment->flags & TCP_ACK) || segment->length || segment->ack != row->request_first)
 		return http_drop(skb, row, room, DROP_HTTP_UNREADABLE, false);
-	if (row->established)
-		return segment->seq + 1 == row->answer_first ? TCX_NEXT : http_drop(skb, row, room, DROP_HTTP_UNREADABLE, false);
+	if (row->established && segment->seq + 1 == row->answer_first)
+		return TCX_NEXT;
+	/* A pod may forget whom it has answered (its answer was lost before it had left it), and answer the next SYN with other numbers. */
+	if (row->established && *(volatile __u8 *)&row->heard)
+		return http_drop(skb, row, room, DROP_HTTP_UNREADABLE, false);
 	row->answer_first = row->client_acked = row->added_at = segment->seq + 1;
 	row->server_acked = segment->ack;
 	row->server_window = bpf_htons(bpf_ntohs(segment->window) >> http_scale_read(skb, room));

@@ -208,6 +208,24 @@ describe('attacks on HTTP/1.1 in the kernel', { skip: !hasObject() && 'make -C b
       assert.equal(early.atServer, '');
     });
 
+    test('a pod that has forgotten a SYN answers the next one with other numbers, and no more when the client has heard of them', () => {
+      const way = new KernelBox(datapath, family, ++port);
+      const opens = (seq: number) => way.fromServer(segment({ seq, ack: 1001, flags: tcpFlag.syn | tcpFlag.ack, options: { mss: 1460 } })).toClient.length;
+      const connection = new HttpByHand(way, matcher, { client: 1000, server: 77 });
+      connection.syn(1000);
+      assert.equal(opens(5000), 1);
+      connection.syn(1000);
+      connection.pass('server', segment({ seq: 77, ack: 1001, flags: tcpFlag.syn | tcpFlag.ack, options: { mss: 1460 } }));
+      connection.client(0, '');
+      assert.equal(opens(5000), 0);
+      connection.client(0, good);
+      assert.equal(connection.atServer, good);
+      connection.answer('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', acks(good.length));
+      assert.match(connection.atClient, /^HTTP\/1\.1 200 OK/);
+      connection.client(good.length, evil);
+      held(connection);
+    });
+
     test('a second way to the same pod, by a service, with a SYN that would begin the reading anew in the middle of a body', () => {
       const head = 'POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n';
       // Read from here on as a request, its body has what is a request of its own for the pod.

@@ -127,12 +127,12 @@ const hostBackends: MapSpec<number, number> = {
 
 const httpBlanks: MapSpec<number, HttpConnection> = {
   name: 'http_blanks', type: 6, maxEntries: 1, flags: 0,
-  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: '09b84474',
+  key: u32Codec, value: httpConnectionCodec, perCpu: true, layoutHash: 'f3a61cb8',
 };
 
 const httpConnections: MapSpec<ProxyConnectionKey, HttpConnection> = {
   name: 'http_connections', type: 1, maxEntries: 65536, flags: 1,
-  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: '58a4555e',
+  key: proxyConnectionKeyCodec, value: httpConnectionCodec, perCpu: false, layoutHash: 'aa2bbe9f',
 };
 
 const httpCounts: MapSpec<number, HttpCounts> = {

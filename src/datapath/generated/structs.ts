@@ -878,6 +878,7 @@ export interface HttpConnection {
   readonly ownKind: number;
   readonly requestFin: number;
   readonly inHead: number;
+  readonly heard: number;
   readonly answerBusy: number;
   readonly answerFirst: number;
   readonly serverAcked: number;
@@ -935,22 +936,24 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     view.setUint8(at + 169, value.ownKind);
     view.setUint8(at + 170, value.requestFin);
     view.setUint8(at + 171, value.inHead);
-    view.setUint32(at + 172, value.answerBusy, true);
-    view.setUint32(at + 176, value.answerFirst, true);
-    view.setUint32(at + 180, value.serverAcked, true);
-    view.setUint32(at + 184, value.answered, true);
-    view.setUint16(at + 188, value.serverWindow, false);
-    view.setUint8(at + 190, value.established);
-    view.setUint8(at + 191, value.answerFin);
-    view.setUint8(at + 192, value.answering);
-    view.setUint8(at + 193, value.unknown);
-    view.setUint8(at + 194, value.opened);
-    view.setUint8(at + 195, value.refused);
-    zero(view, at + 196, 4);
+    view.setUint8(at + 172, value.heard);
+    zero(view, at + 173, 3);
+    view.setUint32(at + 176, value.answerBusy, true);
+    view.setUint32(at + 180, value.answerFirst, true);
+    view.setUint32(at + 184, value.serverAcked, true);
+    view.setUint32(at + 188, value.answered, true);
+    view.setUint16(at + 192, value.serverWindow, false);
+    view.setUint8(at + 194, value.established);
+    view.setUint8(at + 195, value.answerFin);
+    view.setUint8(at + 196, value.answering);
+    view.setUint8(at + 197, value.unknown);
+    view.setUint8(at + 198, value.opened);
+    view.setUint8(at + 199, value.refused);
     view.setBigUint64(at + 200, value.answers, true);
     writeBytes(view, at + 208, value.serviceAddr, 16);
     view.setUint16(at + 224, value.servicePort, false);
-    zero(view, at + 226, 6);
+    zero(view, at + 226, 2);
+    zero(view, at + 228, 4);
     for (let i = 0; i < 16; i++) httpExchangeCodec.write(view, at + 232 + i * 24, value.exchanges[i]!);
     for (let i = 0; i < 128; i++) httpRangeCodec.write(view, at + 616 + i * 16, value.ranges[i]!);
     httpReaderCodec.write(view, at + 2664, value.request);
@@ -991,17 +994,18 @@ export const httpConnectionCodec: Codec<HttpConnection> = defineCodec<HttpConnec
     ownKind: view.getUint8(at + 169),
     requestFin: view.getUint8(at + 170),
     inHead: view.getUint8(at + 171),
-    answerBusy: view.getUint32(at + 172, true),
-    answerFirst: view.getUint32(at + 176, true),
-    serverAcked: view.getUint32(at + 180, true),
-    answered: view.getUint32(at + 184, true),
-    serverWindow: view.getUint16(at + 188, false),
-    established: view.getUint8(at + 190),
-    answerFin: view.getUint8(at + 191),
-    answering: view.getUint8(at + 192),
-    unknown: view.getUint8(at + 193),
-    opened: view.getUint8(at + 194),
-    refused: view.getUint8(at + 195),
+    heard: view.getUint8(at + 172),
+    answerBusy: view.getUint32(at + 176, true),
+    answerFirst: view.getUint32(at + 180, true),
+    serverAcked: view.getUint32(at + 184, true),
+    answered: view.getUint32(at + 188, true),
+    serverWindow: view.getUint16(at + 192, false),
+    established: view.getUint8(at + 194),
+    answerFin: view.getUint8(at + 195),
+    answering: view.getUint8(at + 196),
+    unknown: view.getUint8(at + 197),
+    opened: view.getUint8(at + 198),
+    refused: view.getUint8(at + 199),
     answers: view.getBigUint64(at + 200, true),
     serviceAddr: readBytes(view, at + 208, 16),
     servicePort: view.getUint16(at + 224, false),
