@@ -143,7 +143,8 @@ describe('DNS names', () => {
     await cluster.apply(withDnsRules('[{ matchPattern: "*.example.org" }]', '[{ matchPattern: "*.example.org" }]'));
     await world.until('payment-service', { server, names: ['www.stripe.com'] }, result => result.failed['EREFUSED'] === 1);
     const origin = await world.origin('payment-service');
-    const questions = cluster.file(times(500, i => `q${i}.example.org A`).join('\n'));
+    // Nine of ten have an address that stays: 4,000 new ones a second would push out in half a second what the pod was told before.
+    const questions = cluster.file(times(500, i => `${i % 10 === 0 ? '' : 'shared-'}q${i}.example.org A`).join('\n'));
     const load = world.run(origin, ['dnsperf', '-s', server, '-d', questions, '-Q', '1000', '-l', String(seconds), '-t', '2']);
     for (const name of ['supervisor', 'agent-node1', 'agent-node2', 'apiserver']) process.kill(cluster.pidOf(name), 'SIGKILL');
     const deadline = performance.now() + (seconds - 3) * 1_000;
