@@ -11,7 +11,7 @@ export function register(program: Command): void {
 standard plugins; with --policy, what policies cost: compiling them, one pod or policy more, a decision, a new connection.
 Takes its own namespaces and leaves nothing behind but the figures in .cache/bench.`)
     .option('--rounds <n>', 'how often each candidate is measured', positive, 11)
-    .option('--secs <s>', 'seconds of one burst', positive, 0.25)
+    .option('--secs <s>', 'seconds of one burst (0.25; 3 with --l7)', positive)
     .option('--services <n>', 'services in place', positive, 10_000)
     .option('--modes <list>', 'crr: connect, request, close; rr: request on a kept connection', 'crr,rr')
     .option('--cni', 'measure CNI ADD and DEL instead')
@@ -36,10 +36,10 @@ Examples:
   sudo ./cirri bench --observability
   sudo ./cirri bench --dns --rounds 31
   sudo ./cirri bench --l7 --rounds 5`)
-    .action(async (options: { rounds: number; secs: number; services: number; modes: string; cni?: true; policy?: true; programming?: true; observability?: true; dns?: true; l7?: true; l7Kernel?: true; iptables?: true; output?: string }) => {
+    .action(async (options: { rounds: number; secs?: number; services: number; modes: string; cni?: true; policy?: true; programming?: true; observability?: true; dns?: true; l7?: true; l7Kernel?: true; iptables?: true; output?: string }) => {
       if (process.getuid?.() !== 0) throw new CirriError('ERR_NOT_ROOT', 'network namespaces and kernel programs take root', { mend: 'run the command with sudo' });
       const args = [
-        `--rounds=${options.rounds}`, `--secs=${options.secs}`, `--services=${options.services}`, `--modes=${options.modes}`,
+        `--rounds=${options.rounds}`, ...(options.secs === undefined ? [] : [`--secs=${options.secs}`]), `--services=${options.services}`, `--modes=${options.modes}`,
         ...(['cni', 'policy', 'programming', 'observability', 'dns', 'l7', 'iptables'] as const).filter(name => options[name]).map(name => `--${name}`), ...(options.l7Kernel ? ['--l7-kernel'] : []), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
       ];
       const child = spawn(process.execPath, [join(repositoryRoot, 'tools', 'bench', 'run.ts'), ...args], { stdio: 'inherit' });
