@@ -23,7 +23,7 @@ export function keepMemorySmall(options: { readonly signal: AbortSignal; readonl
 /** What a process that is above its limit must have grown by before it is worth looking again for what can be given back. */
 const worthBytes = 2 << 20;
 /** And its heap, before it is worth a collection. */
-const worthCollecting = 3 << 20;
+const worthCollecting = 2 << 20;
 
 /** Pages of a file that are in use come back within a second, while requests wait for them: they are looked through rarely, and late. */
 const unmapEveryMs = 60_000;
