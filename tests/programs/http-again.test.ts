@@ -9,9 +9,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import { Random, seedOfRun } from '../differential/random.ts';
-import { Datapath, families, hasObject } from './harness.ts';
+import type { Datapath } from './harness.ts';
+import { families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
-import { boxPrograms, KernelBox, readers, restrict } from './http-kernel-box.ts';
+import { KernelBox, readers, restrictedDatapath } from './http-kernel-box.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }];
 const matcher = compileHttpRules(rules);
@@ -40,8 +41,7 @@ describe(`HTTP/1.1 in the kernel, sent again in other segments, CIRRI_SEED=${see
   let datapath: Datapath;
   let port = 20_000;
   before(() => {
-    datapath = new Datapath({}, {}, boxPrograms);
-    for (const family of families) restrict(datapath, family, 5, rules);
+    datapath = restrictedDatapath(rules);
   });
   after(() => datapath.close());
 

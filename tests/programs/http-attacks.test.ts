@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
-import { Datapath, families, hasObject, mac, servicePort } from './harness.ts';
+import type { Datapath } from './harness.ts';
+import { families, hasObject, mac, servicePort } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { Isns } from './http-hand.ts';
-import { boxPrograms, KernelBox, readers, restrict } from './http-kernel-box.ts';
+import { KernelBox, readers, restrictedDatapath } from './http-kernel-box.ts';
 import { buildSegment, plus, segment, tcpFlag } from './tcp-segment.ts';
 import type { Segment } from './tcp-segment.ts';
 
@@ -25,8 +26,7 @@ describe('attacks on HTTP/1.1 in the kernel', { skip: !hasObject() && 'make -C b
   let datapath: Datapath;
   let port = 20_000;
   before(() => {
-    datapath = new Datapath({}, {}, boxPrograms);
-    for (const family of families) restrict(datapath, family, 5, rules);
+    datapath = restrictedDatapath(rules);
   });
   after(() => datapath.close());
 

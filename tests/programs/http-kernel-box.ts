@@ -14,23 +14,30 @@ import { BpfMap } from '../../src/ebpf/map.ts';
 import type { MapSpec } from '../../src/ebpf/map.ts';
 import { compileHttpTables } from '../../src/policy/http-tables.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
-import { backendPort, id, identity, mac, set } from './harness.ts';
-import type { Datapath, Family } from './harness.ts';
+import { backendPort, Datapath, families, id, identity, mac, set } from './harness.ts';
+import type { Family } from './harness.ts';
 import type { Box, Passed } from './http-world.ts';
 import { macBytes } from './packet.ts';
 import { buildSegment, readSegment } from './tcp-segment.ts';
 import type { End, Segment } from './tcp-segment.ts';
 
 /** What such a packet meets. */
-export const boxPrograms = ['from_pod', 'to_pod', 'http_to_pod', 'http_from_pod'] as const;
+const boxPrograms = ['from_pod', 'to_pod', 'http_to_pod', 'http_from_pod'] as const;
 export const markToReader = 0x0500;
 const markOfReader = 0x0700;
 const next = -1, ok = 0, shot = 2, redirected = 7;
 /** In struct __sk_buff. */
 const MARK_OFFSET = 8, GSO_SIZE_OFFSET = 176;
 
+/** Programs under which pod 5 takes, in both families, what the rules let pass. */
+export function restrictedDatapath(rules: readonly HttpL7Rule[]): Datapath {
+  const datapath = new Datapath({}, {}, boxPrograms);
+  for (const family of families) restrict(datapath, family, 5, rules);
+  return datapath;
+}
+
 /** Puts b behind a layer 7 set that the kernel carries out. */
-export function restrict(datapath: Datapath, family: Family, number: number, rules: readonly HttpL7Rule[]): void {
+function restrict(datapath: Datapath, family: Family, number: number, rules: readonly HttpL7Rule[]): void {
   const compiled = compileHttpTables(rules);
   if ('unfit' in compiled) throw new Error(`rules do not fit: ${compiled.unfit}`);
   using inner = BpfMap.create({ ...specs.httpSets.inner!, value: bytesCodec(compiled.tables.length) } as MapSpec<number, Uint8Array>);

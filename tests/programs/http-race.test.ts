@@ -8,10 +8,11 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
-import { Datapath, families, hasObject } from './harness.ts';
+import type { Datapath } from './harness.ts';
+import { families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { ByHand } from './http-hand.ts';
-import { boxPrograms, KernelBox, markToReader, readers, restrict } from './http-kernel-box.ts';
+import { KernelBox, markToReader, readers, restrictedDatapath } from './http-kernel-box.ts';
 import type { RacerOrder, RacerResult } from './racer-thread.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }];
@@ -31,8 +32,7 @@ for (const reader of readers) describe(`two processors at one connection, segmen
   let datapath: Datapath;
   let port = 1024;
   before(() => {
-    datapath = new Datapath({}, {}, boxPrograms);
-    for (const family of families) restrict(datapath, family, 5, rules);
+    datapath = restrictedDatapath(rules);
     reader.choose(datapath);
   });
   after(() => datapath.close());

@@ -6,10 +6,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import { Random, seedOfRun } from '../differential/random.ts';
-import { Datapath, families, hasObject } from './harness.ts';
+import type { Datapath } from './harness.ts';
+import { families, hasObject } from './harness.ts';
 import type { Family } from './harness.ts';
 import { clientWrites } from './http-client-writes.ts';
-import { boxPrograms, KernelBox, readAtDevice, readHere, restrict } from './http-kernel-box.ts';
+import { KernelBox, readAtDevice, readHere, restrictedDatapath } from './http-kernel-box.ts';
 import { meddler } from './http-meddler.ts';
 import { HttpWorld } from './http-world.ts';
 import type { WorldOptions } from './http-world.ts';
@@ -23,8 +24,7 @@ describe(`random connections through HTTP/1.1 in the kernel, CIRRI_SEED=${seed}`
   let datapath: Datapath;
   let port = 1024;
   before(() => {
-    datapath = new Datapath({}, {}, boxPrograms);
-    for (const family of families) restrict(datapath, family, 5, rules);
+    datapath = restrictedDatapath(rules);
   });
   after(() => datapath.close());
 

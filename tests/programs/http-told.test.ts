@@ -6,9 +6,10 @@ import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { isHttpRecord } from '../../src/flows/http-events.ts';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
-import { Datapath, families, hasObject } from './harness.ts';
+import type { Datapath } from './harness.ts';
+import { families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
-import { boxPrograms, KernelBox, readHere, restrict } from './http-kernel-box.ts';
+import { KernelBox, readHere, restrictedDatapath } from './http-kernel-box.ts';
 
 const rules = [{ rule: 41, path: '/.*', headers: [] }];
 const matcher = compileHttpRules(rules);
@@ -32,9 +33,8 @@ describe('what is told of requests and answers', { skip: !hasObject() && 'make -
   let ring: RingBuffer;
   let port = 1024;
   before(() => {
-    datapath = new Datapath({}, {}, boxPrograms);
+    datapath = restrictedDatapath(rules);
     ring = RingBuffer.open({ fd: datapath.maps.flowEvents.fd, maxEntries: specs.flowEvents.maxEntries });
-    for (const family of families) restrict(datapath, family, 5, rules);
     readHere(datapath);
   });
   after(() => {
