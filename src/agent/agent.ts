@@ -256,7 +256,7 @@ export async function startAgent(options: AgentOptions, dependencies: { readonly
     pods: inputs.pods.table, nodes: inputs.nodes.table, nodeName: node.name, clusterName: record.clusterName, policies, namesOf: (ip, viewer) => names.namesOf(ip, viewer), devices: new Map([[devices.uplinkIndex, uplinkName], [devices.overlayIndex, overlayName]]),
   });
   const observability = await startObservability({ record, node, paths, maps: opened.maps, lookups, names, metrics: { client, pods: inputs.ciliumEndpoints.table }, nodes: inputs.nodes.table, isReady: () => isNamed }, { log, signal });
-  await layer7.start(observability.flows);
+  layer7.start(observability.flows);
   void feedAgentEvents({ endpoints, endpointRows: regenerator.endpointRows, addresses: regenerator.addresses, policies: policySources(inputs), policyRevision: () => policies.revision }, observability.agentEvents, { log, signal });
   const { flows, map } = observability;
 

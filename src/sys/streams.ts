@@ -6,8 +6,8 @@ import { lastErrno } from './native.ts';
 import * as native from './native.ts';
 import { bind, closeSocket, connect, getOption, ipv6Option, level, listen, setLocalPorts, setOption, setTransparent, type SocketAddress, socketOption, tcpSocket } from './net.ts';
 
-/** AF_UNIX; SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC. */
-const [UNIX, STREAM, NONBLOCK_CLOEXEC] = [1, 1 | 0o2004000, 0o2004000] as const;
+/** SOCK_NONBLOCK | SOCK_CLOEXEC. */
+const NONBLOCK_CLOEXEC = 0o2004000;
 /** From asm-generic/socket.h and linux/tcp.h. */
 const keepAlive = 9;
 const tcpOption = { noDelay: 1, keepIdle: 4, userTimeout: 18 } as const;
@@ -85,17 +85,6 @@ function streamSocket(address: Addr, options: StreamOptions): number {
     setOption(fd, level.socket, keepAlive, 1, 'asking whether a silent peer is still there');
     return fd;
   });
-}
-
-/** A socket that is connected to a path of the file system; undefined where nobody listens. */
-export function connectUnix(path: string): number | undefined {
-  const fd = check(native.socket(UNIX, STREAM, 0), 'socket', 'making a socket');
-  const address = Buffer.alloc(3 + Buffer.byteLength(path));
-  address.writeUInt16LE(UNIX, 0);
-  address.write(path, 2);
-  if (native.connect(fd, address, address.length) === 0) return fd;
-  native.close(fd);
-  return undefined;
 }
 
 /** The name of what went wrong with it, as "ECONNREFUSED"; undefined when nothing did. Asking clears it. */

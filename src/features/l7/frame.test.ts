@@ -15,11 +15,11 @@ import { waitFor } from '../../std/async.ts';
 import { CirriError } from '../../std/errors.ts';
 import { parseAddr } from '../../std/ip.ts';
 import { silentLogger } from '../../std/log.ts';
-import { connectUnix } from '../../sys/streams.ts';
+import { connectUnix } from '../../sys/unix.ts';
 import { HttpTexts } from '../../flows/http-told.ts';
 import { FrameReader } from './frame.ts';
 import { L7Listener } from './records.ts';
-import { RecordStream } from './stream.ts';
+import { cutRecords } from './stream.ts';
 import { takerOfRecords } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-frames-'));
@@ -49,13 +49,13 @@ const act = fc.oneof(
   { weight: 1, arbitrary: fc.record({ act: fc.constant('flush') }) },
 );
 
-async function agent(name: string): Promise<{ listener: L7Listener; path: string; taken: L7Record[] }> {
+function agent(name: string): { listener: L7Listener; path: string; taken: L7Record[] } {
   const taken: L7Record[] = [];
   const take = (record: L7Record) => void taken.push(record);
   const http = takerOfRecords(take);
   const listener = new L7Listener({ take, http: () => http, service, log: silentLogger });
   const path = join(folder, name);
-  await listener.listen(path);
+  listener.listen(path);
   after(() => listener.close());
   return { listener, path, taken };
 }
@@ -81,7 +81,7 @@ async function oldAgent(path: string): Promise<string> {
 }
 
 test('an agent that understands frames and one that does not are told the same, in the same order', async () => {
-  const [framed, lines] = [await agent('new.sock'), await agent('lines.sock')];
+  const [framed, lines] = [agent('new.sock'), agent('lines.sock')];
   const [toFramed, toLines] = [worker(framed.path), worker(await oldAgent(lines.path))];
   await waitFor('the agent to say what it understands', () => (toFramed.flush(), toLines.flush(), toFramed.framed), { timeoutMs: 5_000, everyMs: 2 });
   await fc.assert(fc.asyncProperty(fc.array(act, { maxLength: 60 }), async acts => {
@@ -154,11 +154,13 @@ test('lines and frames that come in pieces of any size are whole; a length that 
   const all = Buffer.concat([Buffer.from('{"a":1}\n'), frame, Buffer.from('\n'), frame, frame, Buffer.from('{"b":"\u00e9"}\n')]);
   for (const size of [1, 2, 3, 7, 64, all.length]) {
     const got: (string | number)[] = [];
-    const stream = new RecordStream({ line: line => void got.push(line), frame: entries => void got.push(entries.length) });
-    for (let at = 0; at < all.length; at += size) assert.ok(stream.push(all.subarray(at, at + size)));
+    const take = { line: (line: string) => void got.push(line), frame: (entries: Buffer) => void got.push(entries.length) };
+    let done = 0;
+    for (let at = 0; at < all.length; at += size) done += cutRecords(all.subarray(done, at + size), take)!;
+    assert.equal(done, all.length);
     assert.deepEqual(got, ['{"a":1}', frame.length - 5, '', frame.length - 5, frame.length - 5, '{"b":"é"}']);
   }
-  const stream = new RecordStream({ line: () => {}, frame: () => assert.fail('it never comes') });
-  assert.equal(stream.push(Buffer.from([1, 0, 0, 0])), true);
-  assert.equal(stream.push(Buffer.from([1])), false);
+  const refused = { line: () => {}, frame: () => assert.fail('it never comes') };
+  assert.equal(cutRecords(Buffer.from([1, 0, 0, 0]), refused), 0);
+  assert.equal(cutRecords(Buffer.from([1, 0, 0, 0, 1]), refused), undefined);
 });

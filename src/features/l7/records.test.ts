@@ -16,11 +16,11 @@ import { L7Listener } from './records.ts';
 const folder = mkdtempSync(join(tmpdir(), 'cirri-l7-'));
 after(() => rmSync(folder, { recursive: true }));
 
-async function started(name: string): Promise<{ listener: L7Listener; path: string; taken: L7Record[] }> {
+function started(name: string): { listener: L7Listener; path: string; taken: L7Record[] } {
   const taken: L7Record[] = [];
   const listener = new L7Listener({ take: record => void taken.push(record), http: () => assert.fail('no frame'), service: key => (key === 4 ? { ip: '10.96.0.1', port: 80 } : undefined), log: silentLogger });
   const path = join(folder, name);
-  await listener.listen(path);
+  listener.listen(path);
   after(() => listener.close());
   return { listener, path, taken };
 }
@@ -37,7 +37,7 @@ const ends = ['10.0.0.1', 1000, '10.0.0.2', 80, 11, 12, 1, 2] as const;
 const http = { method: 'GET', url: 'http://x/', protocol: 'HTTP/1.1' };
 
 test('a request goes from the client to the server, its answer back; lines that arrive in pieces are whole', async () => {
-  const { listener, path, taken } = await started('a.sock');
+  const { listener, path, taken } = started('a.sock');
   const socket = connect(path);
   const text = [
     [5_000_001, ...ends, 4, 'DROPPED', 'INGRESS', 7, { type: 'REQUEST', http }, 'abc'],
@@ -56,7 +56,7 @@ test('a request goes from the client to the server, its answer back; lines that 
 });
 
 test('the listening sockets of a worker outlive it, and the next one is told where they are', async () => {
-  const { path } = await started('b.sock');
+  const { path } = started('b.sock');
   const fd = listenOn({ addr: parseAddr('127.0.0.1'), port: 0 });
   const { port } = ownAddress(fd)!;
   const worker = connect(path);
@@ -84,7 +84,7 @@ test('the listening sockets of a worker outlive it, and the next one is told whe
 });
 
 test('a line without end is not collected for ever', async () => {
-  const { path } = await started('c.sock');
+  const { path } = started('c.sock');
   const socket = connect(path);
   socket.on('error', () => {});
   const closed = new Promise(resolve => socket.once('close', resolve));

@@ -1,5 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { l7Verdicts } from '../../flows/columns.ts';
 import type { HttpTaker } from '../../flows/http-taker.ts';
@@ -10,9 +9,10 @@ import { errorText } from '../../std/errors.ts';
 import type { Logger } from '../../std/log.ts';
 import { closeSocket } from '../../sys/net.ts';
 import { openPidfd, takeFd } from '../../sys/process.ts';
+import { type UnixPeer, UnixServer } from '../../sys/unix.ts';
 import { FrameReader } from './frame.ts';
 import { recordOfLine } from './line.ts';
-import { RecordStream } from './stream.ts';
+import { cutRecords, type StreamTaker, streamRoomBytes } from './stream.ts';
 
 export interface L7ListenerDependencies {
   /** The pipeline's: takes one record, holds up nobody. */
@@ -46,9 +46,7 @@ export class L7Listener {
   readonly counts = new Map<string, L7Counts>();
   readonly #deps: L7ListenerDependencies;
   readonly #kept = new Map<number, readonly number[]>();
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server;
-
+  #server: UnixServer | undefined;
   readonly #frames: FrameReader;
   readonly #tell: HttpTaker['tell'] = (record, saying, latencyNs, verdict, traceId) => {
     this.#count('http', l7Verdicts[verdict]!);
@@ -58,46 +56,31 @@ export class L7Listener {
   constructor(dependencies: L7ListenerDependencies) {
     this.#deps = dependencies;
     this.#frames = new FrameReader(dependencies.service);
-    this.#server = createServer(socket => this.#serve(socket));
   }
 
-  listen(path: string): Promise<void> {
+  /** Throws KernelError where it cannot. */
+  listen(path: string): void {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    rmSync(path, { force: true });
-    return new Promise((resolve, reject) => {
-      this.#server.on('error', reject);
-      const mask = process.umask(0o177);
-      this.#server.listen(path, () => {
-        process.umask(mask);
-        resolve();
-      });
-    });
+    this.#server = new UnixServer(path, streamRoomBytes, greet => this.#serve(greet));
   }
 
   close(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#server?.close();
     for (const fds of this.#kept.values()) fds.forEach(fd => closeSocket(fd));
     this.#kept.clear();
   }
 
-  #serve(socket: Socket): void {
-    this.#sockets.add(socket);
+  #serve(greet: (text: string) => void): UnixPeer {
     let worker: number | undefined;
-    const stream = new RecordStream({
+    const taker: StreamTaker = {
       line: text => void (worker = this.#take(text) ?? worker),
       frame: entries => this.#frame(entries),
-    });
-    const kept: KeptListeners = { pid: process.pid, listeners: Object.fromEntries(this.#kept), frames: frameVersion };
-    socket.write(JSON.stringify(kept) + '\n');
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      this.#sockets.delete(socket);
-      if (worker !== undefined) this.workers.delete(worker);
-    });
-    socket.on('data', chunk => {
-      if (!stream.push(chunk as Buffer)) socket.destroy();
-    });
+    };
+    greet(JSON.stringify({ pid: process.pid, listeners: Object.fromEntries(this.#kept), frames: frameVersion } satisfies KeptListeners) + '\n');
+    return {
+      take: bytes => cutRecords(bytes, taker),
+      gone: () => void (worker !== undefined && this.workers.delete(worker)),
+    };
   }
 
   /** Returns the worker's number where the line says it. */

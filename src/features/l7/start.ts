@@ -13,7 +13,7 @@ export interface Layer7 {
   readonly sets: L7SetFiles;
   readonly listener: L7Listener;
   /** Told of what the proxy's workers see, from now on. */
-  start(flows: Pick<FlowPipeline, 'l7' | 'http'>): Promise<void>;
+  start(flows: Pick<FlowPipeline, 'l7' | 'http'>): void;
   status(inUse: ReadonlyMap<number, L7Set>): FeatureStatus;
 }
 
@@ -51,9 +51,9 @@ export function startLayer7(options: { readonly paths: NodePaths; readonly worke
   }, { once: true });
   return {
     sets, listener,
-    start: async flows => {
+    start: flows => {
       pipeline = flows;
-      await listener.listen(paths.l7Socket);
+      listener.listen(paths.l7Socket);
     },
     status: inUse => proxyStatus(listener, { workers, inUse: inUse.size, files: sets.size }),
   };

@@ -10,31 +10,22 @@ export interface StreamTaker {
   frame(entries: Buffer): void;
 }
 
-/** What a worker sends, cut into lines and frames. */
-export class RecordStream {
-  #rest: Buffer = Buffer.alloc(0);
-  readonly #take: StreamTaker;
+/** The room for what is not whole yet: a frame of the longest, and what was read behind it. */
+export const streamRoomBytes = 2 * mostFrameBytes;
 
-  constructor(take: StreamTaker) {
-    this.#take = take;
+/** What a worker sends, cut into lines and frames. Returns the bytes of those that are whole; undefined: no worker sends this. */
+export function cutRecords(data: Buffer, take: StreamTaker): number | undefined {
+  let at = 0;
+  while (at < data.length) {
+    const isFrame = data[at] === frameMark;
+    if (isFrame && data.length - at < frameHead) break;
+    const length = isFrame ? data.readUInt32LE(at + 1) : 0;
+    if (length > mostFrameBytes) return undefined;
+    const end = isFrame ? at + frameHead + length : data.indexOf(lineFeed, at);
+    if (isFrame ? end > data.length : end < 0) break;
+    if (isFrame) take.frame(data.subarray(at + frameHead, end));
+    else take.line(data.toString('utf8', at, end));
+    at = isFrame ? end : end + 1;
   }
-
-  /** False: no worker sends this. */
-  push(chunk: Buffer): boolean {
-    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (at < data.length) {
-      const isFrame = data[at] === frameMark;
-      if (isFrame && data.length - at < frameHead) break;
-      const length = isFrame ? data.readUInt32LE(at + 1) : 0;
-      if (length > mostFrameBytes) return false;
-      const end = isFrame ? at + frameHead + length : data.indexOf(lineFeed, at);
-      if (isFrame ? end > data.length : end < 0) break;
-      if (isFrame) this.#take.frame(data.subarray(at + frameHead, end));
-      else this.#take.line(data.toString('utf8', at, end));
-      at = isFrame ? end : end + 1;
-    }
-    this.#rest = data.subarray(at);
-    return this.#rest.length === 0 || this.#rest[0] === frameMark || this.#rest.length <= longestLine;
-  }
+  return at === data.length || data[at] === frameMark || data.length - at <= longestLine ? at : undefined;
 }
