@@ -3,7 +3,7 @@ import { CirriError, errorText, renderError } from '../std/errors.ts';
 import { createLogger, type Logger } from '../std/log.ts';
 import { giveMemoryBack, keepResidentBelow } from '../sys/footprint.ts';
 import { takeShortTurns } from '../sys/scheduling.ts';
-import { connectUnix } from '../sys/streams.ts';
+import { connectUnix } from '../sys/unix.ts';
 import { watchPlace } from './abandoned.ts';
 import { serveControl, statusOf } from './control.ts';
 import { handOver, somebodyWorks, takeOver } from './handover.ts';
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
     if (warmUp.due) settle();
   }, statusEveryMs);
   setTimeout(() => settled || settle(), settledMs).unref();
-  keepResidentBelow(smallBytes, { signal: stop.signal });
+  keepResidentBelow(smallBytes, { signal: stop.signal, isBusy: activityOf(worker) });
   const origin = inherited.length > 0 ? 'of the one that died' : predecessor ? 'handed over' : kept.length > 0 ? 'kept by the agent' : 'new';
   log.info('ready', { pid: process.pid, listeners: origin, startedMs: Math.round(performance.now()) });
   setImmediate(() => loadProtocols(place, load, log));

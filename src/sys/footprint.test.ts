@@ -81,3 +81,29 @@ test('it collects when the heap has grown, and not again before it has grown onc
     (globalThis as { gc?: unknown }).gc = before;
   }
 });
+
+test('while somebody is served it waits for a moment, and for no longer than until there is much of it', async () => {
+  let [collections, asked] = [0, 0];
+  let isBusy = true;
+  const stop = new AbortController();
+  const before = (globalThis as { gc?: unknown }).gc;
+  (globalThis as { gc?: unknown }).gc = () => collections++;
+  const grown: unknown[] = [];
+  const grow = (megabytes: number) => {
+    for (let i = 0; i < 2000 * megabytes; i++) grown.push(Array.from({ length: 64 }, () => i));
+  };
+  try {
+    keepResidentBelow(process.memoryUsage.rss(), { signal: stop.signal, isBusy: () => (asked++, isBusy), everyMs: 5, momentMs: 5 });
+    grow(3);
+    await waitFor('it to ask again and again', () => asked > 10, { timeoutMs: 5_000, everyMs: 5 });
+    assert.equal(collections, 0, 'three megabytes wait');
+    grow(8);
+    await waitFor('much of it to be collected', () => collections > 0, { timeoutMs: 5_000, everyMs: 5 });
+    isBusy = false;
+    collections = 0;
+    await waitFor('a little to be collected when nobody is served', () => (grow(1), collections > 0), { timeoutMs: 5_000, everyMs: 20 });
+  } finally {
+    stop.abort();
+    (globalThis as { gc?: unknown }).gc = before;
+  }
+});

@@ -22,8 +22,11 @@ export function keepMemorySmall(options: { readonly signal: AbortSignal; readonl
 
 /** What a process that is above its limit must have grown by before it is worth looking again for what can be given back. */
 const worthBytes = 2 << 20;
-/** And its heap, before it is worth a collection. */
-const worthCollecting = 2 << 20;
+/** And its heap, before it is worth a collection that nobody waits for; and before it is worth one that somebody does. */
+const worthCollecting = { idle: 2 << 20, busy: 5 << 20 } as const;
+
+/** So many times the limit are given back at once, whoever waits. */
+const urgent = 1.3;
 
 /** Pages of a file that are in use come back within a second, while requests wait for them: they are looked through rarely, and late. */
 const unmapEveryMs = 60_000;
@@ -31,28 +34,39 @@ const unmapEveryMs = 60_000;
 /**
  * For a process that is to stay small while it works: above `bytes` it gives back what malloc keeps of compilations that are over, and
  * collects what connections that have ended left in the old space, where V8 itself would wait for four times what lives; when that is not
- * enough, pages of Node's file that nobody has asked for lately go too. Takes some ten milliseconds with a collection, a few without, and is
- * not done again before it is worth that. Needs `--expose-gc` to collect.
+ * enough, pages of Node's file that nobody has asked for lately go too. A collection takes some ten milliseconds, the rest a few: while
+ * `isBusy` says so, asked every `momentMs`, both wait for a moment in which nobody does, until there is much of it. Needs `--expose-gc` to collect.
  */
-export function keepResidentBelow(bytes: number, options: { readonly signal: AbortSignal; readonly everyMs?: number }): void {
-  const { signal, everyMs = 2_000 } = options;
+export function keepResidentBelow(bytes: number, options: { readonly signal: AbortSignal; readonly isBusy?: () => boolean; readonly everyMs?: number; readonly momentMs?: number }): void {
+  const { signal, isBusy = () => false, everyMs = 2_000, momentMs = 30 } = options;
   let left = 0;
   let livesBytes = Infinity;
   let unmapAt = 0;
-  const timer = setInterval(() => {
-    const resident = process.memoryUsage.rss();
-    livesBytes = Math.min(livesBytes, heapBytes());
-    if (resident < bytes) return;
-    if (heapBytes() - livesBytes >= worthCollecting) livesBytes = collectAll(livesBytes);
-    else if (resident < left + worthBytes) return;
+  let moment: NodeJS.Timeout | undefined;
+  const isMuch = (resident: number) => (resident >= bytes * urgent && resident >= left + worthBytes) || heapBytes() - livesBytes >= worthCollecting.busy;
+  const give = () => {
+    clearInterval(moment);
+    moment = undefined;
+    if (heapBytes() - livesBytes >= worthCollecting.idle) livesBytes = collectAll(livesBytes);
     mallocTrim(0);
     left = process.memoryUsage.rss();
     if (left < bytes * 1.1 || performance.now() < unmapAt) return;
     unmapAt = performance.now() + unmapEveryMs;
     unmapStartupPages();
+  };
+  const timer = setInterval(() => {
+    const resident = process.memoryUsage.rss();
+    livesBytes = Math.min(livesBytes, heapBytes());
+    if (resident < bytes || (heapBytes() - livesBytes < worthCollecting.idle && resident < left + worthBytes)) return;
+    if (moment && isMuch(resident)) return give();
+    isBusy();
+    moment ??= setInterval(() => void (isBusy() || give()), momentMs).unref();
   }, everyMs);
   timer.unref();
-  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  signal.addEventListener('abort', () => {
+    clearInterval(timer);
+    clearInterval(moment);
+  }, { once: true });
 }
 
 function collector(): ((options: { readonly type: 'major'; readonly execution: 'sync'; readonly flavor?: 'last-resort' }) => void) | undefined {
@@ -64,7 +78,7 @@ const heapBytes = (): number => getHeapStatistics().used_heap_size;
 /** What is left then. A collection that V8 had begun already leaves all that has come since: another one follows it. */
 function collectAll(expectedBytes: number): number {
   const collect = collector();
-  for (let round = 0; round < 2 && heapBytes() - expectedBytes >= worthCollecting; round++) collect?.({ type: 'major', execution: 'sync' });
+  for (let round = 0; round < 2 && heapBytes() - expectedBytes >= worthCollecting.idle; round++) collect?.({ type: 'major', execution: 'sync' });
   return heapBytes();
 }
 
