@@ -179,17 +179,18 @@ export class AnswerSide {
 
   /** False: the connection is over, and nothing more is read. */
   #complete(): boolean {
-    const front = this.#exchanges.front!;
+    // By the time that others have heard of it, it may be another request.
+    const { closes, tunnel } = this.#exchanges.front!;
     this.#exchanges.shift();
     this.#inBody = this.#begun = false;
     this.#interim = 0;
     this.#answered++;
-    if (front.closes) {
+    if (closes) {
       this.#events.over();
       return false;
     }
     this.#events.answered();
-    if (front.tunnel !== undefined) this.#events.refused();
+    if (tunnel !== undefined) this.#events.refused();
     return true;
   }
 

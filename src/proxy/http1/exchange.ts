@@ -2,14 +2,28 @@ import type { Opinion } from '../http/judge.ts';
 import type { RequestFacts } from '../http/record.ts';
 import type { HttpFacts } from '../protocol.ts';
 
-/** A request that waits for its answer, from the server or from the proxy itself, with what is told of it: one object for each request. */
-export class Exchange implements RequestFacts {
+/** What a head asks for; `minor` of its version. */
+export interface Asked {
   readonly method: string;
   readonly origin: string;
   readonly path: string;
-  readonly protocol: HttpFacts['protocol'];
-  readonly headers: RequestFacts['headers'];
-  readonly traceId: string | undefined;
+  readonly minor: number;
+  readonly isHead: boolean;
+}
+
+const nothing: Asked = { method: '', origin: '', path: '', minor: 1, isHead: false };
+
+/**
+ * A request that waits for its answer, from the server or from the proxy itself, with what is told of it. When it has been answered, the
+ * connection's next request is written over it: nothing is made for each.
+ */
+export class Exchange implements RequestFacts {
+  method = '';
+  origin = '';
+  path = '';
+  protocol: HttpFacts['protocol'] = 'HTTP/1.1';
+  headers: RequestFacts['headers'] = undefined;
+  traceId: string | undefined = undefined;
   toldFrame = 0;
   toldAt = 0;
   toldOpinions: HttpFacts['toldOpinions'] = undefined;
@@ -18,21 +32,32 @@ export class Exchange implements RequestFacts {
   own: Buffer | undefined = undefined;
   /** Of the own answer. */
   status = 0;
-  startUs: number;
+  /** No small integer, ever: V8 keeps these apart. */
+  startUs = 0.5;
   isHead = false;
   /** CONNECT, or a wish for another protocol: the bytes after it are held until the server has answered. */
   tunnel: 'connect' | 'upgrade' | undefined = undefined;
   /** The connection ends with the answer. */
   closes = false;
 
-  constructor(method: string, origin: string, path: string, protocol: HttpFacts['protocol'], headers: RequestFacts['headers'], traceId: string | undefined, startUs: number) {
+  /** As a new one. */
+  begin({ method, origin, path, minor, isHead }: Asked, startUs: number): void {
     this.method = method;
     this.origin = origin;
     this.path = path;
-    this.protocol = protocol;
-    this.headers = headers;
-    this.traceId = traceId;
+    this.protocol = minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+    this.headers = undefined;
+    this.traceId = undefined;
+    this.toldFrame = 0;
+    this.toldAt = 0;
+    this.toldOpinions = undefined;
+    this.opinions = none;
+    this.own = undefined;
+    this.status = 0;
     this.startUs = startUs;
+    this.isHead = isHead;
+    this.tunnel = undefined;
+    this.closes = false;
   }
 }
 
@@ -44,7 +69,17 @@ export class Exchanges {
   static kept: Exchange | undefined;
   #ring: (Exchange | undefined)[] = [undefined, undefined];
   #first = 0;
+  /** Has been answered. */
+  #spare: Exchange | undefined;
   length = 0;
+
+  /** One for the next request, undefined: for one that cannot be read. Valid until it is taken off the queue and another one is asked for. */
+  next(asked: Asked | undefined, startUs: number): Exchange {
+    const exchange = this.#spare ?? new Exchange();
+    this.#spare = undefined;
+    exchange.begin(asked ?? nothing, startUs);
+    return exchange;
+  }
 
   get front(): Exchange | undefined {
     return this.#ring[this.#first];
@@ -60,7 +95,13 @@ export class Exchanges {
   }
 
   shift(): void {
-    Exchanges.kept = this.#ring[this.#first];
+    const ended = this.#ring[this.#first];
+    if (ended) {
+      // A connection that waits keeps no texts.
+      ended.path = '';
+      ended.headers = ended.traceId = undefined;
+    }
+    this.#spare = Exchanges.kept = ended;
     this.#ring[this.#first] = undefined;
     this.#first = (this.#first + 1) & (this.#ring.length - 1);
     this.length--;

@@ -170,7 +170,7 @@ export class Fields {
       if (i < end && this.buffer[i] !== 44 && this.buffer[i] !== 32 && this.buffer[i] !== 9) return fault.connection;
       if (isText(this.buffer, from, i, 'close')) bits |= closes;
       else if (isText(this.buffer, from, i, 'keep-alive')) bits |= keeps;
-      else if (forbidden.some(name => isText(this.buffer, from, i, name))) return fault.connection;
+      else if (isForbidden(this.buffer, from, i)) return fault.connection;
     }
     return bits;
   }
@@ -179,3 +179,9 @@ export class Fields {
 export const closes = 1;
 export const keeps = 2;
 const forbidden = ['content-length', 'transfer-encoding', 'host'];
+
+/** Asked for each request of a client that says Connection: a closure would be made each time. */
+function isForbidden(buffer: Buffer, start: number, end: number): boolean {
+  for (const name of forbidden) if (isText(buffer, start, end, name)) return true;
+  return false;
+}

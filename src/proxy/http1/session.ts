@@ -16,7 +16,7 @@ import { AnswerSide } from './answer-side.ts';
 import { answer, deniedAnswer } from './answers.ts';
 import { Body } from './body.ts';
 import { carriageReturn, lineFeed } from './bytes.ts';
-import { Exchange, Exchanges } from './exchange.ts';
+import { type Exchange, Exchanges } from './exchange.ts';
 import { fault, faultText } from './faults.ts';
 import { type HeaderNames, headerNames, slot } from './fields.ts';
 import { Gathered } from './gathered.ts';
@@ -246,11 +246,10 @@ class Http1Session implements Session {
 
   /** Of the head that was just read. */
   #exchange(): Exchange {
-    const { fields, method, origin, path, minor, isHead } = this.#head;
-    const traceId = fields.has(slot.traceparent) ? traceIdOf(fields.value(slot.traceparent)) : undefined;
-    const headers = this.#limits.recordedHeaders.length === 0 ? undefined : this.#recordedHeaders();
-    const exchange = new Exchange(method, origin, path, minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0', headers, traceId, this.#wire.now());
-    exchange.isHead = isHead;
+    const { fields } = this.#head;
+    const exchange = this.#exchanges.next(this.#head, this.#wire.now());
+    if (fields.has(slot.traceparent)) exchange.traceId = traceIdOf(fields.value(slot.traceparent));
+    if (this.#limits.recordedHeaders.length > 0) exchange.headers = this.#recordedHeaders();
     return exchange;
   }
 
@@ -314,7 +313,7 @@ class Http1Session implements Session {
 
   /** Of what could not be read. */
   #unread(): Exchange {
-    return new Exchange('', '', '', 'HTTP/1.1', undefined, undefined, this.#wire.now());
+    return this.#exchanges.next(undefined, this.#wire.now());
   }
 
   /** The last answer of the connection. */
