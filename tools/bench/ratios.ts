@@ -38,21 +38,14 @@ export interface Verdict {
   readonly isMet: boolean;
 }
 
-/** What a burst took: processor time, the clock of connect() alone, or what all but the slowest hundredth took. Microseconds. */
-export type Measure = 'cpu_us' | 'c50' | 'p99';
+/** What a burst took: processor time, or the clock of connect() alone. Microseconds. */
+export type Measure = 'cpu_us' | 'c50';
 
 /** What `over` took to what `under` took in the rounds that have both: median and quarter points. */
 export function ratio(result: HarnessResult, mode: string, over: string, under: string, measure: Measure = 'cpu_us'): Ratio | undefined {
-  return pooledRatio(result, mode, [[over, under]], measure);
-}
-
-/** The same over several pairs that should not differ: one process's luck does not decide. */
-export function pooledRatio(result: HarnessResult, mode: string, pairs: readonly (readonly [over: string, under: string])[], measure: Measure): Ratio | undefined {
   const bursts = (cell: string) => new Map((result.res[cell]?.[mode] ?? []).flatMap(burst => (burst[measure] ? [[burst.round, burst[measure]] as const] : [])));
-  const values = pairs.flatMap(([over, under]) => {
-    const below = bursts(under);
-    return [...bursts(over)].flatMap(([round, took]) => (below.get(round) ? [took / below.get(round)!] : []));
-  }).sort((a, b) => a - b);
+  const below = bursts(under);
+  const values = [...bursts(over)].flatMap(([round, took]) => (below.get(round) ? [took / below.get(round)!] : [])).sort((a, b) => a - b);
   if (values.length === 0) return undefined;
   const at = (part: number) => values[Math.min(values.length - 1, Math.floor(part * values.length))]!;
   return { median: median(values), low: at(0.25), high: at(0.75), rounds: values.length };
