@@ -334,7 +334,8 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
     const { client, server } = this;
     const { queueBytes, totalQueueBytes } = this.#loop.limits;
     if (this.#loop.queuedBytes > 2 * totalQueueBytes && client.queuedBytes + (server?.queuedBytes ?? 0) > 0) return this.#beginClosing('once');
-    const [fromClient, fromServer] = [this.#passage.heldOf('client') === 0, this.#passage.heldOf('server') === 0];
+    const fromClient = this.#passage.heldOf('client') === 0;
+    const fromServer = this.#passage.heldOf('server') === 0;
     if (client.ending && fromServer) client.finish();
     if (server?.ending && fromClient) server.finish();
     if (client.ended && client.finished && (!server || (server.ended && server.finished))) return this.#beginClosing('written');

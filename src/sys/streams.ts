@@ -12,7 +12,7 @@ const NONBLOCK_CLOEXEC = 0o2004000;
 const keepAlive = 9;
 const tcpOption = { noDelay: 1, keepIdle: 4, userTimeout: 18 } as const;
 
-export const errno = { interrupted: 4, again: 11, tooManyFilesAtAll: 23, tooManyFiles: 24, inProgress: 115 } as const;
+export const errno = { interrupted: 4, again: 11, tooManyFilesAtAll: 23, tooManyFiles: 24, noAddress: 99, inProgress: 115 } as const;
 
 export interface StreamOptions {
   /** May bind to, and answer for, addresses that are not this machine's (CAP_NET_ADMIN). */
@@ -46,32 +46,50 @@ export interface ConnectOptions extends StreamOptions {
 export function connectTo(to: SocketAddress, options: ConnectOptions = {}): number {
   const fd = streamSocket(to.addr, options);
   return orClose(fd, () => {
-    if (options.from) bindFrom(fd, options.from, options.ports);
-    const result = connect(fd, to);
+    const { from, ports } = options;
+    const result = from && ports ? connectFrom(fd, to, from, ports) : (from && bindTo(fd, from, 0), connect(fd, to));
     if (result !== -errno.inProgress) required(result, 'connect', `connecting to port ${to.port}`);
     return fd;
   });
 }
 
+/**
+ * The kernel looks through a range of ports one by one, 2.4 microseconds each. Whoever has connections in nearly all of them, of which those
+ * that have ended count for a minute, would hold up everybody else with each further one: so it looks through a few of them, somewhere.
+ */
+const portsAtOnce = 64;
+const looks = 8;
 const attempts = 16;
 let knowsPortRange = true;
 
-/** The port is chosen when it connects, by the kernel (6.3), or else here. */
-function bindFrom(fd: number, from: Addr, ports: readonly [number, number] | undefined): void {
-  if (ports && knowsPortRange) {
+/** The result of connect(2). The port is chosen then, by the kernel (6.3), or else here. */
+function connectFrom(fd: number, to: SocketAddress, from: Addr, [first, last]: readonly [number, number]): number {
+  const count = last - first + 1;
+  const groups = Math.ceil(count / portsAtOnce);
+  const group = Math.floor(Math.random() * groups);
+  let result = -errno.noAddress;
+  for (let look = 0; look < Math.min(looks, groups) && result === -errno.noAddress; look++) {
+    const lowest = first + ((group + look) % groups) * portsAtOnce;
     try {
-      setLocalPorts(fd, ...ports);
+      setLocalPorts(fd, lowest, Math.min(last, lowest + portsAtOnce - 1));
     } catch {
       knowsPortRange = false;
+      break;
     }
+    if (look === 0) bindTo(fd, from, 0);
+    result = connect(fd, to);
   }
-  if (!ports || knowsPortRange) return void required(bind(fd, { addr: from, port: 0 }), 'bind', 'binding the client\'s address');
-  const [first, last] = ports;
+  if (knowsPortRange) return result;
   for (let attempt = 1; ; attempt++) {
-    const result = bind(fd, { addr: from, port: first + Math.floor(Math.random() * (last - first + 1)) });
-    if (result === 0) return;
-    if (attempt === attempts) required(result, 'bind', 'binding the client\'s address and a free port');
+    const port = first + Math.floor(Math.random() * count);
+    if (attempt === attempts) bindTo(fd, from, port);
+    else if (bind(fd, { addr: from, port }) !== 0) continue;
+    return connect(fd, to);
   }
+}
+
+function bindTo(fd: number, addr: Addr, port: number): void {
+  required(bind(fd, { addr, port }), 'bind', port === 0 ? 'binding the client\'s address' : 'binding the client\'s address and a free port');
 }
 
 function streamSocket(address: Addr, options: StreamOptions): number {
