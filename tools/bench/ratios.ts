@@ -43,9 +43,16 @@ export type Measure = 'cpu_us' | 'c50';
 
 /** What `over` took to what `under` took in the rounds that have both: median and quarter points. */
 export function ratio(result: HarnessResult, mode: string, over: string, under: string, measure: Measure = 'cpu_us'): Ratio | undefined {
+  return pooledRatio(result, mode, [[over, under]], measure);
+}
+
+/** The same over several pairs that should not differ: one process's luck, or a machine that is slower for a while, does not decide. */
+export function pooledRatio(result: HarnessResult, mode: string, pairs: readonly (readonly [over: string, under: string])[], measure: Measure = 'cpu_us'): Ratio | undefined {
   const bursts = (cell: string) => new Map((result.res[cell]?.[mode] ?? []).flatMap(burst => (burst[measure] ? [[burst.round, burst[measure]] as const] : [])));
-  const below = bursts(under);
-  const values = [...bursts(over)].flatMap(([round, took]) => (below.get(round) ? [took / below.get(round)!] : [])).sort((a, b) => a - b);
+  const values = pairs.flatMap(([over, under]) => {
+    const below = bursts(under);
+    return [...bursts(over)].flatMap(([round, took]) => (below.get(round) ? [took / below.get(round)!] : []));
+  }).sort((a, b) => a - b);
   if (values.length === 0) return undefined;
   const at = (part: number) => values[Math.min(values.length - 1, Math.floor(part * values.length))]!;
   return { median: median(values), low: at(0.25), high: at(0.75), rounds: values.length };
