@@ -32,7 +32,16 @@ if (process.getuid?.() !== 0) throw new Error('network namespaces and kernel pro
 const secs = values.secs ?? '0.25';
 const asJson = values.output === 'json';
 mkdirSync(folder, { recursive: true });
-process.exitCode = (values.l7 ? [await l7(), await l7Kernel()].every(Boolean) : values['l7-kernel'] ? await l7Kernel() : values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+// Ctrl-C ends what is measured with, and this process takes down what it has set up; a second one ends it at once.
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void (interrupted = true));
+try {
+  process.exitCode = (values.l7 ? [await l7(), await l7Kernel()].every(Boolean) : values['l7-kernel'] ? await l7Kernel() : values.dns ? await dns() : values.observability ? observability() : values.programming ? programming() : values.policy ? policy() : values.cni ? await cni() : traffic()) ? 0 : 1;
+} catch (error) {
+  if (!interrupted) throw error;
+  process.exitCode = 130;
+}
+
 
 function traffic(): boolean {
   const services = Number(values.services);
@@ -152,7 +161,9 @@ function machine(): object {
   return { time: new Date().toISOString(), processors: cpus().length, model: cpus()[0]?.model ?? '', kernel: release(), load: loadavg() };
 }
 
+/** Between two steps: where an interrupted run ends, if nothing failed before. */
 function say(text: string): void {
+  if (interrupted) throw new Error('interrupted');
   process.stderr.write(`${text}\n`);
 }
 

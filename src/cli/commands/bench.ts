@@ -43,6 +43,8 @@ Examples:
         ...(['cni', 'policy', 'programming', 'observability', 'dns', 'l7', 'iptables'] as const).filter(name => options[name]).map(name => `--${name}`), ...(options.l7Kernel ? ['--l7-kernel'] : []), ...(options.output === undefined ? [] : [`--output=${options.output}`]),
       ];
       const child = spawn(process.execPath, [join(repositoryRoot, 'tools', 'bench', 'run.ts'), ...args], { stdio: 'inherit' });
+      // It takes down what it has set up: that is waited for. A terminal's Ctrl-C reaches both.
+      process.on('SIGINT', () => {}).on('SIGTERM', () => child.kill('SIGTERM'));
       process.exitCode = await new Promise<number>(resolve => void child.on('exit', (code, signal) => resolve(code ?? (signal ? 130 : 1))));
     });
 }
