@@ -254,10 +254,13 @@ function cidrRule(random: Random): CidrRule {
   );
 }
 
+/** Below are those of DNS: two parsers on a port are no policy. */
+const requestPorts = boundaries.filter(port => port > 53);
+
 /** L7 rules only where the grammar allows them: numbered TCP ports, or DNS at egress. */
 function portRule(random: Random, prefix: 'from' | 'to', deny: boolean, onNodes: boolean): PortRule {
   if (!deny && !onNodes && random.chance(0.25)) {
-    const port = String(random.chance(0.7) ? random.pick([80, 443]) : random.pick(boundaries));
+    const port = String(random.chance(0.7) ? random.pick([80, 443]) : random.pick(requestPorts));
     return random.one<PortRule>(
       () => ({ ports: [{ port, protocol: 'TCP', ...(random.chance(0.3) && { endPort: 65535 }) }], rules: { http: [{ method: 'GET' }] } }),
       () => ({ ports: [{ port, protocol: 'TCP' }], rules: random.pick<object>([{}, { http: [] }, { http: [{}] }]) }),
