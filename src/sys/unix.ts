@@ -8,7 +8,7 @@ import { errno } from './streams.ts';
 /** AF_UNIX; SOCK_STREAM; SOCK_NONBLOCK | SOCK_CLOEXEC. */
 const [UNIX, STREAM, NONBLOCK_CLOEXEC] = [1, 1, 0o2004000] as const;
 const backlog = 128;
-/** Without descriptors nobody can be let in: those who wait are looked at again after so long. */
+/** Without descriptors or memory nobody can be let in: those who wait are looked at again after so long. */
 const againMs = 100;
 
 /** A socket that is connected to a path of the file system; undefined where nobody listens. */
@@ -77,7 +77,7 @@ export class UnixServer {
       const fd = accept4(this.#fd, 0, 0, NONBLOCK_CLOEXEC);
       if (fd >= 0) this.#admit(fd);
       else if (lastErrno() === errno.again) return;
-      else if (lastErrno() === errno.tooManyFiles || lastErrno() === errno.tooManyFilesAtAll) return this.#pause();
+      else if (lastErrno() !== errno.interrupted) return this.#pause();
     }
   }
 

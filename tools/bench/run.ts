@@ -42,7 +42,6 @@ try {
   process.exitCode = 130;
 }
 
-
 function traffic(): boolean {
   const services = Number(values.services);
   const modes = values.modes.split(',');
@@ -79,29 +78,30 @@ function traffic(): boolean {
   return isMet;
 }
 
-async function l7(): Promise<boolean> {
-  for (let attempt = 1; ; attempt++) {
-    const measured = await measureL7({ rounds: Number(values.rounds), secs: Number(values.secs ?? l7Secs), say });
-    if (!measured.isGood && attempt < attempts) {
-      say('the same thing twice differed too much: all of it once more');
-      continue;
-    }
-    print(measured.text);
-    save('l7', { machine: machine(), ...measured });
-    return measured.isMet;
-  }
+function l7(): Promise<boolean> {
+  return untilGood('l7', measureL7);
 }
 
 /** The same rules in a cluster's datapath, the kernel among those who carry them out. */
-async function l7Kernel(): Promise<boolean> {
+function l7Kernel(): Promise<boolean> {
+  return untilGood('l7-kernel', measureL7Kernel);
+}
+
+interface L7Run {
+  readonly text: string;
+  readonly isGood: boolean;
+  readonly isMet: boolean;
+}
+
+async function untilGood(name: string, measure: (options: { readonly rounds: number; readonly secs: number; readonly say: typeof say }) => Promise<L7Run>): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
-    const measured = await measureL7Kernel({ rounds: Number(values.rounds), secs: Number(values.secs ?? l7Secs), say });
+    const measured = await measure({ rounds: Number(values.rounds), secs: Number(values.secs ?? l7Secs), say });
     if (!measured.isGood && attempt < attempts) {
       say('the same thing twice differed too much: all of it once more');
       continue;
     }
     print(measured.text);
-    save('l7-kernel', { machine: machine(), ...measured });
+    save(name, { machine: machine(), ...measured });
     return measured.isMet;
   }
 }

@@ -54,8 +54,3 @@ export function tailRatio(part: number, over: readonly (readonly Histogram[])[],
   const drawn = Array.from({ length: draws }, () => of(all.map(() => Math.floor(Math.random() * rounds))));
   return { median: of(all), low: quantile(drawn, 0.25), high: quantile(drawn, 0.75), rounds };
 }
-
-/** Two that are the same thing may be as far apart, either way: then who is no further apart is no worse. */
-export function noWorseThan(noise: Ratio | undefined): number {
-  return noise === undefined ? 1 : Math.max(1, noise.high, 1 / noise.low);
-}
