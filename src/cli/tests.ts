@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { toolEnv } from '../cluster/outside.ts';
 import { createProgress, duration } from '../cluster/progress.ts';
 import { ensureMachine } from '../cluster/setup.ts';
@@ -27,7 +28,7 @@ const longSilenceMs = 1_800_000;
 
 /**
  * The whole of it: machine, packages, types, generated code, tests. Files that make clusters (tests/e2e and those that say so)
- * run after the others, one at a time. The runner's own summary is the last thing printed.
+ * run after the others, one at a time. What failed among the others is said again at the end, thousands of lines below. The runner's own summary is the last thing printed.
  */
 export async function runTests(options: TestOptions): Promise<number> {
   const progress = createProgress(process.stderr);
@@ -50,8 +51,10 @@ export async function runTests(options: TestOptions): Promise<number> {
   // A core is left to the kernel and to what the tests start.
   if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), options));
   if (alone.length > 0) results.push(await runSuite(alone, 1, options));
-  const sum = (field: keyof SuiteResult) => results.reduce((total, result) => total + result[field], 0);
+  const sum = (field: Exclude<keyof SuiteResult, 'failures'>) => results.reduce((total, result) => total + result[field], 0);
   const failed = sum('code') !== 0;
+  // The last suite's are just above.
+  for (const { failures } of results.slice(0, -1)) if (failures !== '') process.stdout.write(`\n${failures}\n`);
   process.stdout.write(`\n${files.length} files in ${duration(performance.now() - startedAt)}: ${failed ? 'FAILED' : 'all passed'}\n`);
   // In the runner's own words, so that whoever reads the end of the output needs to know only one form.
   for (const field of ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const) process.stdout.write(`ℹ ${field} ${sum(field)}\n`);
@@ -67,8 +70,27 @@ export function longTestFiles(): string[] {
   return allTestFiles().filter(file => /process\.env(\.|\[')CIRRI_(LONG|PROPERTY_RUNS)\b/.test(readFileSync(join(root, file), 'utf8')));
 }
 
+/** Of what is said of failures at the end, so much: the first ones, with where they are and what was expected. */
+const maxFailureChars = 8_000;
+
+/**
+ * What the runner's output says of failed tests: its own list of them, which ends it, or else the lines with the mark of a
+ * failure (a file that was ended because it hung). Empty when nothing failed.
+ */
+export function failuresIn(output: string): string {
+  const lines = stripVTControlCharacters(output).split('\n');
+  const at = lines.findLastIndex(line => line === '✖ failing tests:');
+  const said = (at < 0 ? lines.filter(isFailure) : lines.slice(at)).join('\n').trim();
+  return said.length <= maxFailureChars ? said : `${said.slice(0, maxFailureChars)}\n… and more, above`;
+}
+
+function isFailure(line: string): boolean {
+  return /^\s*✖ /.test(line);
+}
+
 interface SuiteResult {
   readonly code: number;
+  readonly failures: string;
   readonly tests: number;
   readonly pass: number;
   readonly fail: number;
@@ -108,7 +130,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     child.stdout.on('data', (chunk: Buffer) => {
       heard();
       process.stdout.write(chunk);
-      marked += chunk.toString('utf8').split('\n').filter(line => /^\s*✖ /.test(line)).length;
+      marked += chunk.toString('utf8').split('\n').filter(isFailure).length;
       tail = (tail + chunk.toString('utf8')).slice(-(64 << 10));
     });
     // The runner ends its test files, and they their clusters.
@@ -121,7 +143,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       // The last summary: a test may print one of its own.
       const count = (word: string) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
       resolve({
-        code: code === 0 && marked > 0 ? 1 : code ?? 1, tests: count('tests'), pass: count('pass'), fail: count('fail'), cancelled: count('cancelled'), skipped: count('skipped'), todo: count('todo'),
+        code: code === 0 && marked > 0 ? 1 : code ?? 1, failures: failuresIn(tail), tests: count('tests'), pass: count('pass'), fail: count('fail'), cancelled: count('cancelled'), skipped: count('skipped'), todo: count('todo'),
       });
     });
   });
