@@ -9,12 +9,12 @@ const get = (path: string, headers: Record<string, string> = {}, host?: string) 
 
 describe('HTTP rules', () => {
   test('all of a rule must hold, and any rule will do', () => {
-    const { match } = compileHttpRules([rule(1, { method: 'GET', path: '/a' }), rule(2, { method: 'POST', path: '/b', host: 'x\\.y' })]);
-    assert.deepEqual(pick(match(get('/a'))), [true, 1]);
-    assert.deepEqual(pick(match(get('/b'))), [false, 0]);
-    assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b', host: 'x.y' }))), [true, 2]);
-    assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b', host: 'xzy' }))), [false, 0]);
-    assert.deepEqual(pick(match(viewOf({ method: 'POST', path: '/b' }))), [false, 0]);
+    const matcher = compileHttpRules([rule(1, { method: 'GET', path: '/a' }), rule(2, { method: 'POST', path: '/b', host: 'x\\.y' })]);
+    assert.deepEqual(pick(matcher.match(get('/a'))), [true, 1]);
+    assert.deepEqual(pick(matcher.match(get('/b'))), [false, 0]);
+    assert.deepEqual(pick(matcher.match(viewOf({ method: 'POST', path: '/b', host: 'x.y' }))), [true, 2]);
+    assert.deepEqual(pick(matcher.match(viewOf({ method: 'POST', path: '/b', host: 'xzy' }))), [false, 0]);
+    assert.deepEqual(pick(matcher.match(viewOf({ method: 'POST', path: '/b' }))), [false, 0]);
     assert.equal(compileHttpRules([rule(1, { host: '.*' })]).match(get('/')).passes, false, 'there is no host');
     assert.equal(compileHttpRules([rule(1, { path: '.*' })]).match(viewOf({ method: 'CONNECT', path: '', host: 'a:1' })).passes, false, 'there is no path');
   });
@@ -36,9 +36,9 @@ describe('HTTP rules', () => {
   });
 
   test('values beyond ASCII are compared as the bytes of UTF-8', () => {
-    const { match } = compileHttpRules([rule(1, { headers: [{ name: 'x', value: 'grün' }] })]);
+    const matcher = compileHttpRules([rule(1, { headers: [{ name: 'x', value: 'grün' }] })]);
     const view: HttpView = { method: 'GET', path: '/', host: '', header: () => Buffer.from('grün').toString('latin1') };
-    assert.equal(match(view).passes, true);
+    assert.equal(matcher.match(view).passes, true);
     assert.deepEqual(compileHttpRules([rule(1, { headers: [{ name: 'x', value: 'ü'.repeat(300_000) }] })]).faults, [], 'however long');
   });
 
@@ -53,12 +53,12 @@ describe('HTTP rules', () => {
 
 describe('paths that servers read in two ways', () => {
   test('must match in both, and a refusal names the reading that does not', () => {
-    const { match, nearest } = compileHttpRules([rule(1, { path: '/public.*' })]);
+    const matcher = compileHttpRules([rule(1, { path: '/public.*' })]);
     for (const [path, passes] of [['/public/a', true], ['/public/../private', false], ['/public/%2e%2e/x', false], ['/public/..%2Fx', false], ['/public//x', true], ['//public', false], ['/%70ublic', false], ['/../x', false], ['/public/%00', false], ['/public/..;a/x', false], ['/public\\..\\x', false], ['/public?/../x', true], ['/public/a%20b', true], ['/public/.hidden', true]] as const) {
-      assert.equal(match(get(path)).passes, passes, path);
+      assert.equal(matcher.match(get(path)).passes, passes, path);
     }
-    assert.deepEqual(nearest(get('/public/../private')), { rule: 1, index: 0, field: 'path', wanted: '/public.*', actual: '/private' });
-    assert.equal(nearest(get('/../private'))?.wanted, 'a path below the root');
+    assert.deepEqual(matcher.nearest(get('/public/../private')), { rule: 1, index: 0, field: 'path', wanted: '/public.*', actual: '/private' });
+    assert.equal(matcher.nearest(get('/../private'))?.wanted, 'a path below the root');
   });
 });
 
@@ -66,11 +66,11 @@ describe('header matches', () => {
   const matchOf = (fields: Partial<HeaderL7Match>, ...more: HttpL7Rule[]) => compileHttpRules([rule(1, { path: '/a', headers: [{ name: 'x', value: '1', ...fields }] }), ...more]);
 
   test('LOG lets pass and tells', () => {
-    const { match, mutates } = matchOf({ mismatch: 'LOG' });
-    assert.equal(mutates, false);
-    assert.deepEqual(match(get('/a', { x: '2' })), { passes: true, rule: 1, mutations: [], notes: [{ kind: 'missing', name: 'x', value: '1' }] });
-    assert.deepEqual(match(get('/a', { x: '1' })), { passes: true, rule: 1, mutations: [], notes: [] });
-    assert.equal(match(get('/b', { x: '1' })).passes, false);
+    const matcher = matchOf({ mismatch: 'LOG' });
+    assert.equal(matcher.mutates, false);
+    assert.deepEqual(matcher.match(get('/a', { x: '2' })), { passes: true, rule: 1, mutations: [], notes: [{ kind: 'missing', name: 'x', value: '1' }] });
+    assert.deepEqual(matcher.match(get('/a', { x: '1' })), { passes: true, rule: 1, mutations: [], notes: [] });
+    assert.equal(matcher.match(get('/b', { x: '1' })).passes, false);
   });
 
   test('ADD adds beside what is there, DELETE takes the wrong one away, REPLACE sets it', () => {
@@ -104,20 +104,20 @@ describe('header matches', () => {
 
   test('what would make another message of the request never matches, and is told', () => {
     for (const header of [{ name: 'Content-Length', value: '1' }, { name: 'transfer-encoding', value: 'chunked' }, { name: 'host', value: 'x' }, { name: 'x', value: '1\r\ny: 2' }, { name: 'x', value: '1\n' }, { name: 'x y', value: '1' }]) {
-      const { faults, match } = compileHttpRules([rule(1, { headers: [{ ...header, mismatch: 'ADD' }] })]);
-      assert.equal(faults.length, 1, header.name);
-      assert.equal(match(get('/')).passes, false);
+      const matcher = compileHttpRules([rule(1, { headers: [{ ...header, mismatch: 'ADD' }] })]);
+      assert.equal(matcher.faults.length, 1, header.name);
+      assert.equal(matcher.match(get('/')).passes, false);
     }
   });
 
   test("a Secret's value is never told, and one that could not be read never matches", () => {
-    const { match, nearest } = matchOf({ value: 'hunter2', secret: true, mismatch: 'REPLACE' });
-    const answer = match(get('/a', { x: 'guess' }));
+    const matcher = matchOf({ value: 'hunter2', secret: true, mismatch: 'REPLACE' });
+    const answer = matcher.match(get('/a', { x: 'guess' }));
     assert.deepEqual(answer.mutations, [{ op: 'replace', name: 'x', value: 'hunter2' }]);
     assert.ok(!JSON.stringify(answer.notes).includes('hunter2') && !JSON.stringify(answer.notes).includes('guess'));
     const condition = matchOf({ value: 'hunter2', secret: true });
     assert.ok(!JSON.stringify(condition.nearest(get('/a', { x: 'guess' }))).includes('hunter2'));
-    assert.equal(nearest(get('/b'))?.field, 'path');
+    assert.equal(matcher.nearest(get('/b'))?.field, 'path');
     for (const mismatch of ['LOG', 'ADD', 'DELETE', 'REPLACE', undefined] as const) {
       const absent = compileHttpRules([rule(1, { headers: [{ name: 'x', missing: true, secret: true, ...(mismatch && { mismatch }) }] })]);
       assert.equal(absent.match(get('/', { x: '1' })).passes, false, mismatch ?? 'none');
@@ -127,13 +127,13 @@ describe('header matches', () => {
 
 describe('the nearest rule', () => {
   test('is the one of which most holds, with the field that does not', () => {
-    const { nearest } = compileHttpRules([
+    const matcher = compileHttpRules([
       rule(1, { method: 'POST', path: '/a' }),
       rule(2, { method: 'GET', path: '/a', headers: [{ name: 'x', value: '1' }] }),
       rule(3, { path: '/b' }),
     ]);
-    assert.deepEqual(nearest(get('/a', { x: '2' })), { rule: 2, index: 1, field: 'header', name: 'x', wanted: '1', actual: '2' });
-    assert.deepEqual(nearest(viewOf({ method: 'PUT', path: '/a' })), { rule: 1, index: 0, field: 'method', wanted: 'POST', actual: 'PUT' });
+    assert.deepEqual(matcher.nearest(get('/a', { x: '2' })), { rule: 2, index: 1, field: 'header', name: 'x', wanted: '1', actual: '2' });
+    assert.deepEqual(matcher.nearest(viewOf({ method: 'PUT', path: '/a' })), { rule: 1, index: 0, field: 'method', wanted: 'POST', actual: 'PUT' });
     assert.equal(compileHttpRules([]).nearest(get('/')), undefined);
   });
 });

@@ -89,17 +89,44 @@ interface CompiledRule {
 
 /** No rules: nothing passes. Never throws: a rule that cannot be compiled never matches, and is told of in `faults`. */
 export function compileHttpRules(rules: readonly HttpL7Rule[]): HttpMatcher {
-  const compiled = rules.map(compileRule);
-  const acting = compiled.some(rule => rule.actions.length > 0);
-  const ask = (request: HttpView) => (acting ? matchWithActions(compiled, request) : matchPlain(compiled, request));
-  const headerNames = [...new Set(compiled.flatMap(rule => [...rule.conditions, ...rule.actions].map(h => h.name)))];
-  return {
-    headerNames,
-    mutates: rules.some(rule => rule.headers.some(({ mismatch }) => mismatch !== undefined && mismatch !== 'LOG')),
-    faults: compiled.flatMap(({ rule, fault }) => (fault === undefined ? [] : [{ rule, fault }])),
-    match: request => matchReadings(ask, request),
-    nearest: request => nearestOfReadings(compiled, request),
-  };
+  return new RulesMatcher(rules);
+}
+
+/** A class: one `match` for all sets, where a function of each set's own would be called through a pointer. */
+class RulesMatcher implements HttpMatcher {
+  readonly headerNames: readonly string[];
+  readonly mutates: boolean;
+  readonly faults: readonly { readonly rule: number; readonly fault: string }[];
+  readonly #rules: readonly CompiledRule[];
+  readonly #acting: boolean;
+
+  constructor(rules: readonly HttpL7Rule[]) {
+    const compiled = rules.map(compileRule);
+    this.#rules = compiled;
+    this.#acting = compiled.some(rule => rule.actions.length > 0);
+    this.headerNames = [...new Set(compiled.flatMap(rule => [...rule.conditions, ...rule.actions].map(h => h.name)))];
+    this.mutates = rules.some(rule => rule.headers.some(({ mismatch }) => mismatch !== undefined && mismatch !== 'LOG'));
+    this.faults = compiled.flatMap(({ rule, fault }) => (fault === undefined ? [] : [{ rule, fault }]));
+  }
+
+  match(request: HttpView): HttpAnswer {
+    const cleaned = secondReading(request.path);
+    if (cleaned === undefined) return this.#matchOne(request);
+    if (cleaned === null) return refused;
+    // What is done to its headers is the first reading's.
+    const answer = this.#matchOne(request);
+    if (!answer.passes) return answer;
+    const other = this.#matchOne(withPath(request, cleaned));
+    return other.passes ? answer : other;
+  }
+
+  nearest(request: HttpView): HttpMiss | undefined {
+    return nearestOfReadings(this.#rules, request);
+  }
+
+  #matchOne(request: HttpView): HttpAnswer {
+    return this.#acting ? matchWithActions(this.#rules, request) : matchPlain(this.#rules, request);
+  }
 }
 
 function compileRule(rule: HttpL7Rule, index: number): CompiledRule {
@@ -139,17 +166,6 @@ export function bytesOf(value: string): string {
   let ascii = true;
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) ascii = false;
   return ascii ? value : Buffer.from(value, 'utf8').toString('latin1');
-}
-
-/** Of both readings of its path: what is done to its headers is the first one's. */
-function matchReadings(ask: (request: HttpView) => HttpAnswer, request: HttpView): HttpAnswer {
-  const cleaned = secondReading(request.path);
-  if (cleaned === undefined) return ask(request);
-  if (cleaned === null) return refused;
-  const answer = ask(request);
-  if (!answer.passes) return answer;
-  const other = ask(withPath(request, cleaned));
-  return other.passes ? answer : other;
 }
 
 function withPath(request: HttpView, path: string): HttpView {

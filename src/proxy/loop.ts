@@ -62,6 +62,7 @@ export class Loop {
   readonly #freed: number[] = [];
   readonly #pipes: Pipe[] = [];
   #pipesMade = 0;
+  #ends = false;
 
   constructor(limits: LoopLimits = defaultLimits) {
     this.limits = limits;
@@ -102,6 +103,12 @@ export class Loop {
     return count;
   }
 
+  /** Turns, as long as one comes after the other within `forMs`, for at most 10 ms. */
+  stay(forMs: number): void {
+    const until = performance.now() + longestStayMs;
+    while (this.turn(forMs) > 0 && performance.now() < until && !this.#ends && this.streams === 0);
+  }
+
   gatherFor(next: Gathering): void {
     this.gathering?.writeOut();
     this.gathering = next;
@@ -122,19 +129,20 @@ export class Loop {
     let isComing = false;
     const turnOnce = () => {
       isComing = false;
-      if (!signal.aborted) this.turn(0);
+      if (!this.#ends) this.turn(0);
     };
+    this.#ends = signal.aborted;
     const watch = watchReadable(this.epoll.fd, () => {
       if (this.streams > 0) {
         if (!isComing) setImmediate(turnOnce);
         isComing = true;
         return;
       }
-      const until = performance.now() + longestStayMs;
-      while (this.turn(lingerMs) > 0 && performance.now() < until && !signal.aborted && this.streams === 0);
+      this.stay(lingerMs);
     });
     const timer = setInterval(() => this.tick(), tickMs);
     signal.addEventListener('abort', () => {
+      this.#ends = true;
       watch.stop();
       clearInterval(timer);
     }, { once: true });

@@ -1,4 +1,4 @@
-import type { ProxyConnection } from '../datapath/generated/structs.ts';
+import { type ProxyConnection, proxyConnectionCodec } from '../datapath/generated/structs.ts';
 import { frameVersion } from '../model/l7-frame.ts';
 import type { KeptListeners } from '../model/l7-proxy.ts';
 import type { L7Set } from '../model/l7.ts';
@@ -7,13 +7,13 @@ import { parseAddr } from '../std/ip.ts';
 import { silentLogger } from '../std/log.ts';
 import { type Stable, stable } from '../sys/memory.ts';
 import { recvAt, sendAt } from '../sys/native.ts';
-import { accept, closeSocket, ownAddress, type SocketAddress } from '../sys/net.ts';
-import { connectTo, listenOn } from '../sys/streams.ts';
+import { accept, closeByReset, closeSocket, ownAddress, type SocketAddress } from '../sys/net.ts';
+import { type ConnectOptions, connectTo, listenOn } from '../sys/streams.ts';
 import { defaultLimits, Loop } from './loop.ts';
 import type { ProtocolLoader } from './protocols.ts';
 import { RecordLines } from './records.ts';
 import { Sets } from './sets.ts';
-import { Worker } from './worker.ts';
+import { type Rows, Worker } from './worker.ts';
 
 const clients = 16;
 /** Connections come and go too: each carries so many requests. */
@@ -42,6 +42,9 @@ const answers = [
   'HTTP/1.1 404 Not Found\r\nServer: rehearsal\r\nContent-Length: 0\r\n\r\n',
 ].map(inMemory);
 
+/** How clients leave. Code that has seen only one way is thrown away when the first real client takes another. */
+const leavings = ['content', 'asking', 'as it is answered', 'by a reset', 'after its server'] as const;
+
 interface Client {
   readonly fd: number;
   sent: number;
@@ -67,6 +70,7 @@ export class Rehearsal {
   #clients: Client[] = [];
   #servers: number[] = [];
   #until = 0;
+  #left = 0;
 
   constructor(load: ProtocolLoader, { egress, ingress }: Scene) {
     const listener = this.#listen();
@@ -83,10 +87,10 @@ export class Rehearsal {
     const row: ProxyConnection = { ...emptyRow, egressL7: egress ? 1 : 0, ingressL7: ingress ? 2 : 0 };
     this.worker = new Worker({ times: { connectMs: 1_000, attemptMs: 300, idleMs: 60_000, lingerMs: 1_000 }, maxConnections: 2 * clients }, {
       loop: this.#loop,
-      rows: { generation: () => 0, lookup: () => ({ ...row }), delete: () => {} },
+      rows: egress ? sameRow(row) : writtenRow(row),
       sets: new Sets({ read: number => (number === 1 ? egress : ingress)!, load, now: () => 0 }),
       records: this.#records,
-      connect: () => connectTo(server),
+      connect: egress ? () => connectTo(server, asClient) : () => connectTo(server),
       log: silentLogger,
     });
     this.worker.listen(listener);
@@ -102,13 +106,15 @@ export class Rehearsal {
     }
     this.#turnLoop();
     for (let fd = accept(this.#serverListener); fd >= 0; fd = accept(this.#serverListener)) this.#servers.push(this.#keep(fd));
-    for (const fd of this.#servers) if (this.#receive(fd) > 0) this.#send(fd, answers[this.answered % answers.length]!);
+    this.#serve();
     this.#turnLoop();
     for (const client of this.#clients) {
       if (this.#receive(client.fd) <= 0) continue;
       client.waits = false;
       this.answered++;
     }
+    // Batches that time ends, and those that are full.
+    if (this.#left % 2 === 0) this.#records.flush();
     while (this.#receive(this.#agent) > 0);
     if (performance.now() < this.#until && this.#clients.some(client => client.waits || client.sent < requestsEach)) return true;
     this.#end();
@@ -128,15 +134,31 @@ export class Rehearsal {
   }
 
   #end(): void {
-    for (const { fd } of this.#clients.splice(0)) this.#drop(fd);
+    const leaving = leavings[this.#left++ % leavings.length]!;
+    if (leaving !== 'content') {
+      for (const { fd } of this.#clients) this.#send(fd, requests[0]!);
+      this.#turnLoop();
+    }
+    if (leaving === 'as it is answered') this.#serve();
+    if (leaving === 'after its server') this.#dropServers();
+    for (const { fd } of this.#clients.splice(0)) this.#drop(fd, leaving === 'by a reset' ? closeByReset : closeSocket);
     this.#turnLoop();
-    for (const fd of this.#servers.splice(0)) this.#drop(fd);
-    this.#turnLoop();
+    this.#serve();
+    this.#dropServers();
     this.#records.flush();
   }
 
+  #serve(): void {
+    for (const fd of this.#servers) if (this.#receive(fd) > 0) this.#send(fd, answers[this.answered % answers.length]!);
+  }
+
+  #dropServers(): void {
+    for (const fd of this.#servers.splice(0)) this.#drop(fd);
+    this.#turnLoop();
+  }
+
   #turnLoop(): void {
-    while (this.#loop.turn(0) > 0);
+    this.#loop.stay(0);
   }
 
   #send(fd: number, { address, bytes }: Stable): boolean {
@@ -165,15 +187,31 @@ export class Rehearsal {
     return fd;
   }
 
-  #drop(fd: number): void {
+  #drop(fd: number, close = closeSocket): void {
     this.#open.delete(fd);
-    closeSocket(fd);
+    close(fd);
   }
 }
 
 const emptyRow: ProxyConnection = {
   generation: 0, flags: 0, sourceIdentity: 0, destinationIdentity: 0, sourceEndpoint: 1, destinationEndpoint: 1, egressL7: 0, ingressL7: 0, egressRule: 0, ingressRule: 1, service: 0,
 };
+
+/** Two ways to know rows and to connect: what is compiled for one way alone is thrown away at the first connection that goes another. */
+function sameRow(row: ProxyConnection): Rows {
+  return { generation: () => 0, lookup: () => row, delete: () => {} };
+}
+
+/** As the kernel's maps hold it. */
+function writtenRow(row: ProxyConnection): Rows {
+  const view = new DataView(new ArrayBuffer(proxyConnectionCodec.size));
+  const words = new Int32Array(2);
+  proxyConnectionCodec.write(view, 0, row);
+  return { generation: () => Atomics.load(words, 0) >>> 0, lookup: () => proxyConnectionCodec.read(view, 0), delete: () => words.fill(0) };
+}
+
+/** As behind the datapath, with the client's address and a port of a range. */
+const asClient: ConnectOptions = { from: parseAddr('127.0.0.1'), ports: [16_384, 29_999] };
 
 function inMemory(text: string): Stable {
   const memory = stable(text.length);

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { proxyNodeArgs } from '../cluster/children.ts';
 import { waitFor } from '../std/async.ts';
 import { createLogger } from '../std/log.ts';
 import { protocolLoader } from './protocols.ts';
@@ -48,4 +51,29 @@ test('a process that ends does not wait for it', async () => {
   stop.abort();
   await done;
   assert.ok((said[0]?.requests ?? 0) < 28_800);
+});
+
+test('what was compiled stays when the garbage of the rehearsal goes', () => {
+  const script = `
+    import { createLogger } from './std/log.ts';
+    import { protocolLoader } from './proxy/protocols.ts';
+    import { WarmUp } from './proxy/warm-up.ts';
+    const load = protocolLoader({ headers: [] });
+    load.named('http');
+    globalThis.warmUp = new WarmUp({ load, log: createLogger({}, () => {}), signal: new AbortController().signal });
+    await globalThis.warmUp.run();
+    console.log('WARM');
+    for (let i = 0; i < 4; i++) {
+      await new Promise(done => setTimeout(done, 1));
+      gc();
+    }
+    // It is thrown away when it is next looked at.
+    await new Promise(done => setTimeout(done, 100));
+    console.log('OVER');
+  `;
+  const traced = execFileSync(process.execPath, [...proxyNodeArgs, '--import', join(import.meta.dirname, '../cluster/preload.ts'), '--trace-deopt', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '..'), encoding: 'utf8', maxBuffer: 1 << 28 });
+  const after = traced.slice(traced.indexOf('WARM\n'));
+  assert.ok(after.endsWith('OVER\n') && traced.includes('[bailout'), 'V8 tells of it');
+  const gone = after.split('\n').flatMap(line => /<SharedFunctionInfo ([^>]+)>.*embedded weak objects cleared/.exec(line)?.[1] ?? []);
+  assert.deepEqual(gone.filter(name => ['#requests', '#decide', '#useNames', 'judge', 'both', 'alone', 'match', 'recordRequest', 'readable', '#leave', '#settle'].includes(name)), []);
 });

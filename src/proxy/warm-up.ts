@@ -26,8 +26,8 @@ const scenes: readonly Scene[] = [{ ingress: rest }, { egress: hosts, ingress: a
  * a time. So it rehearses, some thousand requests (rehearsal.ts), before it takes anybody's place or while nobody asks it for anything.
  */
 export class WarmUp {
-  /** What V8 has compiled lasts as long as there are objects of the shapes that it was compiled for. */
-  #kept: Worker | undefined;
+  /** What V8 has compiled lasts as long as the objects that it was compiled for: of each shape one, and each scene's policy. */
+  #kept: readonly Worker[] = [];
   #running: Promise<void> | undefined;
   readonly #load: ProtocolLoader;
   readonly #log: Logger;
@@ -54,7 +54,7 @@ export class WarmUp {
     let [took, left, looks] = [0, rounds, busyLooks];
     try {
       for (const scene of scenes) rehearsals.push(new Rehearsal(this.#load, scene));
-      this.#kept = rehearsals[0]!.worker;
+      this.#kept = rehearsals.map(({ worker }) => worker);
       while (left > 0 && looks > 0 && took < mostMs && !this.#signal.aborted) {
         if (isBusy()) {
           looks--;
