@@ -3,6 +3,7 @@ import type { HttpView } from '../../policy/l7-match.ts';
 import { carriageReturn, inAuthority, inTarget, isText, lineFeed, tokenLower } from './bytes.ts';
 import { fault } from './faults.ts';
 import { Fields, HeaderNames, closes, keeps, slot } from './fields.ts';
+import { type KeptText, KeptTexts } from './kept-texts.ts';
 
 const longestMethod = 64;
 
@@ -83,7 +84,6 @@ export class RequestHead implements HttpView {
     return at === slot.host && this.host !== '' ? this.host : this.fields.value(at);
   }
 
-
   #framing(): number {
     const { fields } = this;
     const options = fields.connection();
@@ -131,7 +131,7 @@ export class RequestHead implements HttpView {
       this.path = '*';
     } else if (first === 47) {
       if (hasBackslash(buffer, this.#target, this.#targetEnd)) return fault.target;
-      this.path = buffer.toString('latin1', this.#target, this.#targetEnd);
+      this.path = paths.of(buffer, this.#target, this.#targetEnd).text;
     } else {
       const found = this.#absolute(buffer);
       if (found < 0) return found;
@@ -167,35 +167,18 @@ export class RequestHead implements HttpView {
   }
 
   #takeHost(buffer: Buffer, start: number, end: number): void {
-    const known = hostOf(buffer, start, end);
-    this.host = known.host;
-    this.origin = known.origin;
+    const { text, origin } = hosts.of(buffer, start, end);
+    this.host = text;
+    this.origin = origin;
   }
 }
 
-interface KnownHost {
-  readonly host: string;
+interface Host extends KeptText {
   readonly origin: string;
 }
 
-/** Few hosts are asked for, again and again: their texts are kept, each in the place that its length and two of its bytes lead to. */
-const hosts: KnownHost[] = Array.from({ length: 64 }, () => ({ host: '', origin: 'http://' }));
-const longestKept = 255;
-
-function hostOf(buffer: Buffer, start: number, end: number): KnownHost {
-  const length = end - start;
-  const place = length === 0 ? 0 : (length * 5 + buffer[start]! + buffer[end - 1]! * 3) & (hosts.length - 1);
-  const known = hosts[place]!;
-  if (known.host.length === length) {
-    let i = 0;
-    while (i < length && known.host.charCodeAt(i) === buffer[start + i]) i++;
-    if (i === length) return known;
-  }
-  const host = buffer.toString('latin1', start, end);
-  const found = { host, origin: `http://${host}` };
-  if (length <= longestKept) hosts[place] = found;
-  return found;
-}
+const hosts = new KeptTexts<Host>(64, text => ({ text, origin: `http://${text}` }));
+const paths = new KeptTexts<KeptText>(256, text => ({ text }));
 
 const versionBytes = Buffer.from('HTTP/1.');
 
