@@ -117,12 +117,12 @@ export class Connection implements Wire<unknown>, LegOwner, Timed, Gathering {
     this.#host.record(this, record);
   }
 
-  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
-    this.#host.request(this, facts, opinions, timeUs);
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    this.#host.request(this, facts, opinions);
   }
 
-  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
-    this.#host.answer(this, facts, opinions, status, latencyUs, timeUs);
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    this.#host.answer(this, facts, opinions, status);
   }
 
   readable(leg: Leg): void {

@@ -39,17 +39,21 @@ export class FrameWriter {
     this.#start = -1;
   }
 
-  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
-    const at = this.#request(entry.request, about, facts, opinions, timeUs, requestEntry.texts);
+  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    const at = this.#request(entry.request, about, facts, opinions, requestEntry.texts);
+    this.#view.setFloat64(at + requestEntry.time, facts.askedUs, true);
     facts.toldFrame = this.#frame;
     facts.toldAt = at - this.#start;
     facts.toldOpinions = opinions;
   }
 
-  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyNs: number, timeUs: number): void {
+  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
     const view = this.#view;
+    const { askedUs, answeredUs } = facts;
+    const latencyNs = Math.floor((answeredUs - askedUs) * 1000);
     if (this.#start < 0 || facts.toldFrame !== this.#frame || facts.toldOpinions !== opinions) {
-      const at = this.#request(entry.exchange, about, facts, opinions, timeUs, exchangeEntry.texts);
+      const at = this.#request(entry.exchange, about, facts, opinions, exchangeEntry.texts);
+      view.setFloat64(at + requestEntry.time, answeredUs, true);
       view.setUint16(at + exchangeEntry.status, status, true);
       view.setFloat64(at + exchangeEntry.latencyNs, latencyNs, true);
       return;
@@ -58,13 +62,13 @@ export class FrameWriter {
     view.setUint8(at, entry.answer);
     view.setUint16(at + answerEntry.status, status, true);
     view.setUint32(at + answerEntry.request, facts.toldAt, true);
-    view.setFloat64(at + answerEntry.time, timeUs, true);
+    view.setFloat64(at + answerEntry.time, answeredUs, true);
     view.setFloat64(at + answerEntry.latencyNs, latencyNs, true);
     this.at = at + answerEntry.length;
   }
 
-  /** Its place in the buffer. */
-  #request(kind: number, about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number, texts: number): number {
+  /** Its place in the buffer; the time is the caller's to write. */
+  #request(kind: number, about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], texts: number): number {
     if (this.#start < 0 || this.at - this.#start > fullFrame) this.#open();
     const connection = this.#connection(about);
     const view = this.#view;
@@ -78,7 +82,6 @@ export class FrameWriter {
     view.setUint16(at + requestEntry.pathLength, path.length, true);
     view.setUint8(at + requestEntry.traceLength, traceId === undefined ? 0 : traceId.length);
     view.setUint32(at + requestEntry.connection, connection, true);
-    view.setFloat64(at + requestEntry.time, timeUs, true);
     for (let i = 0; i < opinions.length; i++) this.#opinion(at + requestEntry.opinion + i * requestEntry.opinionLength, kind, about, opinions[i]!);
     let end = this.#text(at + texts, method);
     end = this.#text(end, origin);

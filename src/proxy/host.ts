@@ -15,8 +15,8 @@ export interface Host {
   /** Looks at what is in force for it; false when it may not go on. */
   review(connection: Connection): boolean;
   record(connection: Connection, record: SessionRecord): void;
-  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
-  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
+  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[]): void;
+  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void;
   /** A session threw: its connection is cut off. */
   failed(connection: Connection, error: unknown): void;
   /** Idle connections are to go to another process: `idle` is told of them. */

@@ -64,9 +64,9 @@ export interface Wire<Compiled> {
   now(): number;
   /** Tells of a request or an answer: which end's policy judged it, and which rule decided (0: the rule of the connection). */
   record(record: SessionRecord): void;
-  /** The same of a request of HTTP and of its answer, which are many: each end that judged it has an opinion. `timeUs` as of `now`. */
-  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
-  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
+  /** The same of a request of HTTP and of its answer, which are many: each end that judged it has an opinion. */
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[]): void;
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void;
 }
 
 /** What is told of a request, of at most 255 characters of method: texts as the wire has them, a character for a byte. */
@@ -77,6 +77,9 @@ export interface HttpFacts {
   readonly path: string;
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
   readonly traceId?: string | undefined;
+  /** When it came and when it was answered, as of `Wire.now`. Fields, since a number that is no small integer costs an object when it is handed on. */
+  askedUs: number;
+  answeredUs: number;
   /** Where it has been told, so that its answer can be told in few words: nobody's business but that of who tells. */
   toldFrame: number;
   toldAt: number;

@@ -77,17 +77,17 @@ export class RecordLines {
     this.#added(1);
   }
 
-  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
-    if (!this.#framed || facts.method.length > 255) return this.#each(about, requestRecords(facts, opinions), timeUs);
+  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    if (!this.#framed || facts.method.length > 255) return this.#each(about, requestRecords(facts, opinions), facts.askedUs);
     if (!this.#fits(facts)) return this.#lose(opinions.length);
-    this.#writer.request(about, facts, opinions, timeUs);
+    this.#writer.request(about, facts, opinions);
     this.#added(opinions.length);
   }
 
-  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
-    if (!this.#framed || facts.method.length > 255) return this.#each(about, answerRecords(facts, opinions, status, latencyUs), timeUs);
+  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    if (!this.#framed || facts.method.length > 255) return this.#each(about, answerRecords(facts, opinions, status), facts.answeredUs);
     if (!this.#fits(facts)) return this.#lose(opinions.length);
-    this.#writer.answer(about, facts, opinions, status, Math.floor(latencyUs * 1000), timeUs);
+    this.#writer.answer(about, facts, opinions, status);
     this.#added(opinions.length);
   }
 

@@ -143,8 +143,8 @@ export class FakeWire<Compiled> implements Wire<Compiled> {
     this.records.push(...requestRecords(facts, opinions));
   }
 
-  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number): void {
-    this.records.push(...answerRecords(facts, opinions, status, latencyUs));
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    this.records.push(...answerRecords(facts, opinions, status));
   }
 
   #piece(side: Side, piece: Buffer): void {
@@ -173,7 +173,7 @@ export class RecordList implements Records {
     this.list.push(...requestRecords(facts, opinions));
   }
 
-  answer(_about: unknown, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number): void {
-    this.list.push(...answerRecords(facts, opinions, status, latencyUs));
+  answer(_about: unknown, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    this.list.push(...answerRecords(facts, opinions, status));
   }
 }

@@ -41,8 +41,8 @@ export interface Records {
   /** Nobody need wait for it; what there is no room for is counted. */
   add(about: Admission, record: SessionRecord, timeUs: number): void;
   /** As `Wire.request` and `Wire.answer`. */
-  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void;
-  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void;
+  request(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[]): void;
+  answer(about: Admission, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void;
 }
 
 /** Why connections were not taken, or ended by the proxy. */
@@ -165,17 +165,17 @@ export class Worker implements Host, Timed {
     this.#deps.records.add(connection.about, record, connection.now());
   }
 
-  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
+  request(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
     const { counts } = this;
     for (let i = 0; i < opinions.length; i++) {
       counts.requests++;
       if (!opinions[i]!.passes) counts.denied++;
     }
-    this.#deps.records.request(connection.about, facts, opinions, timeUs);
+    this.#deps.records.request(connection.about, facts, opinions);
   }
 
-  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
-    this.#deps.records.answer(connection.about, facts, opinions, status, latencyUs, timeUs);
+  answer(connection: Connection, facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    this.#deps.records.answer(connection.about, facts, opinions, status);
   }
 
   idle(connection: Connection): void {

@@ -96,12 +96,13 @@ test('an agent that understands frames and one that does not are told the same, 
         if (each.act === 'flush') records.flush();
         else if (each.act === 'other') records.add(abouts[each.on]!, { verdict: 'DROPPED', direction: 'EGRESS', rule: 0, l7: { type: 'REQUEST', kafka: { apiKey: 'fetch', apiVersion: 4, correlationId: 1, errorCode: 0 } } }, timeUs);
         else if (each.act === 'request') {
-          const told = { about: abouts[each.on]!, facts: newFacts(each.facts), opinions: each.opinions };
+          const told = { about: abouts[each.on]!, facts: newFacts({ ...each.facts, askedUs: timeUs }), opinions: each.opinions };
           asked.push(told);
-          records.request(told.about, told.facts, told.opinions, timeUs);
+          records.request(told.about, told.facts, told.opinions);
         } else if (asked.length > 0) {
           const of = asked[each.which % asked.length]!;
-          records.answer(of.about, of.facts, each.again ? [...of.opinions] : of.opinions, each.status, each.latencyUs, timeUs);
+          of.facts.answeredUs = of.facts.askedUs + each.latencyUs;
+          records.answer(of.about, of.facts, each.again ? [...of.opinions] : of.opinions, each.status);
         }
       }
     }
@@ -118,10 +119,11 @@ function frameOf(count: number): Buffer {
   const writer = new FrameWriter(buffer);
   const [about] = admissions() as [Admission];
   for (let i = 0; i < count; i++) {
-    const one = newFacts({ method: 'GET', origin: 'http://shop', path: `/${i}`, protocol: 'HTTP/1.1' });
+    const one = newFacts({ method: 'GET', origin: 'http://shop', path: `/${i}`, protocol: 'HTTP/1.1', askedUs: i });
+    one.answeredUs = i + 1;
     const said = [{ direction: 'INGRESS', passes: true, rule: 7 }] as const;
-    if (i % 3 > 0) writer.request(about, one, said, i);
-    writer.answer(about, one, said, 200, 1000, i);
+    if (i % 3 > 0) writer.request(about, one, said);
+    writer.answer(about, one, said, 200);
   }
   writer.close();
   return buffer.subarray(0, writer.at);

@@ -8,15 +8,15 @@ export interface RequestFacts extends HttpFacts {
   readonly headers?: readonly { readonly key: string; readonly value: string }[] | undefined;
 }
 
-/** Facts that nobody has been told of yet. */
-export function newFacts(facts: Omit<RequestFacts, 'toldFrame' | 'toldAt' | 'toldOpinions'>): RequestFacts {
-  return { ...facts, toldFrame: 0, toldAt: 0, toldOpinions: undefined };
+/** Facts that nobody has been told of yet, of a request that came at `askedUs`. */
+export function newFacts(facts: Omit<RequestFacts, 'answeredUs' | 'toldFrame' | 'toldAt' | 'toldOpinions'>): RequestFacts {
+  return { ...facts, answeredUs: 0, toldFrame: 0, toldAt: 0, toldOpinions: undefined };
 }
 
 /** One record for each end that judged, with what header matches noted. */
-export function recordRequest(wire: Wire<unknown>, facts: RequestFacts, { opinions }: Judgement, timeUs: number): void {
+export function recordRequest(wire: Wire<unknown>, facts: RequestFacts, { opinions }: Judgement): void {
   if (opinions.length === 0) return;
-  if (facts.headers === undefined && !anyNotes(opinions)) return wire.request(facts, opinions, timeUs);
+  if (facts.headers === undefined && !anyNotes(opinions)) return wire.request(facts, opinions);
   for (const record of requestRecords(facts, opinions)) wire.record(record);
 }
 
@@ -25,10 +25,11 @@ export function recordMalformed(wire: Wire<unknown>, facts: RequestFacts, direct
   for (const direction of directions) wire.record(recordOf('ERROR', { direction, rule: 0 }, { type: 'REQUEST', http: httpOf(facts) }, facts.traceId));
 }
 
-export function recordAnswer(wire: Wire<unknown>, facts: RequestFacts, opinions: readonly Opinion[], status: number, latencyUs: number, timeUs: number): void {
+/** `facts.answeredUs` is when. */
+export function recordAnswer(wire: Wire<unknown>, facts: RequestFacts, opinions: readonly Opinion[], status: number): void {
   if (opinions.length === 0) return;
-  if (facts.headers === undefined) return wire.answer(facts, opinions, status, latencyUs, timeUs);
-  for (const record of answerRecords(facts, opinions, status, latencyUs)) wire.record(record);
+  if (facts.headers === undefined) return wire.answer(facts, opinions, status);
+  for (const record of answerRecords(facts, opinions, status)) wire.record(record);
 }
 
 /** The records that `Wire.request` stands for. */
@@ -37,9 +38,9 @@ export function requestRecords(facts: RequestFacts, opinions: readonly (Omit<Opi
 }
 
 /** The records that `Wire.answer` stands for. */
-export function answerRecords(facts: RequestFacts, opinions: readonly Omit<Opinion, 'notes'>[], status: number, latencyUs: number): SessionRecord[] {
+export function answerRecords(facts: RequestFacts, opinions: readonly Omit<Opinion, 'notes'>[], status: number): SessionRecord[] {
   const http = { code: status, ...httpOf(facts) };
-  return opinions.map(opinion => recordOf('FORWARDED', opinion, { type: 'RESPONSE', latencyNs: Math.floor(latencyUs * 1000), http }, facts.traceId));
+  return opinions.map(opinion => recordOf('FORWARDED', opinion, { type: 'RESPONSE', latencyNs: Math.floor((facts.answeredUs - facts.askedUs) * 1000), http }, facts.traceId));
 }
 
 function anyNotes(opinions: readonly Opinion[]): boolean {

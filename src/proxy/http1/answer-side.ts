@@ -173,8 +173,8 @@ export class AnswerSide {
   }
 
   #note(front: Exchange, status: number): void {
-    const now = this.#wire.now();
-    recordAnswer(this.#wire, front, front.opinions, status, now - front.startUs, now);
+    front.answeredUs = this.#wire.now();
+    recordAnswer(this.#wire, front, front.opinions, status);
   }
 
   /** False: the connection is over, and nothing more is read. */

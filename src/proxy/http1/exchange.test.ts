@@ -6,7 +6,7 @@ import { type Exchange, Exchanges } from './exchange.ts';
 const asked = (path: string) => ({ method: 'GET', origin: 'http://a', path, minor: 1, isHead: false });
 
 test('requests that wait are each their own object, in their order, and begin as new ones whatever the last one in it was', () => {
-  const fresh = JSON.stringify(new Exchanges().next(asked('/'), 1.5));
+  const fresh = JSON.stringify(new Exchanges().next(asked('/')));
   fc.assert(fc.property(fc.array(fc.constantFrom('ask', 'ask', 'answer', 'answer', 'lose'), { maxLength: 60 }), acts => {
     const exchanges = new Exchanges();
     const waiting: { readonly exchange: Exchange; readonly path: string }[] = [];
@@ -16,10 +16,10 @@ test('requests that wait are each their own object, in their order, and begin as
         exchanges.shift();
         waiting.shift();
       } else {
-        assert.equal(JSON.stringify({ ...exchanges.next(asked('/'), 1.5) }), fresh);
+        assert.equal(JSON.stringify({ ...exchanges.next(asked('/')) }), fresh);
         // One that was asked for and not queued is forgotten.
-        const exchange = exchanges.next(asked(`/${i}`), i + 0.5);
-        Object.assign(exchange, { headers: [], traceId: 'x', toldFrame: 3, toldAt: 4, toldOpinions: [], opinions: [{}], own: Buffer.alloc(1), status: 403, isHead: true, tunnel: 'connect', closes: true, protocol: 'HTTP/1.0' });
+        const exchange = exchanges.next(asked(`/${i}`));
+        Object.assign(exchange, { headers: [], traceId: 'x', toldFrame: 3, toldAt: 4, toldOpinions: [], opinions: [{}], own: Buffer.alloc(1), status: 403, askedUs: 7.5, answeredUs: 8.5, isHead: true, tunnel: 'connect', closes: true, protocol: 'HTTP/1.0' });
         if (act === 'lose') return;
         exchanges.push(exchange);
         waiting.push({ exchange, path: `/${i}` });

@@ -32,8 +32,9 @@ export class Exchange implements RequestFacts {
   own: Buffer | undefined = undefined;
   /** Of the own answer. */
   status = 0;
-  /** No small integer, ever: V8 keeps these apart. */
-  startUs = 0.5;
+  /** No small integers, ever: V8 keeps these apart. */
+  askedUs = 0.5;
+  answeredUs = 0.5;
   isHead = false;
   /** CONNECT, or a wish for another protocol: the bytes after it are held until the server has answered. */
   tunnel: 'connect' | 'upgrade' | undefined = undefined;
@@ -41,7 +42,7 @@ export class Exchange implements RequestFacts {
   closes = false;
 
   /** As a new one. */
-  begin({ method, origin, path, minor, isHead }: Asked, startUs: number): void {
+  begin({ method, origin, path, minor, isHead }: Asked): void {
     this.method = method;
     this.origin = origin;
     this.path = path;
@@ -54,7 +55,7 @@ export class Exchange implements RequestFacts {
     this.opinions = none;
     this.own = undefined;
     this.status = 0;
-    this.startUs = startUs;
+    this.askedUs = this.answeredUs = 0.5;
     this.isHead = isHead;
     this.tunnel = undefined;
     this.closes = false;
@@ -74,10 +75,10 @@ export class Exchanges {
   length = 0;
 
   /** One for the next request, undefined: for one that cannot be read. Valid until it is taken off the queue and another one is asked for. */
-  next(asked: Asked | undefined, startUs: number): Exchange {
+  next(asked: Asked | undefined): Exchange {
     const exchange = this.#spare ?? new Exchange();
     this.#spare = undefined;
-    exchange.begin(asked ?? nothing, startUs);
+    exchange.begin(asked ?? nothing);
     return exchange;
   }
 

@@ -106,7 +106,7 @@ class Http1Session implements Session {
     if (this.#gathered.length === 0 || this.#reading === 'held') return;
     this.#reading = 'over';
     this.#gathered.clear();
-    this.#own(this.#unread(), 408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true));
+    this.#own(this.#next(undefined), 408, answer(408, 'Request Timeout', 'Request Timeout\r\n', true));
     this.#pump();
   }
 
@@ -217,7 +217,7 @@ class Http1Session implements Session {
       return after;
     }
     exchange.opinions = judgement.opinions;
-    recordRequest(this.#wire, exchange, judgement, exchange.startUs);
+    recordRequest(this.#wire, exchange, judgement);
     this.#body.begin(head.contentLength, head.chunked);
     if (!judgement.passes) {
       this.#flush(data, unsent, at);
@@ -247,9 +247,16 @@ class Http1Session implements Session {
   /** Of the head that was just read. */
   #exchange(): Exchange {
     const { fields } = this.#head;
-    const exchange = this.#exchanges.next(this.#head, this.#wire.now());
+    const exchange = this.#next(this.#head);
     if (fields.has(slot.traceparent)) exchange.traceId = traceIdOf(fields.value(slot.traceparent));
     if (this.#limits.recordedHeaders.length > 0) exchange.headers = this.#recordedHeaders();
+    return exchange;
+  }
+
+  /** Undefined: of what could not be read. */
+  #next(asked: RequestHead | undefined): Exchange {
+    const exchange = this.#exchanges.next(asked);
+    exchange.askedUs = this.#wire.now();
     return exchange;
   }
 
@@ -293,7 +300,7 @@ class Http1Session implements Session {
     this.#pauseOrNot();
   }
 
-  #malformed(code: number, exchange = this.#unread()): void {
+  #malformed(code: number, exchange = this.#next(undefined)): void {
     const { egress, ingress } = this.#wire.layers();
     const opinions = [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])].map(direction => ({ direction, passes: false, rule: 0, notes: [] }));
     const tooLarge = code === fault.headTooLarge || code === fault.tooManyFields;
@@ -309,11 +316,6 @@ class Http1Session implements Session {
   #brokenBody(code: number): void {
     this.#reading = 'over';
     if (!this.#answers.insteadOfOnly(400, 'Bad Request', `Bad Request: ${faultText(code)}\r\n`)) this.#wire.close('once');
-  }
-
-  /** Of what could not be read. */
-  #unread(): Exchange {
-    return this.#exchanges.next(undefined, this.#wire.now());
   }
 
   /** The last answer of the connection. */
@@ -334,8 +336,8 @@ class Http1Session implements Session {
   #pump(): void {
     for (let front = this.#exchanges.front; front?.own !== undefined && !this.#finished; front = this.#exchanges.front) {
       this.#wire.send('client', front.own, 0, front.own.length);
-      const now = this.#wire.now();
-      recordAnswer(this.#wire, front, front.opinions, front.status, now - front.startUs, now);
+      front.answeredUs = this.#wire.now();
+      recordAnswer(this.#wire, front, front.opinions, front.status);
       this.#exchanges.shift();
       if (front.closes) return this.#finish();
     }

@@ -47,15 +47,14 @@ export class ClientHalf extends Half {
   #request(id: number, endStream: boolean, head: RequestHead, octets: number): void {
     const { exchange } = this;
     const judgement = judge(exchange.wire.layers(), head);
-    const facts = requestFacts(head, exchange.limits);
+    const facts = requestFacts(head, exchange.limits, exchange.wire.now());
     if (!judgement.passes) return exchange.deny(id, head, facts, judgement, endStream);
     const fields = judgement.mutations.length === 0 ? head.fields : mutate(head.fields, judgement.mutations);
     // A rule that would make another request of it than can be sent.
     if (fields !== head.fields && typeof readRequest(fields, exchange.extendedConnect) === 'string') return exchange.deny(id, head, facts, refusal(judgement), endStream);
     exchange.headers('server', id, fields, endStream);
-    const now = exchange.wire.now();
-    recordRequest(exchange.wire, facts, judgement, now);
-    const stream = new Stream(id, head, facts, judgement, now);
+    recordRequest(exchange.wire, facts, judgement);
+    const stream = new Stream(id, head, facts, judgement);
     stream.clientDone = endStream;
     stream.octets = octets;
     exchange.keptOctets += octets;
@@ -64,7 +63,7 @@ export class ClientHalf extends Half {
 
   #tellMalformed(): void {
     const { egress, ingress } = this.exchange.wire.layers();
-    recordMalformed(this.exchange.wire, newFacts({ method: '', origin: '', path: '', protocol: 'HTTP/2' }), [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
+    recordMalformed(this.exchange.wire, newFacts({ method: '', origin: '', path: '', protocol: 'HTTP/2', askedUs: this.exchange.wire.now() }), [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])]);
   }
 
   #trailers(id: number, endStream: boolean, fields: Field[] | undefined): void {

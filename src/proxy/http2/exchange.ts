@@ -165,9 +165,9 @@ export class Exchange {
   deny(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement, clientDone: boolean): void {
     const answer = judgement.malformed ? badRequest : accessDenied;
     this.answer(id, head, answer, clientDone);
-    const now = this.wire.now();
-    recordRequest(this.wire, facts, judgement, now);
-    recordAnswer(this.wire, facts, judgement.opinions, answer.status, 0, now);
+    facts.answeredUs = facts.askedUs;
+    recordRequest(this.wire, facts, judgement);
+    recordAnswer(this.wire, facts, judgement.opinions, answer.status);
   }
 
   /** Asks policy again for streams that run: one that it does not let pass any more ends here. */
@@ -179,7 +179,8 @@ export class Exchange {
       this.reset('server', stream.id, ErrorCode.cancel);
       if (stream.answered) this.reset('client', stream.id, ErrorCode.cancel);
       else this.answer(stream.id, stream.head, accessDenied, stream.clientDone);
-      recordRequest(this.wire, stream.facts, judgement, this.wire.now());
+      stream.facts.askedUs = this.wire.now();
+      recordRequest(this.wire, stream.facts, judgement);
       this.gone(stream);
     }
   }
@@ -199,9 +200,9 @@ export class Exchange {
     this.tellAnswer(stream, answer.status);
   }
 
-  tellAnswer({ facts, judgement, startUs }: Stream, status: number): void {
-    const now = this.wire.now();
-    recordAnswer(this.wire, facts, judgement.opinions, status, now - startUs, now);
+  tellAnswer({ facts, judgement }: Stream, status: number): void {
+    facts.answeredUs = this.wire.now();
+    recordAnswer(this.wire, facts, judgement.opinions, status);
   }
 
   countReset(): void {

@@ -7,7 +7,6 @@ export class Stream {
   readonly id: number;
   readonly head: RequestHead;
   readonly facts: RequestFacts;
-  readonly startUs: number;
   judgement: Judgement;
   /** Of the table that it is in. */
   next: Stream | undefined;
@@ -22,12 +21,11 @@ export class Stream {
   clientLeft: number;
   serverLeft = -1;
 
-  constructor(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement, startUs: number) {
+  constructor(id: number, head: RequestHead, facts: RequestFacts, judgement: Judgement) {
     this.id = id;
     this.head = head;
     this.facts = facts;
     this.judgement = judgement;
-    this.startUs = startUs;
     this.clientLeft = head.contentLength;
   }
 }

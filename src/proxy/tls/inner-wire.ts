@@ -118,12 +118,12 @@ export class InnerWire implements Wire<unknown> {
     this.#wire.record(record);
   }
 
-  request(facts: HttpFacts, opinions: readonly HttpOpinion[], timeUs: number): void {
-    this.#wire.request(facts, opinions, timeUs);
+  request(facts: HttpFacts, opinions: readonly HttpOpinion[]): void {
+    this.#wire.request(facts, opinions);
   }
 
-  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number, latencyUs: number, timeUs: number): void {
-    this.#wire.answer(facts, opinions, status, latencyUs, timeUs);
+  answer(facts: HttpFacts, opinions: readonly HttpOpinion[], status: number): void {
+    this.#wire.answer(facts, opinions, status);
   }
 
   #pace(from: Side): void {
