@@ -303,13 +303,12 @@ class Http1Session implements Session {
   #malformed(code: number, exchange = this.#next(undefined)): void {
     const { egress, ingress } = this.#wire.layers();
     const opinions = [...(egress ? ['EGRESS' as const] : []), ...(ingress ? ['INGRESS' as const] : [])].map(direction => ({ direction, passes: false, rule: 0, notes: [] }));
-    const tooLarge = code === fault.headTooLarge || code === fault.tooManyFields;
-    const text = `${tooLarge ? 'Request Header Fields Too Large' : 'Bad Request'}: ${faultText(code)}\r\n`;
+    const [status, reason] = code === fault.headTooLarge || code === fault.tooManyFields ? [431, 'Request Header Fields Too Large'] as const : [400, 'Bad Request'] as const;
     recordMalformed(this.#wire, exchange, opinions.map(o => o.direction));
     exchange.opinions = opinions;
     this.#reading = 'over';
     this.#gathered.clear();
-    this.#own(exchange, tooLarge ? 431 : 400, tooLarge ? answer(431, 'Request Header Fields Too Large', text, true) : answer(400, 'Bad Request', text, true));
+    this.#own(exchange, status, answer(status, reason, `${reason}: ${faultText(code)}\r\n`, true));
   }
 
   /** Half of it has passed, and nothing may follow. Told to the client if its answer has not begun. */
