@@ -17,7 +17,7 @@ import { type Rows, Worker } from './worker.ts';
 
 const clients = 16;
 /** Connections come and go too: each carries so many requests. */
-const requestsEach = 40;
+const requestsEach = 12;
 /** Clients whose answers do not come are given up. */
 const mostMs = 2_000;
 
@@ -113,8 +113,8 @@ export class Rehearsal {
       client.waits = false;
       this.answered++;
     }
-    // Batches that time ends, and those that are full.
-    if (this.#left % 2 === 0) this.#records.flush();
+    // Batches that time ends, and mostly those that are full.
+    if (this.#left % 8 === 0) this.#records.flush();
     while (this.#receive(this.#agent) > 0);
     if (performance.now() < this.#until && this.#clients.some(client => client.waits || client.sent < requestsEach)) return true;
     this.#end();
@@ -145,7 +145,6 @@ export class Rehearsal {
     this.#turnLoop();
     this.#serve();
     this.#dropServers();
-    this.#records.flush();
   }
 
   #serve(): void {

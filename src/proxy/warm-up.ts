@@ -13,7 +13,7 @@ const whileBusyMs = 100;
 const busyLooks = 100;
 /** It is no duty: on a machine that is too slow for it, it ends. */
 const mostMs = 5_000;
-const rounds = 45;
+const rounds = 150;
 
 const rest: L7Set = { protocol: 'http', rules: [{ rule: 1, method: 'GET', path: '/api/v1/products.*', headers: [] }, { rule: 2, method: 'POST', path: '/api/v1/orders', headers: [] }] };
 const hosts: L7Set = { protocol: 'http', rules: [{ rule: 1, host: 'shop.*|127.*', headers: [{ name: 'user-agent' }] }, { rule: 2, path: '/api/.*', headers: [{ name: 'x-token', value: 'abc' }] }] };
