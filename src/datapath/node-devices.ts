@@ -56,6 +56,9 @@ const nodeSysctls: readonly (readonly [string, string])[] = [
   ['net/ipv4/conf/all/src_valid_mark', '0'],
   // Below the node ports (30000) and the ports that masquerade uses (32768 and up): the three never meet.
   ['net/ipv4/ip_local_port_range', localPorts.join(' ')],
+  // The proxy has some thousand ports from a client to a server, and each connection that it ends first would keep one for a minute. After a
+  // second it may be used again: timestamps tell the old connection's packets from the new one's (RFC 6191; IPv6 too).
+  ['net/ipv4/tcp_tw_reuse', '1'],
 ];
 
 /** MARK_TO_PROXY and MARK_MASK of bpf/lib/proxy.h; the table is Cilium's for the same. The local table, asked before, has only the node's own addresses. */

@@ -94,6 +94,18 @@ while True:
 print(len(body), answer.split()[1].decode())
 `;
 
+/** As many connections as it is told, one after the other, with a request each; the client closes first. How often which answer came. */
+const hasty = `
+import collections, socket, sys
+count = collections.Counter()
+for _ in range(int(sys.argv[2])):
+    s = socket.create_connection((sys.argv[1], ${port}), 5)
+    s.sendall(b'GET /public HTTP/1.1\\r\\nHost: web\\r\\n\\r\\n')
+    count[s.recv(65536)[9:12].decode()] += 1
+    s.close()
+print(dict(count))
+`;
+
 function startOfNode(): number {
   const startedAt = performance.now();
   spawnSync(process.execPath, ['-e', '0']);
@@ -173,6 +185,11 @@ describe('the layer 7 proxy in a cluster', () => {
       const { stdout, stderr } = await cluster.cirri('exec', 'web/client', '--', 'python3', '-c', slow, addresses.get(server)!);
       assert.equal(stdout.trim(), '4000000 200', stderr);
     }
+  });
+
+  test('a client with a new connection for each request is served beyond the ports that there are between it and the server', async () => {
+    const { stdout, stderr } = await cluster.cirri('exec', 'web/client', '--', 'python3', '-c', hasty, addresses.get('near')!, '8000');
+    assert.equal(stdout.trim(), "{'200': 8000}", stderr);
   });
 
   test('restarted under load: not one request fails, and no client has to connect again', async () => {
