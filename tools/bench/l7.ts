@@ -107,7 +107,7 @@ function cellsOf(work: string): Cell[] {
   });
   const all = Array.from({ length: sets }, (_, i) => join(work, `set-${i}.json`));
   return [
-    haproxy('haproxy', 9002, 'http'), haproxy('haproxy-again', 9003, 'http'),
+    haproxy('haproxy', 9002, 'http'), haproxy('haproxy-again', 9003, 'http'), haproxy('haproxy-own', 9008, 'http'),
     { name: 'nginx', port: 9001, kind: 'http', start: () => inNode('pbn', '1', 'nginx', '-c', join(work, 'nginx.conf')) },
     cirri('cirri', 9004, 'http', all.slice(0, 1)), cirri(`cirri-${sets}`, 9005, 'http', all),
     haproxy('haproxy-splice', 9006, 'bulk'), cirri('cirri-pass', 9007, 'bulk', []),
@@ -202,14 +202,14 @@ function figures(result: HarnessResult, tails: Tails, about: { readonly rssMb: R
     const rounds = (names: readonly string[]) => tailsOf(tails, names[0]!, mode).map((_, round) => names.map(name => tailsOf(tails, name, mode)[round]!));
     return tailRatio(0.99, rounds(over), rounds(under));
   };
+  const ours = ['cirri', `cirri-${sets}`];
   const tailVerdict = (mode: Mode): Verdict[] => {
-    const found = p99(mode, ['cirri', `cirri-${sets}`], ['haproxy', 'haproxy-again']);
+    const found = p99(mode, ours, ['haproxy', 'haproxy-again']);
     return found ? [{ mode, what: 'p99 of all requests of both of ours to both of HAProxy', ratio: found, limit: 1, isUpper: true, isMet: found.median <= 1 }] : [];
   };
-  /** How far the same thing twice is apart: closer than that nothing can be told. */
-  const noiseText = (mode: Mode) => {
-    const found = p99(mode, ['haproxy-again'], ['haproxy']);
-    return found ? [`A/A of p99, ${mode}: ${found.median.toFixed(2)} (${found.low.toFixed(2)}–${found.high.toFixed(2)})`] : [];
+  const tailText = (what: string, mode: Mode, over: readonly string[], under: readonly string[]) => {
+    const found = p99(mode, over, under);
+    return found ? [`${what}, ${mode}: ${found.median.toFixed(2)} (${found.low.toFixed(2)}–${found.high.toFixed(2)})`] : [];
   };
   const names = Object.keys(modes) as Mode[];
   const ofHttp = names.filter(mode => modes[mode][0] === 'http');
@@ -223,7 +223,10 @@ function figures(result: HarnessResult, tails: Tails, about: { readonly rssMb: R
   const failed = Object.values(result.res).flatMap(of => Object.values(of).flat()).reduce((sum, burst) => sum + (burst.err ?? 0), 0);
   const text = [
     ...names.map(mode => `\n## ${mode}\n\n${tableText(result, mode, modes[mode][0] === 'bulk' ? 'haproxy-splice' : 'haproxy')}`),
-    '', ...verdicts.map(verdictText), ...ofHttp.flatMap(noiseText),
+    '', ...verdicts.map(verdictText),
+    // Closer than the same thing twice nothing can be told.
+    ...ofHttp.flatMap(mode => tailText('A/A of p99', mode, ['haproxy-again'], ['haproxy'])),
+    ...ofHttp.flatMap(mode => tailText('p99 to that of HAProxy with a server connection for each client\'s, as ours', mode, ours, ['haproxy-own'])),
     `A/A pair ${isGood ? 'good' : 'bad: these figures do not count'}; resident MB: ${Object.entries(rssMb).map(([name, mb]) => `${name} ${mb}`).join(', ')}; ${Math.round(recordBytes / 1e6)} MB of records told; ${failed} failed`,
   ].join('\n');
   return { text, isGood, isMet: isGood && failed === 0 && verdicts.every(each => each.isMet), verdicts, result, rssMb };
@@ -242,9 +245,11 @@ function writeFiles(work: string): void {
   const write = (name: string, text: string) => writeFileSync(join(work, name), text);
   const haproxy = (mode: 'http' | 'tcp', port: number, rules: string) => `global\n  nbthread 1\n  maxconn 4096\ndefaults\n  mode ${mode}\n  timeout client 30s\n  timeout server 30s\n  timeout connect 2s\n${rules}backend b\n  server s ${origin}\n`
     .replace('@PORT@', String(port));
-  const http = `  option http-keep-alive\n  http-reuse always\nfrontend f\n  bind :@PORT@\n  acl get method GET\n  acl post method POST\n  acl p path_reg ^/api/v1/products.*\n  acl o path_reg ^/api/v1/orders$\n  http-request deny unless get p or post o\n  default_backend b\n`;
-  write('haproxy.cfg', haproxy('http', 9002, http));
-  write('haproxy-again.cfg', haproxy('http', 9003, http));
+  const http = (reuse: 'always' | 'never') => `  option http-keep-alive\n  http-reuse ${reuse}\nfrontend f\n  bind :@PORT@\n  acl get method GET\n  acl post method POST\n  acl p path_reg ^/api/v1/products.*\n  acl o path_reg ^/api/v1/orders$\n  http-request deny unless get p or post o\n  default_backend b\n`;
+  write('haproxy.cfg', haproxy('http', 9002, http('always')));
+  write('haproxy-again.cfg', haproxy('http', 9003, http('always')));
+  // Who keeps the client's address cannot send requests of one client over a connection that was made for another.
+  write('haproxy-own.cfg', haproxy('http', 9008, http('never')));
   write('haproxy-splice.cfg', haproxy('tcp', 9006, '  option splice-auto\nfrontend f\n  bind :@PORT@\n  default_backend b\n'));
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(kind => `${kind}_temp_path ${work};`).join(' ');
   const nginx = (name: string, body: string) => write(name, `worker_processes 1; daemon off; pid ${work}/${name}.pid; error_log /dev/null crit;\nevents { worker_connections 4096; }\nhttp { access_log off; ${temporary} keepalive_requests 1000000000; sendfile on;\n${body} }\n`);
