@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -8,6 +8,7 @@ import { createProgress, duration } from '../cluster/progress.ts';
 import { ensureMachine } from '../cluster/setup.ts';
 import { repositoryRoot } from '../cluster/root.ts';
 import { CirriError } from '../std/errors.ts';
+import { deleteNetns } from '../sys/netns.ts';
 
 export interface TestOptions {
   readonly files: readonly string[];
@@ -18,6 +19,7 @@ export interface TestOptions {
 }
 
 const root = repositoryRoot;
+const namespacesFolder = '/run/netns';
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
 /** The runner counts a whole file as a test too. */
@@ -48,16 +50,19 @@ export async function runTests(options: TestOptions): Promise<number> {
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));
   const results: SuiteResult[] = [];
+  const before = namespaces();
   // A core is left to the kernel and to what the tests start.
   if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), options));
-  if (alone.length > 0) results.push(await runSuite(alone, 1, options));
-  const sum = (field: Exclude<keyof SuiteResult, 'failures'>) => results.reduce((total, result) => total + result[field], 0);
-  const failed = sum('code') !== 0;
+  if (alone.length > 0 && !results.some(({ isInterrupted }) => isInterrupted)) results.push(await runSuite(alone, 1, options));
+  const sum = (field: 'code' | Count) => results.reduce((total, result) => total + result[field], 0);
+  const isInterrupted = results.some(result => result.isInterrupted);
+  const failed = isInterrupted || sum('code') !== 0;
+  if (failed) removeNamespaces(before, new Set(results.flatMap(({ processes }) => [...processes])));
   // The last suite's are just above.
   for (const { failures } of results.slice(0, -1)) if (failures !== '') process.stdout.write(`\n${failures}\n`);
-  process.stdout.write(`\n${files.length} files in ${duration(performance.now() - startedAt)}: ${failed ? 'FAILED' : 'all passed'}\n`);
+  process.stdout.write(`\n${files.length} files in ${duration(performance.now() - startedAt)}: ${isInterrupted ? 'INTERRUPTED' : failed ? 'FAILED' : 'all passed'}\n`);
   // In the runner's own words, so that whoever reads the end of the output needs to know only one form.
-  for (const field of ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const) process.stdout.write(`ℹ ${field} ${sum(field)}\n`);
+  for (const field of counts) process.stdout.write(`ℹ ${field} ${sum(field)}\n`);
   return failed ? 1 : 0;
 }
 
@@ -88,15 +93,16 @@ function isFailure(line: string): boolean {
   return /^\s*✖ /.test(line);
 }
 
-interface SuiteResult {
+const counts = ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const;
+type Count = (typeof counts)[number];
+
+interface SuiteResult extends Readonly<Record<Count, number>> {
   readonly code: number;
   readonly failures: string;
-  readonly tests: number;
-  readonly pass: number;
-  readonly fail: number;
-  readonly cancelled: number;
-  readonly skipped: number;
-  readonly todo: number;
+  /** By who started it: what is left of the files has not run. */
+  readonly isInterrupted: boolean;
+  /** Of the test files, as far as they were seen. */
+  readonly processes: ReadonlySet<number>;
 }
 
 const endingSignals = ['SIGINT', 'SIGTERM'] as const;
@@ -119,7 +125,9 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;
     let watchdog: NodeJS.Timeout | undefined;
+    const processes = new Set<number>();
     const heard = () => {
+      for (const pid of testProcesses(child.pid!)) processes.add(pid);
       clearTimeout(watchdog);
       watchdog = setTimeout(() => {
         endHanging(child.pid!);
@@ -134,25 +142,57 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       tail = (tail + chunk.toString('utf8')).slice(-(64 << 10));
     });
     // The runner ends its test files, and they their clusters.
-    const forward = (signal: NodeJS.Signals) => child.kill(signal);
+    let isInterrupted = false;
+    const forward = (signal: NodeJS.Signals) => {
+      isInterrupted = true;
+      child.kill(signal);
+    };
     for (const signal of endingSignals) process.once(signal, forward);
     child.on('error', reject);
     child.on('close', code => {
       for (const signal of endingSignals) process.off(signal, forward);
       clearTimeout(watchdog);
       // The last summary: a test may print one of its own.
-      const count = (word: string) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
+      const count = (word: Count) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
       resolve({
-        code: code === 0 && marked > 0 ? 1 : code ?? 1, failures: failuresIn(tail), tests: count('tests'), pass: count('pass'), fail: count('fail'), cancelled: count('cancelled'), skipped: count('skipped'), todo: count('todo'),
+        ...Object.fromEntries(counts.map(word => [word, count(word)])) as Record<Count, number>,
+        code: code === 0 && marked > 0 ? 1 : code ?? 1, failures: failuresIn(tail), isInterrupted, processes,
       });
     });
   });
 }
 
-/** Ends the runner's own children, each of which is one test file; the runner reports them as failed and goes on. */
+/** The runner's own children, each of which is one test file. */
+function testProcesses(runner: number): number[] {
+  try {
+    return readFileSync(`/proc/${runner}/task/${runner}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    // It has ended.
+    return [];
+  }
+}
+
+/** Of those that came meanwhile, what tests have made: letters, then the number of the process or its last digits, and what they like. */
+export function leftNamespaces(names: readonly string[], before: readonly string[], processes: ReadonlySet<number>): string[] {
+  const numbers = [...processes].flatMap(pid => [pid, pid % 100_000, pid % 10_000]).map(String);
+  return names.filter(name => {
+    const digits = /^[a-z]+(\d+)/.exec(name)?.[1];
+    return digits !== undefined && !before.includes(name) && numbers.some(number => digits === number || (number.length >= 3 && digits.startsWith(number)));
+  });
+}
+
+const namespaces = (): string[] => (existsSync(namespacesFolder) ? readdirSync(namespacesFolder) : []);
+
+/** A test that was ended from outside has removed nothing. */
+function removeNamespaces(before: readonly string[], processes: ReadonlySet<number>): void {
+  const left = leftNamespaces(namespaces(), before, processes);
+  for (const name of left) deleteNetns(join(namespacesFolder, name));
+  if (left.length > 0) process.stdout.write(`removed network namespaces that ended tests had left: ${left.join(', ')}\n`);
+}
+
+/** The runner reports them as failed and goes on. */
 function endHanging(runner: number): void {
-  const children = readFileSync(`/proc/${runner}/task/${runner}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  for (const pid of children) {
+  for (const pid of testProcesses(runner)) {
     const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
     process.stdout.write(`cirri test: ${words.findLast(word => word.endsWith('.test.ts')) ?? `process ${pid}`} hangs; ended\n`);
     process.kill(pid, 'SIGKILL');
