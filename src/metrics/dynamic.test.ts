@@ -56,7 +56,8 @@ test('the ConfigMap takes the place of the settings while it is there; a wrong o
   const configMaps = new Table<ConfigMap>('configmaps', objectKey);
   const pods = new Table<KubeObject>('ciliumendpoints', objectKey);
   const consumers: FlowConsumer[] = [];
-  const port = 20_000 + process.pid % 20_000;
+  // Below the ports of connections.
+  const port = 20_000 + process.pid % 9_000;
   const status = startHubbleMetrics({ enabled: ['tcp'], port }, {
     consume: consumer => {
       consumers.push(consumer);
