@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { failuresIn, leftNamespaces, longTestFiles } from './tests.ts';
+import { failuresIn, longTestFiles } from './tests.ts';
 
 test('--long runs every fuzzer of layer 7 and of names, and nothing that takes no more cases than usual', () => {
   const files = longTestFiles();
@@ -21,11 +21,4 @@ test('what failed is found in the runner\'s output, with or without its own list
   assert.equal(failuresIn('✔ fine (1ms)\nℹ fail 0\n'), '');
   const long = failuresIn(list.repeat(1_000).replaceAll('\n✖ failing tests:', ''));
   assert.ok(long.startsWith('✖ failing tests:') && long.endsWith('… and more, above') && long.length < 9_000);
-});
-
-test('of the namespaces on the machine only new ones of test processes that were seen are left-overs', () => {
-  const made = ['cprn5661-u', 'east156613b-node', 'loop15661', 'cpe15661t-a', 'cprt10-u'];
-  const others = ['east5662-node', 'docs-node1', 'tw-node1-5661dc520b', 'k5661', 'own', 'rig77', 'cpt566', 'k1mk-node1'];
-  assert.deepEqual(leftNamespaces([...others, ...made], ['k5661'], new Set([15661, 20010])), made);
-  assert.deepEqual(leftNamespaces(made, [], new Set()), []);
 });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -8,7 +8,6 @@ import { createProgress, duration } from '../cluster/progress.ts';
 import { ensureMachine } from '../cluster/setup.ts';
 import { repositoryRoot } from '../cluster/root.ts';
 import { CirriError } from '../std/errors.ts';
-import { deleteNetns } from '../sys/netns.ts';
 
 export interface TestOptions {
   readonly files: readonly string[];
@@ -19,7 +18,6 @@ export interface TestOptions {
 }
 
 const root = repositoryRoot;
-const namespacesFolder = '/run/netns';
 /** A test that takes longer fails. */
 const testTimeoutMs = 300_000;
 /** The runner counts a whole file as a test too. */
@@ -30,7 +28,8 @@ const longSilenceMs = 1_800_000;
 
 /**
  * The whole of it: machine, packages, types, generated code, tests. Files that make clusters (tests/e2e and those that say so)
- * run after the others, one at a time. What failed among the others is said again at the end, thousands of lines below. The runner's own summary is the last thing printed.
+ * run after the others, one at a time. What failed among the others is said again at the end, thousands of lines below. The runner's
+ * own summary is the last thing printed.
  */
 export async function runTests(options: TestOptions): Promise<number> {
   const progress = createProgress(process.stderr);
@@ -50,14 +49,12 @@ export async function runTests(options: TestOptions): Promise<number> {
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));
   const results: SuiteResult[] = [];
-  const before = namespaces();
   // A core is left to the kernel and to what the tests start.
   if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), options));
   if (alone.length > 0 && !results.some(({ isInterrupted }) => isInterrupted)) results.push(await runSuite(alone, 1, options));
   const sum = (field: 'code' | Count) => results.reduce((total, result) => total + result[field], 0);
   const isInterrupted = results.some(result => result.isInterrupted);
   const failed = isInterrupted || sum('code') !== 0;
-  if (failed) removeNamespaces(before, new Set(results.flatMap(({ processes }) => [...processes])));
   // The last suite's are just above.
   for (const { failures } of results.slice(0, -1)) if (failures !== '') process.stdout.write(`\n${failures}\n`);
   process.stdout.write(`\n${files.length} files in ${duration(performance.now() - startedAt)}: ${isInterrupted ? 'INTERRUPTED' : failed ? 'FAILED' : 'all passed'}\n`);
@@ -101,8 +98,6 @@ interface SuiteResult extends Readonly<Record<Count, number>> {
   readonly failures: string;
   /** By who started it: what is left of the files has not run. */
   readonly isInterrupted: boolean;
-  /** Of the test files, as far as they were seen. */
-  readonly processes: ReadonlySet<number>;
 }
 
 const endingSignals = ['SIGINT', 'SIGTERM'] as const;
@@ -125,9 +120,7 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;
     let watchdog: NodeJS.Timeout | undefined;
-    const processes = new Set<number>();
     const heard = () => {
-      for (const pid of testProcesses(child.pid!)) processes.add(pid);
       clearTimeout(watchdog);
       watchdog = setTimeout(() => {
         endHanging(child.pid!);
@@ -156,43 +149,16 @@ function runSuite(files: readonly string[], concurrency: number, options: TestOp
       const count = (word: Count) => Number([...tail.matchAll(new RegExp(`ℹ ${word} (\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
       resolve({
         ...Object.fromEntries(counts.map(word => [word, count(word)])) as Record<Count, number>,
-        code: code === 0 && marked > 0 ? 1 : code ?? 1, failures: failuresIn(tail), isInterrupted, processes,
+        code: code === 0 && marked > 0 ? 1 : code ?? 1, failures: failuresIn(tail), isInterrupted,
       });
     });
   });
 }
 
-/** The runner's own children, each of which is one test file. */
-function testProcesses(runner: number): number[] {
-  try {
-    return readFileSync(`/proc/${runner}/task/${runner}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  } catch {
-    // It has ended.
-    return [];
-  }
-}
-
-/** Of those that came meanwhile, what tests have made: letters, then the number of the process or its last digits, and what they like. */
-export function leftNamespaces(names: readonly string[], before: readonly string[], processes: ReadonlySet<number>): string[] {
-  const numbers = [...processes].flatMap(pid => [pid, pid % 100_000, pid % 10_000]).map(String);
-  return names.filter(name => {
-    const digits = /^[a-z]+(\d+)/.exec(name)?.[1];
-    return digits !== undefined && !before.includes(name) && numbers.some(number => digits === number || (number.length >= 3 && digits.startsWith(number)));
-  });
-}
-
-const namespaces = (): string[] => (existsSync(namespacesFolder) ? readdirSync(namespacesFolder) : []);
-
-/** A test that was ended from outside has removed nothing. */
-function removeNamespaces(before: readonly string[], processes: ReadonlySet<number>): void {
-  const left = leftNamespaces(namespaces(), before, processes);
-  for (const name of left) deleteNetns(join(namespacesFolder, name));
-  if (left.length > 0) process.stdout.write(`removed network namespaces that ended tests had left: ${left.join(', ')}\n`);
-}
-
-/** The runner reports them as failed and goes on. */
+/** Ends the runner's own children, each of which is one test file; the runner reports them as failed and goes on. */
 function endHanging(runner: number): void {
-  for (const pid of testProcesses(runner)) {
+  const children = readFileSync(`/proc/${runner}/task/${runner}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  for (const pid of children) {
     const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
     process.stdout.write(`cirri test: ${words.findLast(word => word.endsWith('.test.ts')) ?? `process ${pid}`} hangs; ended\n`);
     process.kill(pid, 'SIGKILL');
