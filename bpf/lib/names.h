@@ -129,6 +129,8 @@ struct {
 	__type(value, struct name_head);
 } name_heads SEC(".maps");
 
+#define NAME_TRIES 8	/* each is lost to another processor that writes at the same place at the same time */
+
 /* One comparison and exchange for both words: who comes second sees what the first has written. */
 static __always_inline bool name_slot_exchange(struct name_slot *slot, __u64 before, __u64 after)
 {
@@ -149,38 +151,33 @@ static __always_inline __u64 name_slot_of(__u32 identity, __u32 expires_s)
 #error "a slot as one word: the identity is taken to be its low half"
 #endif
 
-/* The identity's own slot, else one that is free or over, else the one that is over first. */
-static __always_inline struct name_slot *name_slot_choose(struct name_address *row, __u32 identity, __u32 now_s)
+/*
+ * One try to have the identity in a slot: its own, else one that is free or over, else the one that is over first. False where another processor
+ * was quicker. A refreshed identity never gets shorter. Not static, as all that is tried again: the verifier walks it once.
+ */
+__noinline bool name_slot_take(struct name_address *row, __u32 identity, __u32 expires_s, __u32 now_s)
 {
-	struct name_slot *chosen = &row->slots[0];
+	struct name_slot *chosen;
 	__u32 least = 0xffffffff;
+	__u64 seen;
 
+	if (!row)
+		return false;
+	chosen = &row->slots[0];
+	seen = name_slot_word(chosen);
 	for (int i = 0; i < NAME_SLOTS; i++) {
-		__u32 theirs = row->slots[i].identity, expires = theirs && row->slots[i].expires_s >= now_s ? row->slots[i].expires_s : 0;
+		__u64 word = name_slot_word(&row->slots[i]);
+		__u32 expires = (__u32)word && word >> 32 >= now_s ? word >> 32 : 0;
 
-		if (theirs == identity)
-			return &row->slots[i];
-		if (expires < least) {
-			least = expires;
-			chosen = &row->slots[i];
-		}
+		if ((__u32)word != identity && expires >= least)
+			continue;
+		least = expires;
+		chosen = &row->slots[i];
+		seen = word;
+		if ((__u32)word == identity)
+			break;
 	}
-	return chosen;
-}
-
-/* False where other processors were quicker, twice. A refreshed identity never gets shorter. */
-static __always_inline bool name_slot_take(struct name_address *row, __u32 identity, __u32 expires_s, __u32 now_s)
-{
-	for (int i = 0; i < 2; i++) {
-		struct name_slot *slot = name_slot_choose(row, identity, now_s);
-		__u64 before = name_slot_word(slot);
-
-		if ((__u32)before == identity && before >> 32 >= expires_s)
-			return true;
-		if (name_slot_exchange(slot, before, name_slot_of(identity, expires_s)))
-			return true;
-	}
-	return false;
+	return ((__u32)seen == identity && seen >> 32 >= expires_s) || name_slot_exchange(chosen, seen, name_slot_of(identity, expires_s));
 }
 
 /* Makes room for one more address of a pod, and says where: at the limit, the one that was learned first goes. Negative: no room. */
@@ -234,7 +231,10 @@ __noinline bool name_learn(const struct name_address_key *key, __u32 identity, _
 		if (row)
 			row->place = place;
 	}
-	return row && name_slot_take(row, identity, expires_s, now_s);
+	for (int i = 0; row && i < NAME_TRIES; i++)
+		if (name_slot_take(row, identity, expires_s, now_s))
+			return true;
+	return false;
 }
 
 /* What the agent and the proxy learn, by BPF_PROG_TEST_RUN of name_put(): the "packet" is this. */
@@ -318,49 +318,68 @@ static __always_inline struct name_pending *name_pending_find(const struct name_
 	return row;
 }
 
-/* How willingly a way is given to another question: free, answered, or asked long ago. */
-static __always_inline __u32 name_way_age(const struct name_question *way, __u32 now_ms)
+/* How willingly the way of the question `tag` is given to another: free, answered, or asked long ago. */
+static __always_inline __u32 name_way_age(const struct name_question *way, __u64 tag, __u32 now_ms)
 {
 	__u32 age = now_ms - way->asked_ms;
 
-	if (!way->tag)
+	if (!tag)
 		return 0xffffffff;
 	return way->answered || age > 0x7fffffff ? age | 0x80000000 : age;
 }
 
+static __always_inline __u64 name_way_tag(const struct name_question *way)
+{
+	return *(const volatile __u64 *)&way->tag;
+}
+
 /*
- * Remembers a question that may go on. False: no room. Two processors that take one way at once lose one question: its answer is dropped, and
- * the client asks again.
+ * One try to have the question in a way: its own, else the one that is given most willingly. False where another processor was quicker. The tag
+ * comes last, and only in place of the one that was chosen to go: none takes a way for free or answered that is so no longer.
  */
+__noinline bool name_way_take(struct name_pending *row, __u64 tag, __u32 now_ms)
+{
+	struct name_question *chosen;
+	__u32 most = 0;
+	__u64 seen;
+
+	if (!row)
+		return false;
+	chosen = &row->ways[0];
+	seen = name_way_tag(chosen);
+	for (int i = 0; i < NAME_WAYS; i++) {
+		struct name_question *way = &row->ways[i];
+		__u64 theirs = name_way_tag(way);
+		__u32 age = name_way_age(way, theirs, now_ms);
+
+		if (theirs != tag && age <= most)
+			continue;
+		most = age;
+		chosen = way;
+		seen = theirs;
+		if (theirs == tag)
+			break;
+	}
+	chosen->asked_ms = now_ms;
+	chosen->answered = 0;
+	return __sync_val_compare_and_swap(&chosen->tag, seen, tag) == seen;
+}
+
+/* Remembers a question that may go on. False: no room, or other processors were quicker time after time. */
 __noinline bool name_ask(const struct name_asker *asker)
 {
-	struct name_question *chosen = NULL;
 	struct name_pending *row;
-	__u32 now = name_now_ms(), most = 0;
+	__u32 now = name_now_ms();
 	__u64 tag;
 
 	if (!asker)
 		return false;
 	tag = name_tag(asker);
 	row = name_pending_find(asker, true);
-	if (!row)
-		return false;
-	for (int i = 0; i < NAME_WAYS; i++) {
-		struct name_question *way = &row->ways[i];
-		bool same = way->tag == tag;
-		__u32 age = same ? 0xffffffff : name_way_age(way, now);
-
-		if (!chosen || age > most || same) {
-			most = age;
-			chosen = way;
-		}
-		if (same)
-			break;
-	}
-	chosen->tag = tag;
-	chosen->asked_ms = now;
-	chosen->answered = 0;
-	return true;
+	for (int i = 0; row && i < NAME_TRIES; i++)
+		if (name_way_take(row, tag, now))
+			return true;
+	return false;
 }
 
 /* Has this been asked? `whole`: name, type and class too; an error may come without them. */
@@ -382,7 +401,8 @@ __noinline bool name_asked(const struct name_asker *asker, bool whole)
 		if (!way->tag || (whole ? way->tag != tag : way->tag >> 32 != tag >> 32) || now - way->asked_ms > NAME_PENDING_MS)
 			continue;
 		/* Several servers may be asked the same at once, and the first to answer may know nothing: it stays, but gives way. */
-		way->answered = 1;
+		if (!way->answered)
+			way->answered = 1;
 		return true;
 	}
 	return false;

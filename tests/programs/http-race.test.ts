@@ -3,17 +3,15 @@
  * the model of the connection sees must fit together.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { compileHttpRules } from '../../src/policy/l7-match.ts';
 import type { Datapath } from './harness.ts';
 import { families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import type { ByHand } from './http-hand.ts';
 import { KernelBox, markToReader, readers, restrictedDatapath } from './http-kernel-box.ts';
-import type { RacerOrder, RacerResult } from './racer-thread.ts';
+import { race } from './race.ts';
+import type { Lap } from './race.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }];
 const matcher = compileHttpRules(rules);
@@ -42,20 +40,7 @@ for (const reader of readers) describe(`two processors at one connection, segmen
     return { box, connection: new HttpByHand(box, matcher).open() };
   };
 
-  /** Each lane is run once by each of the two threads, at the same time. */
-  async function race(lanes: readonly Lane[], laps: (lane: Lane) => readonly [RacerOrder['laps'][number], RacerOrder['laps'][number]]): Promise<(readonly [RacerResult, RacerResult])[]> {
-    const gate = new SharedArrayBuffer(4);
-    const orders = lanes.map(laps);
-    const results = await Promise.all([0, 1].map(async i => {
-      const worker = new Worker(fileURLToPath(new URL('racer-thread.ts', import.meta.url)), { workerData: { laps: orders.map(order => order[i]!), gate, threads: 2 } satisfies RacerOrder });
-      const [message] = await once(worker, 'message') as [RacerResult[]];
-      await worker.terminate();
-      return message;
-    }));
-    return lanes.map((_, i) => [results[0]![i]!, results[1]![i]!] as const);
-  }
-
-  const toPod = ({ box, connection }: Lane, at: number, text: string, o: ByHand = {}): RacerOrder['laps'][number] => {
+  const toPod = ({ box, connection }: Lane, at: number, text: string, o: ByHand = {}): Lap => {
     const sent = connection.segmentOf('client', at, text, o);
     connection.model.clientSent(sent);
     const atDevice = reader.program === 'http_to_pod';
@@ -64,7 +49,7 @@ for (const reader of readers) describe(`two processors at one connection, segmen
 
   test('a head in two versions: the server sees one of them at most', async () => {
     const lanes = Array.from({ length: rounds }, open);
-    const results = await race(lanes, lane => [toPod(lane, 0, good), toPod(lane, 0, evil)]);
+    const results = await race(lanes.map(lane => [toPod(lane, 0, good), toPod(lane, 0, evil)] as const));
     for (const [i, both] of results.entries()) {
       const { box, connection } = lanes[i]!;
       for (const result of both) connection.seen(box.after(reader.program, result));
@@ -84,11 +69,11 @@ for (const reader of readers) describe(`two processors at one connection, segmen
       connection.answer(answer.toString('latin1'), { ack: good.length });
     }
     const interim = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Answer: 1\r\n\r\n');
-    const results = await race(lanes, lane => {
+    const results = await race(lanes.map(lane => {
       const { box, connection } = lane;
       const more = box.leaving(connection.segmentOf('server', answer.length, interim, { ack: good.length }));
-      return [toPod(lane, good.length, evil, { ack: answer.length }), { fd: datapath.program('http_from_pod').fd, mark: 0, frame: more }];
-    });
+      return [toPod(lane, good.length, evil, { ack: answer.length }), { fd: datapath.program('http_from_pod').fd, mark: 0, frame: more }] as const;
+    }));
     let answered = 0;
     for (const [i, [denied, more]] of results.entries()) {
       const { box, connection } = lanes[i]!;
