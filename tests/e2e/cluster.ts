@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseAllDocuments, stringify } from 'yaml';
 import type { ProbeResult } from '../../src/cli/probe/probe.ts';
 import { statePaths, type StatePaths } from '../../src/model/cluster.ts';
+import { afterThisProcess } from '../reaper.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -37,6 +38,7 @@ export class TestCluster {
   readonly paths: StatePaths;
   readonly #scratch = mkdtempSync(join(tmpdir(), 'cirri-e2e-'));
   readonly #children = new Set<ChildProcess>();
+  #reaper: Disposable | undefined;
 
   /** `tag` is one letter that keeps the test's clusters apart. */
   constructor(tag: string) {
@@ -45,6 +47,7 @@ export class TestCluster {
   }
 
   async start(...flags: string[]): Promise<Finished> {
+    this.#reaper = afterThisProcess(join(root, 'cirri'), ['down'], this.env);
     const up = await this.cirri('up', ...flags, ...settings);
     assert.equal(up.code, 0, `up failed:\n${up.stdout}${up.stderr}\n${this.logs()}`);
     return up;
@@ -53,6 +56,7 @@ export class TestCluster {
   async stop(): Promise<Finished> {
     for (const child of this.#children) child.kill('SIGKILL');
     const down = await this.cirri('down');
+    this.#reaper?.[Symbol.dispose]();
     rmSync(this.#scratch, { recursive: true, force: true });
     assert.equal(down.code, 0, down.stdout + down.stderr);
     return down;

@@ -109,7 +109,7 @@ export class Datapath {
   readonly #drops: RingBuffer;
   readonly #names: RingBuffer;
 
-  /** `only` these programs: the kernel takes seconds to look through all of them. */
+  /** `only` these programs: the kernel takes seconds to look through all of them. By default all but those that read HTTP. */
   constructor(config: Record<string, unknown> = {}, sizes: MapSizes = {}, only?: readonly string[]) {
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create({ ...spec, maxEntries: sizes[spec.name] ?? spec.maxEntries } as MapSpec<unknown, unknown>)])) as unknown as Maps;
     const [v4, v6] = families as readonly [Family, Family];
@@ -122,7 +122,7 @@ export class Datapath {
         uplinkIfindex: INTERFACE, overlayIfindex: 0, clusterId: 0, natPortMin: 40000, natPortMax: 40999, hostMac: macBytes(mac.host),
         masquerade: 1, policyMode: 0, audit: 0, orderedStores: process.arch === 'x64' ? 1 : 0, ...config,
       },
-      ...(only && { skip: programNames().filter(name => !only.includes(name)) }),
+      skip: allBut(name => only?.includes(name) ?? !name.startsWith('http_')),
     });
     this.#flows = RingBuffer.open({ fd: this.maps.flowEvents.fd, maxEntries: specs.flowEvents.maxEntries });
     this.#drops = RingBuffer.open({ fd: this.maps.dropEvents.fd, maxEntries: specs.dropEvents.maxEntries });
@@ -339,9 +339,12 @@ function clearPerCpu(map: BpfMap<unknown, unknown>): void {
 }
 
 /** Of all programs, from their sources. */
-export function programNames(): string[] {
+function programNames(): string[] {
   return globSync(fileURLToPath(new URL('../../bpf/programs/*.c', import.meta.url))).flatMap(file => [...readFileSync(file, 'utf8').matchAll(/^SEC\("[^"]+"\)\nint (\w+)\(/gm)].map(match => match[1]!));
 }
+
+/** To skip at loading: the verifier takes seconds for all of them. */
+export const allBut = (isNeeded: (name: string) => boolean): string[] => programNames().filter(name => !isNeeded(name));
 
 export const address = (bytes: Uint8Array): string => formatAddr(bytes);
 export const hasObject = (): boolean => {

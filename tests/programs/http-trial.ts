@@ -6,7 +6,7 @@ import { type Codec, defineCodec } from '../../src/ebpf/codec.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { type Stable, stable } from '../../src/sys/memory.ts';
-import { objectPath, programNames } from './harness.ts';
+import { allBut, objectPath } from './harness.ts';
 
 /** enum http_flag of bpf/lib/http_reader.h. */
 export const httpFlag = { isHead: 1, closes: 2, expects: 4, upgrade: 8, upgradeH2c: 16, chunked: 32, hasLength: 64, twoReadings: 128, interim: 256, opened: 512, bodiless: 1024, untilClose: 2048 } as const;
@@ -77,7 +77,7 @@ export class HttpTrial {
   #stream: Stable = stable(65_536);
 
   constructor() {
-    this.#object = BpfObject.load({ path: objectPath, maps: { httpTrials: this.#trials, httpSets: this.#sets }, skip: programNames().filter(name => name !== 'http_trial') });
+    this.#object = BpfObject.load({ path: objectPath, maps: { httpTrials: this.#trials, httpSets: this.#sets }, skip: allBut(name => name === 'http_trial') });
   }
 
   /** A set's tables (src/policy/http-tables.ts) under a number. */

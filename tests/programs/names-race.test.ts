@@ -44,7 +44,7 @@ for (const family of families) describe(`two processors and one pod, ${family.na
   let datapath: Datapath;
   let automaton: NameAutomaton;
   before(() => {
-    datapath = new Datapath({ dnsMinTtl: 60, dnsRcode: 5 });
+    datapath = new Datapath({ dnsMinTtl: 60, dnsRcode: 5 }, {}, ['from_pod']);
     automaton = loadAutomaton(datapath.maps, patterns);
     allowNames(datapath.maps, automaton, patterns);
     redirectDns(datapath);

@@ -8,6 +8,7 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { EndpointFlag, IpcacheFlag, RuntimeFlag } from '../../src/datapath/generated/enums.ts';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
@@ -16,10 +17,11 @@ import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { RingBuffer } from '../../src/ebpf/ring.ts';
 import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
-import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
+import { cgroupRoot, createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { openNetns, withNetns } from '../../src/sys/netns.ts';
-import { type Maps, objectPath, readTold, type Told } from './harness.ts';
+import { allBut, type Maps, objectPath, readTold, type Told } from './harness.ts';
 import { macBytes } from './packet.ts';
+import { takeDownAfterThisProcess } from '../reaper.ts';
 
 export const run = (command: string): string => execFileSync('sh', ['-ec', command], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
@@ -41,6 +43,9 @@ export const services = ['10.96.0.5', 'fd00:10:96::5'] as const;
 export const SERVICE_PORT = 80;
 export const BACKEND_PORT = 8080;
 
+/** Each a namespace, with a server. */
+const places = ['a', 'b', 'c', 'client', 'n1', 'n2', 'u'] as const;
+
 /** `ns` names the namespaces: it must be this test's own. With `tunnel` false nodes reach each other's pods by the bare underlay. */
 export interface RigOptions {
   readonly ns: string;
@@ -60,6 +65,7 @@ export class Rig implements Disposable {
   readonly nodes: RigNode[] = [];
   readonly #prefix: string;
   readonly #servers: ChildProcess[] = [];
+  #reaper: Disposable | undefined;
 
   constructor(o: RigOptions) {
     this.#prefix = o.ns;
@@ -79,13 +85,14 @@ export class Rig implements Disposable {
 
   /** Builds everything, with an answering server at each place; what fails in between is taken down by dispose. */
   async start(): Promise<void> {
+    this.#reaper = takeDownAfterThisProcess({ namespaces: places.map(name => this.ns(name)), cgroups: ['n1', 'n2'].map(name => join(cgroupRoot(), this.ns(name))) });
     this.#buildUnderlay();
     this.#buildNode(1);
     this.#buildNode(2);
     for (const pod of pods) this.#buildPod(pod);
     for (const number of [1, 2] as const) this.nodes.push(new RigNode(this, number));
     if (this.xdp) for (const where of ['a', 'b', 'c', 'client', 'n1', 'n2']) execFileSync('ip', ['netns', 'exec', this.ns(where), 'python3', '-c', FINISH_CHECKSUMS]);
-    await Promise.all(['a', 'b', 'c', 'u', 'n1', 'n2', 'client'].map(where => this.#serve(where)));
+    await Promise.all(places.map(where => this.#serve(where)));
   }
 
   [Symbol.dispose](): void {
@@ -94,7 +101,8 @@ export class Rig implements Disposable {
       if (process.env['CIRRI_TEST_VERBOSE']) console.error(`node ${node.number}: drops ${node.drops()}`);
       node[Symbol.dispose]();
     }
-    for (const name of ['a', 'b', 'c', 'client', 'n1', 'n2', 'u']) spawnSync('ip', ['netns', 'del', this.ns(name)]);
+    for (const name of places) spawnSync('ip', ['netns', 'del', this.ns(name)]);
+    this.#reaper?.[Symbol.dispose]();
   }
 
   #buildUnderlay(): void {
@@ -169,6 +177,7 @@ export class RigNode {
         nodeIp4: parseAddr(`172.30.0.1${number}`), nodeIp6: parseAddr(`fdc1::1${number}`), routerIp4: parseAddr(`10.244.${number}.1`), routerIp6: parseAddr(`fd00:10:244:${number}::1`),
         uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMacOf(number)), masquerade: 1, policyMode: 0, audit: 0, orderedStores: process.arch === 'x64' ? 1 : 0, ...rig.config,
       },
+      skip: allBut(name => !name.startsWith('sockmap_') && name !== 'http_trial' && (rig.http.length > 0 || !name.startsWith('http_')) && (rig.tunnel || !name.endsWith('_overlay'))),
     });
     this.cgroup = createCgroup(rig.ns(`n${number}`));
     this.#fill(index);

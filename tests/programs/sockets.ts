@@ -9,16 +9,18 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { maps as specs } from '../../src/datapath/generated/maps.ts';
 import { BpfLink } from '../../src/ebpf/link.ts';
 import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { formatAddr, parseAddr } from '../../src/std/ip.ts';
 import { waitFor } from '../../src/std/async.ts';
-import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
+import { cgroupRoot, createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { type Fd } from '../../src/sys/file.ts';
 import { netnsCookie, openNetns, withNetns } from '../../src/sys/netns.ts';
-import { type Maps, objectPath } from './harness.ts';
+import { allBut, type Maps, objectPath } from './harness.ts';
+import { takeDownAfterThisProcess } from '../reaper.ts';
 
 export type Place = 'node' | 'pod';
 const places: readonly Place[] = ['node', 'pod'];
@@ -112,8 +114,10 @@ export class SocketRig {
   readonly #namespaces: Record<Place, Fd> = {} as Record<Place, Fd>;
   readonly #links: BpfLink[] = [];
   readonly #processes: ChildProcess[] = [];
+  readonly #reaper: Disposable;
 
   private constructor() {
+    this.#reaper = takeDownAfterThisProcess({ namespaces: places.map(place => `${this.#prefix}-${place}`), cgroups: [join(cgroupRoot(), this.#prefix)] });
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create(spec as MapSpec<unknown, unknown>)])) as unknown as Maps;
     this.cgroup = createCgroup(this.#prefix);
     try {
@@ -151,6 +155,7 @@ export class SocketRig {
     return BpfObject.load({
       path: objectPath, maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
       config: { nodeIp4: parseAddr(socketFamilies[0]!.nodeAddress), nodeIp6: parseAddr(socketFamilies[1]!.nodeAddress), hostCookie: this.cookies.node, ...config },
+      skip: allBut(name => name.startsWith('sock_')),
     });
   }
 
@@ -241,6 +246,7 @@ export class SocketRig {
       spawnSync('ip', ['netns', 'del', `${this.#prefix}-${place}`]);
     }
     removeCgroup(this.cgroup, { kill: true });
+    this.#reaper[Symbol.dispose]();
     for (const map of Object.values(this.maps)) map.close();
   }
 }

@@ -1,5 +1,6 @@
 /** A node with pods in network namespaces of our own, its programs, and the socket to socket path on. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
 import { EndpointFlag, IpcacheFlag } from '../../src/datapath/generated/enums.ts';
@@ -10,10 +11,11 @@ import { BpfMap, type MapSpec } from '../../src/ebpf/map.ts';
 import { BpfObject } from '../../src/ebpf/object.ts';
 import { attachMessageProgram } from '../../src/ebpf/sockets.ts';
 import { parseAddr, parsePrefix } from '../../src/std/ip.ts';
-import { createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
+import { cgroupRoot, createCgroup, openCgroup, removeCgroup } from '../../src/sys/cgroup.ts';
 import { netnsCookie, openNetns, withNetns } from '../../src/sys/netns.ts';
-import { type Maps, objectPath } from './harness.ts';
+import { allBut, type Maps, objectPath } from './harness.ts';
 import { macBytes } from './packet.ts';
+import { takeDownAfterThisProcess } from '../reaper.ts';
 
 const prefix = `smap${process.pid % 100000}`;
 const ns = (name: string): string => `${prefix}-${name}`;
@@ -27,6 +29,7 @@ export interface RigPod { readonly name: string; readonly number: number }
 export const podA: RigPod = { name: 'a', number: 10 };
 export const podB: RigPod = { name: 'b', number: 11 };
 const pods: readonly RigPod[] = [podA, podB, { name: 'x', number: 12 }];
+const namespaces = ['n', ...pods.map(pod => pod.name)];
 export const addressesOf = (pod: RigPod): readonly [string, string] => [`10.244.1.${pod.number}`, `fd00:10:244:1::${pod.number}`];
 const endpointId = (pod: RigPod): number => 100 + pod.number;
 export const ingressSet = (pod: RigPod): number => 1000 + pod.number;
@@ -47,15 +50,18 @@ export class SockmapRig {
   readonly #links: BpfLink[] = [];
   readonly #cgroup: string;
   readonly #children = new Set<ChildProcess>();
+  readonly #reaper: Disposable;
 
   static build(): SockmapRig {
     SockmapRig.#removeNamespaces();
+    const reaper = takeDownAfterThisProcess({ namespaces: namespaces.map(ns), cgroups: [join(cgroupRoot(), prefix)] });
     run(`ip netns add ${ns('n')}; ip -n ${ns('n')} link set lo up; ip -n ${ns('n')} addr add ${ROUTER[0]}/32 dev lo; ip -n ${ns('n')} -6 addr add ${ROUTER[1]}/128 dev lo`);
     for (const pod of pods) buildPod(pod);
-    return new SockmapRig();
+    return new SockmapRig(reaper);
   }
 
-  private constructor() {
+  private constructor(reaper: Disposable) {
+    this.#reaper = reaper;
     this.maps = Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, BpfMap.create(spec as MapSpec<unknown, unknown>)])) as unknown as Maps;
     this.#object = BpfObject.load({
       path: objectPath, maps: this.maps as unknown as Record<string, BpfMap<never, never>>,
@@ -63,6 +69,7 @@ export class SockmapRig {
         nodeIp4: parseAddr('172.30.0.11'), nodeIp6: parseAddr('fdc1::11'), routerIp4: parseAddr(ROUTER[0]), routerIp6: parseAddr(ROUTER[1]), uplinkIfindex: 1, overlayIfindex: 0,
         clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMac), masquerade: 1, policyMode: 0, audit: 0,
       },
+      skip: allBut(name => name.endsWith('_pod') && !name.startsWith('http_') || name.startsWith('sockmap_')),
     });
     this.#cgroup = createCgroup(prefix);
     this.#fill();
@@ -70,7 +77,7 @@ export class SockmapRig {
   }
 
   static #removeNamespaces(): void {
-    for (const name of ['n', ...pods.map(pod => pod.name)]) run(`ip netns del ${ns(name)} 2>/dev/null || true`);
+    for (const name of namespaces) run(`ip netns del ${ns(name)} 2>/dev/null || true`);
   }
 
   #fill(): void {
@@ -188,6 +195,7 @@ export class SockmapRig {
     for (const map of Object.values(this.maps)) map.close();
     removeCgroup(this.#cgroup, { kill: true });
     SockmapRig.#removeNamespaces();
+    this.#reaper[Symbol.dispose]();
   }
 }
 

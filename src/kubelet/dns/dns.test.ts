@@ -138,15 +138,17 @@ describe('DNS of a cluster', () => {
   });
 
   test('without an upstream the answer is SERVFAIL, at once', async () => {
-    const forward = createForwarder({ upstreams: [] });
+    const forward = createForwarder({ upstreams: [], timeoutMs: 60_000 });
     const began = performance.now();
     const answer = (await respond(withRecursion(encodeQuestion('example.org', type.A)), false, { ...quiet, forward }))!;
     assert.equal(answer[3]! & 15, 2);
-    assert.ok(performance.now() - began < 50);
+    assert.ok(performance.now() - began < 30_000, 'nobody was waited for');
   });
 
   test('a silent upstream is waited for once and then left alone for a while', async () => {
     const silent = dgram.createSocket('udp4');
+    let asked = 0;
+    silent.on('message', () => asked++);
     await new Promise<void>(resolve => silent.bind(0, '127.0.0.1', resolve));
     const forward = createForwarder({ upstreams: [{ address: '127.0.0.1', port: silent.address().port }], timeoutMs: 100 });
     const ask = async () => {
@@ -155,7 +157,10 @@ describe('DNS of a cluster', () => {
       return performance.now() - began;
     };
     assert.ok((await ask()) >= 90);
-    assert.ok((await ask()) < 50);
+    const first = asked;
+    assert.ok(first > 0);
+    await ask();
+    assert.equal(asked, first, 'it was not asked again');
     silent.close();
   });
 
