@@ -11,7 +11,7 @@ import { PolicySets } from '../../src/features/policy/sets.ts';
 import type { VerdictRow } from '../../src/policy/compile.ts';
 import { lookup } from '../../src/policy/evaluate.ts';
 import { formatPrefix, parseAddr, parsePrefix, wireBytes } from '../../src/std/ip.ts';
-import { Datapath } from '../programs/harness.ts';
+import { Datapath, programNames } from '../programs/harness.ts';
 import type { ProgramName } from '../programs/harness.ts';
 import { buildFrame, macBytes } from '../programs/packet.ts';
 import type { FrameSpec } from '../programs/packet.ts';
@@ -45,7 +45,7 @@ export interface KernelAnswer {
 }
 
 export class Kernel {
-  readonly #datapath = new Datapath({ masquerade: 0 });
+  readonly #datapath = new Datapath({ masquerade: 0 }, {}, programNames());
   #sets!: PolicySets;
   #endpoints = new Map<string, Parameters<Datapath['endpoint']>[1]>();
   #addresses = new Map<string, Address>();

@@ -47,7 +47,7 @@ export class TestCluster {
   }
 
   async start(...flags: string[]): Promise<Finished> {
-    this.#reaper = afterThisProcess(join(root, 'cirri'), ['down'], this.env);
+    this.#reaper ??= afterThisProcess(join(root, 'cirri'), ['down'], this.env);
     const up = await this.cirri('up', ...flags, ...settings);
     assert.equal(up.code, 0, `up failed:\n${up.stdout}${up.stderr}\n${this.logs()}`);
     return up;
@@ -55,8 +55,9 @@ export class TestCluster {
 
   async stop(): Promise<Finished> {
     for (const child of this.#children) child.kill('SIGKILL');
-    const down = await this.cirri('down');
     this.#reaper?.[Symbol.dispose]();
+    this.#reaper = undefined;
+    const down = await this.cirri('down');
     rmSync(this.#scratch, { recursive: true, force: true });
     assert.equal(down.code, 0, down.stdout + down.stderr);
     return down;

@@ -339,7 +339,7 @@ function clearPerCpu(map: BpfMap<unknown, unknown>): void {
 }
 
 /** Of all programs, from their sources. */
-function programNames(): string[] {
+export function programNames(): string[] {
   return globSync(fileURLToPath(new URL('../../bpf/programs/*.c', import.meta.url))).flatMap(file => [...readFileSync(file, 'utf8').matchAll(/^SEC\("[^"]+"\)\nint (\w+)\(/gm)].map(match => match[1]!));
 }
 
