@@ -346,6 +346,11 @@ export function programNames(): string[] {
 /** To skip at loading: the verifier takes seconds for all of them. */
 export const allBut = (isNeeded: (name: string) => boolean): string[] => programNames().filter(name => !isNeeded(name));
 
+export const nowS = (): number => Number(process.hrtime.bigint() / 1_000_000_000n);
+
+/** Is it a second that a program can have read since `began`? Its clock (bpf_ktime_get_coarse_ns) may be behind by a tick, and so by a second. */
+export const isSince = (began: number, second: number): boolean => second >= began - 1 && second <= nowS();
+
 export const address = (bytes: Uint8Array): string => formatAddr(bytes);
 export const hasObject = (): boolean => {
   try {

@@ -4,8 +4,8 @@ import { after, before, describe, test } from 'node:test';
 import { ConntrackFlag } from '../../src/datapath/generated/enums.ts';
 import { formatAddr, parseAddr } from '../../src/std/ip.ts';
 import { address, answerTo, buildMessage, dnsType, rcode, type MessageSpec } from './dns-message.ts';
-import { Datapath, type Family, families, hasObject, id, identity, mac, rule, set } from './harness.ts';
-import { allowNames, isSince, learned, loadAutomaton, nameIdentity, namesAreInForce, nowS, outcome, putName, query, redirectDns, reply } from './names.ts';
+import { Datapath, type Family, families, hasObject, id, identity, isSince, mac, nowS, rule, set } from './harness.ts';
+import { allowNames, learned, loadAutomaton, nameIdentity, namesAreInForce, outcome, putName, query, redirectDns, reply } from './names.ts';
 import { buildFrame, type FrameSpec } from './packet.ts';
 import type { NameAutomaton } from '../../src/policy/name-automaton.ts';
 

@@ -9,8 +9,8 @@ import { loadPinned, type PinnedLoad } from '../../src/datapath/program-pins.ts'
 import { KernelNames } from '../../src/proxy/kernel-names.ts';
 import { parseAddr } from '../../src/std/ip.ts';
 import { ensureBpffs, unmount } from '../../src/sys/mount.ts';
-import { allBut, hasObject, objectPath } from './harness.ts';
-import { isSince, loadAutomaton, nameIdentity, nowS } from './names.ts';
+import { allBut, hasObject, isSince, nowS, objectPath } from './harness.ts';
+import { loadAutomaton, nameIdentity } from './names.ts';
 
 describe('names of the proxy', { skip: !hasObject() && 'make -C bpf first' }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'cirri-names-'));

@@ -77,9 +77,4 @@ export function putName(datapath: Datapath, address: string, o: { readonly endpo
   return namePutCodec.decode(data).done === 1;
 }
 
-export const nowS = (): number => Number(process.hrtime.bigint() / 1_000_000_000n);
-
-/** Is it a second that a program can have read since `began`? Its clock (bpf_ktime_get_coarse_ns) may be behind by a tick, and so by a second. */
-export const isSince = (began: number, second: number): boolean => second >= began - 1 && second <= nowS();
-
 export const outcome = ({ action, reason }: Outcome): string => reason ?? action;

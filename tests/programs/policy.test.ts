@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { EndpointFlag } from '../../src/datapath/generated/enums.ts';
-import { Datapath, families, id, identity, mac, rule, set } from './harness.ts';
+import { Datapath, families, id, identity, isSince, mac, nowS, rule, set } from './harness.ts';
 import { buildIp as quote } from './packet.ts';
 import type { FrameSpec } from './packet.ts';
 
@@ -120,16 +120,16 @@ for (const family of families) {
     });
 
     test('lifetimes: SYN 60 s, established 8000 s, closing 10 s, datagrams 60 s', () => {
-      /** The last packet was sent since `beganNs`, and the entry lives for so long after it; the programs' clock may be behind by a tick. */
-      const livesFor = (seconds: number, beganNs: bigint): void => {
-        const nowNs = process.hrtime.bigint(), expiries = [...datapath.maps.conntrack.entries()].map(([, entry]) => entry.expiresNs - BigInt(seconds) * 1_000_000_000n);
+      /** From a packet that was sent since the second `began`. */
+      const livesFor = (seconds: number, began: number): void => {
+        const expiries = [...datapath.maps.conntrack.entries()].map(([, entry]) => Number(entry.expiresNs / 1_000_000_000n));
         assert.equal(expiries.length, 1);
-        assert.ok(expiries[0]! > beganNs - 1_000_000_000n && expiries[0]! <= nowNs, `${seconds} s, and ${expiries[0]! - nowNs} ns`);
+        assert.ok(isSince(began, expiries[0]! - seconds), `${seconds} s, and until ${expiries[0]} of ${nowS()}`);
       };
-      const send = (packet: FrameSpec): bigint => {
-        const beganNs = process.hrtime.bigint();
+      const send = (packet: FrameSpec): number => {
+        const began = nowS();
         datapath.send('from_pod', packet);
-        return beganNs;
+        return began;
       };
       livesFor(60, send(hello));
       send(answer);

@@ -79,6 +79,13 @@ export class Rig implements Disposable {
     return `${this.#prefix}-${name}`;
   }
 
+  uses(program: string): boolean {
+    if (program.startsWith('http_')) return this.http.length > 0 && program !== 'http_trial';
+    if (program.endsWith('_overlay')) return this.tunnel;
+    if (program === 'xdp_uplink') return this.xdp !== undefined;
+    return !program.startsWith('sockmap_');
+  }
+
   inside(name: string, command: string): string {
     return run(`ip netns exec ${this.ns(name)} ${command}`);
   }
@@ -177,7 +184,7 @@ export class RigNode {
         nodeIp4: parseAddr(`172.30.0.1${number}`), nodeIp6: parseAddr(`fdc1::1${number}`), routerIp4: parseAddr(`10.244.${number}.1`), routerIp6: parseAddr(`fd00:10:244:${number}::1`),
         uplinkIfindex: index('eth0'), overlayIfindex: rig.tunnel ? index('vx') : 0, clusterId: 0, natPortMin: 61000, natPortMax: 65535, hostMac: macBytes(hostMacOf(number)), masquerade: 1, policyMode: 0, audit: 0, orderedStores: process.arch === 'x64' ? 1 : 0, ...rig.config,
       },
-      skip: allBut(name => !name.startsWith('sockmap_') && name !== 'http_trial' && (rig.http.length > 0 || !name.startsWith('http_')) && (rig.tunnel || !name.endsWith('_overlay'))),
+      skip: allBut(name => rig.uses(name)),
     });
     this.cgroup = createCgroup(rig.ns(`n${number}`));
     this.#fill(index);
