@@ -18,6 +18,12 @@ static __always_inline __u32 http_seq_to_pod(const struct http_connection *row, 
 	return sequence_difference(seq, row->cut_start) <= 0 ? seq - row->cut_before : row->cut_start - row->cut_before;
 }
 
+/* The pod's last acknowledgement, in the client's numbers. Right behind the last cut: what is before has been acknowledged. */
+static __always_inline __u32 http_acked(const struct http_connection *row)
+{
+	return *(volatile const __u32 *)&row->server_acked + row->cut;
+}
+
 static __always_inline __u32 http_added(__u64 answers)
 {
 	return answers >> 32;

@@ -144,13 +144,23 @@ static __always_inline int http_send_back(struct __sk_buff *skb, const struct ht
 	return bpf_redirect(room->ifindex, BPF_F_INGRESS);
 }
 
-/* In place of the client's segment: the last answer of ours, if it is not acknowledged, else that its bytes have arrived. */
+/* What the client need not send again: all before the last cut's end, and what the pod has acknowledged behind it. */
+static __always_inline __u32 http_arrived(const struct http_connection *row)
+{
+	__u32 acked = http_acked(row);
+
+	/* The pod takes nothing any more, and we all that comes. */
+	if (row->phase == HTTP_OVER)
+		return row->request_next;
+	return sequence_difference(acked, row->cut_end) > 0 ? acked : row->cut_end;
+}
+
+/* In place of the client's segment: the last answer of ours, if it is not acknowledged, else how much has arrived. */
 static __always_inline int http_answer_client(struct __sk_buff *skb, struct http_connection *row, struct http_room *room)
 {
 	__u64 answers = row->answers;
-	struct http_out out = { .ack = row->request_next, .kind = HTTP_OWN_NONE, .window = row->server_window, .flags = TCP_ACK };
+	struct http_out out = { .ack = http_arrived(row), .kind = HTTP_OWN_NONE, .window = row->server_window, .flags = TCP_ACK };
 
-	/* The pod takes nothing any more, and we all that comes. */
 	if (row->phase == HTTP_OVER)
 		out.window = bpf_htons(HTTP_OVER_WINDOW);
 	if (row->own_pending) {

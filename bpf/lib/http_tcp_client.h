@@ -212,10 +212,9 @@ static __always_inline int http_client_segment(struct __sk_buff *skb, struct htt
 	if (unlikely(old < 0))
 		return HTTP_HOLD;
 	if (unlikely(old && http_is_before_cut(row, segment))) {
-		if (old >= size || row->own_pending)
+		/* The pod has not got its beginning: the client goes on behind that, or comes with it for ever. */
+		if (old >= size || row->own_pending || row->phase != HTTP_SWALLOWING)
 			return HTTP_AGAIN;
-		if (row->phase != HTTP_SWALLOWING)
-			return HTTP_HOLD;
 	}
 	if (likely(old < size))
 		return http_client_new(skb, row, room, old);

@@ -37,12 +37,6 @@ static __always_inline bool http_may_upgrade(const struct http_connection *row, 
 	return !row->unknown && http_outstanding(row, asked) && row->exchanges[(asked - 1) & (HTTP_OUTSTANDING - 1)].flags & HTTP_UPGRADE;
 }
 
-/* The pod's last acknowledgement, in the client's numbers. Right behind the last cut: what is before has been acknowledged. */
-static __always_inline __u32 http_acked(const struct http_connection *row)
-{
-	return *(volatile const __u32 *)&row->server_acked + row->cut;
-}
-
 static __always_inline bool http_range_is_free(const struct http_connection *row)
 {
 	return row->range_count < HTTP_RANGES || sequence_difference(row->ranges[row->range_count & (HTTP_RANGES - 1)].end, http_acked(row)) <= 0;

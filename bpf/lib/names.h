@@ -318,14 +318,22 @@ static __always_inline struct name_pending *name_pending_find(const struct name_
 	return row;
 }
 
-/* How willingly the way of the question `tag` is given to another: free, answered, or asked long ago. */
-static __always_inline __u32 name_way_age(const struct name_question *way, __u64 tag, __u32 now_ms)
+/* How long ago it was asked. Another processor may have written that by a later tick of the clock than the one read here. */
+static __always_inline __u32 name_way_age(const struct name_question *way, __u32 now_ms)
 {
-	__u32 age = now_ms - way->asked_ms;
+	__u32 age = now_ms - *(const volatile __u32 *)&way->asked_ms;
+
+	return age > -(__u32)NAME_PENDING_MS ? 0 : age;
+}
+
+/* How willingly the way of the question `tag` is given to another: free, answered, or asked long ago. */
+static __always_inline __u32 name_way_willing(const struct name_question *way, __u64 tag, __u32 now_ms)
+{
+	__u32 age = name_way_age(way, now_ms);
 
 	if (!tag)
 		return 0xffffffff;
-	return way->answered || age > 0x7fffffff ? age | 0x80000000 : age;
+	return *(const volatile __u32 *)&way->answered || age > 0x7fffffff ? age | 0x80000000 : age;
 }
 
 static __always_inline __u64 name_way_tag(const struct name_question *way)
@@ -350,11 +358,11 @@ __noinline bool name_way_take(struct name_pending *row, __u64 tag, __u32 now_ms)
 	for (int i = 0; i < NAME_WAYS; i++) {
 		struct name_question *way = &row->ways[i];
 		__u64 theirs = name_way_tag(way);
-		__u32 age = name_way_age(way, theirs, now_ms);
+		__u32 willing = name_way_willing(way, theirs, now_ms);
 
-		if (theirs != tag && age <= most)
+		if (theirs != tag && willing <= most)
 			continue;
-		most = age;
+		most = willing;
 		chosen = way;
 		seen = theirs;
 		if (theirs == tag)
@@ -398,7 +406,7 @@ __noinline bool name_asked(const struct name_asker *asker, bool whole)
 	for (int i = 0; i < NAME_WAYS; i++) {
 		struct name_question *way = &row->ways[i];
 
-		if (!way->tag || (whole ? way->tag != tag : way->tag >> 32 != tag >> 32) || now - way->asked_ms > NAME_PENDING_MS)
+		if (!way->tag || (whole ? way->tag != tag : way->tag >> 32 != tag >> 32) || name_way_age(way, now) > NAME_PENDING_MS)
 			continue;
 		/* Several servers may be asked the same at once, and the first to answer may know nothing: it stays, but gives way. */
 		if (!way->answered)

@@ -184,7 +184,8 @@ static __always_inline bool affinity_holds(const struct service *service, const 
 {
 	struct service_member_key member = { .service = service->id, .backend = affinity->backend };
 
-	return now - affinity->last_used_ns <= (__u64)service->affinity_timeout * NANOSECONDS &&
+	/* Another processor may have used it by a later tick of the clock. */
+	return affinity->last_used_ns + (__u64)service->affinity_timeout * NANOSECONDS >= now &&
 	       bpf_map_lookup_elem(&service_members, &member);
 }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
+import { chooseSeed } from './test-seed.ts';
 import { failuresIn, longTestFiles } from './tests.ts';
 
 test('--long runs every fuzzer of layer 7 and of names, and nothing that takes no more cases than usual', () => {
@@ -21,4 +23,15 @@ test('what failed is found in the runner\'s output, with or without its own list
   assert.equal(failuresIn('✔ fine (1ms)\nℹ fail 0\n'), '');
   const long = failuresIn(list.repeat(1_000).replaceAll('\n✖ failing tests:', ''));
   assert.ok(long.startsWith('✖ failing tests:') && long.endsWith('… and more, above') && long.length < 9_000);
+});
+
+test('a usual run is the same each time, a long one a new one, and the one that is asked for is taken', () => {
+  assert.equal(chooseSeed(undefined, false), chooseSeed(undefined, false));
+  assert.notEqual(chooseSeed(undefined, true), chooseSeed(undefined, true));
+  assert.equal(chooseSeed('7', true), 7);
+  assert.throws(() => chooseSeed('seven', false), /CIRRI_SEED=seven is no whole number/);
+});
+
+test('properties of this run begin with its seed', { skip: process.env['CIRRI_SEED'] === undefined && 'not started by cirri test' }, () => {
+  assert.equal(fc.readConfigureGlobal().seed, Number(process.env['CIRRI_SEED']));
 });

@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { toolEnv } from '../cluster/outside.ts';
 import { createProgress, duration } from '../cluster/progress.ts';
 import { ensureMachine } from '../cluster/setup.ts';
 import { repositoryRoot } from '../cluster/root.ts';
 import { CirriError } from '../std/errors.ts';
+import { chooseSeed } from './test-seed.ts';
 
 export interface TestOptions {
   readonly files: readonly string[];
@@ -34,6 +36,7 @@ const longSilenceMs = 1_800_000;
 export async function runTests(options: TestOptions): Promise<number> {
   const progress = createProgress(process.stderr);
   const startedAt = performance.now();
+  const seed = chooseSeed(process.env['CIRRI_SEED'], options.long === true);
   await ensureMachine(root, progress, { forTests: true });
   await ensureDevDependencies(progress);
   if (!options.skipChecks && options.files.length === 0) {
@@ -49,9 +52,10 @@ export async function runTests(options: TestOptions): Promise<number> {
   const alone = files.filter(makesCluster);
   const together = files.filter(file => !alone.includes(file));
   const results: SuiteResult[] = [];
+  process.stdout.write(`Random tests: CIRRI_SEED=${seed}\n`);
   // A core is left to the kernel and to what the tests start.
-  if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), options));
-  if (alone.length > 0 && !results.some(({ isInterrupted }) => isInterrupted)) results.push(await runSuite(alone, 1, options));
+  if (together.length > 0) results.push(await runSuite(together, Math.max(2, availableParallelism()), seed, options));
+  if (alone.length > 0 && !results.some(({ isInterrupted }) => isInterrupted)) results.push(await runSuite(alone, 1, seed, options));
   const sum = (field: 'code' | Count) => results.reduce((total, result) => total + result[field], 0);
   const isInterrupted = results.some(result => result.isInterrupted);
   const failed = isInterrupted || sum('code') !== 0;
@@ -108,14 +112,14 @@ function makesCluster(file: string): boolean {
   return file.includes('tests/e2e/') || /^[\s\S]{0,600}@cluster\b/.test(readFileSync(path, 'utf8'));
 }
 
-function runSuite(files: readonly string[], concurrency: number, options: TestOptions): Promise<SuiteResult> {
+function runSuite(files: readonly string[], concurrency: number, seed: number, options: TestOptions): Promise<SuiteResult> {
   const args = [
-    '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${options.long ? longTestTimeoutMs : testTimeoutMs}`,
+    `--import=${pathToFileURL(join(root, 'tests/seeded.ts'))}`, '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', `--test-timeout=${options.long ? longTestTimeoutMs : testTimeoutMs}`,
     ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
     ...files,
   ];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...testEnv(), ...(options.long && { CIRRI_LONG: '1', CIRRI_PROPERTY_RUNS: process.env['CIRRI_PROPERTY_RUNS'] ?? '5000' }) } });
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...testEnv(), CIRRI_SEED: String(seed), ...(options.long && { CIRRI_LONG: '1', CIRRI_PROPERTY_RUNS: process.env['CIRRI_PROPERTY_RUNS'] ?? '5000' }) } });
     let tail = '';
     // A file that fails a test and then does not end has been seen to be counted as passed: the mark itself counts.
     let marked = 0;

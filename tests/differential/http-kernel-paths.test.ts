@@ -13,7 +13,6 @@ import { policyOf } from './http-kernel.ts';
 import type { Policy } from './http-kernel.ts';
 
 const runs = process.env['CIRRI_LONG'] ? 200_000 : 6000;
-const seed: { readonly seed?: number } = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
 const rule = (id: number, path: string, more: Partial<HttpL7Rule> = {}): HttpL7Rule => ({ rule: id, path, headers: [], ...more });
 
 describe('paths with two readings in the kernel', { skip: !hasObject() && 'make -C bpf first' }, () => {
@@ -46,7 +45,7 @@ describe('paths with two readings in the kernel', { skip: !hasObject() && 'make 
       const expected = atProxy(policy, method, path);
       seen.set(expected, (seen.get(expected) ?? 0) + (mayDiffer(path) ? 1 : 0));
       assert.equal(inKernel(policy, method, path, piece), expected, `${method} ${path}`);
-    }), { numRuns: runs, ...seed });
+    }), { numRuns: runs });
     for (const outcome of ['rule 7', 'rule 8', 'denied', 'fault 25']) assert.ok((seen.get(outcome) ?? 0) > runs / 100, `${outcome}: ${seen.get(outcome)}`);
     t.diagnostic([...seen].map(([outcome, count]) => `${count} × ${outcome}`).join(', '));
   });

@@ -14,7 +14,6 @@ import { rulesOfTests } from './http-kernel-streams.ts';
 import { policyOf } from './http-kernel.ts';
 
 const runs = process.env['CIRRI_LONG'] ? 200_000 : 6_000;
-const seed = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
 const chunkBytes = 256;
 const asked: readonly Asked[] = ['plain', 'plain', 'plain'];
 
@@ -198,7 +197,7 @@ describe('usual lines of heads in the kernel', { skip: !hasObject() && 'make -C 
         const text = all.join('');
         heads += same(reads[which]!, text).filter(event => event.kind === 'head').length;
         same(reads[which]!, text, { cuts: [...new Set(places)].filter(at => at > 0 && at < text.length).sort((a, b) => a - b) });
-      }), { numRuns: runs, ...seed });
+      }), { numRuns: runs });
       assert.ok(heads > runs / 6, `${heads} heads in ${runs} streams`);
     });
   }

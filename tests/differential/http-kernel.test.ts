@@ -18,7 +18,6 @@ import { answerStreams, answerTemplates, askedFor, kernelAnswers, proxyAnswers }
 import { kernelStreams, rulesOfTests, templates } from './http-kernel-streams.ts';
 
 const runs = process.env['CIRRI_LONG'] ? 150_000 : 5_000;
-const seed = process.env['CIRRI_SEED'] === undefined ? {} : { seed: Number(process.env['CIRRI_SEED']) };
 const shown = (bytes: Buffer) => JSON.stringify(bytes.toString('latin1'));
 
 describe('HTTP/1.1 in the kernel beside the proxy', { skip: !hasObject() && 'make -C bpf first' }, () => {
@@ -44,7 +43,7 @@ describe('HTTP/1.1 in the kernel beside the proxy', { skip: !hasObject() && 'mak
       count.denied += kernel.decided.filter(d => d === 'DROPPED').length;
       count.faults += kernel.events.at(-1)?.kind === 'fault' ? 1 : 0;
       count.differences += kernel.differs === undefined ? 0 : 1;
-    }), { numRuns: runs, ...seed });
+    }), { numRuns: runs });
     // A fuzzer that reaches nothing finds nothing.
     for (const [what, times] of Object.entries(count)) assert.ok(times > runs / (what === 'differences' ? 500 : 50), `${what}: ${times} of ${runs} streams`);
     if (process.env['CIRRI_LONG']) console.log(JSON.stringify(count));
@@ -71,7 +70,7 @@ describe('HTTP/1.1 in the kernel beside the proxy', { skip: !hasObject() && 'mak
       count.answers += statuses.length;
       count.ends += over ? 1 : 0;
       count.faults += kernel.events.at(-1)?.kind === 'fault' ? 1 : 0;
-    }), { numRuns: runs, ...seed });
+    }), { numRuns: runs });
     for (const [what, times] of Object.entries(count)) assert.ok(times > runs / 10, `${what}: ${times} of ${runs} streams`);
     if (process.env['CIRRI_LONG']) console.log(JSON.stringify(count));
   });

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,11 +23,14 @@ export interface Oracle {
 
 export async function nodeServer(): Promise<Oracle> {
   const seen = new Map<number, string[]>();
-  const server = createServer({ insecureHTTPParser: false, keepAliveTimeout: 5000 }, (request, response) => {
+  const sees: RequestListener = (request, response) => {
     seen.get(request.socket.remotePort!)?.push(`${request.method} ${pathOf(request.url ?? '')}`);
     request.resume();
     response.writeHead(200, { 'content-length': 0 }).end();
-  });
+  };
+  const server = createServer({ insecureHTTPParser: false, keepAliveTimeout: 5000 }, sees);
+  // Of what it knows nothing about, too: it has read the request.
+  server.on('checkExpectation', sees);
   // Tunnels are none here: a server that does not change the protocol answers.
   server.on('connect', (request, socket) => {
     seen.get((socket as import('node:net').Socket).remotePort!)?.push(`CONNECT ${request.url}`);

@@ -1,3 +1,5 @@
+import { newSeed, parseSeed } from '../../src/cli/test-seed.ts';
+
 /** Randomness from a seed: the same seed gives the same run. */
 export class Random {
   #state: number;
@@ -43,11 +45,10 @@ export class Random {
   }
 }
 
-/** `CIRRI_SEED`, else a new one. */
+let ownSeed: number | undefined;
+
+/** `CIRRI_SEED`, which `cirri test` has always set; else a new one, the same for all of this process. */
 export function seedOfRun(): number {
   const given = process.env['CIRRI_SEED'];
-  if (given === undefined || given === '') return Math.floor(Math.random() * 2 ** 32);
-  const seed = Number(given);
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) throw new Error(`CIRRI_SEED=${given} is no whole number from 0 to 4294967295`);
-  return seed;
+  return given === undefined ? ownSeed ??= newSeed() : parseSeed(given);
 }

@@ -9,12 +9,12 @@ import { Worker } from 'node:worker_threads';
 import { ConnectionEnd, ConntrackFlag, ConntrackKind, EventFlag, MonitorAggregation, ObservationPoint } from '../../src/datapath/generated/enums.ts';
 import { ConntrackSweep } from '../../src/features/conntrack/sweep.ts';
 import { createLogger } from '../../src/std/log.ts';
-import { Random } from '../differential/random.ts';
+import { Random, seedOfRun } from '../differential/random.ts';
 import { address, backendPort, Datapath, families, id, identity, mac, rule, servicePort, set, type Family, type Outcome, type ProgramName, type Trace } from './harness.ts';
 import { buildFrame, type FrameSpec } from './packet.ts';
 import type { SenderOrder } from './sender-thread.ts';
 
-const seed = Number(process.env.CIRRI_SEED ?? Math.floor(Math.random() * 2 ** 32));
+const seed = seedOfRun();
 const rounds = process.env.CIRRI_LONG ? 300 : 20;
 const EGRESS = 2;
 const INGRESS = 1;

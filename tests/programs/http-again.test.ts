@@ -13,6 +13,8 @@ import type { Datapath } from './harness.ts';
 import { families, hasObject } from './harness.ts';
 import { HttpByHand } from './http-hand.ts';
 import { KernelBox, readers, restrictedDatapath } from './http-kernel-box.ts';
+import type { Passed } from './http-world.ts';
+import { distance, plus } from './tcp-segment.ts';
 
 const rules = [{ rule: 1, path: '/public.*', headers: [] }];
 const matcher = compileHttpRules(rules);
@@ -113,6 +115,45 @@ describe(`HTTP/1.1 in the kernel, sent again in other segments, CIRRI_SEED=${see
       connection.client(good.length, evil, acks(answer.length));
       assert.match(connection.atClient, /ok.*403 Forbidden/s);
       assert.deepEqual(connection.faults(), []);
+    });
+
+    describe('behind a denied request whose last acknowledgement is lost', () => {
+      const evil = `POST /no/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nnot taken`, good = get('/public/2'), from = evil.length - 3;
+      const refuse = (): HttpByHand => {
+        const connection = open();
+        connection.client(0, evil.slice(0, from));
+        connection.client(from, evil.slice(from));
+        assert.match(connection.atClient, /403 Forbidden/);
+        return connection;
+      };
+      const acknowledged = (connection: HttpByHand, { toClient }: Passed): number[] => toClient.map(s => distance(s.ack, plus(connection.isns.client, 1)));
+
+      test('its end is acknowledged when it comes again together with the next request, which passes then', () => {
+        const connection = refuse();
+        for (let i = 0; i < 2; i++) {
+          const again = connection.client(from, evil.slice(from) + good);
+          assert.deepEqual(acknowledged(connection, again), [evil.length]);
+          assert.deepEqual(again.toServer, []);
+        }
+        connection.client(evil.length, good);
+        assert.equal(connection.atServer, good);
+        connection.server(0, '', acks(good.length));
+        connection.answer(answer);
+        assert.match(connection.atClient, /403 Forbidden.*ok$/s);
+        assert.deepEqual(connection.faults(), []);
+      });
+
+      test('nothing behind it is acknowledged that the pod has not got', () => {
+        const connection = refuse();
+        connection.lost(evil.length, good);
+        assert.deepEqual(acknowledged(connection, connection.client(from, evil.slice(from))), [evil.length]);
+        assert.deepEqual(acknowledged(connection, connection.client(from, evil.slice(from) + good)), [evil.length]);
+        connection.client(evil.length, good);
+        connection.server(0, '', acks(good.length));
+        assert.deepEqual(acknowledged(connection, connection.client(from, evil.slice(from))), [evil.length + good.length]);
+        assert.equal(connection.atServer, good);
+        assert.deepEqual(connection.faults(), []);
+      });
     });
 
     test('what is cut off a segment leaves the bytes before it remembered, also when all places have been used before', () => {

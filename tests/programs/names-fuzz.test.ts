@@ -6,13 +6,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { namePattern, qualifyName } from '../../src/policy/fqdn.ts';
 import type { NameAutomaton } from '../../src/policy/name-automaton.ts';
+import { seedOfRun } from '../differential/random.ts';
 import { buildMessage, readAddresses, readQuery, readQuestion } from './dns-message.ts';
 import { answerFor, mutate, pick, seeded } from './dns-random.ts';
 import { Datapath, families, hasObject } from './harness.ts';
 import { allowNames, learned, loadAutomaton, nameIdentity, namesAreInForce, query, redirectDns, reply } from './names.ts';
 import { buildFrame } from './packet.ts';
 
-const seed = Number(process.env['CIRRI_SEED'] ?? 20261128);
+const seed = seedOfRun();
 const rounds = process.env['CIRRI_LONG'] === '1' ? 60_000 : 1_500;
 const patterns = ['api.example.com', '*.example.org', '**.net', 'a*b.local', 'x_1.y-2.z'];
 /** May be asked; *.refused.org is known, and may not. */

@@ -238,4 +238,23 @@ describe('answers', { skip: !hasObject() && 'make -C bpf first' }, () => {
     assert.equal(outcome(datapath.send('from_pod', reply(family, answerTo({ name: 'x.example.org', id: 500, answers: [address('192.0.2.1')] }), { source: family.a, sourceMac: mac.a, destination: family.b }))), 'redirect');
     assert.equal(tell(family, answerTo({ name: 'x.example.org', id: 3999 })), 'redirect', 'the last one asked');
   });
+
+  test('a question asked by a later tick of the clock than a processor has read is the youngest, and is one that was asked', () => {
+    world();
+    const [family] = families as [Family];
+    const port = 40000, first = { name: 'x.example.org', id: 0 } as const, pending = datapath.maps.namePending;
+    const frameOf = (id: number): Uint8Array => buildFrame(query(family, buildMessage({ ...first, id }), { sourcePort: port }));
+    const rows = () => [...pending.entries()].filter(([key]) => key.endpoint === id.a);
+    datapath.run('from_pod', frameOf(first.id));
+    const [[bucket]] = rows() as [ReturnType<typeof rows>[number]];
+    const tags = (): bigint[] => pending.lookup(bucket)!.ways.map(way => way.tag);
+    let next = 1;
+    for (; tags().includes(0n); next++) datapath.run('from_pod', frameOf(next));
+    // All but one as if other processors had asked since; a tick is what they can be ahead; longer here, for a busy machine.
+    const [one, two, ...rest] = pending.lookup(bucket)!.ways, later = (way: typeof one) => ({ ...way!, askedMs: way!.askedMs + 20_000 });
+    pending.update(bucket, { ways: [later(one), { ...two!, askedMs: two!.askedMs - 1000 }, ...rest.map(later)] });
+    for (; tags()[1] === two!.tag; next++) datapath.run('from_pod', frameOf(next));
+    assert.deepEqual(tags().filter((_, way) => way !== 1), [one!.tag, ...rest.map(way => way.tag)], 'only the eldest has gone');
+    assert.equal(tell(family, answerTo({ ...first, answers: [address('192.0.2.1')] }), { destinationPort: port }), 'redirect');
+  });
 });

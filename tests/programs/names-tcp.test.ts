@@ -10,13 +10,14 @@ import { DnsSession } from '../../src/proxy/dns/session.ts';
 import { FakeWire } from '../../src/proxy/testing.ts';
 import { addrFromWire, formatAddr } from '../../src/std/ip.ts';
 import type { NameAutomaton } from '../../src/policy/name-automaton.ts';
+import { seedOfRun } from '../differential/random.ts';
 import { buildMessage } from './dns-message.ts';
 import { answerFor, mutate, pick, seeded } from './dns-random.ts';
 import { Datapath, families, hasObject, id } from './harness.ts';
 import { allowNames, learned, loadAutomaton, namesAreInForce, query, redirectDns, reply } from './names.ts';
 import { buildFrame } from './packet.ts';
 
-const seed = Number(process.env['CIRRI_SEED'] ?? 20261128);
+const seed = seedOfRun();
 const rounds = process.env['CIRRI_LONG'] === '1' ? 60_000 : 1_000;
 const allowed = ['api.example.com', '*.example.org', '**.net', 'a*b.local'];
 const known = [...allowed, '*.refused.org', 'x*.example.org'];

@@ -118,6 +118,8 @@ for (const family of families) {
       const [[key, note]] = [...datapath.maps.affinities.entries()] as [[{ client: Uint8Array; service: number; kind: number }, { lastUsedNs: bigint; backend: number }]];
       datapath.maps.affinities.update(key, { ...note, lastUsedNs: note.lastUsedNs - 99_000_000_000n });
       assert.equal(chosen({ sourcePort: 31000 }), first);
+      datapath.maps.affinities.update(key, { ...note, lastUsedNs: note.lastUsedNs + 99_000_000_000n });
+      assert.equal(spread(20, n => ({ sourcePort: 32000 + n }))[first], 20, 'used by another processor, whose clock has been read later');
       const other = 1 + first % 8;
       serve(family, { backends: [other], affinityTimeout: 100 });
       assert.equal(chosen({ sourcePort: 31001 }), first, 'still a member');

@@ -185,6 +185,8 @@ socketFamilies.forEach((family, i) => {
       rig.service({ id: 1, addr: service, backends: ids.filter(id => ![value.backend, second.backend, third.backend].includes(id)) });
       const stays = await next();
       assert.equal(stays, `${family.backend(third.backend - i * 10)} ${service}`, 'a backend that lives keeps its conversation');
+      rig.maps.socketServices.update(key, { ...third, usedSeconds: third.usedSeconds + 30 });
+      assert.equal(await next(), stays, 'used by another processor, whose clock has been read later');
       rig.maps.socketServices.update(key, { ...third, usedSeconds: third.usedSeconds - 61 });
       assert.notEqual(await next(), stays, 'a minute of silence');
       pod.end();

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { ConntrackEntry, ConntrackKey } from '../../src/datapath/generated/structs.ts';
 import { parseAddr } from '../../src/std/ip.ts';
-import { Random } from '../differential/random.ts';
+import { Random, seedOfRun } from '../differential/random.ts';
 import { backendPort, Datapath, families, id, mac, servicePort, set, type Family, type Outcome, type ProgramName } from './harness.ts';
 import { macBytes, type FrameSpec } from './packet.ts';
 
-const seed = Number(process.env.CIRRI_SEED ?? Math.floor(Math.random() * 2 ** 32));
+const seed = seedOfRun();
 const sequences = process.env.CIRRI_LONG ? 200 : 25;
 const packetsPerSequence = 80;
 

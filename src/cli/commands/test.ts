@@ -8,9 +8,9 @@ export function register(program: Command): void {
     .argument('[files...]', 'only these test files')
     .option('--name <pattern>', 'only tests whose name matches')
     .option('--skip-checks', 'neither type check nor generated code')
-    .option('--long', 'the random tests with millions of cases, and rolling updates under 2,000 connections a second (about an hour); without files, only they')
+    .option('--long', 'the random tests with millions of cases from a new seed, and rolling updates under 2,000 connections a second (about an hour); without files, only they')
     .addHelpText('after', `
-Random tests print their seed. The same seed gives the same run:
+Random tests try the same every time; with --long another, which is printed. To try one of your own, or one again:
   CIRRI_SEED=7 sudo -E ./cirri test tests/differential/differential.test.ts
 
 Examples:
