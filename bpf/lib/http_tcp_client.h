@@ -211,11 +211,9 @@ static __always_inline int http_client_segment(struct __sk_buff *skb, struct htt
 		return HTTP_PASS;
 	if (unlikely(old < 0))
 		return HTTP_HOLD;
-	if (unlikely(old && http_is_before_cut(row, segment))) {
-		/* The pod has not got its beginning: the client goes on behind that, or comes with it for ever. */
-		if (old >= size || row->own_pending || row->phase != HTTP_SWALLOWING)
-			return HTTP_AGAIN;
-	}
+	/* The pod has not got its beginning: the client goes on behind that, or comes with it for ever. */
+	if (unlikely(old && http_is_before_cut(row, segment)) && (old >= size || row->own_pending || row->phase != HTTP_SWALLOWING))
+		return HTTP_AGAIN;
 	if (likely(old < size))
 		return http_client_new(skb, row, room, old);
 	/* A FIN in another place than before. */

@@ -161,6 +161,7 @@ static __noinline __u32 socket_choice(__u64 cookie, const struct socket_peer *pe
 	__u32 now = bpf_ktime_get_coarse_ns() / NANOSECONDS;
 	const struct backend *had = NULL, *backend;
 
+	/* As affinity_holds(): it may have been used by a later clock than the one read here. */
 	if (known && known->service == service->id && known->used_seconds + CHOICE_IDLE_SECONDS >= now)
 		had = backend_find(known->backend);
 	if (known && had && likely(had->state == BACKEND_ACTIVE)) {
