@@ -174,11 +174,14 @@ const RESET = `
 s = connect(); s.sendall(b'x' * 9 + b'\\n'); print(s.recv(100).decode().strip())
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()
 `;
-/** The server closes first, so that the proxy has the connection's ends in TIME_WAIT. */
+/**
+ * The server closes first, so that the proxy has the connection's ends in TIME_WAIT. The port is none that the kernel gives to those who
+ * ask for any: one of them, in TIME_WAIT itself, would be in the way.
+ */
 const SAME_PORT = `
 said = ''
 for _ in range(5):
-    s = connect(45678); s.sendall(b'x' * 9 + b'\\n'); said += s.recv(100).decode().strip() + '|'
+    s = connect(4567); s.sendall(b'x' * 9 + b'\\n'); said += s.recv(100).decode().strip() + '|'
     s.sendall(b'bye'); said += s.recv(100).decode(); s.close()
 print(said)
 `;
