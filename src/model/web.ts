@@ -44,7 +44,7 @@ export const webProtocols = ['TCP', 'UDP', 'SCTP', 'ICMP', 'HTTP', 'DNS'] as con
 
 /** A line of `GET /api/watch?flows=1&namespace=…`. */
 export type WebMessage =
-  /** The first: all map nodes that are known and the last minutes as one interval each, oldest first. */
+  /** The first: all map nodes that are known, and the intervals of the last minutes, oldest first. Again, instead of what was told, when more is known of before. */
   | { readonly type: 'hello'; readonly nodes: readonly MapNode[]; readonly intervals: readonly MapInterval[]; readonly cluster: readonly WebNodeState[] }
   | { readonly type: 'map'; readonly interval: MapInterval }
   /** Oldest first. */

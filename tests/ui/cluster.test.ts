@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { TestCluster } from '../e2e/cluster.ts';
+import { eventually, TestCluster } from '../e2e/cluster.ts';
 import { Browser, cardAt, lineAt, until } from './browser.ts';
 import { demoNamespaces, demoYaml } from './demo.ts';
 
@@ -54,6 +54,22 @@ let denied: string | undefined;
 
 const panel = (page: Page, name: string) => page.getByRole('complementary', { name });
 const assertQuiet = () => assert.deepEqual([browser.foreign, browser.complaints], [[], []]);
+
+test('a page that is opened shows the minute before, too', { timeout: 60_000 }, async () => {
+  // Nobody else of theirs talks: the line is of this one connection.
+  const { outcome } = await cluster.probe({ from: 'payments/ledger-db-0', to: 'shop/redis-0', port: 6379 });
+  assert.equal(outcome, 'denied');
+  await eventually('the history has it', 10_000, async () => {
+    const { stdout } = await cluster.cirri('flows', 'query', '--since', '1m', '--from-pod', 'payments/ledger-db-0', '--to-pod', 'shop/redis-0', '-o', 'json');
+    return stdout.includes('DROPPED') ? undefined : `it says ${stdout}`;
+  });
+  const page = await open('/map?as=table');
+  const row = page.locator('.edge-table tbody tr', { hasText: 'ledger-db' }).filter({ hasText: 'redis' });
+  await row.waitFor({ timeout: 20_000 });
+  assert.match((await row.innerText()).replaceAll(/\s+/g, ' '), /ledger-db .*redis .*TCP 6379/);
+  assertQuiet();
+  await page.close();
+});
 
 test('the map shows who talks to whom, with rates and latencies; a denied line leads to why, and to the change that allows it', { timeout: 120_000 }, async () => {
   const page = await open('/map');

@@ -36,20 +36,27 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
   const { scope } = request;
   const named = new Set<string>();
   const seen = (interval: MapInterval) => (scope ? scopedInterval(interval, scope, hub.nodes, named) : interval);
-  const past = hub.intervals.map(seen);
-  const nodes = scope ? past.flatMap(interval => interval.nodes) : [...hub.nodes.values()];
-  line.send({ type: 'hello', nodes, intervals: past.map(interval => ({ ...interval, nodes: [] })), cluster: sources.nodes() });
+  const hello = () => {
+    named.clear();
+    const past = hub.intervals.map(seen);
+    const nodes = scope ? past.flatMap(interval => interval.nodes) : [...hub.nodes.values()];
+    line.send({ type: 'hello', nodes, intervals: past.map(interval => ({ ...interval, nodes: [] })), cluster: sources.nodes() });
+  };
+  hello();
   let skipped = 0;
-  const silence = hub.listen(interval => {
-    const mine = seen(interval);
-    // Names are told once; an interval that names somebody is never left out.
-    if (line.isFull && mine.nodes.length === 0) {
-      skipped++;
-      return;
-    }
-    if (skipped > 0) line.send({ type: 'skipped', intervals: skipped });
-    skipped = 0;
-    line.send({ type: 'map', interval: mine });
+  const silence = hub.listen({
+    recalled: hello,
+    interval(interval) {
+      const mine = seen(interval);
+      // Names are told once; an interval that names somebody is never left out.
+      if (line.isFull && mine.nodes.length === 0) {
+        skipped++;
+        return;
+      }
+      if (skipped > 0) line.send({ type: 'skipped', intervals: skipped });
+      skipped = 0;
+      line.send({ type: 'map', interval: mine });
+    },
   });
   try {
     await Promise.all([tellCluster(sources, line, signal, () => dependencies.isOpen() || leaving.abort()), request.flows ? tellFlows(request, line, { sources, log, signal }) : undefined]);
