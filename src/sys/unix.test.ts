@@ -12,7 +12,7 @@ import { connectUnix, UnixServer, type UnixPeer } from './unix.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cirri-unix-'));
 after(() => rmSync(folder, { recursive: true }));
-const soon = { timeoutMs: 5_000, everyMs: 2 };
+const soon = { timeoutMs: 20_000, everyMs: 2 };
 
 function server(name: string, roomBytes: number, serve: (greet: (text: string) => void) => UnixPeer): { path: string; close: () => void } {
   const path = join(folder, name);

@@ -120,7 +120,7 @@ describe('a cluster of two nodes', () => {
     const { server, allowed, other } = scenario;
     await cluster.with(podsOf(scenario), [], async () => {
       await cluster.podsReady(...new Set([server.namespace, other.namespace, ...(allowed ? [allowed.namespace] : [])]));
-      await cluster.expectAll(matrix(scenario, false), 10_000);
+      await cluster.expectAll(matrix(scenario, false));
       await cluster.with(scenario.seed, namespaceOf(scenario), section);
       await cluster.expectAll(matrix(scenario, false));
     });
@@ -163,7 +163,7 @@ describe('a cluster of two nodes', () => {
     const open: ProbeEntry = { from: 's07/client-2', to: 's07/server-1', port: 8080, expect: 'allowed' };
     await cluster.with(pods, [], async () => {
       await cluster.podsReady('s07');
-      await cluster.expectAll([open], 10_000);
+      await cluster.expectAll([open]);
       await cluster.with('seeds/07-cluster-default-deny.yaml', [], async () => {
         const [denied] = await cluster.expectAll([
           { ...open, expect: 'denied' },
@@ -172,7 +172,7 @@ describe('a cluster of two nodes', () => {
         assert.match(denied?.drop?.rule ?? '', /default-deny-all|allow-kube-dns|allow-apiserver/);
         // The seed denies all ingress of all endpoints, the DNS server's too: names work once that may be asked.
         await cluster.with(dnsIngress, [], async () => {
-          await cluster.expectAll([{ from: 's07/client-2', to: 'kubernetes.default.svc.cluster.local', port: 443, expect: 'allowed' }], 10_000);
+          await cluster.expectAll([{ from: 's07/client-2', to: 'kubernetes.default.svc.cluster.local', port: 443, expect: 'allowed' }]);
         });
       });
       await cluster.expectAll([open]);

@@ -125,7 +125,7 @@ export class TestCluster {
    * Probes until every entry has the outcome it expects: policies take effect a moment after they are applied. Returns the last
    * round; throws with what differs.
    */
-  async expectAll(entries: readonly ProbeEntry[], timeoutMs = 5_000): Promise<(ProbeEntry & ProbeResult)[]> {
+  async expectAll(entries: readonly ProbeEntry[], timeoutMs = 20_000): Promise<(ProbeEntry & ProbeResult)[]> {
     let last: (ProbeEntry & ProbeResult)[] = [];
     await eventually('every probe has the expected outcome', timeoutMs, async () => {
       last = await this.probes(entries);

@@ -171,14 +171,14 @@ describe('the flows of a demo application', { concurrency: false }, () => {
   test('each call leaves the flows that it must on both nodes, and no others', async () => {
     const addresses = await addressesOf();
     maps = new WatchedMaps(['node1', 'node2'].map(node => cluster.paths.node(node).agentSocket));
-    await eventually('both nodes tell their map', 5_000, async () => (maps!.intervals > 0 ? undefined : 'not yet'));
+    await eventually('both nodes tell their map', 20_000, async () => (maps!.intervals > 0 ? undefined : 'not yet'));
     const since = new Date().toISOString();
     deeds = [];
     for (const { name } of services) deeds.push(...await act(name, addresses));
     const expected = deeds.flatMap(expectedFlows).sort();
     let seen: string[] = [];
     // The last connections may still be closing.
-    await eventually('as many flows as there must be', 5_000, async () => {
+    await eventually('as many flows as there must be', 20_000, async () => {
       seen = (await allFlows(since)).filter(flow => !isOld(flow)).map(flowLine).sort();
       return seen.length >= expected.length ? undefined : `${seen.length} of ${expected.length}: ${expected.filter(line => !seen.includes(line)).slice(0, 10).join('\n')}`;
     });
@@ -189,7 +189,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
 
   test('the service maps of both nodes together count each call once', async () => {
     const told = maps!.intervals;
-    await eventually('one more interval', 5_000, async () => (maps!.intervals > told + 1 ? undefined : 'not yet'));
+    await eventually('one more interval', 20_000, async () => (maps!.intervals > told + 1 ? undefined : 'not yet'));
     const expected = expectedSums(deeds);
     // What kubelets ask of the DNS server is no call of the application.
     const seen = [...maps!.sums].filter(([edge]) => /^workload:(shop|pay|ops)\//.test(edge));

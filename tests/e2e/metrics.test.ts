@@ -172,12 +172,12 @@ describe('metrics, in a real Prometheus', () => {
   test('other plugins come with a ConfigMap, without a restart, and go with it', async () => {
     const names = async () => new Set((JSON.parse((await cluster.cirri('metrics', 'list', '^hubble_.*_total$', '-o', 'json')).stdout) as { name: string }[]).map(({ name }) => name));
     await cluster.with(configMap('cilium-dynamic-metrics-config', 'dynamic-metrics.yaml', 'metrics: [ { name: drop, includeFilters: [ { source_pod: [ metrics/stranger ] } ] } ]'), [], async () => {
-      await eventually('only drops are counted', 5_000, async () => ((await names()).has('hubble_tcp_flags_total') ? 'tcp still is' : undefined));
+      await eventually('only drops are counted', 20_000, async () => ((await names()).has('hubble_tcp_flags_total') ? 'tcp still is' : undefined));
       await cluster.expectAll([denied]);
       assert.ok((await names()).has('hubble_drop_total'));
     });
     await cluster.expectAll([allowed]);
-    await eventually('all are counted again', 5_000, async () => ((await names()).has('hubble_tcp_flags_total') ? undefined : 'tcp is not'));
+    await eventually('all are counted again', 20_000, async () => ((await names()).has('hubble_tcp_flags_total') ? undefined : 'tcp is not'));
   });
 
   test('flows leave as lines in files and as OTLP, what is asked for and nothing else', async () => {

@@ -96,7 +96,7 @@ describe('a stock gRPC client of the relay', () => {
       else if (it.case === 'flow') seen.push(nodeName);
     });
     stream.on('error', () => {});
-    await eventually('the stream begins', 5_000, () => Promise.resolve(states.length > 0 ? undefined : 'nothing yet'));
+    await eventually('the stream begins', 20_000, () => Promise.resolve(states.length > 0 ? undefined : 'nothing yet'));
     process.kill(cluster.pidOf('agent-node2'), 'SIGKILL');
     await eventually('it is missed', 10_000, () => Promise.resolve(states.includes('NODE_UNAVAILABLE node2') ? undefined : states.join('; ')));
     await talk(1);

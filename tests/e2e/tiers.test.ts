@@ -124,7 +124,7 @@ describe('tiers in a cluster of two nodes', () => {
     const set = await cluster.cirri('endpoint', 'config', 'tiers/server-1', 'PolicyAuditMode=Enabled');
     assert.equal(set.stdout, 'PolicyAuditMode : Enabled\n', set.stderr);
     await cluster.expectAll([...matrix('allowed', 'allowed', ['server-1']), ...matrix('denied', 'allowed', ['server-2'])]);
-    await eventually('a flow with the verdict AUDIT', 5_000, async () => ((await cluster.observe('--verdict', 'AUDIT', '--last', '5')).length > 0 ? undefined : 'none'));
+    await eventually('a flow with the verdict AUDIT', 20_000, async () => ((await cluster.observe('--verdict', 'AUDIT', '--last', '5')).length > 0 ? undefined : 'none'));
     assert.match((await cluster.cirri('status')).stdout, /audit: denials pass for pod tiers\/server-1/);
     const unset = await cluster.cirri('endpoint', 'config', 'tiers/server-1', 'PolicyAuditMode=Disabled');
     assert.equal(unset.stdout, 'PolicyAuditMode : Disabled\n', unset.stderr);

@@ -83,7 +83,7 @@ async function oldAgent(path: string): Promise<string> {
 test('an agent that understands frames and one that does not are told the same, in the same order', async () => {
   const [framed, lines] = [agent('new.sock'), agent('lines.sock')];
   const [toFramed, toLines] = [worker(framed.path), worker(await oldAgent(lines.path))];
-  await waitFor('the agent to say what it understands', () => (toFramed.flush(), toLines.flush(), toFramed.framed), { timeoutMs: 5_000, everyMs: 2 });
+  await waitFor('the agent to say what it understands', () => (toFramed.flush(), toLines.flush(), toFramed.framed), { timeoutMs: 20_000, everyMs: 2 });
   await fc.assert(fc.asyncProperty(fc.array(act, { maxLength: 60 }), async acts => {
     framed.taken.length = lines.taken.length = 0;
     let timeUs = 5e12;
@@ -107,7 +107,7 @@ test('an agent that understands frames and one that does not are told the same, 
       }
     }
     const wanted = toFramed.sent - before;
-    await waitFor('both agents to have all', () => (toFramed.flush(), toLines.flush(), framed.taken.length >= wanted && lines.taken.length >= wanted), { timeoutMs: 5_000, everyMs: 1 });
+    await waitFor('both agents to have all', () => (toFramed.flush(), toLines.flush(), framed.taken.length >= wanted && lines.taken.length >= wanted), { timeoutMs: 20_000, everyMs: 1 });
     assert.deepEqual(framed.taken, lines.taken);
   }), { numRuns: 60 });
   assert.deepEqual([toFramed.lost, toLines.lost, framed.listener.notUnderstood, lines.listener.notUnderstood], [0, 0, 0, 0]);

@@ -51,7 +51,7 @@ export function kernelTests(world: World): void {
       const next = turn % 2 === 0 ? 'turn-2' : 'turn-1';
       const startedAt = performance.now();
       await world.api.patch(resources.endpointSlices, 'turning-by-hand', namespace, { endpoints: endpoints(next) }, { type: 'merge' });
-      while ((await world.ask('client-1', wish)).served?.pod !== next) assert.ok(performance.now() - startedAt < 5_000, `${next} is in use`);
+      while ((await world.ask('client-1', wish)).served?.pod !== next) assert.ok(performance.now() - startedAt < 20_000, `${next} is in use`);
       times.push(performance.now() - startedAt);
     }
     times.sort((a, b) => a - b);
@@ -68,7 +68,7 @@ export function kernelTests(world: World): void {
     const forwarded = async () => (await world.cluster.cirri('bpf', 'metrics', 'list', '--node', 'node1')).stdout;
     const before = await forwarded();
     await world.ask('client-1', { to: world.record.dnsIp4, port: 53, timeoutMs: 200 });
-    await eventually('the counters move', 5_000, async () => ((await forwarded()) === before ? before : undefined));
+    await eventually('the counters move', 20_000, async () => ((await forwarded()) === before ? before : undefined));
   });
 
   test('A10 10,000 connections are spread evenly (χ²)', async t => {
