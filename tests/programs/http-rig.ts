@@ -52,8 +52,11 @@ export class HttpServer {
   }
 }
 
-/** What a client does: writes, pauses (ms), waits for so many answers, half-closes, waits for the end. */
-export type Step = readonly ['send', string] | readonly ['pause', number] | readonly ['answers', number] | readonly ['shut'] | readonly ['end'];
+/** What a client does: writes, pauses (ms), waits for so many answers, half-closes, waits for the end; `within`: how long it waits (s) from then on. */
+export type Step = readonly ['send', string] | readonly ['pause', number] | readonly ['answers', number] | readonly ['shut'] | readonly ['end'] | readonly ['within', number];
+
+/** How long a client waits at each step for what is to come: a machine that stands still now and then is no fault. */
+const SECONDS = 20;
 
 export interface Heard {
   /** Whole answers, as STATUS BODY; what is not whole stands in `rest`. */
@@ -65,7 +68,7 @@ export interface Heard {
 
 /** Conversations, one connection each, one after the other. */
 export function converse(rig: Rig, from: string, host: string, conversations: readonly (readonly Step[])[], o: { readonly port?: number; readonly seconds?: number } = {}): readonly Heard[] {
-  const { stdout, stderr, status } = spawnSync('ip', ['netns', 'exec', rig.ns(from), 'python3', '-c', CLIENT, host, String(o.port ?? HTTP_PORT), String(o.seconds ?? 5)], {
+  const { stdout, stderr, status } = spawnSync('ip', ['netns', 'exec', rig.ns(from), 'python3', '-c', CLIENT, host, String(o.port ?? HTTP_PORT), String(o.seconds ?? SECONDS)], {
     encoding: 'utf8', input: JSON.stringify(conversations), maxBuffer: 64 << 20,
   });
   if (status !== 0) throw new Error(stderr);
@@ -77,8 +80,8 @@ export class HttpTalk implements Disposable {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(rig: Rig, from: string, host: string, o: { readonly port?: number; readonly seconds?: number } = {}) {
-    this.#process = spawn('ip', ['netns', 'exec', rig.ns(from), 'python3', '-u', '-c', CLIENT, host, String(o.port ?? HTTP_PORT), String(o.seconds ?? 5), 'live'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  constructor(rig: Rig, from: string, host: string) {
+    this.#process = spawn('ip', ['netns', 'exec', rig.ns(from), 'python3', '-u', '-c', CLIENT, host, String(HTTP_PORT), String(SECONDS), 'live'], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#lines = createInterface(this.#process.stdout!)[Symbol.asyncIterator]();
   }
 
@@ -151,7 +154,7 @@ def whole(data):
     if len(rest) < n: return None
     return status + ' ' + rest[:n].decode('latin1'), rest[n:]
 class Talk:
-    def __init__(self): self.answers, self.data, self.over, self.heads, self.s = [], b'', None, heads, None
+    def __init__(self): self.answers, self.data, self.over, self.heads, self.s, self.seconds = [], b'', None, heads, None, seconds
     def read(self, limit):
         self.s.settimeout(max(limit - time.monotonic(), 0.001))
         try:
@@ -166,18 +169,19 @@ class Talk:
             text, self.data = one; self.answers.append(text)
             if not text.startswith('1') and heads: heads.pop(0)
     def step(self, step):
-        limit = time.monotonic() + seconds
+        limit = time.monotonic() + self.seconds
         try:
             if self.s is None:
-                self.s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET); self.s.settimeout(seconds)
+                self.s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET); self.s.settimeout(self.seconds)
                 self.s.connect((host, port)); self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if step[0] == 'send':
-                self.s.settimeout(seconds); payload = step[1].encode('latin1')
+                self.s.settimeout(self.seconds); payload = step[1].encode('latin1')
                 for line in payload.split(b'\\r\\n\\r\\n'):
                     words = line.split(b' ')
                     if len(words) > 2 and words[2].startswith(b'HTTP/1.'): heads.append(words[0] == b'HEAD')
                 self.s.sendall(payload)
             elif step[0] == 'pause': time.sleep(step[1] / 1000)
+            elif step[0] == 'within': self.seconds = step[1]
             elif step[0] == 'shut': self.s.shutdown(socket.SHUT_WR)
             elif step[0] == 'answers':
                 while len(self.answers) < step[1] and not self.over: self.read(limit)
