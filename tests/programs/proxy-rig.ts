@@ -15,6 +15,8 @@ import { openNetns, withNetns } from '../../src/sys/netns.ts';
 import { type Rig, type RigNode, run } from './rig.ts';
 
 export const MARK_FROM_PROXY = 0xa00;
+/** Of the proxy's own connections. Those above it, up to PROXY_PORT_MAX of bpf/lib/proxy.h, are for tests that pass for the proxy. */
+const LAST_PORT = 29_899;
 const ROUTES = ['rule add fwmark 0x200/0xf00 lookup 2004 pref 100', 'route add local default dev lo table 2004'];
 
 export interface ProxyOptions {
@@ -71,8 +73,8 @@ export class RigProxy {
     unlinkSync(this.#log);
   }
 
-  rows(): readonly (ProxyConnection & { readonly ends: string })[] {
-    return [...this.#node.maps.proxyConnections.entries()].map(([key, row]) => ({ ...row, ends: endsOf(key) }));
+  rows(): readonly (ProxyConnection & { readonly ends: string; readonly clientPort: number })[] {
+    return [...this.#node.maps.proxyConnections.entries()].map(([key, row]) => ({ ...row, ends: endsOf(key), clientPort: key.clientPort }));
   }
 }
 
@@ -103,7 +105,7 @@ class Carried:
         s = socket.socket(self.client.s.family, socket.SOCK_STREAM); s.setblocking(False); self.tries += 1; self.since = time.monotonic()
         s.setsockopt(socket.SOL_SOCKET, 36, ${MARK_FROM_PROXY})
         s.setsockopt(*((socket.IPPROTO_IP, 19) if s.family == socket.AF_INET else (socket.IPPROTO_IPV6, 75)), 1)
-        s.setsockopt(socket.IPPROTO_IP, 24, 1); s.setsockopt(socket.IPPROTO_IP, 51, 29999 << 16 | 16384)
+        s.setsockopt(socket.IPPROTO_IP, 24, 1); s.setsockopt(socket.IPPROTO_IP, 51, ${LAST_PORT} << 16 | 16384)
         # What talks to the node itself stays on its loopback device, where nobody else's address is at home.
         if name(self.server) not in sys.argv[2:]: s.bind((self.peer[0], 0))
         s.connect_ex(self.server[:2])

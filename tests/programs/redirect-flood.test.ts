@@ -55,7 +55,7 @@ describe('a flood of SYNs', { timeout: 120_000 }, () => {
   }
 });
 
-/** FROM TO PORT COUNT: as many SYNs, each from another port. */
+/** FROM TO PORT COUNT: as many SYNs, each from another port, of those that the kernel gives to nobody: who connects then must not have one of them. */
 const FLOOD = `
 import socket, struct, sys
 source, target, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -64,7 +64,7 @@ s = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP); s.bind((source, 
 ends = socket.inet_pton(family, source) + socket.inet_pton(family, target)
 pseudo = ends + struct.pack('!HH' if family == socket.AF_INET else '!II', *((6, 24) if family == socket.AF_INET else (24, 6)))
 for i in range(count):
-    head = lambda check: struct.pack('!HHIIBBHHH', 40000 + i, port, 1000 + i, 0, 6 << 4, 2, 65535, check, 0) + b'\\x02\\x04\\x05\\xb4'
+    head = lambda check: struct.pack('!HHIIBBHHH', 2000 + i, port, 1000 + i, 0, 6 << 4, 2, 65535, check, 0) + b'\\x02\\x04\\x05\\xb4'
     total = sum(struct.unpack(f'!{(len(pseudo) + 24) // 2}H', pseudo + head(0)))
     while total >> 16: total = (total & 0xffff) + (total >> 16)
     s.sendto(head(~total & 0xffff), (target, 0))

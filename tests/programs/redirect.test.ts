@@ -43,6 +43,9 @@ for (const tunnel of [true, false]) {
     };
     /** Entries of the node that have all of these flags. */
     const entries = (node: 1 | 2, flags: number): number => [...rig.nodes[node - 1]!.maps.conntrack.entries()].filter(([, entry]) => (entry.flags & flags) === flags).length;
+    /** The proxy's own connections that were answered, by when they began: one that gets an earlier one's port gets its entry's place. */
+    const legs = (node: 1 | 2): Set<string> => new Set([...rig.nodes[node - 1]!.maps.conntrack.entries()]
+      .filter(([, { flags, replyPackets }]) => flags & ConntrackFlag.ProxyLeg && replyPackets > 0n).map(([key, { startedNs }]) => `${key.lowPort} ${key.highPort} ${startedNs}`));
     const drops = (node: 1 | 2, reason: number): number => [...rig.nodes[node - 1]!.drops().matchAll(new RegExp(`(?:^| )${reason}/\\d:(\\d+)`, 'g'))].reduce((sum, [, count]) => sum + Number(count), 0);
 
     before(async () => {
@@ -80,9 +83,9 @@ for (const tunnel of [true, false]) {
           test(way.name, async () => {
             redirect(way.sets, 7);
             const carrier = way.sets[0]![0];
-            const before = entries(carrier, ConntrackFlag.ProxyLeg);
+            const before = legs(carrier);
             assert.equal(rig.ask(way.from, 'tcp', way.to, way.port), `${way.seen} 10 ${way.to}`);
-            if (way.to !== nodeAt || way.from !== 'a') assert.equal(entries(carrier, ConntrackFlag.ProxyLeg), before + 1, 'one connection of the proxy\'s own');
+            if (way.to !== nodeAt || way.from !== 'a') assert.equal([...legs(carrier)].filter(leg => !before.has(leg)).length, 1, 'one connection of the proxy\'s own');
             // More than the buffers on the way hold, each way.
             assert.equal(rig.ask(way.from, 'tcp', way.to, way.port, { size: 3 << 20 }), `${way.seen} ${3 << 20} ${way.to}`);
             assert.equal(rig.ask(way.from, 'fetch', way.to, way.port, { size: 3 << 20 }), `got ${3 << 20} ${way.to}`);
@@ -139,9 +142,9 @@ for (const tunnel of [true, false]) {
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = performance.now() + 20_000;
   while (!holds()) {
-    assert.ok(Date.now() < end, 'it did not come to pass within ten seconds');
+    assert.ok(performance.now() < end, 'it did not come to pass within twenty seconds');
     await new Promise(resolve => setTimeout(resolve, 10));
   }
 }
@@ -160,9 +163,14 @@ def connect(own=0):
     if own: s.bind(('', own))
     s.connect((host, port)); return s
 `;
+/** Who is reset between what he sends and his end gets ENOTCONN for this, and hears of the reset when he reads. */
 const HALF_CLOSE = `
+import errno
 try:
-    s = connect(); s.sendall(b'x' * 9 + b'\\n'); s.shutdown(socket.SHUT_WR); got = b''
+    s = connect(); s.sendall(b'x' * 9 + b'\\n'); got = b''
+    try: s.shutdown(socket.SHUT_WR)
+    except OSError as e:
+        if e.errno != errno.ENOTCONN: raise
     while True:
         data = s.recv(100)
         if not data: break

@@ -66,7 +66,7 @@ socketFamilies.forEach((family, i) => {
         serve(ids);
         const first = boundTo('new');
         const [key, { lastUsedNs }] = bound();
-        rig.maps.affinities.update(key, { backend: first, lastUsedNs: lastUsedNs - 99_000_000_000n });
+        rig.maps.affinities.update(key, { backend: first, lastUsedNs: lastUsedNs - 60_000_000_000n });
         assert.equal(boundTo('in time'), first);
         assert.ok(bound()[1].lastUsedNs >= lastUsedNs, 'each use counts anew');
 
