@@ -83,7 +83,7 @@ interface Run {
 }
 
 function conformance(...args: readonly string[]): Promise<Run> {
-  return new Promise(resolve => execFile(join(root, 'cirri'), ['conformance', '-o', 'json', ...args], { timeout: 120_000, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
+  return new Promise(resolve => execFile(join(root, 'cirri'), ['conformance', '-o', 'json', ...args], { timeout: 600_000, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
     resolve({ code: error?.code ?? 0, stderr, of: (file, by) => (JSON.parse(stdout) as Report).files.find(f => f.file === file && f.by === by)! });
   }));
 }

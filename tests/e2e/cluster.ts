@@ -94,7 +94,7 @@ export class TestCluster {
 
   /** Waits until every pod of the namespaces is ready. */
   async podsReady(...namespaces: string[]): Promise<void> {
-    await eventually(`pods of ${namespaces.join(', ')} are ready`, 30_000, async () => {
+    await eventually(`pods of ${namespaces.join(', ')} are ready`, 60_000, async () => {
       const lists = await Promise.all(namespaces.map(async namespace => {
         const got = await this.cirri('get', 'pods', '-n', namespace, '-o', 'json');
         return got.code === 0 ? (JSON.parse(got.stdout) as PodList).items : [];
@@ -102,6 +102,14 @@ export class TestCluster {
       const waiting = lists.flat().filter(pod => !pod.status?.conditions?.some(condition => condition.type === 'Ready' && condition.status === 'True'));
       return lists.every(list => list.length > 0) && waiting.length === 0 ? undefined : `waiting for ${waiting.map(pod => pod.metadata.name).join(', ')}`;
     });
+  }
+
+  /** The log of a pod, `namespace/name`, once it has this text: what a server writes is there a moment after its answer. */
+  async logWith(pod: string, text: string): Promise<string> {
+    const [namespace, name] = pod.split('/') as [string, string];
+    let log = '';
+    await eventually(`the log of ${pod} has ${text}`, 20_000, async () => ((log = (await this.kubectl('logs', '-n', namespace, name)).stdout).includes(text) ? undefined : log));
+    return log;
   }
 
   async probe(entry: ProbeEntry, ...flags: string[]): Promise<ProbeResult> {

@@ -152,7 +152,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
       ...(wish.kind !== 'icmp' && { port: wish.port ?? (wish.service ? servicePort : podPort) }), ...(wish.name !== undefined && { name: wish.name }),
     }));
     const pod = party(from);
-    const ran = await cluster.cirri('exec', `${pod.namespace}/${pod.pod}`, '--', 'python3', '-c', caller, JSON.stringify(calls));
+    const ran = await cluster.cirri('exec', `${pod.namespace}/${pod.pod}`, '--', 'python3', '-c', caller, JSON.stringify(calls), JSON.stringify(deeds.map(({ said }) => said.ownPort)));
     assert.equal(ran.code, 0, ran.stderr);
     const said = ran.stdout.split('\n').filter(Boolean).map(line => JSON.parse(line) as Called);
     assert.deepEqual(said.map(one => one.outcome), wishes.map(wish => wish.outcome), from);
@@ -218,7 +218,7 @@ describe('the flows of a demo application', { concurrency: false }, () => {
     const before = new Map((await allFlows('2020-01-01T00:00:00Z')).map(flow => [flow.id, flowLine(flow)]));
     await cluster.cirri('delete', 'deployment', 'mail', '-n', 'ops');
     await cluster.cirri('delete', 'deployment', 'metrics', '-n', 'ops');
-    await eventually('the pods are gone', 15_000, async () => ((await list<PodObject>('pods')).some(pod => pod.metadata.namespace === 'ops') ? 'not yet' : undefined));
+    await eventually('the pods are gone', 20_000, async () => ((await list<PodObject>('pods')).some(pod => pod.metadata.namespace === 'ops') ? 'not yet' : undefined));
     const now = new Map((await allFlows('2020-01-01T00:00:00Z')).map(flow => [flow.id, flowLine(flow)]));
     for (const [id, line] of before) if (now.has(id)) assert.equal(now.get(id), line);
     assert.ok([...now.values()].filter(line => line.includes('ops/mail')).length >= 10);

@@ -10,7 +10,7 @@ import { GetAgentEventsResponseSchema, GetFlowsRequestSchema, GetFlowsResponseSc
 import { ChangeNotificationSchema } from '../../src/hubble/generated/peer_pb.js';
 import { parseRecord, type ClusterRecord } from '../../src/model/cluster.ts';
 import { hubblePort, peerServerName } from '../../src/hubble/names.ts';
-import { namespaceYaml, podYaml, TestCluster } from './cluster.ts';
+import { eventually, namespaceYaml, podYaml, TestCluster } from './cluster.ts';
 
 const cluster = new TestCluster('z');
 const raw = { out: (value: Buffer) => value, in: (value: Buffer) => value };
@@ -60,9 +60,11 @@ describe('a node’s API over mutual TLS', () => {
     assert.deepEqual([dropped.verdict, dropped.dropReasonDesc, dropped.destination?.podName, dropped.nodeName], [2, 133, 'server', 'node1']);
     assert.deepEqual(dropped.ingressDeniedBy.map(({ name, namespace, kind }) => `${kind} ${namespace}/${name}`), ['CiliumNetworkPolicy q/closed']);
     assert.equal(dropped.cirri?.rule?.name, 'closed');
-    const allowed = await getFlows({ whitelist: [{ sourceLabel: ['app=friend'], destinationPort: ['8080'], verdict: [1], reply: [false] }] });
-    assert.ok(allowed.some(flow => flow.eventType?.type === 5 && flow.ingressAllowedBy[0]?.name === 'closed'), 'a verdict that names the policy');
-    assert.ok(allowed.some(flow => flow.eventType?.type === 4), 'and traces');
+    // The answer may be there before its flows.
+    await eventually('a verdict that names the policy, and traces', 20_000, async () => {
+      const allowed = await getFlows({ whitelist: [{ sourceLabel: ['app=friend'], destinationPort: ['8080'], verdict: [1], reply: [false] }] });
+      return allowed.some(flow => flow.eventType?.type === 5 && flow.ingressAllowedBy[0]?.name === 'closed') && allowed.some(flow => flow.eventType?.type === 4) ? undefined : `${allowed.length} flows`;
+    });
     const since = dropped.time!;
     assert.deepEqual(await getFlows({ since, whitelist: [{ sourcePod: ['q/stranger'], verdict: [1], destinationPod: ['q/server'], trafficDirection: [1] }] }), []);
   });

@@ -92,7 +92,7 @@ describe('seed 05: Kafka rules in a cluster of two nodes', () => {
   });
 
   test('observe tells of what passed and of what was refused', async () => {
-    await eventually('both are told', 10_000, async () => {
+    await eventually('both are told', 20_000, async () => {
       const flows = await cluster.observe('--type', 'l7', '--protocol', 'kafka', '--last', '1000') as (FlowJson & KafkaJson)[];
       const has = (verdict: string, topic: string, key: string) => flows.some(flow => flow.verdict === verdict && flow.l7?.kafka?.topic === topic && flow.l7.kafka.api_key === key);
       const holds = has('FORWARDED', 'orders.created', 'fetch') && has('FORWARDED', 'orders.processed', 'produce') && has('DROPPED', 'orders.created', 'produce') && has('DROPPED', 'secrets', 'metadata');

@@ -81,7 +81,7 @@ describe('tiers in a cluster of two nodes', () => {
 
   const apply = async (manifest: string, name: string) => {
     await cluster.apply(manifest);
-    const waited = await cluster.kubectl('wait', '--for=condition=Enforced', name, '--timeout=15s');
+    const waited = await cluster.kubectl('wait', '--for=condition=Enforced', name, '--timeout=20s');
     assert.equal(waited.code, 0, waited.stderr + (await cluster.kubectl('get', name, '-o', 'yaml')).stdout);
   };
   const status = async (name: string, path: string) => (await cluster.kubectl('get', name, '-o', `jsonpath=${path}`)).stdout;
@@ -99,8 +99,12 @@ describe('tiers in a cluster of two nodes', () => {
   });
 
   test('the object says on which nodes which version is in force, a bad one is refused and leaves it so', async () => {
-    assert.equal(await status('anp/tiers', '{.status.conditions[?(@.type=="Enforced")].message}'), 'in force on 2 of 2 nodes');
-    assert.equal(await status('anp/tiers', '{.status.nodes.node2.observedGeneration}'), await status('anp/tiers', '{.metadata.generation}'));
+    // It is in force before the object says so.
+    await eventually('the object says that this version is in force', 20_000, async () => {
+      const said = [await status('anp/tiers', '{.status.conditions[?(@.type=="Enforced")].message}'), await status('anp/tiers', '{.status.nodes.node2.observedGeneration}')];
+      const wanted = ['in force on 2 of 2 nodes', await status('anp/tiers', '{.metadata.generation}')];
+      return said.join() === wanted.join() ? undefined : said.join();
+    });
     const refused = await cluster.kubectl('patch', 'anp', 'tiers', '--type=merge', '-p', '{"spec":{"priority":1001}}');
     assert.notEqual(refused.code, 0);
     assert.match(refused.stderr, /spec\.priority/);

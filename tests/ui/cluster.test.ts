@@ -55,11 +55,10 @@ let denied: string | undefined;
 const panel = (page: Page, name: string) => page.getByRole('complementary', { name });
 const assertQuiet = () => assert.deepEqual([browser.foreign, browser.complaints], [[], []]);
 
-test('a page that is opened shows the minute before, too', { timeout: 60_000 }, async () => {
+test('a page that is opened shows the minute before, too', { timeout: 120_000 }, async () => {
   // Nobody else of theirs talks: the line is of this one connection.
-  const { outcome } = await cluster.probe({ from: 'payments/ledger-db-0', to: 'shop/redis-0', port: 6379 });
-  assert.equal(outcome, 'denied');
-  await eventually('the history has it', 10_000, async () => {
+  await cluster.expectAll([{ from: 'payments/ledger-db-0', to: 'shop/redis-0', port: 6379, expect: 'denied' }]);
+  await eventually('the history has it', 20_000, async () => {
     const { stdout } = await cluster.cirri('flows', 'query', '--since', '1m', '--from-pod', 'payments/ledger-db-0', '--to-pod', 'shop/redis-0', '-o', 'json');
     return stdout.includes('DROPPED') ? undefined : `it says ${stdout}`;
   });
@@ -103,7 +102,7 @@ test('the map shows who talks to whom, with rates and latencies; a denied line l
   await page.close();
 });
 
-test('the table: one row a connection, a row opens all of its flow, and its label narrows the table down', { timeout: 60_000 }, async () => {
+test('the table: one row a connection, a row opens all of its flow, and its label narrows the table down', { timeout: 120_000 }, async () => {
   const page = await open('/flows?namespace=shop');
   const row = page.locator('.flow-row[data-flow]', { hasText: 'redis-0' }).first();
   await row.waitFor();
@@ -158,9 +157,10 @@ test('a session of one namespace sees its own, and of others who they are', { ti
   await policies.close();
   const flows = await opened('/flows', one => one.locator('.flow-row[data-flow]').first());
   assert.ok((await flows.locator('.flow-row[data-flow]').allInnerTexts()).every(text => text.includes('monitoring/')));
-  await flows.context().clearCookies();
-  browser.complaints.length = 0;
   await flows.close();
+  // Only now: what a page asks for without its session, it complains of.
+  await browser.context.clearCookies();
+  browser.complaints.length = 0;
 });
 
 test('the past: what was denied before the change is in the history, map and table as of then', { timeout: 90_000 }, async () => {
@@ -170,11 +170,13 @@ test('the past: what was denied before the change is in the history, map and tab
   await page.mouse.click(bar.x + bar.width / 2, bar.y + 2);
   await until('the past is shown', async () => (await page.locator('.connection').innerText()).includes('Looking back'));
   await lineAt(page, '/mail', '/ledger-db');
-  const row = page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).first();
+  // Not what the first test had denied: that still is.
+  const row = page.locator('.flow-row[data-flow]', { hasText: 'payments/ledger-db-0' }).filter({ hasText: 'shop/mail' }).first();
   await row.waitFor();
   const [from, to] = ['past-from', 'past-to'].map(name => new URL(page.url()).searchParams.get(name)!.slice(11, 19)) as [string, string];
   const times = await page.locator('.flow-row[data-flow]').evaluateAll(rows => rows.map(each => String(each.textContent).slice(0, 8)));
-  assert.ok(times.length > 0 && times.every(time => from <= time && time <= to), `${from} to ${to}: ${times.join(' ')}`);
+  // The end may be midnight.
+  assert.ok(times.length > 0 && times.every(time => (from <= to ? from <= time && time <= to : from <= time || time <= to)), `${from} to ${to}: ${times.join(' ')}`);
   await row.click();
   await panel(page, 'Flow').getByText('The policies of now decide otherwise').waitFor();
   await picture(page, 'past');
@@ -183,7 +185,7 @@ test('the past: what was denied before the change is in the history, map and tab
   await page.close();
 });
 
-test('what an open page costs the agents', { timeout: 60_000 }, async () => {
+test('what an open page costs the agents', { timeout: 120_000 }, async () => {
   const page = await open('/map');
   await cardAt(page, '/cart');
   const ticks = () => ['agent-node1', 'agent-node2'].map(name => {
@@ -206,7 +208,7 @@ test('what an open page costs the agents', { timeout: 60_000 }, async () => {
   console.log(`agents' CPU with an open page ${withPage.map(share => share.toFixed(1)).join(', ')} % of a core, without ${without.map(share => share.toFixed(1)).join(', ')} %`);
 });
 
-test('a flow that no agent remembers is found in the history, and explained', { timeout: 90_000 }, async () => {
+test('a flow that no agent remembers is found in the history, and explained', { timeout: 180_000 }, async () => {
   const agents = ['agent-node1', 'agent-node2'];
   const before = agents.map(name => cluster.pidOf(name));
   for (const pid of before) process.kill(pid, 'SIGTERM');

@@ -110,15 +110,24 @@ export interface Called {
   readonly ips?: readonly string[];
 }
 
-/** Runs in a pod: makes the calls in turn, each once (0.7 s is less than the time to the second SYN), and says how they went. */
+/**
+ * Runs in a pod: makes the calls in turn, each once (half a second is less than the time to the second SYN), and says how they went. No port of its
+ * own comes twice, nor one of those it is told: the same connection again leaves other flows.
+ */
 export const caller = `
 import json, os, socket, struct, sys, time
 family = lambda c: socket.AF_INET6 if ':' in c['to'] else socket.AF_INET
+used = set(json.loads(sys.argv[2]))
+def bound(c, kind):
+    while True:
+        s = socket.socket(family(c), kind); s.bind(('', 0)); own = s.getsockname()[1]
+        if own not in used: used.add(own); return s, own
+        s.close()
 def tcp(c):
-    s = socket.socket(family(c)); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
+    s, own = bound(c, socket.SOCK_STREAM); s.settimeout(0.5)
     ask = b'GET / HTTP/1.1\\r\\nHost: demo\\r\\nConnection: close\\r\\n\\r\\n'; got = b''
     try:
-        s.connect((c['to'], c['port'])); s.sendall(ask)
+        s.connect((c['to'], c['port'])); s.settimeout(10); s.sendall(ask)
         while True:
             more = s.recv(65536)
             if not more: break
@@ -128,7 +137,7 @@ def tcp(c):
     except ConnectionRefusedError: s.close(); return dict(outcome='refused', ownPort=own, sent=0, received=0)
     except TimeoutError: s.close(); return dict(outcome='silent', ownPort=own, sent=0, received=0)
 def udp(c, body=b'ping'):
-    s = socket.socket(family(c), socket.SOCK_DGRAM); s.settimeout(0.7); s.bind(('', 0)); own = s.getsockname()[1]
+    s, own = bound(c, socket.SOCK_DGRAM); s.settimeout(2)
     try:
         s.connect((c['to'], c['port'])); s.send(body); got = s.recv(65536)
         return dict(outcome='answered', ownPort=own, sent=len(body), received=len(got)), got
@@ -136,9 +145,11 @@ def udp(c, body=b'ping'):
     except TimeoutError: return dict(outcome='silent', ownPort=own, sent=len(body), received=0), b''
     finally: s.close()
 def icmp(c):
-    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP); s.settimeout(0.7); own = (os.getpid() * 7 + int(time.time() * 1000)) & 0xffff or 1
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP); s.settimeout(2); own = (os.getpid() * 7 + int(time.time() * 1000)) & 0xffff or 1
+    while own in used: own = own % 0xffff + 1
+    used.add(own)
     body = struct.pack('!BBHHH', 8, 0, 0, own, 1) + b'demo'; total = sum(struct.unpack('!6H', body)); total = (total & 0xffff) + (total >> 16)
-    s.sendto(body[:2] + struct.pack('!H', ~(total + (total >> 16)) & 0xffff) + body[4:], (c['to'], 0)); end = time.monotonic() + 0.7
+    s.sendto(body[:2] + struct.pack('!H', ~(total + (total >> 16)) & 0xffff) + body[4:], (c['to'], 0)); end = time.monotonic() + 2
     while time.monotonic() < end:
         try: got = s.recv(2048)
         except TimeoutError: break

@@ -5,7 +5,7 @@
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
 
 const [broker, ...rest] = process.argv.slice(2) as [string, ...string[]];
-const kafka = new Kafka({ clientId: 'order-processor', brokers: [broker], logLevel: logLevel.NOTHING, retry: { retries: 1, initialRetryTime: 50 } });
+const kafka = new Kafka({ clientId: 'order-processor', brokers: [broker], logLevel: logLevel.NOTHING, connectionTimeout: 10_000, retry: { retries: 1, initialRetryTime: 50 } });
 
 if (rest.length > 1) {
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });

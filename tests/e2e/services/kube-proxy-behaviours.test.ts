@@ -152,7 +152,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
       const service = await world.service(t, `switch-${name}`, { type, selector: { app: `switch-${name}` } });
       for (const client of clients) await world.expectSpread(client, wishOf(service), backends);
       await world.patchService(`switch-${name}`, { spec: { sessionAffinity: 'ClientIP' } });
-      for (const client of clients) await eventually(`${client} sticks`, 10_000, async () => ((await isSticky(client, wishOf(service))) ? undefined : 'not yet'));
+      for (const client of clients) await eventually(`${client} sticks`, 20_000, async () => ((await isSticky(client, wishOf(service))) ? undefined : 'not yet'));
       await world.patchService(`switch-${name}`, { spec: { sessionAffinity: 'None' } });
       for (const client of clients) await world.expectSpread(client, wishOf(service), backends);
     });
@@ -183,7 +183,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
   test('should implement service.kubernetes.io/headless', async t => {
     await world.backends(t, 'headless', ['node1', 'node2']);
     const service = await world.service(t, 'headless', { selector: { app: 'headless' } }, { labels: { 'service.kubernetes.io/headless': '' } });
-    await eventually('it has slices', 10_000, async () => ((await world.slices('headless')).length > 0 ? undefined : 'none'));
+    await eventually('it has slices', 20_000, async () => ((await world.slices('headless')).length > 0 ? undefined : 'none'));
     await world.expectAll(everywhere, clusterWishes(service, ['TCP']).map(wish => ({ ...wish, timeoutMs: 700 })), unanswered);
     await world.patchService('headless', { metadata: { labels: { 'service.kubernetes.io/headless': null } } });
     await world.expectAll(everywhere, clusterWishes(service), 'answered');
@@ -217,7 +217,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     const service = await world.service(t, 'published', { type: 'NodePort', selector: { app: 'published' }, publishNotReadyAddresses: true });
     await world.expectAll(everywhere, clusterWishes(service), 'answered');
     await terminate('published-1');
-    await eventually('it is terminating', 10_000, async () => ((await world.slices('published')).some(slice => slice.endpoints?.some(one => one.conditions?.terminating === true)) ? undefined : 'not yet'));
+    await eventually('it is terminating', 20_000, async () => ((await world.slices('published')).some(slice => slice.endpoints?.some(one => one.conditions?.terminating === true)) ? undefined : 'not yet'));
     await world.expectAll([...everywhere, 'outside'], atNodes(service), ({ served }) => served?.pod === 'published-1');
     await podCycles('published-1');
   });
@@ -272,7 +272,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     await world.backends(t, 'health', ['node1'], lingering(25));
     await world.service(t, 'health', { type: 'LoadBalancer', selector: { app: 'health' }, externalTrafficPolicy: 'Local' });
     const checkPort = await healthCheckPort('health');
-    const check = (node: string, wanted: number) => eventually(`the health check of ${node} says ${wanted}`, 15_000, async () => {
+    const check = (node: string, wanted: number) => eventually(`the health check of ${node} says ${wanted}`, 20_000, async () => {
       const answer = await fetchStatus(node, checkPort);
       return answer === wanted ? undefined : String(answer);
     });
@@ -289,7 +289,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
     const service = await withIngress('target');
     const checkPort = await healthCheckPort('target');
     for (const [node, status, outcome] of [['node2', 200, 'answered'], ['node1', 503, 'silent']] as const) {
-      await eventually(`the health check of ${node}`, 15_000, async () => ((await fetchStatus(node, checkPort)) === status ? undefined : 'not yet'));
+      await eventually(`the health check of ${node}`, 20_000, async () => ((await fetchStatus(node, checkPort)) === status ? undefined : 'not yet'));
       world.outside.sendTo(node, service.ingress);
       await world.expectAll(['outside'], service.ingress.map(to => ({ to, port: 80 })), outcome, `through ${node}`);
     }
@@ -411,7 +411,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
   });
 
   async function becomesTerminating(name: string): Promise<void> {
-    await eventually(`${name} has nobody but terminating endpoints`, 10_000, async () => {
+    await eventually(`${name} has nobody but terminating endpoints`, 20_000, async () => {
       const endpoints = (await world.slices(name)).flatMap(slice => slice.endpoints ?? []);
       return endpoints.length > 0 && endpoints.every(one => one.conditions?.terminating === true) ? undefined : JSON.stringify(endpoints);
     });
@@ -428,7 +428,7 @@ describe('kube-proxy\'s published behaviours', { concurrency: false }, () => {
 
   async function withIngress(name: string): Promise<{ readonly ingress: readonly string[] }> {
     let ingress: readonly string[] = [];
-    await eventually(`${name} has addresses`, 15_000, async () => {
+    await eventually(`${name} has addresses`, 20_000, async () => {
       const service = await world.api.get<Service>(resources.services, name, namespace);
       ingress = (service?.status?.loadBalancer?.ingress ?? []).map(one => one.ip ?? '');
       return ingress.length === 2 ? undefined : JSON.stringify(service?.status ?? 'no status');

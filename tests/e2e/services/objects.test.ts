@@ -16,7 +16,7 @@ describe('objects around services: names, the host\'s way in, weights', { concur
     const { code, stdout } = await world.cluster.cirri('exec', `${namespace}/client-1`, '--', 'getent', 'ahosts', name);
     return code === 0 ? [...new Set(stdout.split('\n').filter(Boolean).map(line => line.split(/\s+/)[0]!))].sort() : [];
   }
-  const resolvesTo = (name: string, ...addresses: readonly string[]) => eventually(`${name} is ${addresses.join(', ')}`, 10_000, async () => {
+  const resolvesTo = (name: string, ...addresses: readonly string[]) => eventually(`${name} is ${addresses.join(', ')}`, 20_000, async () => {
     const found = await resolve(name);
     return found.join() === [...addresses].sort().join() ? undefined : found.join();
   });
@@ -76,12 +76,12 @@ describe('objects around services: names, the host\'s way in, weights', { concur
       const name = `lb-${policy.toLowerCase()}`;
       await world.make(t, service(name, { type: 'LoadBalancer', selector: { app: 'lb' }, externalTrafficPolicy: policy }));
       let addresses: readonly string[] = [];
-      await eventually('it has addresses', 10_000, async () => {
+      await eventually('it has addresses', 20_000, async () => {
         addresses = ((await world.api.get<Service>(resources.services, name, namespace))?.status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []);
         return addresses.length === 2 ? undefined : JSON.stringify(addresses);
       });
       for (const address of addresses) {
-        await eventually(`${name} answers the host at ${address}`, 10_000, async () => ((await fromHost(address)).pod === 'lb-1' ? undefined : 'not yet'));
+        await eventually(`${name} answers the host at ${address}`, 20_000, async () => ((await fromHost(address)).pod === 'lb-1' ? undefined : 'not yet'));
         for (let i = 0; i < 10; i++) {
           const { pod: served, peer } = await fromHost(address);
           assert.equal(served, 'lb-1');

@@ -218,7 +218,7 @@ export function outsideTests(world: World, { mode }: OutsideMode): void {
 
   async function withAddresses(name: string): Promise<Service> {
     let service: Service | undefined;
-    await eventually(`${name} has addresses of both families`, 15_000, async () => {
+    await eventually(`${name} has addresses of both families`, 20_000, async () => {
       service = await world.api.get<Service>(resources.services, name, namespace);
       return service && ingressAddresses(service).length === 2 ? undefined : JSON.stringify(service?.status ?? 'no status');
     });

@@ -142,7 +142,7 @@ describe('A16 rolling updates under load', { concurrency: false }, () => {
     await killed(t, 'node1');
     await killed(t, 'node2');
     const whenBack = asked;
-    await eventually('they talk on', 10_000, async () => (asked > whenBack + 200 ? undefined : 'not yet'));
+    await eventually('they talk on', 20_000, async () => (asked > whenBack + 200 ? undefined : 'not yet'));
     done = true;
     await talking;
     assert.deepEqual([...outcomes], ['answered']);

@@ -42,7 +42,7 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
   }
 
   async function refused(name: string, ...reasons: readonly string[]): Promise<void> {
-    await eventually(`${name} hears that ${reasons.join(', ')}`, 10_000, async () => {
+    await eventually(`${name} hears that ${reasons.join(', ')}`, 20_000, async () => {
       const object = await world.api.get<Service>(resources.services, name, evil);
       const condition = object?.status?.conditions?.find(c => c.type === 'cirri.io/ExternalAddressesRefused');
       return condition?.status === 'True' && reasons.every(reason => condition.message!.includes(reason)) ? undefined : JSON.stringify(object?.status ?? null);
@@ -85,7 +85,7 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
     await attack(t, 'older', {});
     await world.service(t, 'lb', { type: 'LoadBalancer', selector: { app: 'victim' } });
     let addresses: readonly string[] = [];
-    await eventually('the victim has addresses', 10_000, async () => {
+    await eventually('the victim has addresses', 20_000, async () => {
       const object = await world.api.get<Service>(resources.services, 'lb', 'svc');
       addresses = (object?.status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []);
       return addresses.length === 2 ? undefined : JSON.stringify(addresses);
@@ -97,7 +97,7 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
     await world.api.patch(resources.services, 'status', evil, { status: { loadBalancer: { ingress: addresses.map(ip => ({ ip })) } } }, { type: 'merge', subresource: 'status' });
     await refused('older', 'is held by service svc/lb');
     await refused('status', 'is held by service svc/lb');
-    await eventually('the request is refused', 10_000, async () => {
+    await eventually('the request is refused', 20_000, async () => {
       const object = await world.api.get<Service>(resources.services, 'request', evil);
       return object?.status?.conditions?.some(c => c.type === 'cilium.io/IPAMRequestSatisfied' && c.reason === 'already_allocated') ? undefined : JSON.stringify(object?.status ?? null);
     });
@@ -111,7 +111,7 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
     const [address] = ['203.0.113.7'];
     await world.service(t, 'victim5', { selector: { app: 'victim' }, externalIPs: [address] }, { labels: { pool: 'v10' } });
     await world.expect('client-1', { to: address!, port: 80 }, 'answered');
-    await eventually('it is known to be the victim\'s', 10_000, async () => {
+    await eventually('it is known to be the victim\'s', 20_000, async () => {
       const object = await world.api.get<Service>(resources.services, 'victim5', 'svc');
       return object?.status?.conditions?.some(c => c.type === 'cirri.io/ExternalAddressesHeld' && c.message === address) ? undefined : JSON.stringify(object?.status ?? null);
     });
@@ -160,7 +160,7 @@ describe('V10: services cannot be hijacked from another namespace', { concurrenc
       t.after(() => world.api.delete(resources.ciliumLocalRedirectPolicies, `catch-${i}`, evil));
     }
     for (const [i, [ip]] of targets.entries()) {
-      await eventually(`catch-${i} is refused`, 10_000, async () => {
+      await eventually(`catch-${i} is refused`, 20_000, async () => {
         const object = await world.api.get(resources.ciliumLocalRedirectPolicies, `catch-${i}`, evil);
         const condition = (object?.status as { conditions?: readonly Condition[] } | undefined)?.conditions?.find(c => c.type === 'Valid');
         return condition?.reason === 'AddressRefused' && condition.message!.includes(ip) ? undefined : JSON.stringify(condition ?? null);
