@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -39,11 +39,13 @@ for (const { how, end, goes } of [
   const left = () => [existsSync(`/run/netns/${name}`) && 'namespace', existsSync(cgroup) && 'cgroup', ...processes.filter(isAlive)].filter(Boolean);
   try {
     assert.equal(left().length, 4);
+    // Before that they are not yet in the namespace and the cgroup, and nobody would find them there.
+    await waitFor('both to be in their places', () => processes.every(pid => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n'), { timeoutMs: 20_000 });
     if (end) child.kill(end);
     else child.stdin.write('\n');
     await once(child, 'exit');
     // Killed is the rig alone, not whom it has started: they are the reaper's.
-    if (goes) await waitFor('all to go', () => left().length === 0);
+    if (goes) await waitFor('all to go', () => left().length === 0, { timeoutMs: 20_000 });
     else assert.equal(left().length, 4);
   } finally {
     for (const pid of processes) if (isAlive(pid)) process.kill(pid, 'SIGKILL');

@@ -100,7 +100,7 @@ function pattern(length: number, seed: number): Buffer {
 }
 
 async function until(what: () => boolean, name: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 20_000;
   while (!what()) {
     assert.ok(performance.now() < deadline, name);
     await new Promise(resolve => setTimeout(resolve, 5));
@@ -208,10 +208,7 @@ test('pass: as many bytes as were named pass unseen, the next ones are the sessi
 });
 
 test('a server that nobody listens on: the session is told, and its answer reaches the client', async () => {
-  const { port: server, server: gone } = await startServer(echo);
-  gone.close();
-  await once(gone, 'close');
-  const { port } = startRig(server, relay);
+  const { port } = startRig(1, relay);
   const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   client.write('x');
   assert.equal(String(await collect(client)), 'failed ECONNREFUSED');
@@ -268,10 +265,12 @@ test('what passes after a decision goes on under other rules of its protocol; un
   const other = connect({ port, host: '127.0.0.1' });
   other.write('x');
   await once(other, 'data');
+  // It may end before the first has its answer.
+  const ended = once(other, 'error');
   rows.row = { ...row, generation: 4, egressL7: 8 };
   rows.generation = 4;
   await says('c');
-  assert.equal(((await once(other, 'error')) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
+  assert.equal(((await ended) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
   rows.row = { ...row, generation: 5, egressL7: 8, flags: 1 };
   rows.generation = 5;
   assert.equal(((await once(client, 'error')) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
@@ -313,10 +312,13 @@ test('connections over the limit are reset and counted; those within go on', asy
 
 test('an idle connection is closed after its time, and a session that throws costs its own connection alone', async () => {
   const { port: server } = await startServer(echo);
+  const idle = connect({ port: startRig(server, relay, { idleMs: 300 }).port, host: '127.0.0.1' });
+  idle.resume().write('ok');
+  assert.equal(((await once(idle, 'error')) as [NodeJS.ErrnoException])[0].code, 'ECONNRESET');
   const { port, worker } = startRig(server, { ...relay, open: (wire: Wire<unknown>) => ({ ...relay.open(wire), data: (from, data, start, end) => {
     if (data.toString('latin1', start, end) === 'bad') throw new Error('cannot read this');
     wire.send(from === 'client' ? 'server' : 'client', data, start, end);
-  } }) }, { idleMs: 300 });
+  } }) });
   const [bad, good] = [connect({ port, host: '127.0.0.1' }), connect({ port, host: '127.0.0.1' })];
   good.write('ok');
   await once(good, 'data');
@@ -325,7 +327,7 @@ test('an idle connection is closed after its time, and a session that throws cos
   assert.equal(error.code, 'ECONNRESET');
   good.write('still');
   assert.equal(String((await once(good, 'data'))[0]), 'still');
-  await once(good, 'error');
+  good.destroy();
   assert.equal(worker.counts.refused.session, 1);
 });
 

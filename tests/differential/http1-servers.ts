@@ -106,7 +106,7 @@ function exchange(port: number, bytes: Buffer, connected: (localPort: number) =>
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 20_000;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error('nginx does not answer');
     await new Promise(resolve => setTimeout(resolve, 50));

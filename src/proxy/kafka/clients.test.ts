@@ -85,7 +85,7 @@ describe('Kafka clients through the proxy', () => {
   });
 
   test('kafkajs produces and consumes in a group; one connection goes on after a refusal', async () => {
-    const kafka = new Kafka({ clientId: 'orders', brokers: [address()], logLevel: logLevel.NOTHING, retry: { retries: 1, initialRetryTime: 50 } });
+    const kafka = new Kafka({ clientId: 'orders', brokers: [address()], logLevel: logLevel.NOTHING, connectionTimeout: 20_000, retry: { retries: 1, initialRetryTime: 50 } });
     const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
     const consumer = kafka.consumer({ groupId: 'kafkajs-group' });
     try {
