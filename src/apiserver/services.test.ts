@@ -49,11 +49,12 @@ test('what a service may not say is refused, naming the field, in upstream\'s wo
 test('what a service may say is accepted', async () => {
   const cases: readonly JsonObject[] = [
     { type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.0/8', ' 2001:db8::/64 '], loadBalancerClass: 'io.cilium/l2-announcer', allocateLoadBalancerNodePorts: false },
-    { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 30998 },
+    // What the server chooses by itself begins anywhere in the first seven tenths of the range, and goes on from there.
+    { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32698 },
     { externalIPs: ['192.0.2.1'], externalTrafficPolicy: 'Local' },
     { trafficDistribution: 'PreferSameNode', internalTrafficPolicy: 'Local' },
     { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 86400 } } },
-    { type: 'NodePort', ports: [{ name: 'a', port: 53, protocol: 'UDP', nodePort: 30053 }, { name: 'b', port: 53, protocol: 'TCP', nodePort: 30053 }] },
+    { type: 'NodePort', ports: [{ name: 'a', port: 53, protocol: 'UDP', nodePort: 32653 }, { name: 'b', port: 53, protocol: 'TCP', nodePort: 32653 }] },
   ];
   for (const spec of cases) assert.equal(await refusal(spec), 'accepted', JSON.stringify(spec));
 });
@@ -64,7 +65,7 @@ test('without node ports a load balancer has none; with policy Local it has a he
   const port = at(plain, 'spec', 'healthCheckNodePort');
   assert.ok(Number(port) >= 30_000 && Number(port) <= 32_767);
   const path = `${services}/${plain.metadata.name}`;
-  assert.match(String((await api.call('PATCH', path, { spec: { healthCheckNodePort: 30_997 } }, merge)).body['message']), /healthCheckNodePort: Forbidden: field is immutable/);
+  assert.match(String((await api.call('PATCH', path, { spec: { healthCheckNodePort: 32_697 } }, merge)).body['message']), /healthCheckNodePort: Forbidden: field is immutable/);
   assert.equal(at(await api.ok('PATCH', path, { spec: { externalTrafficPolicy: 'Cluster' } }, merge), 'spec', 'healthCheckNodePort'), undefined);
 });
 

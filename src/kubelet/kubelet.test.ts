@@ -116,7 +116,7 @@ describe('a pod on a node', () => {
       initContainers: [
         { name: 'first', ...shell('echo 1 >>/data/order'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
         { name: 'side', restartPolicy: 'Always', ...shell('echo side >>/data/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
-        { name: 'second', ...shell('sleep 0.1; echo 2 >>/data/order'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
+        { name: 'second', ...shell('until grep -q side /data/order; do sleep 0.02; done; echo 2 >>/data/order'), volumeMounts: [{ name: 'work', mountPath: '/data' }] },
       ],
       containers: [{ name: 'main', ...shell('echo main >>/data/order; cat /data/order; exec sleep 1000'), volumeMounts: [{ name: 'work', mountPath: '/data' }] }],
     });
@@ -141,9 +141,10 @@ describe('a pod on a node', () => {
     node.addPod('probed', {
       terminationGracePeriodSeconds: 1,
       containers: [{
-        name: 'main', ...shell('touch /tmp/alive; trap "exit 0" TERM; while :; do sleep 0.1; done'),
-        readinessProbe: { exec: { command: ['test', '-f', '/tmp/ready'] }, periodSeconds: 1, failureThreshold: 1 },
-        livenessProbe: { exec: { command: ['test', '-f', '/tmp/alive'] }, periodSeconds: 1, failureThreshold: 1 },
+        // It lives until it is told otherwise: the first probe may come before the shell has done anything, and one may be slow.
+        name: 'main', ...shell('trap "exit 0" TERM; while :; do sleep 0.1; done'),
+        readinessProbe: { exec: { command: ['test', '-f', '/tmp/ready'] }, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 1 },
+        livenessProbe: { exec: { command: ['test', '!', '-f', '/tmp/dead'] }, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 1 },
       }],
     });
     await node.until('probed', 'running', s => s.containerStatuses?.[0]?.state.running);
@@ -151,7 +152,7 @@ describe('a pod on a node', () => {
     const c = node.kubelet.find('default', 'probed')!.containerRecord('main')!;
     await node.parts.runtime.exec(c.id, ['touch', '/tmp/ready']);
     await node.untilReady('probed');
-    await node.parts.runtime.exec(c.id, ['rm', '/tmp/alive']);
+    await node.parts.runtime.exec(c.id, ['touch', '/tmp/dead']);
     const status = await node.until('probed', 'restarted', s => s.containerStatuses?.[0]?.restartCount === 1);
     assert.ok(status);
     assert.ok(node.api.events.some(e => e.about === 'probed' && e.reason === 'Unhealthy' && e.message.startsWith('Liveness probe failed')));
@@ -170,9 +171,10 @@ describe('a pod on a node', () => {
     });
     await node.untilReady('stubborn');
     const began = performance.now();
-    node.deletePod('stubborn', 1);
+    // Of the grace preStop has all: to begin a process in a container may take a second.
+    node.deletePod('stubborn', 3);
     await waitFor('it to go', () => node.api.removed.includes('stubborn'));
-    assert.ok(performance.now() - began > 700);
+    assert.ok(performance.now() - began > 2_700);
     assert.ok(existsSync(`${node.state}/out/prestop`));
     assert.equal(node.status('stubborn')!.containerStatuses![0]!.state.terminated!.exitCode, 137);
   });

@@ -96,11 +96,12 @@ describe('the shim', () => {
   });
 
   test('goes on when whoever started it is gone, and when it is asked to stop', async () => {
-    const run = start('sleep 0.5; echo late; exit 3');
+    const run = start('until [ -e asked ]; do sleep 0.02; done; echo late; exit 3');
     await run.said;
     run.child.stdout!.destroy();
     process.kill(run.child.pid!, 'SIGTERM');
     process.kill(run.child.pid!, 'SIGHUP');
+    writeFileSync(join(run.bundle, 'asked'), '');
     assert.equal((await exitOf(run.id)).exitCode, 3);
     assert.match(readFileSync(run.log, 'utf8'), /late/);
   });
@@ -114,9 +115,10 @@ describe('the shim', () => {
   });
 
   test('needs less than a megabyte of its own', async () => {
-    const run = start('sleep 1');
+    const run = start('until [ -e seen ]; do sleep 0.02; done');
     await run.said;
     const rss = Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${run.child.pid}/status`, 'utf8'))![1]);
+    writeFileSync(join(run.bundle, 'seen'), '');
     assert.ok(rss < 300, `${rss} kB`);
     await exitOf(run.id);
   });
@@ -215,11 +217,18 @@ describe('the echo server', () => {
   });
 
   test('SIGTERM: no new connections, the answer that is being made is finished, then it is gone', async () => {
-    const late = get('/delay/400');
-    await delay(100);
+    const socket = net.connect(tcp, '127.0.0.1');
+    let text = '';
+    socket.on('data', chunk => (text += String(chunk)));
+    const closed = new Promise(resolve => socket.on('close', resolve));
+    // Sent as one, read as one: with the first answer the second one is being made.
+    socket.write('GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /delay/400 HTTP/1.1\r\nhost: x\r\n\r\n');
+    await waitFor('the first answer', () => text.includes('"path":"/first"'));
     child.kill('SIGTERM');
     await waitFor('the port to be closed', async () => !(await connects(tcp)));
-    assert.equal((await late).status, 200);
+    await closed;
+    assert.equal(text.match(/^HTTP\/1\.1 200 /gm)?.length, 2);
+    assert.match(text, /"path":"\/delay\/400"/);
     await waitFor('it to end', () => child.exitCode === 0);
   });
 
@@ -246,13 +255,15 @@ describe('the echo server', () => {
   }
 });
 
-function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = net.createServer().listen(0, () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+/** Below those that the kernel gives to whoever asks for any: nobody gets it until the server has it. */
+async function freePort(): Promise<number> {
+  for (let port = 20_000 + (process.pid % 9_000); ; port++) {
+    const server = net.createServer();
+    const isFree = await new Promise<boolean>(resolve => server.on('error', () => resolve(false)).listen(port, () => resolve(true)));
+    if (!isFree) continue;
+    await new Promise(resolve => server.close(resolve));
+    return port;
+  }
 }
 
 function connects(port: number): Promise<boolean> {

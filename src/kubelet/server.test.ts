@@ -66,7 +66,7 @@ describe('kubelet.sock', () => {
   });
 
   test('a command with a terminal sees one, hears of its size, and is interrupted by a key', async () => {
-    const { socket, head } = await connect('/v1/exec/default/talk/idle?stdin=1&tty=1&command=/bin/sh&command=-c&command=' + encodeURIComponent('trap "stty size; exit 9" INT; until [ "$(stty size)" = "20 70" ]; do sleep 0.01; done; echo ready; while :; do sleep 0.05; done'), 'cirri-exec');
+    const { socket, head } = await connect('/v1/exec/default/talk/idle?stdin=1&tty=1&command=/bin/sh&command=-c&command=' + encodeURIComponent('trap "stty size; exit 9" INT; until [ "$(stty size)" = "20 70" ]; do sleep 0.01; done; echo ready; until [ "$(stty size)" = "33 101" ]; do sleep 0.01; done; echo larger; while :; do sleep 0.05; done'), 'cirri-exec');
     let text = '';
     let exit = '';
     let wake = () => {};
@@ -83,9 +83,11 @@ describe('kubelet.sock', () => {
     socket.write(frame(4, Buffer.from('{"Width":70,"Height":20}')));
     await until(/ready/);
     socket.write(frame(4, Buffer.from('{"Width":101,"Height":33}')));
+    // runc hears of a size by a signal and of a key by reading: nothing puts them in order.
+    await until(/larger/);
     socket.write(frame(0, Buffer.from([3])));
     await new Promise(resolve => socket.on('close', resolve));
-    assert.match(text, /^ready\r\n\^C33 101\r\n$/);
+    assert.match(text, /^ready\r\nlarger\r\n\^C33 101\r\n$/);
     assert.equal(exit, '{"exitCode":9}');
   });
 

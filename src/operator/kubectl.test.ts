@@ -139,7 +139,7 @@ test('kubectl: 200 pods', needsKubectl, async t => {
   await using c = await cluster();
   const from = performance.now();
   await c.apply(deployment('big', 200));
-  await waitFor('200 bound', () => [...c.pods.rows()].filter(p => p.spec.nodeName).length === 200);
+  await waitFor('200 bound', () => [...c.pods.rows()].filter(p => p.spec.nodeName).length === 200, { timeoutMs: 30_000 });
   t.diagnostic(`200 pods bound after ${Math.round(performance.now() - from)} ms, API server, kubelets and kubectl included`);
   await c.kubectl('rollout', 'status', 'deployment/big', '--timeout=30s');
   const perNode = [...Map.groupBy(c.pods.rows(), p => p.spec.nodeName).values()].map(p => p.length).sort();

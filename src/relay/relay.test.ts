@@ -96,6 +96,8 @@ class FakeNode {
 }
 
 const times = { healthMs: 1000, retryMs: 100 };
+/** How long a node that says nothing holds up the others, and when it is given up. */
+const patience = { drainMs: 0, quietMs: 0 };
 let a: FakeNode;
 let b: FakeNode;
 let nodes: Nodes;
@@ -105,6 +107,7 @@ let access: Access = rootAccess;
 
 beforeEach(async () => {
   access = rootAccess;
+  Object.assign(patience, { drainMs: 100, quietMs: 20_000 });
   a = new FakeNode('a');
   b = new FakeNode('bb');
   nodes = new Nodes({ log: silentLogger }, times);
@@ -113,7 +116,12 @@ beforeEach(async () => {
   for (const { name, socketPath } of [a, b]) nodes.upsert({ name, address: `unix://${socketPath}`, serverName: undefined, target: () => ({ socketPath }) });
   const socketPath = join(folder, `relay-${process.hrtime.bigint()}.sock`);
   relay = await startRpcServer({
-    listen: { socketPath }, methods: observerMethods({ nodes, access: () => access, version: 'relay-version', nodeName: 'relay', quietMs: 300, merge: { drainMs: 100 } }), headers: { 'hubble-relay-version': 'x' },
+    listen: { socketPath }, headers: { 'hubble-relay-version': 'x' },
+    methods: observerMethods({
+      nodes, access: () => access, version: 'relay-version', nodeName: 'relay',
+      get quietMs() { return patience.quietMs; },
+      get merge() { return { drainMs: patience.drainMs }; },
+    }),
   }, { log: silentLogger });
   client = new RpcClient({ socketPath });
 });
@@ -153,6 +161,7 @@ function follow(request: MessageInitShape<typeof GetFlowsRequestSchema> = {}) {
 const connected = () => waitFor('both nodes', () => nodes.all.every(node => node.state === 'connected'));
 
 test('histories of all nodes come as one, in order, after the state of the nodes', async () => {
+  patience.drainMs = 20_000;
   for (const ms of [1000, 4000, 5000]) a.add(ms);
   for (const ms of [2000, 3000, 6000]) b.add(ms);
   assert.deepEqual(await all({}), ['NODE_CONNECTED a,bb', 'flow a/0', 'flow bb/0', 'flow bb/1', 'flow a/1', 'flow a/2', 'flow bb/2']);
@@ -216,6 +225,7 @@ test('what every node says of an error is told once, with all their names', asyn
 test('a node that takes the question and says nothing holds up nobody, and is named in the end', async () => {
   await connected();
   b.hangs = true;
+  patience.quietMs = 1_500;
   for (const ms of [1000, 2000]) a.add(ms);
   assert.deepEqual(await all({}), ['NODE_CONNECTED a,bb', 'flow a/0', 'flow a/1', 'NODE_ERROR bb: the node has stopped answering']);
   const seen = follow();
@@ -227,7 +237,7 @@ test('a node that takes the question and says nothing holds up nobody, and is na
 
 test('with a time to end, following ends', async () => {
   await connected();
-  const lines = all({ follow: true, until: timestampFromMs(Date.now() + 300) });
+  const lines = all({ follow: true, until: timestampFromMs(Date.now() + 1_000) });
   await waitFor('both were asked', () => a.asked.length === 1 && b.asked.length === 1);
   a.add(Date.now());
   assert.deepEqual(await lines, ['NODE_CONNECTED a,bb', 'flow a/0']);
@@ -249,6 +259,7 @@ test('a client that leaves ends the nodes\' streams', async () => {
 
 test('who may see a namespace sees flows with an end in it, whatever is asked', async () => {
   access = { name: 'shop', namespaces: ['shop'] };
+  patience.drainMs = 20_000;
   a.add(1000, { source: 'shop', destination: 'pay' });
   a.add(2000, { source: 'pay', destination: 'pay' });
   b.add(3000, { destination: 'shop' });

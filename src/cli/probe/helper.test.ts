@@ -46,7 +46,7 @@ after(async () => {
 
 async function probe(order: Partial<ProbeOrder>): Promise<{ result: PodResult; source: End | undefined }> {
   let source: End | undefined;
-  const full: ProbeOrder = { id: nextId++, host: two.underlay4, family: 0, dns: { server: two.underlay4, search: [] }, port: 8080, protocol: 'TCP', timeoutMs: 1500, ...order };
+  const full: ProbeOrder = { id: nextId++, host: two.underlay4, family: 0, dns: { server: two.underlay4, search: [] }, port: 8080, protocol: 'TCP', timeoutMs: 10_000, ...order };
   const result = await helper.run(full, { onSource: end => (source = end) });
   return { result, source };
 }

@@ -44,7 +44,7 @@ after(async () => {
 
 async function probe(protocol: PeerProtocol, destination: string, port: number, more: { readonly from?: Peer; readonly source?: string; readonly timeoutMs?: number; readonly request?: string } = {}) {
   let own: End | undefined;
-  const { from = near, timeoutMs = 2_000, source, request } = more;
+  const { from = near, timeoutMs = 10_000, source, request } = more;
   const { result } = from.probe({ protocol, destination, port, timeoutMs, ...(source !== undefined && { source }), ...(request !== undefined && { request }) }, end => (own = end));
   return { ...(await result), own };
 }
