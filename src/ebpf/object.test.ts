@@ -135,7 +135,8 @@ describe('test runs', () => {
     const result = object.program('first').testRun({ data: packet, context });
     assert.equal(new DataView(result.context!.buffer).getUint32(8, true), 78);
     assert.equal(result.data.length, packet.length + 4);
-    assert.ok(object.program('second').testRun({ data: packet, repeat: 1000 }).durationNs < 10_000);
+    // The least of five: a thousand runs take microseconds, in which the processor may be taken away for longer than they should take.
+    assert.ok(Math.min(...Array.from({ length: 5 }, () => object.program('second').testRun({ data: packet, repeat: 1000 }).durationNs)) < 10_000);
     assert.throws(() => object.program('second').testRun({ data: new Uint8Array(3) }), /test run of program second.*EINVAL/);
     assert.throws(() => object.program('third'), /no program third/);
   });

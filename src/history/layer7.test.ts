@@ -18,9 +18,15 @@ import { HistoryFeed } from './feed.ts';
 import { TestHistory, TestWorld } from './testing.ts';
 import { timeNs, timeText } from './time.ts';
 
+/** A minute ago, but today: each day has a file of its own. */
+function lately(): number {
+  const now = Date.now();
+  return Math.max(now - 60_000, now - now % 86_400_000);
+}
+
 function node() {
   const rings = { drops: new MemoryRing(), flows: new MemoryRing() };
-  const startNs = BigInt(Date.now()) * 1_000_000n - 60_000_000_000n;
+  const startNs = BigInt(lately()) * 1_000_000n;
   let nowNs = 0;
   const pipeline = createFlowPipeline({ rings, lookups: { ...emptyLookups, rule: id => ({ id, kind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'web', path: 'spec.ingress[0]', effect: 'allow', because: '' }) }, nodeName: 'node1', clock: { monotonicNs: () => BigInt(nowNs), wallNs: () => startNs + BigInt(nowNs) } });
   return {
@@ -122,7 +128,7 @@ test('flows of one run are in every answer, before and after their day is summed
 
 test('a file of format 1 is read, and goes on as format 2', async () => {
   await using history = await TestHistory.start();
-  const before: Flow[] = [...new TestWorld({ namespaces: 2, workloads: 4, pods: 8, outside: 4 }).flows(400, BigInt(Date.now() - 60_000) * 1_000_000n, BigInt(Date.now()) * 1_000_000n)];
+  const before: Flow[] = [...new TestWorld({ namespaces: 2, workloads: 4, pods: 8, outside: 4 }).flows(400, BigInt(lately()) * 1_000_000n, BigInt(Date.now()) * 1_000_000n)];
   assert.ok(before.some(({ l7 }) => l7));
   await history.record(before);
   await history.end();

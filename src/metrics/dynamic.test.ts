@@ -56,8 +56,8 @@ test('the ConfigMap takes the place of the settings while it is there; a wrong o
   const configMaps = new Table<ConfigMap>('configmaps', objectKey);
   const pods = new Table<KubeObject>('ciliumendpoints', objectKey);
   const consumers: FlowConsumer[] = [];
-  // Below the ports of connections.
-  const port = 20_000 + process.pid % 9_000;
+  // Below the ports of connections, also the proxy's.
+  const port = 5_000 + process.pid % 1_300;
   const status = startHubbleMetrics({ enabled: ['tcp'], port }, {
     consume: consumer => {
       consumers.push(consumer);

@@ -122,16 +122,18 @@ test('errors: before the first message, after it, of unknown methods, of plain e
 test('deadlines hold on both sides, and leaving cancels', async () => {
   const { target, seen } = await startServer();
   const client = newClient(target);
-  await assert.rejects(client.unary('/test.Test/Never', bytes(''), { timeoutMs: 30 }), rejectsWith(RpcStatus.deadlineExceeded));
-  await waitFor('the server to see the deadline', () => seen.aborted === 1);
+  // A call that ends before its connection is there never reaches the server.
+  await client.unary('/test.Test/Echo', bytes('connected'));
+  await assert.rejects(client.unary('/test.Test/Never', bytes(''), { timeoutMs: 200 }), rejectsWith(RpcStatus.deadlineExceeded));
+  await waitFor('the server to see the deadline', () => seen.aborted === 2);
   const abort = new AbortController();
   const ended = assert.rejects(client.unary('/test.Test/Never', bytes(''), { signal: abort.signal }), rejectsWith(RpcStatus.cancelled));
-  await waitFor('the call to arrive', () => seen.calls.length === 2);
+  await waitFor('the call to arrive', () => seen.calls.length === 3);
   abort.abort();
   await ended;
-  await waitFor('the server to see the cancellation', () => seen.aborted === 2);
+  await waitFor('the server to see the cancellation', () => seen.aborted === 3);
   for await (const _ of client.stream('/test.Test/Flood', bytes(''))) break;
-  await waitFor('the server to see that the reader left', () => seen.aborted === 3);
+  await waitFor('the server to see that the reader left', () => seen.aborted === 4);
 });
 
 test('a server that stops ends calls with UNAVAILABLE, and the client connects again', async () => {

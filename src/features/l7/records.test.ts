@@ -26,7 +26,7 @@ function started(name: string): { listener: L7Listener; path: string; taken: L7R
 }
 
 async function until(what: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 20_000;
   while (!what()) {
     assert.ok(performance.now() < deadline);
     await new Promise(resolve => setTimeout(resolve, 2));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitFor } from '../../std/async.ts';
 import { type Addr, formatAddr, parseAddr } from '../../std/ip.ts';
 import { type Gone, SocketEnder } from './ender.ts';
 
@@ -58,14 +59,15 @@ test('rounds take a fifth of the time at most, and what goes meanwhile shares th
   const { ender, walks, pauses, next } = rig({ walkMs: 100 });
   const stop = new AbortController();
   const running = ender.run(stop.signal);
-  const settled = () => new Promise(resolve => setTimeout(resolve, 20));
+  const round = (count: number) => waitFor(`the end of round ${count}`, () => pauses.length === count, { timeoutMs: 20_000, everyMs: 2 });
   ender.gone([gone('10.0.0.1')]);
-  await settled();
+  await round(1);
   for (let n = 2; n < 40; n++) ender.gone([gone(`10.0.0.${n}`)]);
-  await settled();
+  // Time in which nothing is to happen.
+  await new Promise(resolve => setTimeout(resolve, 20));
   assert.deepEqual([walks.length, pauses], [1, [400]]);
   next();
-  await settled();
+  await round(2);
   assert.deepEqual([walks.length, pauses], [2, [400, 400]]);
   stop.abort();
   next();
