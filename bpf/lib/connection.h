@@ -534,15 +534,21 @@ static __always_inline int connection_known(struct __sk_buff *skb, struct packet
 	return service_reverse(skb, packet);
 }
 
-/* The living entry of this packet's connection. A dead one is about to be replaced: it tells its end, and its rules get what is theirs. */
+/* It is about to be replaced: it tells its end, and its rules get what is theirs. */
+static __always_inline void connection_forget(struct conntrack_key *key, struct conntrack_entry *entry)
+{
+	conntrack_credit(entry);
+	tell_end(key, entry, END_IDLE);
+}
+
+/* The living entry of this packet's connection. */
 static __always_inline struct conntrack_entry *conntrack_find(const struct packet *packet, struct conntrack_key *key, bool source_is_low, __u64 now)
 {
 	struct conntrack_entry *entry = bpf_map_lookup_elem(&conntrack, key);
 
 	if (!entry || likely(conntrack_lives(packet, entry, source_is_low, now)))
 		return entry;
-	conntrack_credit(entry);
-	tell_end(key, entry, END_IDLE);
+	connection_forget(key, entry);
 	return NULL;
 }
 
@@ -550,6 +556,18 @@ static __always_inline struct conntrack_entry *conntrack_find(const struct packe
 static __always_inline bool packet_is_reply(const struct packet *packet)
 {
 	return packet->flags & PACKET_REPLY;
+}
+
+/*
+ * Does a client's port of UDP speak by way of another service now, or of none, to the same backend? That is another conversation, whose
+ * answers bear another address; TCP's would be told by its SYN. `services`: as a pod sent it, so that no service means none.
+ */
+static __always_inline bool connection_is_of_another(const struct packet *packet, const struct conntrack_entry *entry, bool source_is_low, const bool services)
+{
+	if (likely(packet->protocol != IPPROTO_UDP || entry->service == packet->service) || !(packet->service || services))
+		return false;
+	return !(packet->flags & PACKET_ICMP_ERROR) && !conntrack_is_reply(entry, source_is_low) &&
+	       !(entry->flags & CONNTRACK_OTHER_FAMILY) == !(packet->flags & PACKET_OTHER_FAMILY);
 }
 
 /* Finds or makes the packet's connection. `services`: the packet may still carry a service's address. */
@@ -579,6 +597,10 @@ static __always_inline int connection_step(struct __sk_buff *skb, struct packet 
 			source_is_low = conntrack_key_of(&packet->headers, CONNTRACK_FLOW, &key);
 			entry = conntrack_find(packet, &key, source_is_low, now);
 		}
+	}
+	if (entry && unlikely(connection_is_of_another(packet, entry, source_is_low, services))) {
+		connection_forget(&key, entry);
+		entry = NULL;
 	}
 	if (unlikely(!entry))
 		return connection_new(skb, packet, &key, source_is_low);

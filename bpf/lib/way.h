@@ -433,8 +433,11 @@ static __always_inline int way_find(struct __sk_buff *skb, const enum hook hook,
 		entry = bpf_map_lookup_elem(&conntrack, &plain.key);
 		if (entry)
 			way.reply = conntrack_is_reply(entry, plain.source_is_low);
-		/* A pod's connection that nobody has answered may be older than the service that has its address now. */
-		if (hook == HOOK_FROM_POD && entry && !way.reply && !(entry->flags & CONNTRACK_SEEN_REPLY))
+		/*
+		 * A pod's connection that nobody has answered may be older than the service that has its address now, and one by way of a
+		 * service is another than what goes to the backend itself (connection_is_of_another()).
+		 */
+		if (hook == HOOK_FROM_POD && entry && !way.reply && (!(entry->flags & CONNTRACK_SEEN_REPLY) || entry->service))
 			return CONTINUE;
 	}
 	if (hook == HOOK_FROM_POD && !entry)

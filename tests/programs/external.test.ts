@@ -28,6 +28,23 @@ const flows = () => [...datapath.maps.conntrack.entries()].filter(([key]) => key
 
 for (const family of families) {
   const frontends = [{ name: 'a node port', addr: family.node, port: NODE_PORT }, { name: 'a load balancer address', addr: balancer(family), port: LB_PORT }] as const;
+
+  test(`a client's port of UDP towards one backend by way of two services: each answer is from who was asked last (${family.name})`, () => {
+    for (const [backend, at] of [[family.b, BACKEND_PORT], [family.remote, BACKEND_PORT], [family.node, 9443]] as const) {
+      datapath.reset();
+      frontends.forEach((frontend, i) => addService(datapath, { ...frontend, id: 20 + i, backends: [{ addr: backend, port: at }] }));
+      for (const frontend of [0, 1, 1, 0, 0].map(i => frontends[i]!)) {
+        const there = datapath.send('from_network', fromClient(family, frontend, { protocol: 'udp' })).packet;
+        assert.deepEqual([there.destination, there.destinationPort], [backend, at]);
+        const answer = { source: backend, destination: there.source, protocol: 'udp', sourcePort: at, destinationPort: there.sourcePort! } as const;
+        const back = backend === family.b ? datapath.send('from_pod', { ...answer, sourceMac: mac.b, destinationMac: mac.hostB })
+          : backend === family.remote ? datapath.send('from_network', { ...answer, destinationMac: OUR_MAC })
+          : datapath.send('to_network', answer);
+        assert.deepEqual([back.packet.source, back.packet.sourcePort, back.packet.destination, back.packet.destinationPort], [frontend.addr, frontend.port, family.world, 50123], `${backend} by ${frontend.name}`);
+      }
+    }
+  });
+
   for (const frontend of frontends) {
     for (const protocol of ['tcp', 'udp'] as const) {
       const ask = (change: Partial<FrameSpec> = {}): FrameSpec => fromClient(family, frontend, { protocol, ...change });

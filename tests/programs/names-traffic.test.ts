@@ -79,11 +79,9 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** What was learned, and who talked: a client that gets a port again, now by way of the service, would go on in what it had with the backend itself. */
 const forget = (): void => {
-  const { nameAddresses, conntrack } = rig.nodes[0]!.maps;
+  const { nameAddresses } = rig.nodes[0]!.maps;
   for (const [key] of [...nameAddresses.entries()]) nameAddresses.delete(key);
-  for (const [key] of [...conntrack.entries()]) conntrack.delete(key);
 };
 const learnedAddresses = (): string[] => learned(rig.nodes[0]!.maps, podA!.id).map(line => line.split(' ')[0]!).sort();
 
@@ -104,7 +102,6 @@ const learnedAddresses = (): string[] => learned(rig.nodes[0]!.maps, podA!.id).m
   });
 
   test('asked of a service at the socket', () => {
-    forget();
     const { cgroup } = rig.nodes[0]!;
     assert.deepEqual(dig(services[i]!, 'api.example.com', 'A', { cgroup }).answers, [client[0]]);
     assert.equal(dig(services[i]!, 'evil.test', 'A', { cgroup }).status, 'REFUSED');

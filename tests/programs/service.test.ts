@@ -52,6 +52,23 @@ for (const family of families) {
       });
     }
 
+    test('udp: a port used again towards the same backend, by way of another service or of none, has its answers from whom it asked now', () => {
+      const other = family.name === 'IPv4' ? '10.96.9.9' : 'fd00:10:96::99';
+      addService(datapath, { addr: other, port: servicePort, id: 970, flags: 0, backends: [{ addr: family.b, port: backendPort }] });
+      const direct: FrameSpec = { sourceMac: mac.a, destinationMac: mac.host, source: family.a, destination: family.b, protocol: 'udp', sourcePort: 40000, destinationPort: backendPort };
+      const answer: FrameSpec = { ...direct, sourceMac: mac.b, destinationMac: mac.hostB, source: family.b, destination: family.a, sourcePort: backendPort, destinationPort: 40000 };
+      const ways = [[family.b, backendPort], [family.service, servicePort], [other, servicePort]] as const;
+      // Each after each other one, twice: the second datagram may go the short way.
+      for (const [to, port] of [0, 1, 2, 0, 2, 1, 0].map(i => ways[i]!)) {
+        for (const _ of [1, 2]) {
+          const there = datapath.send('from_pod', { ...direct, destination: to, destinationPort: port });
+          assert.deepEqual([there.action, there.packet.destination, there.packet.destinationPort], ['redirect', family.b, backendPort], to);
+          const back = datapath.send('from_pod', answer);
+          assert.deepEqual([back.action, back.packet.source, back.packet.sourcePort, back.packet.checksumsGood], ['redirect', to, port, true], to);
+        }
+      }
+    });
+
     test("a backend's ICMP error comes from the service, and quotes the service", () => {
       const ask: FrameSpec = { sourceMac: mac.a, source: family.a, destination: family.service, protocol: 'udp', sourcePort: 40000, destinationPort: servicePort };
       datapath.send('from_pod', ask);

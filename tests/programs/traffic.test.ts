@@ -48,12 +48,7 @@ after(() => rig[Symbol.dispose]());
       test(`${kind}: pod to another node takes its own node's address`, () => assert.match(ask('a', kind, i ? 'fdc1::12' : '172.30.0.12'), new RegExp(`^${i ? 'fdc1::11' : '172.30.0.11'} 10 `)));
       test(`${kind}: node to its pod`, () => assert.match(ask('n1', kind, a), / 10 /));
       test(`${kind}: node to another node's pod`, () => assert.equal(ask('n1', kind, c), `${i ? 'fd00:10:244:1::1' : '10.244.1.1'} 10 ${c}`));
-      test(`${kind}: pod to a service, packet by packet`, () => {
-        // Under a port that it had towards the backend itself it would go on in that conversation.
-        const { conntrack } = nodes[0]!.maps;
-        for (const [key] of [...conntrack.entries()]) conntrack.delete(key);
-        assert.equal(ask('a', kind, services[i]!, SERVICE_PORT), `${a} 10 ${services[i]}`);
-      });
+      test(`${kind}: pod to a service, packet by packet`, () => assert.equal(ask('a', kind, services[i]!, SERVICE_PORT), `${a} 10 ${services[i]}`));
       test(`${kind}: pod to itself by way of a service`, () => assert.equal(ask('c', kind, services[i]!, SERVICE_PORT), `${services[i]} 10 ${services[i]}`));
       test(`${kind}: pod to a service, at the socket`, () => assert.equal(ask('a', kind, services[i]!, SERVICE_PORT, { cgroup: nodes[0]!.cgroup }), `${a} 10 ${services[i]}`));
     }
