@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { delay, waitFor } from '../std/async.ts';
+import { freePort } from '../std/testing-port.ts';
 import type { Exit } from './runtime.ts';
 import { repositoryRoot } from './testing.ts';
 
@@ -254,17 +255,6 @@ describe('the echo server', () => {
     });
   }
 });
-
-/** Below those that the kernel gives to whoever asks for any: nobody gets it until the server has it. */
-async function freePort(): Promise<number> {
-  for (let port = 20_000 + (process.pid % 9_000); ; port++) {
-    const server = net.createServer();
-    const isFree = await new Promise<boolean>(resolve => server.on('error', () => resolve(false)).listen(port, () => resolve(true)));
-    if (!isFree) continue;
-    await new Promise(resolve => server.close(resolve));
-    return port;
-  }
-}
 
 function connects(port: number): Promise<boolean> {
   return new Promise(resolve => {

@@ -5,6 +5,7 @@ import { objectKey } from '../kube/reflector.ts';
 import type { ConfigMap, KubeObject } from '../kube/types.ts';
 import { waitFor } from '../std/async.ts';
 import { silentLogger } from '../std/log.ts';
+import { freePort } from '../std/testing-port.ts';
 import { Table } from '../table/table.ts';
 import { dynamicMetricsPlace, readDynamicMetrics } from './dynamic.ts';
 import { watchGonePods } from './gone-pods.ts';
@@ -56,8 +57,7 @@ test('the ConfigMap takes the place of the settings while it is there; a wrong o
   const configMaps = new Table<ConfigMap>('configmaps', objectKey);
   const pods = new Table<KubeObject>('ciliumendpoints', objectKey);
   const consumers: FlowConsumer[] = [];
-  // Below the ports of connections, also the proxy's.
-  const port = 5_000 + process.pid % 1_300;
+  const port = await freePort();
   const status = startHubbleMetrics({ enabled: ['tcp'], port }, {
     consume: consumer => {
       consumers.push(consumer);

@@ -13,7 +13,7 @@ import { after, before, describe, test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import type { ProxyStatus } from '../model/l7-proxy.ts';
 import { ask, TestingProxies, type TestingProxy } from './testing-process.ts';
-import { freePort } from './testing-rig.ts';
+import { freePort } from '../std/testing-port.ts';
 import { TestingAuthority } from './tls/testing-certificates.ts';
 
 const bytes = (value: Buffer) => value;

@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import type { ProxyStatus } from '../model/l7-proxy.ts';
 import { waitFor } from '../std/async.ts';
 import { ask, KeptForTests, TestingProxies, type TestingProxy } from './testing-process.ts';
-import { freePort } from './testing-rig.ts';
+import { freePort } from '../std/testing-port.ts';
 
 const proxies = new TestingProxies();
 const { folder } = proxies;

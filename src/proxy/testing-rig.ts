@@ -1,7 +1,7 @@
 /** A worker of the proxy over loopback sockets, for tests with real clients and servers: no kernel programs, one rule set. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import type { L7Set } from '../model/l7.ts';
 import type { ProxyConnection } from '../datapath/generated/structs.ts';
 import { waitFor } from '../std/async.ts';
@@ -85,21 +85,4 @@ function takesConnections(port: number): Promise<boolean | undefined> {
     });
     socket.once('error', () => resolve(undefined));
   });
-}
-
-/** Ports below those that the kernel gives to others meanwhile; processes that run at the same time begin far from each other. */
-const [firstPort, ports] = [10_000, 10_000];
-let portsTried = 0;
-
-/** One that nobody listens at. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = firstPort + (process.pid * 97 + portsTried++) % ports;
-    const isFree = await new Promise<boolean>((resolve, reject) => {
-      const server = createServer();
-      server.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
 }

@@ -2,18 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
+import { freePort } from '../std/testing-port.ts';
 import { forwardTcp } from './forward.ts';
 
 const host = '127.0.0.1';
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 test('bytes go both ways, an end in one direction leaves the other open, and closing ends all', async () => {
   const echo = net.createServer({ allowHalfOpen: true }, socket => {

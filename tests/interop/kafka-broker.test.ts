@@ -11,7 +11,8 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ordersRules } from '../../src/proxy/kafka/testing.ts';
-import { freePort, startProgram, startProxyRig } from '../../src/proxy/testing-rig.ts';
+import { startProgram, startProxyRig } from '../../src/proxy/testing-rig.ts';
+import { freePort } from '../../src/std/testing-port.ts';
 import type { ProxyRig } from '../../src/proxy/testing-rig.ts';
 
 const run = promisify(execFile);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { silentLogger } from '../../src/std/log.ts';
+import { freePort } from '../../src/std/testing-port.ts';
 import { startWebServer, type WebServer } from '../../src/relay/web/server.ts';
 import { Browser, cardAt, until } from './browser.ts';
 import { SyntheticCluster, type SyntheticOptions } from './synthetic.ts';
@@ -266,8 +267,8 @@ test('a drag that is over before the page is drawn anew counts too', async () =>
 
 test('when the server goes, the page says so, keeps what it has, and comes back by itself; a node that is away is named', async () => {
   const sources = new SyntheticCluster(small);
-  // Its port is listened at twice: none that the kernel gives to a connection between.
-  const server = await serve(sources, 20_000 + process.pid % 10_000);
+  // Its port is listened at twice, and nobody gets it between.
+  const server = await serve(sources, await freePort());
   const page = await open(server);
   await cardAt(page, '/service-8');
   sources.state = 'unavailable';

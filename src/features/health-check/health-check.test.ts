@@ -5,15 +5,12 @@ import type { AddressInfo } from 'node:net';
 import type { EndpointSlice, KubeObject, Service } from '../../kube/types.ts';
 import { waitFor } from '../../std/async.ts';
 import { silentLogger } from '../../std/log.ts';
+import { freePort } from '../../std/testing-port.ts';
 import { Table } from '../../table/table.ts';
 import { HealthCheckDerivation } from './derive.ts';
 import { HealthCheckServers } from './server.ts';
 
 const key = (o: KubeObject) => `${o.metadata.namespace}/${o.metadata.name}`;
-
-let ports = 0;
-/** Below the ports of connections, also the proxy's: one that was free a moment ago may be somebody's. */
-const nextPort = () => 6_500 + 3 * (process.pid % 500) + ports++;
 
 const service = (port: number, spec: object = {}): Service => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'n' }, spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: port, ...spec } });
 const slice = (name: string, addressType: string, ...endpoints: readonly [address: string, node: string, ready: boolean][]): EndpointSlice => ({
@@ -44,7 +41,7 @@ const ask = (port: number, host = '127.0.0.1') => new Promise<{ code: number; bo
 
 test('a load balancer hears 200 where a ready endpoint is on the node, 503 where none is, in kube-proxy\'s words, over both families', async () => {
   using w = world();
-  const port = nextPort();
+  const port = await freePort();
   w.services.upsert(service(port));
   w.slices.upsert(slice('a', 'IPv4', ['10.0.0.1', 'node1', true], ['10.0.0.2', 'node1', false], ['10.0.0.3', 'node2', true]), slice('b', 'IPv6', ['fd00::1', 'node1', true]));
   w.step();
@@ -64,7 +61,7 @@ test('a load balancer hears 200 where a ready endpoint is on the node, 503 where
 
 test('the port follows the service, and goes with it; another policy has none', async () => {
   using w = world();
-  const [first, second] = [nextPort(), nextPort()];
+  const [first, second] = [await freePort(), await freePort()];
   w.services.upsert(service(first));
   w.step();
   const answers = (port: number) => ask(port).then(() => true, () => false);

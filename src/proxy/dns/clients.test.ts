@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { freePort, startProgram, startProxyRig } from '../testing-rig.ts';
+import { freePort } from '../../std/testing-port.ts';
+import { startProgram, startProxyRig } from '../testing-rig.ts';
 import { useNameTables } from './tables.ts';
 
 const run = promisify(execFile);
